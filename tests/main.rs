@@ -18,6 +18,7 @@ mod routes_gates;
 mod routes_group_policy;
 mod routes_health;
 mod routes_history;
+mod routes_history_before;
 mod routes_limits;
 mod routes_live;
 mod routes_manifests;

@@ -368,6 +368,9 @@ async fn a_name_on_every_ticket_is_a_proof_and_a_contact_is_none() {
         |given_name: &str| json!({"settlement": {"free": {}}, "contact": contact, "holder": {"given_name": given_name, "family_name": "Rossi"}});
     let (status, problem) = app.post(&confirm, &web, "unreadable", &named("王")).await;
     assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("holder_unprintable")), "{problem}");
+    // The second letter is Cyrillic: no gate could tell that the name is not Maria.
+    let (status, problem) = app.post(&confirm, &web, "disguised", &named("M\u{430}ria")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("holder_mixed_alphabets")), "{problem}");
     let (status, sale) = app.post(&confirm, &web, "named", &named("Maria")).await;
     assert_eq!(status, StatusCode::CREATED, "{sale}");
     assert_eq!(app.post(&confirm, &web, "named", &named("Maria")).await, (status, sale.clone()), "a repeat is answered the same");

@@ -252,6 +252,31 @@ async fn a_case_is_given_to_a_key_that_can_look_at_it() {
     app.stop().await;
 }
 
+/// Status and body of an answer.
+async fn answer(app: &App, method: Method, path: &str, key: &str, body: Option<&Value>) -> (u16, Value) {
+    let request = app.request(method, path, key);
+    let request = match body {
+        Some(body) => request.header("Idempotency-Key", "alike").json(body),
+        None => request,
+    };
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    (status.as_u16(), expect(response, status).await)
+}
+
+/// Asserts that a key cannot tell two codes of appeals from each other, whether it appeals or asks; answers with the code of the problem.
+async fn alike(app: &App, key: &str, given: &str, never: &str) -> String {
+    let mut told = Vec::new();
+    for code in [given, never] {
+        let appealed = answer(app, Method::POST, "/v1/fraud/appeals", key, Some(&json!({"code": code}))).await;
+        told.push((appealed, answer(app, Method::GET, &format!("/v1/fraud/appeals/{code}"), key, None).await));
+    }
+    assert_eq!(told[0], told[1]);
+    let ((status, appealed), (asked, problem)) = &told[0];
+    assert_eq!((*status, *asked, &appealed["code"]), (404, 404, &problem["code"]));
+    problem["code"].as_str().unwrap().to_owned()
+}
+
 #[actix_rt::test]
 async fn who_was_refused_appeals_without_a_name() {
     let app = App::start().await;
@@ -274,7 +299,11 @@ async fn who_was_refused_appeals_without_a_name() {
     app.node().attempt(by, attempt.clone()).await.unwrap();
     let appeal = |code: String| json!({"code": code});
     let elsewhere = app.key_for(Role::Web, Museums::Only(vec![MARE])).await;
-    assert_eq!(app.post("/v1/fraud/appeals", &elsewhere, "z", &appeal(attempt.id.to_string())).await.0, StatusCode::NOT_FOUND);
+    // Of another museum: the answers are those to codes that nobody was given, to the letter.
+    let never = AttemptId::new(day_of(now), 78);
+    assert_eq!(alike(&app, &elsewhere, &attempt.id.to_string(), &never.to_string()).await, "unknown_case");
+    let (carried, forged) = (app.node().files().unwrap().appeals.write(&attempt).unwrap(), format!("a1.{}", "0".repeat(200)));
+    assert_eq!(alike(&app, &elsewhere, &carried, &forged).await, "unknown_case");
     let (status, received) = app.post("/v1/fraud/appeals", &web, "a", &appeal(attempt.id.to_string())).await;
     assert_eq!(
         (status, &received["state"], &received["due_at"]),
@@ -315,9 +344,26 @@ async fn who_was_refused_appeals_without_a_name() {
     look(&app).await;
     let total = &app.get("/v1/fraud/report", &analyst).await["total"];
     assert_eq!((&total["good_hurt"], &total["hurt_known"]), (&json!(1), &json!(1)), "an honest buyer was blocked");
-    // The attempt was refused, and somebody finds that rightly so.
+    // The attempt was refused, and somebody finds that rightly so. That there is an appeal by now, and a case, is told to no key of another museum, nor of the sale.
     let about = format!("/v1/fraud/appeals/{}", attempt.id);
-    assert_eq!(app.request(Method::GET, &about, &elsewhere).send().await.unwrap().status(), 404);
+    let nothing = HoldId::new(slot(TORRE, 15), 7_777);
+    for (given, never) in [(attempt.id.to_string(), never.to_string()), (carried, forged), (sale.to_string(), nothing.to_string())] {
+        assert_eq!(alike(&app, &elsewhere, &given, &never).await, "unknown_case", "{given}");
+    }
+    let analyst_elsewhere = app.key_for(Role::Analyst, Museums::Only(vec![MARE])).await;
+    let (theirs, none) = (case_path(sale), case_path(nothing));
+    assert_eq!(answer(&app, Method::GET, &theirs, &analyst_elsewhere, None).await, answer(&app, Method::GET, &none, &analyst_elsewhere, None).await);
+    for (what, body) in [("assign", json!({})), ("verdict", json!({"verdict": "legit", "reason": "checked"})), ("undo", json!(null))] {
+        let of = async |path: &str| answer(&app, Method::POST, &format!("{path}/{what}"), &analyst_elsewhere, Some(&body)).await;
+        let (status, problem) = of(&theirs).await;
+        assert_eq!((status, &problem["code"]), (404, &json!("unknown_case")), "{what}");
+        assert_eq!((status, problem), of(&none).await, "{what}");
+    }
+    let ids = [&theirs, &none].map(|path| path.rsplit_once('/').unwrap().1.to_owned());
+    let many = json!({"cases": ids, "verdict": "legit", "reason": "checked"});
+    let (_, outcome) = app.post("/v1/fraud/verdicts", &analyst_elsewhere, "many", &many).await;
+    assert_eq!((&outcome["items"][0]["problem"], &outcome["items"][0]["decided"]), (&outcome["items"][1]["problem"], &json!(false)), "{outcome}");
+    assert_eq!(outcome["items"][0]["problem"]["code"], "unknown_case", "{outcome}");
     assert_eq!(app.get(&about, &web).await, standing("received", due_at));
     let path = case_about(Subject::Attempt(attempt.id));
     assert_eq!(app.post(&format!("{path}/verdict"), &analyst, "x", &say("fraud")).await.0, StatusCode::OK);
@@ -765,6 +811,15 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
         let (status, problem) = app.post(path, &analyst, "nowhere", &body).await;
         assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_rule")), "{path}: {problem}");
         assert!(problem["detail"].as_str().unwrap().contains("there is no museum nowhere: "), "{path}: {problem}");
+    }
+    // Nor is another museum's there for a key of one: it cannot find out by drafting which there are.
+    let of_torre = app.key_for(Role::Analyst, Museums::Only(vec![TORRE])).await;
+    for name in [json!("mare"), json!(2), json!("nowhere"), json!(999)] {
+        somewhere["museums"] = json!([name]);
+        let (status, problem) = app.post("/v1/fraud/rules", &of_torre, "theirs", &somewhere).await;
+        let told = format!("there is no museum {}: ", name.as_str().map_or_else(|| name.to_string(), str::to_owned));
+        assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_rule")), "{name}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(&told), "{name}: {problem}");
     }
 
     // What nobody has to look at before: a model of fraud must stand where the node finds it, see `routes_fraud_learning`.

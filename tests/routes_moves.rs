@@ -236,6 +236,8 @@ async fn a_ticket_of_a_full_slot_goes_to_another_person_under_a_new_code() {
             ("a name that turns round", path.clone(), &web, holder("Ada", "\u{202e}ireN"), 422, "invalid_contact"),
             ("a name without a letter", path.clone(), &web, holder("Ada", "-1"), 422, "invalid"),
             ("a name that no ticket shows", path.clone(), &web, holder("Ada", "王小明"), 422, "holder_unprintable"),
+            ("a Cyrillic letter in a Latin word", path.clone(), &web, holder("Ada", "N\u{435}ri"), 422, "holder_mixed_alphabets"),
+            ("a Greek letter behind a hyphen", path.clone(), &web, holder("Anna-\u{391}da", "Neri"), 422, "holder_mixed_alphabets"),
             ("an email", path.clone(), &web, json!({"holder": {"given_name": "A", "family_name": "B", "email": "a@example.it"}}), 422, "invalid"),
             ("nobody", path.clone(), "", holder("Ada", "Neri"), 401, "unauthorized"),
             ("a gate", path.clone(), &gate, holder("Ada", "Neri"), 403, "forbidden"),
@@ -246,6 +248,13 @@ async fn a_ticket_of_a_full_slot_goes_to_another_person_under_a_new_code() {
     .await;
     let (_, problem) = app.post(&path, &web, "which", &holder("Ярослав", "王 Ñandú 🎟王")).await;
     assert_eq!((&problem["member"], &problem["characters"]), (&json!("holder.family_name"), &json!("王🎟")), "{problem}");
+    let (_, problem) = app.post(&path, &web, "where", &holder("Ада", "D'N\u{435}ri")).await;
+    let letter = "`\u{435}` is Cyrillic where those before it are Latin";
+    assert_eq!(
+        (&problem["member"], &problem["letter"]),
+        (&json!("holder.family_name"), &json!(letter)),
+        "a word for each alphabet is well: {problem}"
+    );
     let (status, answer) = show(&app, &gate, "newest", again["code"].as_str().unwrap()).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     refuses(&app, &[("used", path, &web, holder("Ada", "Neri"), 409, "ticket_used")]).await;

@@ -24,6 +24,11 @@ fn outcomes(answer: &Value) -> Vec<(&str, Option<&str>)> {
     items.iter().map(|item| (item["outcome"].as_str().unwrap(), item["code"].as_str())).collect()
 }
 
+/// How many scans that were sent in before have become conflicts by a batch, and how many are none any more.
+fn told_elsewhere(answer: &Value) -> (u64, u64) {
+    (answer["conflicts_elsewhere"].as_u64().unwrap(), answer["withdrawn_elsewhere"].as_u64().unwrap())
+}
+
 fn scan(ticket: &str, gate: &str, at: &str, direction: &str) -> Value {
     json!({"ticket": ticket, "issue": 1, "gate": gate, "museum": "torre", "scanned_at": format!("2026-11-23T{at}Z"), "direction": direction})
 }
@@ -119,7 +124,14 @@ async fn two_gates_on_one_ticket_are_one_admission_and_one_conflict_in_either_or
         let second = send(&app, &gate, &[logs[order[1]].clone()]).await;
         let expected = if order[1] == 1 { ("conflict", Some("ticket_inside")) } else { ("merged", None) };
         assert_eq!(outcomes(&second), [expected]);
-        assert_eq!(outcomes(&send(&app, &gate, &logs).await), [("duplicate", None), ("duplicate", None)]);
+        // The gate that comes second hears of the other one's scan that it has made a conflict, and of none else; once.
+        let elsewhere = json!({"ticket": id, "gate": "pda-2", "scanned_at": "2026-11-23T08:32:00Z", "direction": "in", "was": "merged", "outcome": "conflict",
+            "code": "ticket_inside"});
+        let changed = if order[1] == 1 { json!([]) } else { json!([elsewhere]) };
+        assert_eq!((told_elsewhere(&first), &first["changed"]), ((0, 0), &json!([])), "{first}");
+        assert_eq!((told_elsewhere(&second), &second["changed"]), ((u64::from(order[1] == 0), 0), &changed), "{second}");
+        let again = send(&app, &gate, &logs).await;
+        assert_eq!((outcomes(&again), &again["changed"]), (vec![("duplicate", None), ("duplicate", None)], &json!([])), "{again}");
         let counted = app.get(&format!("/v1/slots/{}", slot(TORRE, 9)), &office).await;
         assert_eq!((&counted["admitted"], &counted["inside"], &counted["conflicts"]), (&json!(1), &json!(1), &json!(1)));
         // Whoever came later was one too many, whichever gate says so first.
@@ -154,6 +166,12 @@ async fn it_does_not_matter_which_gate_sends_first_when_somebody_comes_back() {
         let (merged, unseen, conflict) = (("merged", None), ("left_unseen", None), ("conflict", Some("ticket_inside")));
         let expected = if order[0] == 0 { vec![vec![merged, conflict], vec![merged]] } else { vec![vec![unseen], vec![merged, merged]] };
         assert_eq!(said, expected);
+        // What the second batch has made of the first.
+        let (gate, at, way, was) = if order[0] == 0 { ("pda-1", "08:50:00", "in", "conflict") } else { ("pda-2", "08:40:00", "out", "left_unseen") };
+        let scanned_at = format!("2026-11-23T{at}Z");
+        let changed = json!([{"ticket": id, "gate": gate, "scanned_at": scanned_at, "direction": way, "was": was, "outcome": "merged"}]);
+        assert_eq!((told_elsewhere(&answers[0]), &answers[0]["changed"]), ((0, 0), &json!([])), "{order:?}");
+        assert_eq!((told_elsewhere(&answers[1]), &answers[1]["changed"]), ((0, u64::from(order[0] == 0)), &changed), "{order:?}");
         // The conflict was none, and everything says so: the slot, its ticket, the lists, and the signs against the sale.
         let counted = app.get(&format!("/v1/slots/{}", slot(TORRE, 9)), &office).await;
         assert_eq!((&counted["admitted"], &counted["inside"], &counted["conflicts"]), (&json!(1), &json!(1), &json!(0)), "{order:?}");

@@ -1,4 +1,4 @@
-//! A slot as it was at some moment, and the records that led there, read from the journal. Neither the slot's owner nor its snapshot is asked: what is on the
+//! A slot as it was at some moment, and the records that led there, read from the journal; and other streams as they were. Neither their owner nor a snapshot is asked: what is on the
 //! disk is the truth of every moment. Memory holds the slot and one page of records, however long the history is; they are read out and applied on threads apart, as
 //! whoever asks runs slots and gates as well.
 
@@ -11,6 +11,7 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::{Event, Opening, Slot};
 use tornello_engine::time::Timestamp;
 
+use crate::journal::wire::Wire;
 use crate::journal::{Journal, JournalError, StreamId};
 use crate::streams::visit_apart;
 
@@ -59,6 +60,23 @@ pub async fn after(journal: &dyn Journal, id: SlotId, seq: u64) -> Result<Option
     Ok(replayed(journal, id, move |record| record.seq > seq, none).await?.map(|past| past.slot))
 }
 
+/// A stream that is `empty` before its first record, at `at`, records of that very instant included. Empty if nothing was written to it by then.
+pub async fn of_stream<A: Aggregate>(journal: &dyn Journal, stream: StreamId, empty: A, at: Timestamp) -> Result<A, JournalError>
+where
+    A::Event: Wire,
+{
+    let take = move |state: &mut A, record: Record<A::Event>| -> Result<ControlFlow<()>, JournalError> {
+        if record.at > at {
+            return Ok(ControlFlow::Break(()));
+        }
+        state.apply(&record);
+        Ok(ControlFlow::Continue(()))
+    };
+    let mut state = visit_apart(journal, stream, empty, take).await?;
+    end_due(&mut state, at);
+    Ok(state)
+}
+
 /// The slot before the first record that `is_beyond` the wanted moment, which is applied no more.
 async fn replayed(
     journal: &dyn Journal,
@@ -100,13 +118,13 @@ fn opened(id: SlotId, first: &Record<Event>) -> Result<Past, JournalError> {
 }
 
 /// Ends what was due, as the owner does before it decides anything: its records may have been written a little later.
-fn end_due(slot: &mut Slot, at: Timestamp) {
-    while slot.wake_at().is_some_and(|due| due <= at) {
-        let events = slot.due(at);
+fn end_due<A: Aggregate>(state: &mut A, at: Timestamp) {
+    while state.wake_at().is_some_and(|due| due <= at) {
+        let events = state.due(at);
         if events.is_empty() {
             return;
         }
-        let record = slot.record(at, None, events);
-        slot.apply(&record);
+        let record = state.record(at, None, events);
+        state.apply(&record);
     }
 }

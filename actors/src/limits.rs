@@ -2,7 +2,9 @@
 //! aside, so that two who ask at once cannot both have the last of it. The rules and the counts are in `engine::limit`.
 //!
 //! A start counts from the journal, while it checks it, before anything is sold: the same fold over the same records says the same as before. Of slots whose day is over
-//! nothing is read, nor of those that limit neither, so that nobody waits for it who has no use for it.
+//! nothing is read, nor of those that limit neither, so that nobody waits for it who has no use for it. What a buyer had at some moment is in `then`.
+
+pub mod then;
 
 use std::any::Any;
 use std::collections::HashMap;

@@ -71,7 +71,7 @@ use startup::{Built, check_clock, check_keys, doubt_keys, rebuild};
 pub use startup::{KeyFile, StartError, lock};
 
 /// Slots that ended so long ago leave the board.
-const FORGET_AFTER_S: i64 = 3 * 86_400;
+pub(crate) const FORGET_AFTER_S: i64 = 3 * 86_400;
 /// How many slots are replayed to an earlier moment at once: each is as large in memory as when it is in use.
 const HISTORIES: usize = 2;
 

@@ -66,6 +66,12 @@ impl AppealCodes {
     }
 }
 
+/// Whether a code has the form of one in which an attempt is carried, whoever wrote it.
+#[must_use]
+pub fn looks_carried(code: &str) -> bool {
+    code.starts_with(CARRIED)
+}
+
 /// What is appealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Appealed {
@@ -81,7 +87,7 @@ impl Appealed {
     /// What a code stands for: the id of an attempt or a sale, or what is carried in it. None if it is no code.
     #[must_use]
     pub fn read(node: &Node, code: &str) -> Option<Self> {
-        if code.starts_with(CARRIED) {
+        if looks_carried(code) {
             return node.files()?.appeals.read(code).map(|attempt| Self::Carried(Box::new(attempt)));
         }
         code.parse().map(Self::Attempt).or_else(|_| code.parse().map(Self::Sale)).ok()

@@ -148,6 +148,21 @@ impl Node {
         Ok(Museum::replay(museum, records.iter().take_while(|record| record.at <= at)))
     }
 
+    /// An operator's account as it was at a moment, read from the journal; one that was not open then is empty.
+    pub async fn account_then(&self, code: Code, at: Timestamp) -> Result<Account, Failure<account::Refusal>> {
+        let _turn = self.histories.acquire().await;
+        let id = Self::account_id(code);
+        let found = history::of_stream(self.journal.as_ref(), StreamId::Account(id), Account::new(id), at).await;
+        found.map_err(|error| read_failed(&error))
+    }
+
+    /// A payment as it was at a moment, read from the journal; one that had not begun then is empty.
+    pub async fn payment_then(&self, payment: PaymentId, at: Timestamp) -> Result<Payment, Failure<payment::Refusal>> {
+        let _turn = self.histories.acquire().await;
+        let found = history::of_stream(self.journal.as_ref(), StreamId::Payment(payment), Payment::new(payment), at).await;
+        found.map_err(|error| read_failed(&error))
+    }
+
     /// Gives a command to a museum.
     pub async fn museum(&self, museum: MuseumId, envelope: Envelope, command: museum::Command) -> Answer<Museum> {
         self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await

@@ -1,5 +1,8 @@
 //! In which alphabet a name is written. Letters of two alphabets can look the same (`a` is Latin, `а` Cyrillic, `α` Greek): a name that mixes them can be another
 //! name than the one that whoever looks at it reads. Nothing here knows whose name it is.
+//!
+//! Scripts are told by blocks and ranges of the Unicode Character Database (Blocks.txt, Scripts.txt, <https://www.unicode.org/Public/UCD/latest/ucd/>); that one
+//! word is of one script is what "Single Script" of UTS #39, section 5.2, asks (<https://www.unicode.org/reports/tr39/>).
 
 use std::fmt;
 
@@ -52,6 +55,13 @@ impl MixedScripts {
         let mut letters = text.chars().filter_map(|letter| Some((letter, Script::of(letter)?)));
         let (_, before) = letters.next()?;
         letters.find(|(_, script)| *script != before).map(|(letter, script)| Self { letter, script, before })
+    }
+
+    /// As [`MixedScripts::of`], of the first word that mixes scripts: two words of a name may be of two, one word is of one. Words are what spaces part, so that
+    /// apostrophes, hyphens and accents that stand apart belong to them.
+    #[must_use]
+    pub fn in_a_word(text: &str) -> Option<Self> {
+        text.split_whitespace().find_map(Self::of)
     }
 }
 
@@ -125,5 +135,18 @@ mod tests {
         }
         let mixed = MixedScripts::of("Mаria").map(|mixed| mixed.to_string());
         assert_eq!(mixed.as_deref(), Some("`а` is Cyrillic where those before it are Latin"));
+    }
+
+    #[test]
+    fn a_word_is_of_one_script_and_two_words_may_be_of_two() {
+        for name in OF_ONE_SCRIPT.into_iter().chain(["Мария Rossi", "Rossi Μαρία", "D'Angelo Дмитрий", "Anna-Lisa Ο\u{301}λγα"])
+        {
+            assert_eq!(MixedScripts::in_a_word(name), None, "{name}");
+        }
+        for (name, letter) in
+            [("Mаrio", 'а'), ("Anna Vеrdi", 'е'), ("Мария Rоssi", 'о'), ("D'Аngelo", 'А'), ("Anna-Мария", 'М'), ("Jose\u{301}\u{3bf}", 'ο')]
+        {
+            assert_eq!(MixedScripts::in_a_word(name).map(|mixed| mixed.letter), Some(letter), "{name}");
+        }
     }
 }

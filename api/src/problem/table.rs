@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 61] = [
+const OTHERS: [(&str, u16, &str, &str); 62] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -87,6 +87,12 @@ const OTHERS: [(&str, u16, &str, &str); 61] = [
         422,
         "a ticket cannot show this name",
         "Write it in Latin, Greek or Cyrillic letters, as in the lower lines of the passport. `member` is the name, `characters` what is not shown.",
+    ),
+    (
+        "holder_mixed_alphabets",
+        422,
+        "a word of this name mixes alphabets",
+        "Letters of two alphabets can look the same: write each word in one, as the document has it. `member` is the name, `letter` what is of another alphabet.",
     ),
     ("valid_from_past", 422, "the past cannot be changed", "Let a version hold from today at the earliest."),
     ("invalid_plan", 422, "the plan cannot be followed", "The title says where and why."),

@@ -1,7 +1,8 @@
 //! What a slot was at some moment, what led there, and what it would have said to a command: how staff explain a decision of yesterday. Read from the journal,
-//! past the slot's mailbox; nothing is changed. What can be asked is in `asked`.
+//! past the slot's mailbox; nothing is changed. What can be asked is in `asked`, what is asked before a slot is in `before`.
 
 mod asked;
+mod before;
 
 use actix_web::{HttpResponse, get, web};
 use serde::Serialize;
@@ -13,6 +14,7 @@ use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, SlotId};
+use tornello_engine::museum::Museum;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
     Command, Event, LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS, Slot, Waiting, people as people_of, sale_ends_at,
@@ -25,7 +27,8 @@ use crate::routes::slots::LiveView;
 use crate::routes::waiting::OvertakingView;
 use crate::routes::{PAGE, instant_of, within};
 use crate::words::{ChannelWord, LimitedByWord};
-use asked::{Asked, HistoryQuery};
+use asked::{Asked, Asker, HistoryQuery};
+use before::{Before, Kept, StepBefore, StepBeforeView};
 
 /// The most records of one answer.
 const RECORDS_MAX: u32 = 1_000;
@@ -190,21 +193,30 @@ pub struct BrokenRuleView {
     sentence: String,
 }
 
-/// What the slot would have said.
+/// What would have been said.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct DecisionView {
-    /// `accepted` or `refused`.
+    /// What the slot says, if it is asked: `accepted` or `refused`.
     #[schema(max_length = 8, examples("refused"))]
     outcome: &'static str,
     /// What would have happened, if accepted; ids are examples.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<EventView>,
-    /// What the caller would have been told, if refused.
+    /// What the caller would have been told by the slot, if refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Body>,
-    /// By which rule.
+    /// By which rule of the slot.
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<BrokenRuleView>,
+    /// What is asked before the slot is, each step of it in order: whether it would have let the request pass.
+    #[schema(max_items = 12)]
+    asked_before: Vec<StepBeforeView>,
+    /// The first of these steps that refuses: then the slot was not asked, whatever it would have said. Absent if none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_before: Option<StepBefore>,
+    /// The steps that are not decided here: any of them may have refused all the same.
+    #[schema(max_items = 12)]
+    not_decided: Vec<StepBefore>,
 }
 
 /// A slot at some moment.
@@ -226,7 +238,7 @@ pub struct HistoryView {
     /// Where to go on to earlier records; none if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<u64>,
-    /// What the slot would have said to `command`.
+    /// What would have been said to `command`: by the slot, and before it is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<DecisionView>,
 }
@@ -388,27 +400,49 @@ struct Question {
     envelope: Envelope,
     command: Command,
     there: Option<Slot>,
+    before: Vec<StepBeforeView>,
 }
 
 impl Question {
-    /// What is asked, if anything is. The museum's prices are those of that time, and so is the other slot of a move.
-    async fn of(node: &Node, query: &HistoryQuery, slot: &Slot, at: Timestamp) -> Result<Option<Self>, Problem> {
+    /// What is asked, if anything is, with all that is asked before the slot is. The museum's prices are those of that time, and so is the other slot of a move.
+    async fn of(node: &Node, query: &HistoryQuery, museum: &Museum, slot: &Slot, at: Timestamp) -> Result<Option<Self>, Problem> {
         if query.command.is_none() {
             return Ok(None);
         }
-        let museum = node.museum_then(slot.id().museum(), at).await?;
-        let Some((asked, command)) = query.command(&museum, slot)? else { return Ok(None) };
+        let asker = Asker::of(node, query, museum.id(), at).await?;
+        let Some((asked, command)) = query.command(museum, slot, &asker)? else { return Ok(None) };
+        let kept = Kept::of(node, &command, slot, at).await?;
+        let command = match kept {
+            Some(kept) => kept.given(command, slot),
+            None => command,
+        };
         let there = match &command {
             Command::BeginMove { arrival, .. } if arrival.slot() != slot.id() && arrival.slot().museum() == museum.id() => {
                 match node.history(arrival.slot(), at, Page { before: Some(0), limit: 0 }).await {
-                    Ok(past) => Some(past.slot),
-                    Err(Failure::UnknownSlot(_)) => None,
+                    Ok(past) if past.slot.is_opened() => Some(past.slot),
+                    Ok(_) | Err(Failure::UnknownSlot(_)) => museum.opening(arrival.slot()).map(Slot::planned),
                     Err(failure) => return Err(failure.into()),
                 }
             }
             _ => None,
         };
-        Ok(Some(Self { asked, envelope: query.envelope(node, at)?, command, there }))
+        let envelope = query.envelope(node, at)?;
+        let before = Before {
+            node,
+            at,
+            museum,
+            slot,
+            there: there.as_ref(),
+            asked,
+            command: &command,
+            envelope: &envelope,
+            asker: &asker,
+            is_priced: query.is_priced(),
+            account: query.charged(&asker),
+            kept,
+        };
+        let before = before.steps().await?;
+        Ok(Some(Self { asked, envelope, command, there, before }))
     }
 
     /// What the slot would have said; of a move, what the other one would have said where this one would have let the tickets go.
@@ -421,14 +455,24 @@ impl Question {
         Ok(events)
     }
 
-    fn decided(&self, slot: &Slot, at: Timestamp) -> DecisionView {
-        match self.decide(slot, at) {
-            Ok(events) => DecisionView { outcome: "accepted", events: events.iter().map(EventView::from).collect(), problem: None, rule: None },
-            Err(refusal) => {
-                let problem = Problem::from(refusal.clone());
-                let rule = Some(BrokenRuleView::new(self.asked, &refusal, &problem));
-                DecisionView { outcome: "refused", events: Vec::new(), problem: Some(problem.into_body()), rule }
-            }
+    fn decided(self, slot: &Slot, at: Timestamp) -> DecisionView {
+        let (outcome, events, refusal) = match self.decide(slot, at) {
+            Ok(events) => ("accepted", events.iter().map(EventView::from).collect(), None),
+            Err(refusal) => ("refused", Vec::new(), Some(refusal)),
+        };
+        let refused = refusal.map(|refusal| {
+            let problem = Problem::from(refusal.clone());
+            (BrokenRuleView::new(self.asked, &refusal, &problem), problem.into_body())
+        });
+        let (rule, problem) = refused.unzip();
+        DecisionView {
+            outcome,
+            events,
+            problem,
+            rule,
+            refused_before: StepBeforeView::refused(&self.before),
+            not_decided: StepBeforeView::not_decided(&self.before),
+            asked_before: self.before,
         }
     }
 }
@@ -436,9 +480,11 @@ impl Question {
 /// Explain a slot at some moment.
 ///
 /// How it was, with those who waited and who had been served before them, the records that led there, and with `command` what it would have said to just that
-/// command, with the rule if it refuses: for that buyer, on that issue of the code, at the prices of that time, settled like that. What is asked before the slot is not:
-/// what a buyer has in other slots, a waiting room, the rules against fraud. Nothing is changed. Records are those on the disk; before the first one
-/// the slot is shown as that one opened it.
+/// command, with the rule if it refuses: for that buyer, on that issue of the code, at the prices of that time, settled like that. `asked_before` says of each step that comes
+/// before the slot whether it would have let the request pass: the key, waiting rooms, prices, the account, what the buyer had in other slots, the museum's plan. What cannot be told for the past
+/// is not decided here, and named in `not_decided`: there was room or not, what a waiting room had given to whom, what the rules against fraud said. A category that the tariff
+/// of then did not sell there is refused as it was then. What is asked is taken for a new request, no repeat. Nothing is changed. Records are those on the disk; before the
+/// first one the slot is shown as the plan of that time has it, or, if it has it not, as it was planned later.
 #[utoipa::path(
     tag = "Slots", operation_id = "get_slot_history", security(("key" = ["manage"])),
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"), HistoryQuery),
@@ -456,8 +502,20 @@ pub async fn get(node: web::Data<Node>, caller: Caller, slot: web::Path<SlotId>,
     let limit = query.limit.unwrap_or(PAGE);
     within("limit", limit, RECORDS_MAX)?;
     query.validate()?;
-    let Past { slot, seq, records, more } = node.history(id, at, Page { before: query.cursor, limit: limit as usize }).await?;
-    let question = Question::of(&node, &query, &slot, at).await?;
+    let found = match node.history(id, at, Page { before: query.cursor, limit: limit as usize }).await {
+        Ok(past) => Some(past),
+        Err(Failure::UnknownSlot(_)) => None,
+        Err(failure) => return Err(failure.into()),
+    };
+    let is_written = found.as_ref().is_some_and(|past| past.slot.is_opened());
+    let museum = if is_written && query.command.is_none() { None } else { Some(node.museum_then(id.museum(), at).await?) };
+    // What nobody had written to was as the plan of that time says.
+    let planned = museum.as_ref().filter(|_| !is_written).and_then(|museum| museum.opening(id)).map(Past::planned);
+    let Past { slot, seq, records, more } = planned.or(found).ok_or(Failure::<Refusal>::UnknownSlot(id))?;
+    let question = match &museum {
+        Some(museum) => Question::of(&node, &query, museum, &slot, at).await?,
+        None => None,
+    };
     // A thousand records and holds are much to write down for a thread that answers others as well.
     let view = move || HistoryView {
         slot: id.to_string(),

@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, delete, get, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
-use tornello_actors::people::{self, Contact, PeopleError, RETENTION_S};
+use tornello_actors::people::{self, Contact, MixedScripts, PeopleError, RETENTION_S};
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{MuseumId, PersonId, SlotId};
 use tornello_engine::time::Timestamp;
@@ -52,7 +52,7 @@ impl fmt::Debug for ContactForm {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HolderForm {
-    /// Given name or names, in Latin, Greek or Cyrillic letters: what is printed, and compared with a document.
+    /// Given name or names, in Latin, Greek or Cyrillic letters, each word in those of one alphabet: what is printed, and compared with a document.
     #[schema(min_length = 1, max_length = 100, examples("Maria"))]
     pub given_name: String,
     /// Family name, likewise.
@@ -155,7 +155,7 @@ pub async fn keep_both(
     Ok((contact, Some(put(node, slot.museum(), &named, &holder, until, is_done).await?)))
 }
 
-/// The name of a holder, if a ticket can show it.
+/// The name of a holder, if a ticket can show it, and a gate compare it with a document.
 fn legible(holder: &HolderForm) -> Result<Contact, Problem> {
     let contact = Contact::holder(&holder.given_name, &holder.family_name)?;
     for (member, name) in [("given_name", contact.given_name()), ("family_name", contact.family_name())] {
@@ -169,6 +169,15 @@ fn legible(holder: &HolderForm) -> Result<Contact, Problem> {
                 .detail("Write it in Latin, Greek or Cyrillic letters, as in the lower lines of the passport. `member` is the name, `characters` what is not shown.")
                 .with("member", format!("holder.{member}"))
                 .with("characters", characters));
+        }
+        if let Some(mixed) = MixedScripts::in_a_word(name) {
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "holder_mixed_alphabets", "a word of this name mixes alphabets")
+                .detail(
+                    "Letters of two alphabets can look the same, so nobody could compare the name with a document: write each word in one alphabet, as it stands \
+                     there. `member` is the name, `letter` what is of another alphabet than the letters before it.",
+                )
+                .with("member", format!("holder.{member}"))
+                .with("letter", mixed.to_string()));
         }
     }
     Ok(contact)

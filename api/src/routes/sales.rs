@@ -69,15 +69,27 @@ impl SettlementForm {
                 Err(Problem::invalid("settlement.desk.reference: 1 to 64 printable characters are expected"))
             }
             Self::Desk { till, method, reference } => Ok(Settlement::Desk { till: *till, method: *method, reference: reference.clone() }),
-            Self::OnAccount { account } if caller.0.account == Some(*account) || matches!(caller.0.role, Role::GroupOffice | Role::Admin) => {
-                Ok(Settlement::OnAccount { account: *account })
-            }
-            Self::OnAccount { .. } => {
-                let refusal = Refusal::SettlementNotAllowed { channel: caller.channel() };
-                Err(Problem::from(refusal).detail("The account is not this key's own: only the group office settles on that of others."))
-            }
+            Self::OnAccount { account } => may_charge(caller, *account).map(|()| Settlement::OnAccount { account: *account }),
         }
     }
+}
+
+/// Asserts that a caller may settle on an account: on its own, the group office and administrators on any.
+pub fn may_charge(caller: &Caller, account: Code) -> Result<(), Problem> {
+    if caller.0.account == Some(account) || matches!(caller.0.role, Role::GroupOffice | Role::Admin) {
+        return Ok(());
+    }
+    let refusal = Refusal::SettlementNotAllowed { channel: caller.channel() };
+    Err(Problem::from(refusal).detail("The account is not this key's own: only the group office settles on that of others."))
+}
+
+/// Asserts that a caller may sell without a hold before it, settled like that: without desk rights on its own account only.
+pub fn may_sell_at_once(caller: &Caller, settlement: &Settlement) -> Result<(), Problem> {
+    if caller.owner().is_none() || matches!(settlement, Settlement::OnAccount { .. }) {
+        return Ok(());
+    }
+    let refusal = Refusal::SettlementNotAllowed { channel: caller.channel() };
+    Err(Problem::from(refusal).detail("Without desk rights a sale without a hold is made on the key's own account: hold the places first."))
 }
 
 /// A sale without a hold before it.
@@ -137,12 +149,7 @@ pub async fn create(
     let (slot, channel) = (slot.into_inner(), caller.channel());
     caller.may_at(Scope::Book, slot.museum())?;
     let settlement = form.settlement.by(&caller)?;
-    if caller.owner().is_some() && !matches!(settlement, Settlement::OnAccount { .. }) {
-        let refusal = Refusal::SettlementNotAllowed { channel };
-        return Err(
-            Problem::from(refusal).detail("Without desk rights a sale without a hold is made on the key's own account: hold the places first.")
-        );
-    }
+    may_sell_at_once(&caller, &settlement)?;
     let mut envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
     let lines = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let sale = new_sale(slot, &settlement, &envelope);

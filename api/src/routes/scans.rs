@@ -14,7 +14,7 @@ use tornello_actors::node::Node;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, MuseumId, SlotId, TicketId};
 use tornello_engine::offline::Noted;
-use tornello_engine::slot::{Command, ConflictReason, Direction, Judged, Refusal, Scan, judged};
+use tornello_engine::slot::{Command, ConflictReason, Direction, Event, Judged, JudgedScan, Refusal, Scan, judged};
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
@@ -124,6 +124,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What a scan that was taken in comes to, by what is known of its ticket.
+    const fn of(judged: Option<Judged>) -> Self {
+        match judged {
+            Some(Judged::Conflict { .. } | Judged::PassedInConflict { .. }) => Self::Conflict,
+            Some(Judged::LeftUnseen) => Self::LeftUnseen,
+            Some(Judged::Passed) | None => Self::Merged,
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Merged => "merged",
@@ -157,6 +166,69 @@ pub struct MergedLine {
     detail: Option<String>,
 }
 
+/// A scan that was sent in before, by this gate or another, and comes to something else since this batch.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RejudgedScan {
+    /// On which ticket.
+    #[schema(max_length = 26)]
+    ticket: String,
+    /// Through which gate.
+    #[schema(value_type = String, max_length = 23)]
+    gate: Code,
+    /// When, by the gate's clock (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    scanned_at: String,
+    /// `in` or `out`.
+    #[schema(value_type = GateDirectionWord)]
+    direction: Direction,
+    /// What it was: `merged`, `conflict` or `left_unseen`.
+    was: Outcome,
+    /// What it is now, likewise.
+    outcome: Outcome,
+    /// Why it is a conflict, as a stable code; absent if it is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 32, examples("ticket_inside"))]
+    code: Option<&'static str>,
+}
+
+impl From<&JudgedScan> for RejudgedScan {
+    fn from(JudgedScan { scan, before, judged }: &JudgedScan) -> Self {
+        Self {
+            ticket: scan.ticket.to_string(),
+            gate: scan.gate,
+            scanned_at: scan.scanned_at.to_string(),
+            direction: scan.direction,
+            was: Outcome::of(*before),
+            outcome: Outcome::of(Some(*judged)),
+            code: judged.conflict().map(ConflictReason::code),
+        }
+    }
+}
+
+/// The scans that come to something else since a batch, each once, by the whole of it.
+#[derive(Debug, Default)]
+struct Rejudged(BTreeMap<Scan, JudgedScan>);
+
+impl Rejudged {
+    /// Takes in what one scan of the batch has changed.
+    fn take(&mut self, changed: impl IntoIterator<Item = JudgedScan>) {
+        for found in changed {
+            self.0.entry(found.scan).and_modify(|known| known.judged = found.judged).or_insert(found);
+        }
+        // What one scan has turned round, and the next one back, has not changed.
+        self.0.retain(|_, known| known.before != Some(known.judged));
+    }
+
+    /// How many have become conflicts, and how many are none any more.
+    fn conflicts(&self) -> (u32, u32) {
+        let is_conflict = |judged: Judged| judged.conflict().is_some();
+        let count = |is_one: &dyn Fn(bool, bool) -> bool| {
+            self.0.values().filter(|found| is_one(found.before.is_some_and(is_conflict), is_conflict(found.judged))).count() as u32
+        };
+        (count(&|was, is| is && !was), count(&|was, is| was && !is))
+    }
+}
+
 /// What became of a batch of scans.
 #[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 pub struct MergedView {
@@ -164,8 +236,12 @@ pub struct MergedView {
     merged: u32,
     /// How many had been taken in before.
     duplicates: u32,
-    /// How many are conflicts.
+    /// How many of these scans are conflicts.
     conflicts: u32,
+    /// How many scans that were sent in before, by this gate or another, have become conflicts by this batch: whoever came by them later than somebody here was one too many.
+    conflicts_elsewhere: u32,
+    /// How many that were conflicts are none any more by this batch.
+    withdrawn_elsewhere: u32,
     /// How many are exits of people of whom nobody knows yet how they came in.
     left_unseen: u32,
     /// How many were refused.
@@ -175,12 +251,17 @@ pub struct MergedView {
     /// One for each scan, in the order of the batch.
     #[schema(max_items = 10_000)]
     items: Vec<MergedLine>,
+    /// The scans that were sent in before and come to something else since this batch, by ticket and time, at most 10,000. It is told once: who sends the batch again is not
+    /// told again, and `/v1/slots/{slot}/conflicts` has what stands.
+    #[schema(max_items = 10_000)]
+    changed: Vec<RejudgedScan>,
 }
 
 impl MergedView {
-    fn of(mut items: Vec<MergedLine>) -> Self {
+    fn of(mut items: Vec<MergedLine>, rejudged: &Rejudged) -> Self {
         items.sort_by_key(|item| item.line);
-        let mut view = Self::default();
+        let mut view = Self { changed: rejudged.0.values().take(LINES_MAX).map(RejudgedScan::from).collect(), ..Self::default() };
+        (view.conflicts_elsewhere, view.withdrawn_elsewhere) = rejudged.conflicts();
         for item in &items {
             counter!("tornello_offline_scans_total", "outcome" => item.outcome.name()).increment(1);
             *match item.outcome {
@@ -207,20 +288,16 @@ struct Asked {
     command: Command,
 }
 
-/// Takes one scan in. Its key is of this request alone: the slot itself knows a scan that it has seen.
-async fn take_one(node: &Node, caller: &Caller, nonce: [u64; 2], asked: Asked) -> MergedLine {
+/// Takes one scan in, and tells which others come to something else by it. Its key is of this request alone: the slot itself knows a scan that it has seen.
+async fn take_one(node: &Node, caller: &Caller, nonce: [u64; 2], asked: Asked) -> (MergedLine, Vec<JudgedScan>) {
     let key = digest(&[b"scan", &nonce[0].to_be_bytes(), &nonce[1].to_be_bytes(), &asked.line.to_be_bytes()]);
     let envelope = Envelope { who: caller.id(), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
     let (outcome, problem) = match node.slot(asked.scan.ticket.slot(), envelope, asked.command).await {
         Ok(record) => {
             let judged = judged(&record.events, &asked.scan);
             let code = judged.and_then(Judged::conflict).map(ConflictReason::code);
-            let outcome = match judged {
-                Some(Judged::Conflict { .. } | Judged::PassedInConflict { .. }) => Outcome::Conflict,
-                Some(Judged::LeftUnseen) => Outcome::LeftUnseen,
-                Some(Judged::Passed) | None => Outcome::Merged,
-            };
-            return MergedLine { line: asked.line, scan: asked.number, outcome, code, detail: None };
+            let line = MergedLine { line: asked.line, scan: asked.number, outcome: Outcome::of(judged), code, detail: None };
+            return (line, others(&record.events, &asked.scan));
         }
         Err(Failure::Refused(Refusal::ScanKnown)) => (Outcome::Duplicate, None),
         // Only when it is known where the ticket stands can be said what the scan was; and what is in the future will be over.
@@ -229,7 +306,13 @@ async fn take_one(node: &Node, caller: &Caller, nonce: [u64; 2], asked: Asked) -
         Err(Failure::UnknownSlot(_)) => (Outcome::Refused, Some(Problem::from(Refusal::UnknownTicket))),
         Err(failure) => (Outcome::Failed, Some(Problem::from(failure))),
     };
-    line(asked.line, asked.number, outcome, problem.as_ref())
+    (line(asked.line, asked.number, outcome, problem.as_ref()), Vec::new())
+}
+
+/// The scans that come to something else by one that came in.
+fn others(events: &[Event], scan: &Scan) -> Vec<JudgedScan> {
+    let judged = events.iter().filter_map(|event| if let Event::ScansJudged(judged) = event { Some(&judged.scans) } else { None });
+    judged.flatten().filter(|found| found.scan != *scan && found.before.is_some()).copied().collect()
 }
 
 fn line(line: u32, scan: Option<u64>, outcome: Outcome, problem: Option<&Problem>) -> MergedLine {
@@ -250,17 +333,20 @@ async fn take(node: &Node, caller: &Caller, forms: Vec<Line>) -> MergedView {
     let nonce = [random(), random()];
     let taken = tickets.into_values().map(|mut asked| async move {
         asked.sort_by_key(|asked| (asked.scan.scanned_at, asked.line));
-        let mut became = Vec::with_capacity(asked.len());
+        let mut became: Vec<(MergedLine, Vec<JudgedScan>)> = Vec::with_capacity(asked.len());
         for asked in asked {
             became.push(take_one(node, caller, nonce, asked).await);
         }
         became
     });
-    let mut taken = stream::iter(taken).buffer_unordered(AT_ONCE);
+    let (mut taken, mut rejudged) = (stream::iter(taken).buffer_unordered(AT_ONCE), Rejudged::default());
     while let Some(became) = taken.next().await {
-        lines.extend(became);
+        for (line, changed) in became {
+            lines.push(line);
+            rejudged.take(changed);
+        }
     }
-    MergedView::of(lines)
+    MergedView::of(lines, &rejudged)
 }
 
 /// The scans of a body: lines, or one JSON array.
@@ -289,7 +375,8 @@ fn read(body: &[u8], is_array: bool) -> Result<Vec<Line>, Problem> {
 /// Up to 10,000 scans and 4 MiB, a JSON array or one on each line: what `tornello gate` writes is what is sent here. Each is judged by its own time, the scans of a
 /// ticket in the order in which they happened, and is merged, or kept as a conflict if somebody was let in who should not have been: that happened, and
 /// `/v1/slots/{slot}/conflicts` lists it. In which order several gates send in what they did does not matter: with each scan that comes in, all of its ticket are
-/// judged anew, so what is a conflict now may be none when another gate has sent its own. A scan is known by ticket, gate, `scanned_at` and direction, so a batch
+/// judged anew, so what is a conflict now may be none when another gate has sent its own, and this batch may make conflicts of what others have sent, or withdraw some:
+/// `changed` lists these, `conflicts_elsewhere` and `withdrawn_elsewhere` count them. A scan is known by ticket, gate, `scanned_at` and direction, so a batch
 /// may be sent again: no `Idempotency-Key` is needed.
 #[utoipa::path(
     tag = "Gates", operation_id = "send_scans", security(("key" = ["gate"])),
@@ -350,6 +437,10 @@ pub struct ConflictsView {
 ///
 /// Whom gates without a network let in and should not have: two people on one ticket, a ticket that was cancelled or blocked, an old code. Each is a signal of
 /// fraud, or of a gate whose list or clock is wrong. One that is no conflict any more, because another gate has sent in what it saw, is not listed any more.
+///
+/// For whoever serves visitors at a desk, and for managers: they can look the sale up and set it right, and whoever supervises gates has a desk's key, which opens the gates
+/// as well. A gate's key stands in a device at the door: it is told of its own scans, and of those that they change, when it sends them in. Who plans has the number in
+/// `conflicts` of the slot, and who looks into fraud a case of each sale that two gates have met.
 #[utoipa::path(
     tag = "Gates", operation_id = "list_conflicts", security(("key" = ["desk"])),
     params(("slot" = String, Path, description = "The slot")),

@@ -163,6 +163,19 @@ impl From<RoomRefusal> for Problem {
     }
 }
 
+impl From<Guarded> for Problem {
+    fn from(Guarded { code, opens_at, closes_at }: Guarded) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "waiting_room", "places of this slot are held through its waiting room")
+            .detail(
+                "Join the room named by `room`, wait for the turn, and send its `admission` in Waiting-Room-Admission, with the same buyer or device. It is good \
+                 for three holds, entries of waiting lists or moves.",
+            )
+            .with("room", code)
+            .with("opens_at", opens_at.to_string())
+            .with("closes_at", closes_at.to_string())
+    }
+}
+
 /// An instant that a member of the body names.
 fn instant(member: &str, text: &str) -> Result<Timestamp, Problem> {
     text.parse().map_err(|_| Problem::invalid(format!("{member}: an RFC 3339 instant is expected")))
@@ -337,14 +350,5 @@ fn let_through<'a>(
         return Ok(None);
     }
     let who = |room: &Room| tellable(node, room, parties).unwrap_or_default().first().copied();
-    node.room_lets_through(slot, asked, admission.0.as_deref(), who).map_err(|Guarded { code, opens_at, closes_at }| {
-        Problem::new(StatusCode::FORBIDDEN, "waiting_room", "places of this slot are held through its waiting room")
-            .detail(
-                "Join the room named by `room`, wait for the turn, and send its `admission` in Waiting-Room-Admission, with the same buyer or device. It is good \
-                 for three holds, entries of waiting lists or moves.",
-            )
-            .with("room", code)
-            .with("opens_at", opens_at.to_string())
-            .with("closes_at", closes_at.to_string())
-    })
+    node.room_lets_through(slot, asked, admission.0.as_deref(), who).map_err(Problem::from)
 }

@@ -48,7 +48,7 @@ pub struct RuleForm {
     #[serde(default)]
     #[schema(value_type = Vec<ChannelWord>, max_items = 5)]
     channels: Vec<Channel>,
-    /// Only at these museums, by slug or number, each of one that is registered; none named: at all. They are told by number.
+    /// Only at these museums, by slug or number, each of one that is registered and that the key is good for; none named: at all. They are told by number.
     #[serde(default)]
     #[schema(max_items = 64)]
     museums: Vec<MuseumName>,
@@ -64,15 +64,19 @@ pub struct RuleForm {
 }
 
 impl RuleForm {
-    /// The rule that is meant.
-    pub(super) fn read(self, node: &Node) -> Result<Rule, Problem> {
+    /// The rule that is meant. A museum that is not the caller's is answered as one that is not there.
+    pub(super) fn read(self, node: &Node, caller: &Caller) -> Result<Rule, Problem> {
         let Self { name, when, channels, museums, action, sentence_it, sentence_en } = self;
         let condition = |ConditionForm { feature, op, threshold_milli }: ConditionForm| Condition { feature, op, threshold_milli };
+        let own = |museum: &MuseumName| {
+            let id = museum.id(node).filter(|id| caller.0.museums.allows(*id));
+            id.ok_or_else(|| no_museum(&museum.text()))
+        };
         Ok(Rule {
             name,
             when: when.into_iter().map(condition).collect(),
             channels,
-            museums: museums.iter().map(|museum| museum.id(node).ok_or_else(|| no_museum(&museum.text()))).collect::<Result<_, Problem>>()?,
+            museums: museums.iter().map(own).collect::<Result<_, Problem>>()?,
             action,
             sentence: Text { it: sentence_it, en: sentence_en },
         })
@@ -197,7 +201,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse,
 pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<RuleForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
     let envelope = envelope(&node, &caller, &key, &["draft rule"], &*form, &[], None)?;
-    let rule = Box::new(form.into_inner().read(&node)?);
+    let rule = Box::new(form.into_inner().read(&node, &caller)?);
     can_be_asked(&node, &rule)?;
     node.rules(envelope, Command::Draft { rule, by: caller.id() }).await?;
     Ok(HttpResponse::Created().json(view(&node)))

@@ -54,7 +54,7 @@ pub struct TrialView {
 pub async fn dry_run(node: web::Data<Node>, caller: Caller, form: Json<TrialForm>) -> Result<HttpResponse, Problem> {
     super::rules::for_all_museums(&caller, Scope::Investigate)?;
     let TrialForm { rule, since } = form.into_inner();
-    let rule = rule.read(&node)?;
+    let rule = rule.read(&node, &caller)?;
     let rules = draft_of(&rule).map_err(|error| Problem::from(fraud_rules::Refusal::BadRule).detail(error.to_string()))?;
     super::rules::at_known_museums(&node, &rule)?;
     let since: Option<Timestamp> =

@@ -1,20 +1,25 @@
 //! What a slot may be asked about a moment: a query becomes the command that it stands for, whole, with the prices of that time and whoever would have bought.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use tornello_actors::node::Node;
+use tornello_engine::account::Account;
+use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId, SlotId, TicketId};
+use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, PersonId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::museum::Museum;
 use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, Keeper, Line, Scan, Settlement, Slot, total};
 use tornello_engine::tariff::Proof;
 use tornello_engine::time::Timestamp;
 
+use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::request::{named_then, random};
 use crate::routes::holds::{LineForm, by_tariff_of, price_of};
-use crate::routes::{instant_of, within};
+use crate::routes::{files, instant_of, within};
 
 /// The most people of a party that is asked about.
 const PEOPLE_MAX: u32 = 1_000;
@@ -69,6 +74,58 @@ pub enum PaidBy {
     Payment,
 }
 
+/// Who asks, as far as it is said.
+#[derive(Debug)]
+pub(super) struct Asker {
+    /// The key that is named; none: one with desk rights, which may touch all.
+    pub(super) key: Option<KeyId>,
+    /// Whose key it is; none where none is named, or none of that number is good for the museum.
+    pub(super) caller: Option<Caller>,
+    /// The account of an operator's key as it was then, for what was agreed.
+    pub(super) account: Option<Account>,
+}
+
+impl Asker {
+    /// Who asks by the key that a query names. Roles and museums of keys never change; a key of another museum is none here.
+    pub(super) async fn of(node: &Node, query: &HistoryQuery, museum: MuseumId, at: Timestamp) -> Result<Self, Problem> {
+        let known = match query.key {
+            Some(key) => files(node)?.keys.get(key).filter(|key| key.museums.allows(museum)),
+            None => None,
+        };
+        let caller = known.map(|key| Caller(Arc::new(key)));
+        let account = match caller.as_ref().and_then(Caller::account_of_operator) {
+            Some(account) => Some(node.account_then(account, at).await?),
+            None => None,
+        };
+        Ok(Self { key: query.key, caller, account })
+    }
+
+    /// Whose hold or entry it must be.
+    fn owner(&self) -> Option<KeyId> {
+        self.caller.as_ref().map_or(self.key, Caller::owner)
+    }
+
+    /// Whose sale it must be: an operator's are all that its account was charged with.
+    fn owner_of(&self, slot: &Slot, sale: HoldId) -> Option<KeyId> {
+        let charged = slot.sale_of(sale).and_then(|sale| match &sale.settlement {
+            Settlement::OnAccount { account } | Settlement::Quoted { account, .. } => Some(*account),
+            Settlement::Free | Settlement::Desk { .. } | Settlement::Moved { .. } | Settlement::Payment { .. } => None,
+        });
+        let own = self.caller.as_ref().and_then(Caller::account_of_operator);
+        if own.is_some() && own == charged { None } else { self.owner() }
+    }
+
+    /// Through which channel: the one that is named, or that of the key, which has no other.
+    fn channel(&self, named: Option<Channel>) -> Result<Option<Channel>, Problem> {
+        match (named, self.caller.as_ref().map(Caller::channel)) {
+            (Some(named), Some(own)) if named != own => {
+                Err(Problem::invalid(format!("channel: that key sells through {}: leave one of the two out", own.name())))
+            }
+            (named, own) => Ok(named.or(own)),
+        }
+    }
+}
+
 /// Which moment, how many records, and what is asked of the slot as it was then.
 #[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -82,7 +139,7 @@ pub struct HistoryQuery {
     /// How many records at most: 50 if not said.
     #[param(minimum = 1, maximum = 1000)]
     pub(super) limit: Option<u32>,
-    /// What to decide on the state of that moment: `hold`, `sell` or `wait` (with `channel`, and `people` or `lines`), `extend`, `release` or `confirm` (with `hold`),
+    /// What to decide on the state of that moment: `hold`, `sell` or `wait` (with `channel`, or a `key` that has one, and `people` or `lines`), `extend`, `release` or `confirm` (with `hold`),
     /// `leave` (with `entry`), `cancel`, `rename`, `block` or `unblock` (with `sale`, and `tickets` if not all), `move` (with `sale` and `to`), `admit` or `exit` (with
     /// `ticket`), `scan` (with `ticket`, `direction` and `scanned_at`).
     #[param(
@@ -91,20 +148,20 @@ pub struct HistoryQuery {
         example = "hold"
     )]
     pub(super) command: Option<Asked>,
-    /// Through which channel; of a `move`, that of whoever moves the tickets: the sale's own if absent.
+    /// Through which channel: that of `key` if absent; of a `move`, that of whoever moves the tickets: the sale's own if neither is given.
     #[param(value_type = Option<String>, pattern = "^(web|kiosk|box_office|group|reseller)$", example = "web")]
     channel: Option<Channel>,
     /// How many people.
     #[param(minimum = 1, maximum = 1000, example = 3)]
     people: Option<u16>,
-    /// Their category, priced by the tariff as it was at that moment; absent: any, free of charge.
+    /// Their category, priced by the tariff as it was at that moment, or as was agreed then with the account of an operator's `key`; absent: any, free of charge.
     #[param(value_type = Option<String>, max_length = 23)]
     category: Option<Code>,
     /// Several categories, each with how many people, instead of `people` and `category`.
     #[param(max_length = 512, example = "full:2,under-18:1")]
     lines: Option<String>,
-    /// The buyer, as the channel names them (its `value` in `parties`): what they had then in this slot counts. What they had in other slots, of the
-    /// day or in open holds, is not asked.
+    /// The buyer, as the channel names them (its `value` in `parties`): what they had then in this slot counts, and where the museum limits what one buyer has of a day, or
+    /// how many open holds, also what they had in other slots.
     #[param(max_length = 256)]
     buyer: Option<String>,
     /// Which hold.
@@ -125,6 +182,12 @@ pub struct HistoryQuery {
     /// How a sale is paid; absent: as its channel does, by the payment that keeps the hold, or by nothing where nothing is due.
     #[param(value_type = Option<String>, pattern = "^(free|desk|on_account|payment)$")]
     settlement: Option<PaidBy>,
+    /// Whether a name is to stand on every ticket that a `sell` or `confirm` makes, as proof where one more is asked for (`holder`); the name itself is not asked about.
+    #[serde(default)]
+    named: bool,
+    /// On which account, where it is settled on one; absent: that of `key`, or any.
+    #[param(value_type = Option<String>, max_length = 23)]
+    account: Option<Code>,
     /// Which payment; absent: the one that keeps the hold, or any.
     #[param(value_type = Option<String>, max_length = 13)]
     payment: Option<PaymentId>,
@@ -148,7 +211,8 @@ pub struct HistoryQuery {
     /// When it was made, by the gate's clock (RFC 3339).
     #[param(value_type = Option<String>, format = DateTime)]
     scanned_at: Option<String>,
-    /// The key that asks for its own hold, sale or entry; absent: one with desk rights, which may touch all.
+    /// The key that asks, by the number that records name it with: whether it might, its channel, its own holds, sales and entries; absent: one with desk rights, which may
+    /// touch all.
     #[param(value_type = Option<String>, max_length = 13)]
     key: Option<KeyId>,
 }
@@ -174,24 +238,35 @@ impl HistoryQuery {
         self.key.unwrap_or(KeyId::SYSTEM)
     }
 
+    /// Whether the people who would come are priced, by the categories that they are of.
+    pub(super) const fn is_priced(&self) -> bool {
+        self.lines.is_some() || self.category.is_some()
+    }
+
+    /// On which account it would be settled, if one is named or follows from the key.
+    pub(super) fn charged(&self, asker: &Asker) -> Option<Code> {
+        self.account.or_else(|| asker.caller.as_ref()?.0.account)
+    }
+
     /// The command that is asked about, if one is. `museum` is the museum as it was then.
-    pub(super) fn command(&self, museum: &Museum, slot: &Slot) -> Result<Option<(Asked, Command)>, Problem> {
+    pub(super) fn command(&self, museum: &Museum, slot: &Slot, asker: &Asker) -> Result<Option<(Asked, Command)>, Problem> {
         let Some(asked) = self.command else { return Ok(None) };
         let id = slot.id();
-        let owner = self.key;
+        let owner = asker.owner();
+        let holder = self.named.then(|| PersonId(random().into()));
         let command = match asked {
             Asked::Hold => {
-                let (channel, lines) = self.party(museum, id)?;
+                let (channel, lines) = self.party(museum, id, asker)?;
                 Command::Hold { hold: HoldId::new(id, random()), channel, lines }
             }
             Asked::Wait => {
-                let (channel, lines) = self.party(museum, id)?;
+                let (channel, lines) = self.party(museum, id, asker)?;
                 Command::Wait { entry: HoldId::new(id, random()), who: self.who(), channel, lines }
             }
             Asked::Sell => {
-                let (channel, lines) = self.party(museum, id)?;
-                let settlement = self.settled(channel, &lines, None)?;
-                Command::SellDirect { sale: HoldId::new(id, random()), channel, lines, settlement, contact: None }
+                let (channel, lines) = self.party(museum, id, asker)?;
+                let settlement = self.settled(channel, &lines, None, asker)?;
+                Command::SellDirect { sale: HoldId::new(id, random()), channel, lines, settlement, contact: None }.named(holder)
             }
             Asked::Extend => Command::Extend { hold: self.hold_of(id)?, owner },
             Asked::Release => Command::Release { hold: self.hold_of(id)?, owner },
@@ -199,19 +274,25 @@ impl HistoryQuery {
             Asked::Confirm => {
                 let hold = self.hold_of(id)?;
                 let settlement = match slot.hold_of(hold) {
-                    Some(hold) => self.settled(hold.channel, &hold.lines, hold.kept_for)?,
+                    Some(hold) => self.settled(hold.channel, &hold.lines, hold.kept_for, asker)?,
                     // Whatever it would be paid with: there is nothing to pay for.
                     None => Settlement::Free,
                 };
-                Command::Sell { hold, owner, settlement, contact: None }
+                Command::Sell { hold, owner, settlement, contact: None }.named(holder)
             }
             Asked::Cancel => {
-                Command::Cancel { sale: self.sale_of(id)?, owner, tickets: self.numbers()?, cause: self.cause.unwrap_or(CancelCause::Visitor) }
+                let sale = self.sale_of(id)?;
+                let (owner, cause) = (asker.owner_of(slot, sale), self.cause.unwrap_or(CancelCause::Visitor));
+                Command::Cancel { sale, owner, tickets: self.numbers()?, cause }
             }
-            Asked::Rename => Command::Rename { sale: self.sale_of(id)?, owner, tickets: self.numbers()?, holder: Some(PersonId(random().into())) },
+            Asked::Rename => {
+                let sale = self.sale_of(id)?;
+                let owner = asker.owner_of(slot, sale);
+                Command::Rename { sale, owner, tickets: self.numbers()?, holder: Some(PersonId(random().into())) }
+            }
             Asked::Block => Command::Block { sale: self.sale_of(id)?, tickets: self.numbers()?, reason: named(self.reason, "reason")? },
             Asked::Unblock => Command::Unblock { sale: self.sale_of(id)?, tickets: self.numbers()? },
-            Asked::Move => self.moved(museum, slot)?,
+            Asked::Move => self.moved(museum, slot, asker)?,
             Asked::Admit => Command::Admit { ticket: self.ticket_of(id)?, issue: self.issue, gate: named(self.gate, "gate")?, museum: id.museum() },
             Asked::Exit => Command::Exit { ticket: self.ticket_of(id)?, gate: named(self.gate, "gate")?, museum: id.museum() },
             Asked::Scan => {
@@ -228,31 +309,32 @@ impl HistoryQuery {
     }
 
     /// Tickets that go to another slot, at what they cost there.
-    fn moved(&self, museum: &Museum, slot: &Slot) -> Result<Command, Problem> {
+    fn moved(&self, museum: &Museum, slot: &Slot, asker: &Asker) -> Result<Command, Problem> {
         let (sale, to) = (self.sale_of(slot.id())?, self.to.ok_or_else(|| needs("to"))?);
         let found = slot.sale_of(sale);
         let channel = found.map_or(Channel::BoxOffice, |sale| sale.channel);
         let price = |line: &Line| Some((line.category, price_of(museum, to, channel, line.category).ok()?.0));
         let prices = found.map_or_else(Vec::new, |sale| sale.lines.iter().filter_map(price).collect());
-        let (arrival, via) = (HoldId::new(to, random()), self.channel.unwrap_or(channel));
-        Ok(Command::BeginMove { sale, owner: self.key, tickets: self.numbers()?, arrival, via, prices })
+        let (arrival, via) = (HoldId::new(to, random()), asker.channel(self.channel)?.unwrap_or(channel));
+        Ok(Command::BeginMove { sale, owner: asker.owner_of(slot, sale), tickets: self.numbers()?, arrival, via, prices })
     }
 
     /// Who would come, through which channel.
-    fn party(&self, museum: &Museum, slot: SlotId) -> Result<(Channel, Vec<Line>), Problem> {
-        let channel = self.channel.ok_or_else(|| needs("channel"))?;
-        let lines = match (&self.lines, self.people, self.category) {
+    fn party(&self, museum: &Museum, slot: SlotId, asker: &Asker) -> Result<(Channel, Vec<Line>), Problem> {
+        let channel = asker.channel(self.channel)?.ok_or_else(|| needs("channel"))?;
+        let by_tariff = match (&self.lines, self.people, self.category) {
             (Some(lines), None, None) => by_tariff_of(museum, slot, channel, &forms(lines)?)?,
             (None, Some(count), Some(category)) => by_tariff_of(museum, slot, channel, &[LineForm { category, count }])?,
             (None, Some(count), None) => vec![Line { category: named(None, "any")?, count, price_cents: Cents::ZERO, proof: Proof::None }],
             (Some(_), ..) => return Err(Problem::invalid("give either `lines`, or `people` and their `category`")),
             (None, None, _) => return Err(needs("people, or lines")),
         };
-        Ok((channel, lines))
+        let agreed = asker.account.as_ref().map(|account| account.priced(slot.museum(), calendar::local_day(slot.start()), &by_tariff));
+        Ok((channel, agreed.unwrap_or(by_tariff)))
     }
 
     /// How what is due is settled: as it is said, or as the channel does.
-    fn settled(&self, channel: Channel, lines: &[Line], kept_for: Option<Keeper>) -> Result<Settlement, Problem> {
+    fn settled(&self, channel: Channel, lines: &[Line], kept_for: Option<Keeper>, asker: &Asker) -> Result<Settlement, Problem> {
         let keeps = if let Some(Keeper::Payment(payment)) = kept_for { Some(payment) } else { None };
         let usual = || match channel {
             _ if total(lines).is_zero() => PaidBy::Free,
@@ -265,7 +347,7 @@ impl HistoryQuery {
         Ok(match self.settlement.unwrap_or_else(usual) {
             PaidBy::Free => Settlement::Free,
             PaidBy::Desk => Settlement::Desk { till: named(None, "till")?, method: DeskMethod::Card, reference: String::new() },
-            PaidBy::OnAccount => Settlement::OnAccount { account: named(None, "account")? },
+            PaidBy::OnAccount => Settlement::OnAccount { account: named(self.charged(asker), "account")? },
             PaidBy::Payment => Settlement::Payment { id: self.payment.or(keeps).unwrap_or_else(|| PaymentId::new(0, random())) },
         })
     }
