@@ -161,7 +161,7 @@ async fn who_is_refused_beyond_what_is_kept_carries_the_attempt_in_the_code() {
         let (_, problem) = ask(&app, &web, slot, &format!("more-{n}"), "school", None).await;
         codes.push(problem["appeal"].as_str().unwrap_or_else(|| panic!("no code: {problem}")).to_owned());
     }
-    assert!(codes[..20].iter().all(|code| code.len() == 13) && codes[20..].iter().all(|code| code.starts_with("a1.")), "{codes:?}");
+    assert!(codes[..20].iter().all(|code| code.len() == 13) && codes[20..].iter().all(|code| code.starts_with("a2.")), "{codes:?}");
     let kept = async |app: &App| {
         let day = day_of(app.node().now());
         app.node().look_attempts(day, |attempts| attempts.entries().len()).await.unwrap()
