@@ -2,6 +2,7 @@
 //!
 //! Results go to the standard output, everything else to the standard error. Secrets are printed by the commands that make them, and never logged.
 
+mod again;
 mod evaluate;
 mod gate;
 mod keys;

@@ -1,4 +1,4 @@
-//! `tornello verify`: is the journal what was written, and does it still add up?
+//! `tornello verify`: is the journal what was written, and does it still add up? With `--assessments` (see [`super::again`]): does what was said of commands follow from it?
 
 use anyhow::{Context, bail};
 use tornello_actors::journal::JournalError;
@@ -6,6 +6,7 @@ use tornello_actors::journal::file::FileJournal;
 use tornello_actors::node;
 use tornello_actors::verify::{Exported, Verified, goes_on_from};
 use tornello_api::replay::report::{hex, thousands};
+use tornello_engine::ids::CaseId;
 
 use super::Data;
 
@@ -21,6 +22,12 @@ pub(super) struct Arguments {
     /// The head of an earlier check, or batch and hash of `/status`: whether the journal goes on from there, so that a missing end is seen
     #[arg(long, value_name = "NUMBER:HASH")]
     head: Option<Exported>,
+    /// Work out once more what was said of each command before it was given, by rules and models, and hold it against what was written down
+    #[arg(long)]
+    assessments: bool,
+    /// Of the assessments only the one because of which there is this case
+    #[arg(long, value_name = "CASE", requires = "assessments")]
+    case: Option<CaseId>,
 }
 
 pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
@@ -40,7 +47,8 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
             // Whether or not anybody reads all of that: a missing end is an error.
             goes_on?;
             told?;
-            arguments.head.as_ref().map_or(Ok(()), |head| super::say(format_args!("it goes on from the head of batch {}", head.number)))
+            arguments.head.as_ref().map_or(Ok(()), |head| super::say(format_args!("it goes on from the head of batch {}", head.number)))?;
+            if arguments.assessments { super::again::again(&journal, folder, arguments.case).await } else { Ok(()) }
         }
         Err(JournalError::Corrupt { batch, what }) => {
             let last = end.is_ok_and(|head| head.number == batch);
