@@ -455,7 +455,9 @@ impl Walk {
         let Some((signal, fed)) = assessed.or_else(|| asked.signals.first().map(|signal| (signal, fed(signal)))) else {
             return Came::LeftOut(LeftOut::Unsaid);
         };
-        let acting = basis.line.map(|line| (models.get(written.model), f64::from_le_bytes(line)));
+        // A line without a model's name stands for nothing, and a name without a line is none of rules alone.
+        let line = basis.line.filter(|_| written.model != *no_model);
+        let acting = line.map(|line| (models.get(written.model), f64::from_le_bytes(line)));
         let (judged, missing) = match acting {
             None => (None, None),
             Some((Err(why), _)) => (None, Some(why)),

@@ -9,7 +9,7 @@ use tornello_actors::fraud::shelf::Shelf;
 use tornello_actors::journal::Journal;
 use tornello_api::replay::report::thousands;
 use tornello_engine::envelope::Assessment;
-use tornello_engine::ids::CaseId;
+use tornello_engine::ids::{CaseId, Code};
 
 /// So many of those that differ are told.
 const TOLD: usize = 20;
@@ -26,7 +26,8 @@ pub(super) async fn again(journal: &dyn Journal, folder: &Path, case: Option<Cas
     let wanted = of_case.as_ref().map_or(Wanted::All { told: TOLD }, Wanted::Of);
     let shelf = Some(Shelf::in_folder(folder));
     let again = say_again(journal, shelf, wanted, Sizes::default().parties).await.context("cannot read the journal once more")?;
-    print(&again)?;
+    let told = print(&again);
+    // Whether or not anybody reads all of that: what is not what follows is an error.
     if of_case.is_some() && again.assessed == 0 {
         bail!("no record carries the assessment because of which there is this case");
     }
@@ -37,7 +38,7 @@ pub(super) async fn again(journal: &dyn Journal, folder: &Path, case: Option<Cas
             thousands(again.assessed.cast_signed())
         );
     }
-    Ok(())
+    told
 }
 
 fn print(again: &Again) -> anyhow::Result<()> {
@@ -90,7 +91,7 @@ fn tell(told: &Told) -> anyhow::Result<()> {
 }
 
 fn words(said: &Assessment) -> String {
-    let listed = |codes: &[tornello_engine::ids::Code]| codes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let listed = |codes: &[Code]| codes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let line = said.basis.as_ref().and_then(|basis| basis.line).map(|line| format!(", by the line {:.6}", f64::from_le_bytes(line)));
     let mut words = format!("{}: score {}, model {}{}", said.outcome.name(), said.score, said.model, line.unwrap_or_default());
     for (name, codes) in [("reasons", &said.reasons), ("rules", &said.rules)] {
