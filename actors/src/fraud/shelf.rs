@@ -282,6 +282,9 @@ mod tests {
         assert!(ids[5..].iter().all(|id| shelf.read(id).is_ok()) && shelf.acting().is_some());
         assert!(stands("verdicts-1") && stands(&trained_id) && stands(&other) && !stands(&left));
         assert_eq!(shelf.prune(&[&ids[2]]).unwrap(), 0);
+        // By as much of an id as the name of a model at work has of it.
+        assert_eq!(shelf.begins_with(&ids[10][..12]).as_deref(), Some(ids[10].as_str()));
+        assert_eq!([shelf.begins_with(""), shelf.begins_with("verdicts-1"), shelf.begins_with(&ids[0][..12])], [None, None, None]);
     }
 
     /// That it is flushed cannot be seen from here; that it is written as whatever is flushed can: beside its place, for its owner alone, over what a crash left there.

@@ -53,7 +53,7 @@ enum Command {
     /// Make, list and revoke API keys; a running server takes it up within a second
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Check a whole journal while no server runs: chain, records, and every stream replayed
+    /// Check a whole journal while no server runs: chain, records, and every stream replayed; on request also what was said of suspected fraud
     Verify(verify::Arguments),
     /// Tend the read models
     #[command(subcommand)]
