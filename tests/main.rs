@@ -12,6 +12,7 @@ mod routes_availability;
 mod routes_carts;
 mod routes_docs;
 mod routes_fraud;
+mod routes_fraud_again;
 mod routes_fraud_chance;
 mod routes_fraud_learning;
 mod routes_gates;

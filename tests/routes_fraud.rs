@@ -31,6 +31,7 @@ pub fn assessed(key: u128, device: u128, outcome: Outcome, score: u8) -> Envelop
         outcome,
         rules: vec![code("hoarding")],
         probability_ppm: None,
+        basis: None,
     };
     let parties = vec![Party { kind: PartyKind::Device, pseudonym: Digest(device) }];
     Envelope {

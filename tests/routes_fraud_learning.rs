@@ -19,6 +19,7 @@ use tornello_engine::tariff::Proof;
 use tornello_engine::time::Timestamp;
 
 use crate::routes_fraud::look;
+use crate::routes_fraud_again::all_is_said_again;
 use crate::support::{App, TORRE, code, plan, slot, today};
 
 /// How many buy before anything is learned: every fourth on a device that others use too, which is what fraud is here. One honest buyer of seven does as well.
@@ -244,6 +245,10 @@ async fn what_analysts_found_is_learned_and_says_how_likely_fraud_is() {
     let model = &promoted["items"][1];
     assert_eq!((&model["artifact"], &model["stage"]), (&json!("verdicts-2"), &json!("champion")), "{promoted}");
     assert_eq!((&model["evidence"]["from"], &model["evidence"]["to"]), (&json!(after), &json!(now)), "{promoted}");
+
+    // What was said of all who bought, by rules alone and then by the model that was registered, follows from the journal and the folder of models.
+    let again = all_is_said_again(&app).await;
+    assert_eq!((again.same, again.by_rules), (BEFORE + 9, BEFORE));
     app.stop().await;
 }
 

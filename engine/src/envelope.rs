@@ -76,6 +76,17 @@ impl Outcome {
     }
 }
 
+/// What an assessment rests on that neither the journal before it nor the model that is named says: with it the same is said again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Basis {
+    /// Of how the journal is heard, which features follow, and which rules hold by themselves: another number is of a program by which others may follow.
+    pub edition: u32,
+    /// The line of the model, 0 to 1: what has a greater score is looked at. A double's bytes, little-endian, as the core reckons with none; none where no model took part.
+    pub line: Option<[u8; 8]>,
+    /// Rules that fired and were not to refuse: who took part was found honest when they had refused them before.
+    pub spared: Vec<Code>,
+}
+
 /// What a scorer said of a command before it was decided. A slot does what is asked, and keeps the tickets of what is to be reviewed from the gate for a while;
 /// whoever blocks or asks for more proof does so before the slot is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -100,6 +111,8 @@ pub struct Assessment {
     pub rules: Vec<Code>,
     /// How likely fraud is, in millionths; none where no model took part that has learned what it says from labels.
     pub probability_ppm: Option<u32>,
+    /// What it rests on. Assessments of before this was written have none.
+    pub basis: Option<Box<Basis>>,
 }
 
 /// What every command carries.

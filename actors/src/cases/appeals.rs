@@ -13,12 +13,16 @@ use tornello_engine::time::Timestamp;
 use super::{attempt_of, case_of, fraud_said_of, open_attempt};
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::journal::wire::Wire;
 use crate::moves::trail_back;
 use crate::node::Node;
 use crate::people::{MasterKey, Sealer};
 
-/// What a code begins with in which an attempt is carried: its form, which changes with that of an attempt.
-const CARRIED: &str = "a1.";
+/// What a code begins with in which an attempt is carried: its form, which changes with that of an attempt. The last one is written, and codes of the others are read, each as
+/// the journal reads that version of an attempt: people have them.
+const CARRIED: [(&str, u16); 2] = [("a1.", 3), ("a2.", 4)];
+/// The kind under which the journal has attempts.
+const NOTED: u16 = 1;
 /// The longest code, in bytes.
 pub const CODE_MAX: usize = 2_048;
 /// The most parties of an attempt that is carried: a buyer, a device and a card, each under the pseudonyms of two months.
@@ -48,9 +52,11 @@ impl AppealCodes {
         if let Some(assessment) = &mut carried.assessment {
             assessment.rules.truncate(CARRIED_NAMES);
             assessment.reasons.truncate(CARRIED_NAMES);
+            assessment.basis = None;
         }
+        let (form, _) = CARRIED[CARRIED.len() - 1];
         let sealed = self.0.seal(&postcard::to_allocvec(&carried).ok()?)?;
-        Some(sealed.iter().fold(CARRIED.to_owned(), |mut text, byte| {
+        Some(sealed.iter().fold(form.to_owned(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
             text
         }))
@@ -59,17 +65,23 @@ impl AppealCodes {
     /// The attempt that is carried in a code; none if it was not written here.
     #[must_use]
     pub fn read(&self, code: &str) -> Option<Attempt> {
-        let hex = code.strip_prefix(CARRIED).filter(|hex| code.len() <= CODE_MAX && hex.len().is_multiple_of(2))?;
+        let (hex, version) = CARRIED.iter().find_map(|(form, version)| Some((code.strip_prefix(form)?, *version)))?;
+        if code.len() > CODE_MAX || !hex.len().is_multiple_of(2) {
+            return None;
+        }
         let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
         let sealed: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect::<Option<_>>()?;
-        postcard::from_bytes(&self.0.open(&sealed)?).ok()
+        match attempts::Event::read(NOTED, version, &self.0.open(&sealed)?)? {
+            attempts::Event::Noted(attempt) => Some(attempt),
+            attempts::Event::Counted(_) | attempts::Event::Refused(_) => None,
+        }
     }
 }
 
 /// Whether a code has the form of one in which an attempt is carried, whoever wrote it.
 #[must_use]
 pub fn looks_carried(code: &str) -> bool {
-    code.starts_with(CARRIED)
+    CARRIED.iter().any(|(form, _)| code.starts_with(form))
 }
 
 /// What is appealed.
@@ -218,7 +230,8 @@ mod tests {
     use super::*;
     use tornello_engine::attempts::{Ending, day_of};
     use tornello_engine::channel::Channel;
-    use tornello_engine::envelope::{Assessment, Digest, Outcome};
+    use tornello_engine::envelope::{Assessment, Basis, Digest, Outcome};
+    use tornello_engine::ids::Code;
     use tornello_engine::money::Cents;
 
     #[test]
@@ -237,6 +250,7 @@ mod tests {
             outcome: Outcome::Block,
             rules: vec!["velocity".parse().unwrap(), "hoarding".parse().unwrap()],
             probability_ppm: Some(900_000),
+            basis: Some(Box::new(Basis { edition: u32::MAX, line: Some([0xff; 8]), spared: vec!["hoarding".parse().unwrap()] })),
         };
         let attempt = Attempt {
             id: AttemptId::new(day_of(at), 9),
@@ -253,16 +267,39 @@ mod tests {
         };
         let code = codes.write(&attempt).unwrap();
         assert!(code.len() < CODE_MAX / 2 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.'), "{}", code.len());
-        let read = codes.read(&code).unwrap();
+        let mut read = codes.read(&code).unwrap();
         assert_eq!(read.parties, attempt.parties[1..], "of those behind a network nothing is said");
+        // Nor what its assessment rests on: what it was asked for is not carried either, so it cannot be said again.
+        if let (Some(read), Some(said)) = (&mut read.assessment, &attempt.assessment) {
+            assert!(read.basis.is_none());
+            read.basis.clone_from(&said.basis);
+        }
         assert_eq!(Attempt { parties: attempt.parties.clone(), ..read }, attempt);
         assert_eq!(AppealCodes::new(&MasterKey::from_bytes([7; 32])).read(&code).map(|found| found.id), Some(attempt.id), "after a restart too");
         assert_eq!(AppealCodes::new(&MasterKey::from_bytes([8; 32])).read(&code), None);
         let end = code.len() - 1;
         let changed = format!("{}{}", &code[..end], if code.ends_with('0') { '1' } else { '0' });
-        for text in [changed.as_str(), &code[..end], &code[..end - 1], "a1.", "a1.zz", "a1.éé", "", &code[3..]] {
+        for text in [changed.as_str(), &code[..end], &code[..end - 1], "a1.", "a2.", "a2.zz", "a2.éé", "", &code[3..]] {
             assert_eq!(codes.read(text), None, "{text}");
         }
         assert_ne!(codes.write(&attempt).unwrap(), code, "two of one attempt look like two of others");
+    }
+
+    #[test]
+    fn a_code_that_was_given_before_assessments_said_what_they_rest_on_is_still_read() {
+        let codes = AppealCodes::new(&MasterKey::from_bytes([7; 32]));
+        let (at, parties) = (Timestamp::from_seconds(1_780_000_000), vec![Party { kind: PartyKind::Buyer, pseudonym: Digest(7) }]);
+        let (model, reasons, rules): (Code, Vec<Code>, Vec<Code>) = ("none".parse().unwrap(), Vec::new(), vec!["velocity".parse().unwrap()]);
+        let id = AttemptId::new(day_of(at), 9);
+        // Fields one after the other are what a struct of them is.
+        let said = (model, 3_u32, at, 9_u64, Digest(5), 100_u8, &reasons, Outcome::Block, &rules, None::<u32>);
+        let before = (id, at, Channel::Web, MuseumId(3), None::<SlotId>, 2_u32, Cents::new(3_200), &parties, Some(said), Ending::Blocked, false);
+        let sealed = codes.0.seal(&postcard::to_allocvec(&before).unwrap()).unwrap();
+        let code: String = "a1.".chars().chain(sealed.iter().flat_map(|byte| format!("{byte:02x}").chars().collect::<Vec<_>>())).collect();
+        let read = codes.read(&code).unwrap();
+        assert_eq!((read.id, read.people, read.amount_cents, read.parties, read.ending), (id, 2, Cents::new(3_200), parties, Ending::Blocked));
+        let assessment = read.assessment.unwrap();
+        assert_eq!((assessment.position, assessment.rules, assessment.basis), (9, rules, None));
+        assert_eq!(codes.read(&code.replacen("a1.", "a2.", 1)), None, "no code is read as another form");
     }
 }

@@ -8,7 +8,7 @@ use tornello_engine::attempts::{self, Aim, Attempt, Ending, Figures, Refused};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
-use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, SlotId, TicketId};
+use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, SlotId, TicketId, TillId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, CancelCause, ConflictReason, Direction, Line, Scan, Settlement};
@@ -282,6 +282,12 @@ impl Hearing {
         self.origins.get(&hold.get()).map(|origin| origin.parties.as_slice())
     }
 
+    /// At which museum a till session was opened, and by whom, as far as it runs and is remembered.
+    #[must_use]
+    pub fn opened_by(&self, till: TillId) -> Option<(MuseumId, KeyId)> {
+        self.tills.get(&till.0).map(|(museum, who)| (MuseumId(*museum), KeyId(*who)))
+    }
+
     fn slot(&mut self, slot: SlotId, record: &Record<slot::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             match event {
@@ -363,12 +369,26 @@ impl Hearing {
 
     /// Tickets are on their way to another slot.
     fn move_begun(&mut self, begun: &slot::MoveBegun, envelope: Option<&Envelope>) {
-        let (nobody, outlet) = (nobody(), outlet(begun.via));
-        let mut parties = parties(envelope.unwrap_or(&nobody), outlet);
+        let parties = self.movers(begun, envelope);
+        self.moves.put(begun.arrival.get(), Moving { outlet: outlet(begun.via), parties });
+    }
+
+    /// Who moves tickets, and whose they are.
+    fn movers(&self, begun: &slot::MoveBegun, envelope: Option<&Envelope>) -> Vec<Taking> {
+        let nobody = nobody();
+        let mut parties = parties(envelope.unwrap_or(&nobody), outlet(begun.via));
         if let Some(origin) = self.origins.get(&begun.sale.get()) {
             join(&mut parties, but_operators(&origin.parties));
         }
-        self.moves.put(begun.arrival.get(), Moving { outlet, parties });
+        parties
+    }
+
+    /// The signal of tickets that are about to be moved, as it is assessed: of places that are taken and sold at once where they go.
+    #[must_use]
+    pub fn moving(&self, at: Timestamp, begun: &slot::MoveBegun, envelope: Option<&Envelope>) -> SignalEvent {
+        let mut signal = places(at, SignalKind::Sold { held: true }, begun.via, begun.arrival.slot(), &begun.lines, &nobody());
+        signal.parties = self.movers(begun, envelope);
+        signal
     }
 
     /// Tickets have come from another slot: places were taken there, and sold at once, by whoever moved them and whoever had them.
@@ -407,16 +427,30 @@ impl Hearing {
     }
 
     fn cancelled(&self, record: &Record<slot::Event>, slot: SlotId, cancelled: &slot::Cancelled, signals: &mut Vec<Signal>) {
-        let Some(origin) = self.origins.get(&cancelled.sale.get()) else { return };
+        let signal = self.returned(record.at, slot, cancelled, record.envelope.as_ref(), None);
+        signals.extend(signal.map(|signal| (signal, cancelled.sale.get())));
+    }
+
+    /// The signal of tickets that go back; none if it is not remembered whose they were. `taker` is the channel of the key by which they do; none: as far as the record says it.
+    #[must_use]
+    pub fn returned(
+        &self,
+        at: Timestamp,
+        slot: SlotId,
+        cancelled: &slot::Cancelled,
+        envelope: Option<&Envelope>,
+        taker: Option<Outlet>,
+    ) -> Option<SignalEvent> {
+        let origin = self.origins.get(&cancelled.sale.get())?;
         let (kind, nobody) = (kind_of_return(origin.outlet, cancelled.cause), nobody());
-        let mut signal = of(origin, record.at, kind, slot);
+        let mut signal = of(origin, at, kind, slot);
         // Whoever takes tickets back is a party of the command, see [`by_whom`]. Records of before that was so say it only where it can be nobody but an operator.
-        let taker = if kind == SignalKind::Voided { Outlet::BoxOffice } else { Outlet::Web };
-        signal.parties = parties(record.envelope.as_ref().unwrap_or(&nobody), taker);
+        let taker = taker.unwrap_or(if kind == SignalKind::Voided { Outlet::BoxOffice } else { Outlet::Web });
+        signal.parties = parties(envelope.unwrap_or(&nobody), taker);
         join(&mut signal.parties, but_operators(&origin.parties));
         signal.people = cancelled.tickets.len() as u32;
         signal.cents = 0;
-        signals.push((signal, cancelled.sale.get()));
+        Some(signal)
     }
 
     /// What it means that a gate met a ticket which is not good there, whether or not it let its holder in.
@@ -460,7 +494,8 @@ impl Hearing {
     }
 
     /// The signal of a payment that begins: of all its holds together, also of whoever held the places.
-    fn payment_begun(&self, at: Timestamp, opened: &payment::Opened, envelope: Option<&Envelope>) -> SignalEvent {
+    #[must_use]
+    pub fn payment_begun(&self, at: Timestamp, opened: &payment::Opened, envelope: Option<&Envelope>) -> SignalEvent {
         let nobody = nobody();
         let first = opened.items.first().map(|item| item.hold);
         let mut signal = payment(at, opened.channel, opened.museum, opened.amount_cents.get(), first, envelope.unwrap_or(&nobody));
@@ -569,7 +604,7 @@ fn of(origin: &Origin, at: Timestamp, kind: SignalKind, slot: SlotId) -> SignalE
 
 #[cfg(test)]
 mod tests {
-    use tornello_engine::ids::{RouteId, TillId};
+    use tornello_engine::ids::RouteId;
     use tornello_engine::slot::{AdmissionConflict, Held, Judged, JudgedScan, ScansJudged, TicketState};
 
     use super::*;

@@ -45,6 +45,20 @@ const PATIENCE: i32 = 10;
 /// A model that the node fitted acts for so many days after the last that it was fitted on: another one follows each day, and where none does, fits fail.
 const OWN_DAYS_MAX: i64 = 7;
 
+/// With what the name of a model begins that the node fitted by itself, and of one that somebody put into the folder without registering it; then comes so much of its id.
+const OWN: &str = "own";
+const TRAINED: &str = "model";
+const SHORT: usize = 12;
+
+/// Why a model that was at work cannot be asked any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unkept {
+    /// It is not there.
+    Gone,
+    /// What is there is another one, or cannot be read.
+    Other,
+}
+
 /// A model at work.
 #[derive(Debug)]
 pub struct Acting {
@@ -64,6 +78,41 @@ pub struct Acting {
 }
 
 impl Acting {
+    /// A model of these bytes, whose id that is, as it is when it is put to work. However quick it is.
+    pub(super) fn opened(bytes: &[u8], id: &str, own: bool) -> Result<Self, ModelError> {
+        let (scorer, reference): (Scorer, Option<Reference>) = decode_with(bytes, Kind::Fraud, &feature_list()?)?;
+        let scorer = scorer.check()?;
+        let reference = reference.map(Reference::check).transpose()?.map(Arc::new);
+        if scorer.columns() != N {
+            return Err(ModelError::OtherFeatures);
+        }
+        let short: String = id.chars().take(SHORT).collect();
+        let code = format!("{}-{short}", if own { OWN } else { TRAINED }).parse().map_err(|_| ModelError::OtherFeatures)?;
+        // Without scores there is no line yet: it watches until there are some.
+        let cuts = [Cut { score: 1.0, random: 0.0 }; 5];
+        Ok(Self { code, id: id.to_owned(), own, registered: false, scorer: Arc::new(scorer), reference, cuts })
+    }
+
+    /// The model that goes by this name in assessments, as a shelf has it: `registered` is the checksum by which the registry has one of that name.
+    pub(super) fn kept(shelf: &Shelf, name: Code, registered: Option<Digest>) -> Result<Self, Unkept> {
+        if let Some(checksum) = registered {
+            let artifact = shelf.read(name.as_str()).map_err(|_| Unkept::Gone)?;
+            let id = artifact.card().map_err(|_| Unkept::Other)?.id;
+            if u128::from_str_radix(&id, 16).ok() != Some(checksum.0) {
+                return Err(Unkept::Other);
+            }
+            let acting = Self::opened(&artifact.model, &id, false).map_err(|_| Unkept::Other)?;
+            return Ok(Self { code: name, registered: true, ..acting });
+        }
+        let (how, short) = name.as_str().split_once('-').filter(|(how, _)| [OWN, TRAINED].contains(how)).ok_or(Unkept::Gone)?;
+        let id = shelf.begins_with(short).ok_or(Unkept::Gone)?;
+        let artifact = shelf.read(&id).map_err(|_| Unkept::Gone)?;
+        if artifact.card().map_err(|_| Unkept::Other)?.id != id {
+            return Err(Unkept::Other);
+        }
+        Self::opened(&artifact.model, &id, how == OWN).map_err(|_| Unkept::Other)
+    }
+
     /// What it says of some features; nothing if it panics: then it is as if there were no model.
     #[must_use]
     pub fn asked(&self, features: &[f32]) -> Option<Scored> {
@@ -200,20 +249,11 @@ impl Judge {
     }
 
     fn opened(&self, bytes: &[u8], id: &str, own: bool) -> Result<Acting, ModelError> {
-        let (scorer, reference): (Scorer, Option<Reference>) = decode_with(bytes, Kind::Fraud, &feature_list()?)?;
-        let scorer = scorer.check()?;
-        let reference = reference.map(Reference::check).transpose()?.map(Arc::new);
-        if scorer.columns() != N {
-            return Err(ModelError::OtherFeatures);
+        let acting = Acting::opened(bytes, id, own)?;
+        match look(&acting.scorer).fault_before(self.score_max) {
+            Some(fault) => Err(ModelError::BadArtifact { problem: fault.to_string() }),
+            None => Ok(acting),
         }
-        if let Some(fault) = look(&scorer).fault_before(self.score_max) {
-            return Err(ModelError::BadArtifact { problem: fault.to_string() });
-        }
-        let short: String = id.chars().take(12).collect();
-        let code = format!("{}-{short}", if own { "own" } else { "model" }).parse().map_err(|_| ModelError::OtherFeatures)?;
-        // Without scores there is no line yet: it watches until there are some.
-        let cuts = [Cut { score: 1.0, random: 0.0 }; 5];
-        Ok(Acting { code, id: id.to_owned(), own, registered: false, scorer: Arc::new(scorer), reference, cuts })
     }
 
     /// The acting model, if there is one.

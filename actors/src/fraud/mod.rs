@@ -1,10 +1,11 @@
 //! Fraud, live: what is said of a command before it is given. [`Scoring::assess`] reads the counters of those who take part, asks the rules and the acting model,
 //! and says what is to be done: no mailbox, no lock that is held for long, no disk. Selling never waits for any of it: what is missing or behind means rules alone.
 //!
-//! [`hearing`] turns the journal into signals, [`scorers`] write the [`counters`] in the order of commits, [`judge`] keeps the models, [`fold`] is what of all
-//! this follows from the journal alone: [`fold::replay_to`] gives it again. Beside the work [`lately`] holds what the acting model is fed against what it was made of, and
-//! [`agreement`] what it says against what the watching one does, and [`shadows`] three scorers that never act.
+//! [`hearing`] turns the journal into signals, [`scorers`] write the [`counters`] in the order of commits, [`judge`] keeps the models, [`Said`] is what follows of features, and
+//! [`fold`] what of all this follows from the journal alone: [`again`] says once more what was said. Beside the work [`lately`] holds what the acting model is fed against what it
+//! was made of, and [`agreement`] what it says against what the watching one does, and [`shadows`] three scorers that never act.
 
+pub mod again;
 pub mod agreement;
 pub mod challenge;
 pub mod counters;
@@ -17,6 +18,7 @@ pub mod labels;
 pub mod lately;
 mod pace;
 pub mod recent;
+mod said;
 mod saved;
 pub mod scorers;
 mod scores;
@@ -33,13 +35,12 @@ use actix::Arbiter;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party};
+use tornello_engine::envelope::{Assessment, Digest, Envelope, Party};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::Line;
 use tornello_engine::time::Timestamp;
-use tornello_models::fraud::budget::{Alert, Budget};
-use tornello_models::fraud::explain::Cause;
+use tornello_models::fraud::budget::Budget;
 use tornello_models::fraud::rules::{Action, Fired, RuleSet};
 pub use tornello_models::fraud::signals::{FEATURES, Outlet, SignalEvent, SignalKind, Taking};
 use tornello_models::fraud::signals::{FeatureVector, Known, Role, features};
@@ -48,14 +49,15 @@ use self::challenge::Challenges;
 use self::counters::Counters;
 use self::judge::{Acting, Judge};
 use self::recent::Recent;
+pub use self::said::Said;
+pub(crate) use self::said::of_option;
+use self::said::{Found, Judged, NO_MODEL};
 pub(crate) use self::saved::SavedFile;
 use self::scorers::{Asking, Follower, Progress, Tap, Tapped};
 use self::shelf::Shelf;
 use crate::cases::passes::Passes;
 use crate::journal::{Head, Journal, writer};
 
-/// The model's name in an assessment that none took part in.
-const NO_MODEL: &str = "none";
 /// Of so many parties attempts beyond those that are kept are counted before it is written down.
 const BEYOND: usize = 4_096;
 /// So many of one party are written down at once.
@@ -64,8 +66,6 @@ const BEYOND_AT_ONCE: u32 = 100;
 const HOLDS: usize = 65_536;
 /// How long whoever follows the journal is waited for at most who is asked where a hold came from: that is answered between two batches.
 const ASKED_FOR: Duration = Duration::from_millis(250);
-/// The reason of an assessment for which the counters could not be read.
-const UNREAD: &str = "counters_unread";
 
 /// Ten times what a score is to take at most of a sale, in microseconds: no model of a sound size is near it, on no machine that sells.
 const SCORE_US_MAX: u32 = 250;
@@ -179,17 +179,10 @@ pub struct Scoring {
     threads: Vec<Arbiter>,
     trials: Semaphore,
     no_model: Code,
+    /// By which reckoning, see [`said::edition`].
+    edition: u32,
     /// Asks whoever follows the journal where a hold came from.
     asking: mpsc::Sender<Asking>,
-}
-
-/// What is said of a command before it is given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    /// What is written down with it.
-    pub assessment: Assessment,
-    /// Whether one more proof is due first: also beside a review, which is of what is sold and keeps no machine out. Of what is refused none is.
-    pub proof_due: bool,
 }
 
 /// The last holds, by their numbers.
@@ -248,6 +241,7 @@ impl Scoring {
             threads: (0..threads).map(|_| Arbiter::new()).collect(),
             trials: Semaphore::new(1),
             no_model: NO_MODEL.parse().map_err(std::io::Error::other)?,
+            edition: said::edition(),
             asking,
         };
         Ok(Prepared { scoring: Arc::new(scoring), tap, tapped, asked, file: data.map(SavedFile::in_folder) })
@@ -266,101 +260,50 @@ impl Scoring {
         let Some((position, known)) = self.counters.known(signal) else { return self.unread(signal) };
         let features = features(&known, signal);
         let rules = Arc::clone(&self.rules.read());
-        let fired = self.passed(signal, &rules, rules.set.ask(&features, signal.outlet, signal.museum));
         let judged = if fold::is_judged(signal) && self.progress.is_caught_up(&self.counters) { self.judged(signal, &features) } else { None };
-        self.said(signal, &features, position, &rules, fired, judged)
+        let found = Found { signal, features: &features, position, rules: &rules, judged };
+        let fired = found.fired();
+        self.said(found, fired)
     }
 
-    /// What fired, less what it refuses to somebody who was found honest when the same rules had refused them. Asked of refusals alone: nobody else waits for it.
-    fn passed(&self, signal: &SignalEvent, rules: &Rules, fired: Fired) -> Fired {
+    /// Of the rules that fired and refuse, those that are to refuse nothing here, as somebody was found honest when they had refused them. Asked of refusals alone: nobody else
+    /// waits for it.
+    fn spared(&self, signal: &SignalEvent, rules: &Rules, fired: Fired) -> Vec<Code> {
         if fired.action != Some(Action::Block) {
-            return fired;
+            return Vec::new();
         }
-        let spared = self.passes.spared(&signal.parties, Timestamp::from_micros(signal.at_us));
-        if spared.is_empty() { fired } else { rules.set.spare(fired, |name| spared.iter().any(|rule| rule.as_str() == name)) }
+        let passed = self.passes.spared(&signal.parties, Timestamp::from_micros(signal.at_us));
+        let refuses = fired.places().filter_map(|place| rules.set.rules().nth(place)).filter(|rule| rule.action == Action::Block);
+        refuses.filter_map(|rule| rule.name.parse::<Code>().ok()).filter(|name| passed.contains(name)).collect()
     }
 
     /// What the acting model says; nothing if it does not act, as it or what the scorers know is too old.
     fn judged(&self, signal: &SignalEvent, features: &FeatureVector) -> Option<Judged> {
         let acting = self.judge.champion().filter(|acting| self.staleness(acting, signal.at_us).is_none())?;
         // A model that breaks is none: rules act alone.
-        let Some(scored) = acting.asked(features) else {
-            self.counts.suspect.fetch_add(1, Ordering::Relaxed);
-            return None;
-        };
-        if scored.suspect_inputs > 0 || !scored.score.is_finite() {
+        let judged = Judged::by(&acting, signal, features, acting.cuts[signal.outlet as usize].score);
+        if judged.as_ref().is_none_or(|judged| judged.suspect) {
             self.counts.suspect.fetch_add(1, Ordering::Relaxed);
         }
-        // Which are looked at by chance is decided when they are sold, not here.
-        let alert = acting.cuts[signal.outlet as usize].decide(scored.score, scored.suspect_inputs, u64::MAX);
-        let outcome = match alert {
-            // Only rules may refuse. Somebody who only waits for places over the web proves that they are no machine; what is held or sold is looked at, and stands meanwhile.
-            Some(Alert::AboveCut | Alert::SuspectInput) if fold::is_proven(signal) => Outcome::StepUp,
-            Some(Alert::AboveCut | Alert::SuspectInput) => Outcome::Review,
-            Some(Alert::Random) | None => Outcome::Allow,
-        };
-        let reason = |cause: Cause| match cause {
-            Cause::None => None,
-            Cause::Feature(place) => FEATURES.get(usize::from(place)).and_then(|(name, _)| name.parse().ok()),
-            Cause::SuspectInput(_) => "suspect_input".parse().ok(),
-        };
-        let reasons = scored.reasons.iter().filter_map(|named| reason(named.cause)).collect();
-        let score = if scored.percentile.is_finite() { (scored.percentile * 100.0).clamp(0.0, 100.0) as u8 } else { 100 };
-        let probability_ppm = scored.probability.map(|probability| (probability.clamp(0.0, 1.0) * 1e6).round() as u32);
-        Some(Judged { model: acting.code, score, reasons, outcome, probability_ppm })
+        judged
     }
 
-    /// What is said where the counters could not be read, as batches overtook the reader again and again. It must not look like somebody of whom nothing is known: the
-    /// record says so, and who buys over the web proves that they are no machine.
+    /// What is said where the counters could not be read, as batches overtook the reader again and again.
     fn unread(&self, signal: &SignalEvent) -> Said {
         self.counts.unread.fetch_add(1, Ordering::Relaxed);
         let features = features(&Known::default(), signal);
         let rules = Arc::clone(&self.rules.read());
-        let fired = self.passed(signal, &rules, rules.set.ask(&features, signal.outlet, signal.museum));
-        let mut said = self.said(signal, &features, self.counters.position(), &rules, fired, None);
-        if let Ok(unread) = UNREAD.parse() {
-            said.assessment.reasons.insert(0, unread);
-            said.assessment.reasons.truncate(3);
-        }
-        if signal.outlet == Outlet::Web && said.assessment.outcome != Outcome::Block {
-            said.proof_due = true;
-            said.assessment.outcome = said.assessment.outcome.max(Outcome::StepUp);
-        }
-        said
+        let found = Found { signal, features: &features, position: self.counters.position(), rules: &rules, judged: None };
+        let fired = found.fired();
+        self.said(found, fired).unread(signal.outlet)
     }
 
-    fn said(&self, signal: &SignalEvent, features: &FeatureVector, position: u64, rules: &Rules, fired: Fired, judged: Option<Judged>) -> Said {
-        let names: Vec<Code> = fired.places().filter_map(|place| rules.set.rules().nth(place)?.name.parse().ok()).collect();
-        let floor = match fired.action {
-            None => 0,
-            Some(Action::StepUp) => 60,
-            Some(Action::Review) => 70,
-            Some(Action::Block) => 100,
-        };
-        if judged.is_none() {
+    fn said(&self, found: Found<'_>, fired: Fired) -> Said {
+        if found.judged.is_none() {
             self.counts.without_model.fetch_add(1, Ordering::Relaxed);
         }
-        let Judged { model, score, mut reasons, outcome, probability_ppm } =
-            judged.unwrap_or(Judged { model: self.no_model, score: 0, reasons: Vec::new(), outcome: Outcome::Allow, probability_ppm: None });
-        if reasons.is_empty() {
-            // Without a model the reasons are what the rules asked for.
-            let asked = fired.places().filter_map(|place| rules.set.rules().nth(place)).flat_map(|rule| &rule.conditions);
-            reasons = asked.filter_map(|condition| condition.feature.parse().ok()).take(3).collect();
-        }
-        let (outcome, proof_due) = of_both(fired, outcome);
-        let assessment = Assessment {
-            model,
-            rules_version: rules.version,
-            at: Timestamp::from_micros(signal.at_us),
-            position,
-            features: fold::digest_of(features),
-            score: score.max(floor),
-            reasons,
-            outcome,
-            rules: names,
-            probability_ppm,
-        };
-        Said { assessment, proof_due }
+        let spared = self.spared(found.signal, found.rules, fired);
+        found.said(fired, spared, self.no_model, self.edition)
     }
 
     /// Remembers a hold, or a sale that tickets have moved to: when something becomes of it its places need not be asked for.
@@ -493,27 +436,6 @@ impl Scoring {
     }
 }
 
-/// What comes of what rules and the model ask for: what is written down, which is the greater of both, and whether a proof is due. A review is greater than a step-up, and
-/// does not stand for it.
-fn of_both(fired: Fired, by_model: Outcome) -> (Outcome, bool) {
-    let by_rules = match fired.action {
-        None => Outcome::Allow,
-        Some(Action::StepUp) => Outcome::StepUp,
-        Some(Action::Review) => Outcome::Review,
-        Some(Action::Block) => Outcome::Block,
-    };
-    let outcome = by_rules.max(by_model);
-    (outcome, outcome != Outcome::Block && (fired.needs_proof() || by_model == Outcome::StepUp))
-}
-
-struct Judged {
-    model: Code,
-    score: u8,
-    reasons: Vec<Code>,
-    outcome: Outcome,
-    probability_ppm: Option<u32>,
-}
-
 impl Prepared {
     /// What the journal's writer is to tell of each batch.
     #[must_use]
@@ -606,34 +528,4 @@ pub fn signal_of_payment(
         hearing::join(&mut signal.parties, held.parties.iter().copied());
     }
     signal
-}
-
-#[cfg(test)]
-mod tests {
-    use tornello_models::fraud::rules::is_logarithm;
-    use tornello_models::fraud::signals::{N, index_of};
-
-    use super::*;
-
-    #[test]
-    fn a_review_does_not_stand_for_a_proof_whoever_asks_for_which() {
-        let rules = RuleSet::hard_defaults();
-        let come = |counted: &[(&str, f32)], by_model: Outcome| {
-            let mut features = [0.0; N];
-            for (name, count) in [("cents", 1_200.0)].iter().chain(counted) {
-                let at = index_of(name).expect(name);
-                features[at] = if is_logarithm(at) { count.ln_1p() } else { *count };
-            }
-            of_both(rules.ask(&features, Outlet::Web, 1), by_model)
-        };
-        let (unsold, share, free, many) = (("person_unsold_1h", 5.0), ("person_unsold_share_1d", 0.9), ("cents", 0.0), ("people", 8.0));
-        let failed = ("person_failed_1h", 6.0);
-        assert_eq!(come(&[], Outcome::Allow), (Outcome::Allow, false));
-        assert_eq!(come(&[unsold, share], Outcome::Allow), (Outcome::StepUp, true));
-        assert_eq!(come(&[unsold, share, free, many], Outcome::Allow), (Outcome::Review, true), "a hoarder asks for eight free tickets");
-        assert_eq!(come(&[failed], Outcome::Review), (Outcome::Review, true), "the model looks at whoever tries cards");
-        assert_eq!(come(&[free, many], Outcome::StepUp), (Outcome::Review, true), "the model asks whoever waits");
-        assert_eq!(come(&[free, many], Outcome::Review), (Outcome::Review, false));
-        assert_eq!(come(&[("person_holds_1m", 10.0), unsold, share], Outcome::StepUp), (Outcome::Block, false), "what is refused needs no proof");
-    }
 }

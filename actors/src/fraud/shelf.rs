@@ -19,7 +19,7 @@ pub const OWN_METHOD: &str = "behaviours";
 /// So many of these are kept, the last ones, beside those at work: for longer than it takes until the last word on a case counts (30 days), what they said can be looked at
 /// again.
 const OWN_MAX: usize = 35;
-/// The length of a model's id: names that people give are shorter.
+/// The length of a model's id.
 const ID_LENGTH: usize = 32;
 
 /// The folder.
@@ -116,7 +116,6 @@ impl Shelf {
     /// Removes what the node fitted by itself, but for the last [`OWN_MAX`] and `at_work`, by their ids; answers how many that were. Whatever somebody put there under a name
     /// stays: it may be registered, on trial, or what a promotion rests on.
     pub fn prune(&self, at_work: &[&str]) -> io::Result<usize> {
-        let is_id = |name: &str| name.len() == ID_LENGTH && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut own = Vec::new();
         for entry in std::fs::read_dir(&self.0)? {
             let entry = entry?;
@@ -155,6 +154,15 @@ impl Shelf {
         (card.id == id && card.particulars.method == OWN_METHOD).then(|| card.particulars.created.parse().ok())?
     }
 
+    /// The id of the model whose id begins like that; none if none does, or more than one.
+    #[must_use]
+    pub fn begins_with(&self, beginning: &str) -> Option<String> {
+        let names = std::fs::read_dir(&self.0).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut found = names.filter(|name| is_id(name) && name.starts_with(beginning));
+        let id = found.next()?;
+        found.next().is_none().then_some(id)
+    }
+
     /// A model by its id, or by the name that it is registered by.
     pub fn read(&self, id: &str) -> io::Result<Artifact> {
         if !Self::takes(id) {
@@ -164,6 +172,11 @@ impl Shelf {
         let card = String::from_utf8(small(&folder.join(CARD_FILE))?).map_err(io::Error::other)?;
         Ok(Artifact { model: small(&folder.join(MODEL_FILE))?, card })
     }
+}
+
+/// Whether that is the id of a model: names that people give are shorter.
+fn is_id(name: &str) -> bool {
+    name.len() == ID_LENGTH && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The bytes of a file that is no larger than a model may be: a larger one is not taken into memory.
@@ -269,6 +282,9 @@ mod tests {
         assert!(ids[5..].iter().all(|id| shelf.read(id).is_ok()) && shelf.acting().is_some());
         assert!(stands("verdicts-1") && stands(&trained_id) && stands(&other) && !stands(&left));
         assert_eq!(shelf.prune(&[&ids[2]]).unwrap(), 0);
+        // By as much of an id as the name of a model at work has of it.
+        assert_eq!(shelf.begins_with(&ids[10][..12]).as_deref(), Some(ids[10].as_str()));
+        assert_eq!([shelf.begins_with(""), shelf.begins_with("verdicts-1"), shelf.begins_with(&ids[0][..12])], [None, None, None]);
     }
 
     /// That it is flushed cannot be seen from here; that it is written as whatever is flushed can: beside its place, for its owner alone, over what a crash left there.

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use serde::Deserialize;
 #[cfg(test)]
 use serde::Serialize;
-use tornello_engine::attempts::{Attempt, Ending};
+use tornello_engine::attempts::{Attempt, Ending, Figures};
 use tornello_engine::case::{self, Origin, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party};
@@ -48,8 +48,8 @@ pub(super) fn envelope_1(bytes: &[u8]) -> Option<(Option<Envelope>, &[u8])> {
         let Assessment1 { model, rules_version, position, features, score, reasons } = before;
         // When it was assessed was not written: it was never said of any command either.
         let at = Timestamp::from_micros(0);
-        let (outcome, rules, probability_ppm) = (Outcome::Allow, Vec::new(), None);
-        Assessment { model, rules_version, at, position, features, score, reasons, outcome, rules, probability_ppm }
+        let (outcome, rules, probability_ppm, basis) = (Outcome::Allow, Vec::new(), None, None);
+        Assessment { model, rules_version, at, position, features, score, reasons, outcome, rules, probability_ppm, basis }
     };
     let envelope = envelope.map(|before| {
         let Envelope1 { who, key, body, parties, assessment: assessed, order } = before;
@@ -87,8 +87,52 @@ pub(super) struct Assessment2 {
 impl From<Assessment2> for Assessment {
     fn from(before: Assessment2) -> Self {
         let Assessment2 { model, rules_version, at, position, features, score, reasons, outcome, rules } = before;
-        Self { model, rules_version, at, position, features, score, reasons, outcome, rules, probability_ppm: None }
+        Self { model, rules_version, at, position, features, score, reasons, outcome, rules, probability_ppm: None, basis: None }
     }
+}
+
+/// An envelope before assessments said what they rest on.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct Envelope3 {
+    who: KeyId,
+    key: Digest,
+    body: Digest,
+    parties: Vec<Party>,
+    assessment: Option<Box<Assessment3>>,
+    order: Option<OrderId>,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct Assessment3 {
+    model: Code,
+    rules_version: u32,
+    at: Timestamp,
+    position: u64,
+    features: Digest,
+    score: u8,
+    reasons: Vec<Code>,
+    outcome: Outcome,
+    rules: Vec<Code>,
+    probability_ppm: Option<u32>,
+}
+
+impl From<Assessment3> for Assessment {
+    fn from(before: Assessment3) -> Self {
+        let Assessment3 { model, rules_version, at, position, features, score, reasons, outcome, rules, probability_ppm } = before;
+        Self { model, rules_version, at, position, features, score, reasons, outcome, rules, probability_ppm, basis: None }
+    }
+}
+
+/// Reads an envelope of version 3 from the front.
+pub(super) fn envelope_3(bytes: &[u8]) -> Option<(Option<Envelope>, &[u8])> {
+    let (envelope, rest) = postcard::take_from_bytes::<Option<Envelope3>>(bytes).ok()?;
+    let envelope = envelope.map(|before| {
+        let Envelope3 { who, key, body, parties, assessment, order } = before;
+        Envelope { who, key, body, parties, assessment: assessment.map(|assessed| Box::new((*assessed).into())), order, formerly: Vec::new() }
+    });
+    Some((envelope, rest))
 }
 
 /// Reads an envelope of version 2 from the front.
@@ -120,6 +164,30 @@ pub(super) struct CaseOpened1 {
 impl From<CaseOpened1> for case::Opened {
     fn from(before: CaseOpened1) -> Self {
         let CaseOpened1 { subject, origin, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at } = before;
+        let assessment = assessment.map(Assessment::from);
+        Self { subject, origin, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at }
+    }
+}
+
+/// [`case::Opened`] before assessments said what they rest on.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct CaseOpened2 {
+    subject: Subject,
+    origin: Origin,
+    assessment: Option<Assessment3>,
+    slot: Option<SlotId>,
+    museum: MuseumId,
+    channel: Channel,
+    amount_cents: Cents,
+    parties: Vec<Party>,
+    due_at: Timestamp,
+    lapses_at: Timestamp,
+}
+
+impl From<CaseOpened2> for case::Opened {
+    fn from(before: CaseOpened2) -> Self {
+        let CaseOpened2 { subject, origin, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at } = before;
         let assessment = assessment.map(Assessment::from);
         Self { subject, origin, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at }
     }
@@ -161,14 +229,40 @@ pub(super) struct Attempt2 {
     people: u32,
     amount_cents: Cents,
     parties: Vec<Party>,
-    assessment: Option<Assessment>,
+    assessment: Option<Assessment3>,
     ending: Ending,
 }
 
 impl From<Attempt2> for Attempt {
     fn from(before: Attempt2) -> Self {
         let Attempt2 { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending } = before;
-        Self { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending, figures: None }
+        let (assessment, figures) = (assessment.map(Assessment::from), None);
+        Self { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending, figures }
+    }
+}
+
+/// [`Attempt`] before assessments said what they rest on.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct Attempt3 {
+    id: AttemptId,
+    at: Timestamp,
+    channel: Channel,
+    museum: MuseumId,
+    slot: Option<SlotId>,
+    people: u32,
+    amount_cents: Cents,
+    parties: Vec<Party>,
+    assessment: Option<Assessment3>,
+    ending: Ending,
+    figures: Option<Box<Figures>>,
+}
+
+impl From<Attempt3> for Attempt {
+    fn from(before: Attempt3) -> Self {
+        let Attempt3 { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending, figures } = before;
+        let assessment = assessment.map(Assessment::from);
+        Self { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending, figures }
     }
 }
 
@@ -432,7 +526,9 @@ mod tests {
         let bytes = [postcard::to_allocvec(&Some(before)).unwrap(), vec![1, 2]].concat();
         let (envelope, rest) = envelope_1(&bytes).unwrap();
         let (at, outcome, rules) = (Timestamp::from_micros(0), Outcome::Allow, Vec::new());
-        let assessment = Assessment { model, rules_version: 2, at, position: 7, features, score: 40, reasons, outcome, rules, probability_ppm: None };
+        let (probability_ppm, basis) = (None, None);
+        let assessment =
+            Assessment { model, rules_version: 2, at, position: 7, features, score: 40, reasons, outcome, rules, probability_ppm, basis };
         let expected =
             Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessment)), order: None, formerly: Vec::new() };
         assert_eq!((envelope, rest), (Some(expected), &[1, 2][..]));
@@ -457,6 +553,7 @@ mod tests {
                 outcome,
                 rules: said.1,
                 probability_ppm: None,
+                basis: None,
             },
         )
     }
@@ -505,11 +602,81 @@ mod tests {
         let before = Attempt1 { id, at, channel, museum, slot, people, amount_cents, parties: parties.clone(), assessment, ending };
         let noted = tornello_engine::attempts::Event::read(1, 1, &postcard::to_allocvec(&before).unwrap());
         let said = Attempt { id, at, channel, museum, slot, people, amount_cents, parties, assessment: expected, ending, figures: None };
-        assert_eq!(noted, Some(tornello_engine::attempts::Event::Noted(said.clone())));
-        let Attempt { parties, assessment, .. } = said.clone();
-        let before = Attempt2 { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending };
-        let noted = tornello_engine::attempts::Event::read(1, 2, &postcard::to_allocvec(&before).unwrap());
         assert_eq!(noted, Some(tornello_engine::attempts::Event::Noted(said)));
+    }
+
+    #[test]
+    fn what_did_not_say_what_it_rests_on_is_still_read_and_what_says_it_is_written_with_it() {
+        use crate::journal::wire::{self, Wire};
+        use tornello_engine::attempts::{self, Aim};
+        use tornello_engine::envelope::Basis;
+        use tornello_engine::record::Record;
+
+        let before = || {
+            let (_, Assessment { model, rules_version, at, position, features, score, reasons, outcome, rules, .. }) = assessed();
+            Assessment3 { model, rules_version, at, position, features, score, reasons, outcome, rules, probability_ppm: Some(70_000) }
+        };
+        let expected = Assessment { probability_ppm: Some(70_000), ..assessed().1 };
+        let (key, body) = (Digest(8), Digest(9));
+        let envelope = Envelope3 { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(before())), order: None };
+        let bytes = [postcard::to_allocvec(&Some(envelope)).unwrap(), vec![1, 2]].concat();
+        let said = |assessment: &Assessment| {
+            let assessment = Some(Box::new(assessment.clone()));
+            Envelope { who: KeyId(5), key, body, parties: vec![], assessment, order: None, formerly: Vec::new() }
+        };
+        assert_eq!(envelope_3(&bytes), Some((Some(said(&expected)), &[1, 2][..])));
+
+        let (at, museum, channel, amount_cents, slot) = (Timestamp::from_micros(12), MuseumId(3), Channel::Web, Cents::new(2_400), None);
+        let (id, parties) = (AttemptId::new(20_000, 5), || vec![Party { kind: tornello_engine::envelope::PartyKind::Buyer, pseudonym: Digest(1) }]);
+        let (subject, origin) = (Subject::Attempt(id), Origin::Appeal);
+        let opened = CaseOpened2 {
+            subject,
+            origin,
+            assessment: Some(before()),
+            slot,
+            museum,
+            channel,
+            amount_cents,
+            parties: parties(),
+            due_at: at,
+            lapses_at: at,
+        };
+        let of_case = |assessment| {
+            let (due_at, lapses_at) = (at, at);
+            case::Opened { subject, origin, assessment, slot, museum, channel, amount_cents, parties: parties(), due_at, lapses_at }
+        };
+        let read = case::Event::read(1, 2, &postcard::to_allocvec(&opened).unwrap());
+        assert_eq!(read, Some(case::Event::Opened(of_case(Some(expected.clone())))));
+
+        let (people, ending) = (2, Ending::Blocked);
+        let hold = HoldId::new(SlotId::from_raw(7), 1);
+        let figures = || Some(Box::new(Figures { aim: Aim::Hold, hold, people, cheap: 0, cents: amount_cents, list_cents: amount_cents }));
+        let of_attempt = |assessment: &Assessment, figures| {
+            let (parties, assessment) = (parties(), Some(assessment.clone()));
+            Attempt { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending, figures }
+        };
+        let assessment = || Some(before());
+        let old = Attempt2 { id, at, channel, museum, slot, people, amount_cents, parties: parties(), assessment: assessment(), ending };
+        let read = attempts::Event::read(1, 2, &postcard::to_allocvec(&old).unwrap());
+        assert_eq!(read, Some(attempts::Event::Noted(of_attempt(&expected, None))));
+        let (of_it, assessment) = (figures(), assessment());
+        let old = Attempt3 { id, at, channel, museum, slot, people, amount_cents, parties: parties(), assessment, ending, figures: of_it };
+        let read = attempts::Event::read(1, 3, &postcard::to_allocvec(&old).unwrap());
+        assert_eq!(read, Some(attempts::Event::Noted(of_attempt(&expected, figures()))));
+
+        // As it is written now: envelope, case and attempt.
+        let basis = Basis { edition: 70_000, line: Some(0.875_f64.to_le_bytes()), spared: vec!["velocity".parse().unwrap()] };
+        let now = Assessment { basis: Some(Box::new(basis)), ..expected };
+        let noted = attempts::Event::Noted(of_attempt(&now, figures()));
+        let record = Record { seq: 1, at, envelope: Some(said(&now)), events: vec![noted.clone()] };
+        let mut bytes = Vec::new();
+        wire::encode(crate::journal::StreamId::Attempts(20_000), &record, &mut bytes);
+        let frame = wire::frames(&bytes).next().unwrap().unwrap();
+        assert_eq!((noted.tag(), frame.record::<attempts::Event>()), ((1, 4), Ok(record)));
+        let opened = case::Event::Opened(of_case(Some(now)));
+        let mut bytes = Vec::new();
+        opened.write(&mut bytes);
+        assert_eq!((opened.tag(), case::Event::read(1, 3, &bytes)), ((1, 3), Some(opened)));
     }
 
     #[test]

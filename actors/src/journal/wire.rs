@@ -16,7 +16,7 @@ use tornello_engine::{
 
 use super::{StreamId, before};
 
-const ENVELOPE_VERSION: u16 = 3;
+const ENVELOPE_VERSION: u16 = 4;
 
 /// Bytes that are not a record that this program can read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +126,7 @@ impl Framed<'_> {
         let (envelope, rest) = match version {
             1 => before::envelope_1(bytes.0).ok_or_else(malformed)?,
             2 => before::envelope_2(bytes.0).ok_or_else(malformed)?,
+            3 => before::envelope_3(bytes.0).ok_or_else(malformed)?,
             ENVELOPE_VERSION => postcard::take_from_bytes::<Option<Envelope>>(bytes.0).map_err(|_| malformed())?,
             version => return Err(WireError::Unknown { kind: 0, version }),
         };
@@ -338,7 +339,7 @@ wire!(account::Event {
 });
 
 wire!(case::Event {
-    1 2 Opened(case::Opened),
+    1 3 Opened(case::Opened),
     2 1 Assigned(case::Assigned),
     3 1 Decided(case::Decided),
     4 1 Undone(case::Undone),
@@ -348,6 +349,7 @@ wire!(case::Event {
     8 1 Acted(case::Acted),
 } before {
     1 1 Opened(before::CaseOpened1),
+    1 2 Opened(before::CaseOpened2),
 });
 
 wire!(fraud_rules::Event {
@@ -367,12 +369,13 @@ wire!(model_registry::Event {
 });
 
 wire!(attempts::Event {
-    1 3 Noted(attempts::Attempt),
+    1 4 Noted(attempts::Attempt),
     2 1 Counted(attempts::Counted),
     3 1 Refused(attempts::Refused),
 } before {
     1 1 Noted(before::Attempt1),
     1 2 Noted(before::Attempt2),
+    1 3 Noted(before::Attempt3),
 });
 /// [`account::Charged`] before it said what of it is for extras, and at which museum.
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! A whole node on a manual clock: what callers are promised when things go well. What it does when the journal fails, stalls, lies or is damaged, and each flow, have files
 //! of their own; here is the house that they share, with a journal that can fail.
 
+mod again;
 mod beyond;
 mod bookings;
 mod cases;

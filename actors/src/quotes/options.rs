@@ -2,7 +2,7 @@
 //! revision is kept, and fitted to what is in force.
 
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Envelope, Outcome};
+use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{HoldId, KeyId, QuoteId};
 use tornello_engine::quote::{Command, Part, Quote};
 use tornello_engine::slot::{self, Keeper, Line, Slot, people};
@@ -10,7 +10,7 @@ use tornello_engine::time::Timestamp;
 
 use super::{Step, for_system, group_of, note, of_slot, step};
 use crate::failure::Failure;
-use crate::fraud::{SignalKind, signal_of};
+use crate::fraud::{SignalKind, of_option, signal_of};
 use crate::node::Node;
 
 /// Keeps an option of a part that stays in its slot, as long as the new revision wants it, and lets it grow. One that is to shrink does so only when the revision
@@ -61,19 +61,14 @@ pub(super) async fn take_options(node: &Node, quote: &Quote, attempt: u32) -> St
     note(node, id, step(id, "optioned", u64::from(attempt)), Command::NoteOptioned { attempt }).await
 }
 
-/// Says of an option of a known account what the scorers say of a hold, for whoever looks later. It is taken whatever that is: what a rule would refuse is looked at, and a
-/// model's word alone is a score and no more, as an agency that keeps much is nothing unusual.
+/// Says of an option of a known account what the scorers say of a hold, for whoever looks later.
 fn weigh(node: &Node, hold: HoldId, lines: &[Line], envelope: &mut Envelope) {
     if envelope.parties.is_empty() {
         return;
     }
     let signal = signal_of(node.now(), SignalKind::Held, Channel::Group, hold, lines, envelope);
     let mut assessment = node.scoring().assess(&signal);
-    if assessment.rules.is_empty() {
-        assessment.outcome = Outcome::Allow;
-    } else if assessment.outcome == Outcome::Block {
-        assessment.outcome = Outcome::Review;
-    }
+    of_option(&mut assessment);
     envelope.assessment = Some(Box::new(assessment));
 }
 

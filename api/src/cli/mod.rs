@@ -2,6 +2,7 @@
 //!
 //! Results go to the standard output, everything else to the standard error. Secrets are printed by the commands that make them, and never logged.
 
+mod again;
 mod evaluate;
 mod gate;
 mod keys;
@@ -52,7 +53,7 @@ enum Command {
     /// Make, list and revoke API keys; a running server takes it up within a second
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Check a whole journal while no server runs: chain, records, and every stream replayed
+    /// Check a whole journal while no server runs: chain, records, and every stream replayed; on request also what was said of suspected fraud
     Verify(verify::Arguments),
     /// Tend the read models
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! `tornello verify`: is the journal what was written, and does it still add up?
+//! `tornello verify`: is the journal what was written, and does it still add up? With `--assessments` (see [`super::again`]): does what was said of commands follow from it?
 
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use tornello_actors::node;
 use tornello_actors::verify::{Exported, Verified, goes_on_from};
 use tornello_actors::views::compare::{Compared, Difference, compare};
 use tornello_api::replay::report::{hex, thousands};
+use tornello_engine::ids::CaseId;
 
 use super::Data;
 
@@ -27,6 +28,12 @@ pub(super) struct Arguments {
     /// Also whether the lists in views.db are what the journal says: others are built beside them and compared, which takes their room on the disk twice again
     #[arg(long)]
     lists: bool,
+    /// Work out once more what was said of each command before it was given, by rules and models, and hold it against what was written down
+    #[arg(long)]
+    assessments: bool,
+    /// Of the assessments only the one because of which there is this case
+    #[arg(long, value_name = "CASE", requires = "assessments")]
+    case: Option<CaseId>,
 }
 
 pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
@@ -49,7 +56,10 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
             if let Some(head) = &arguments.head {
                 super::say(format_args!("it goes on from the head of batch {}", head.number))?;
             }
-            if arguments.lists { lists(folder, &journal).await } else { Ok(()) }
+            if arguments.lists {
+                lists(folder, &journal).await?;
+            }
+            if arguments.assessments { super::again::again(&journal, folder, arguments.case).await } else { Ok(()) }
         }
         Err(JournalError::Corrupt { batch, what }) => {
             let last = end.is_ok_and(|head| head.number == batch);

@@ -13,6 +13,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tempfile::TempDir;
 use tornello_actors::clock::ManualClock;
+use tornello_actors::fraud::{SignalKind, signal_of};
 use tornello_actors::journal::file::{FILE, FileJournal};
 use tornello_actors::journal::{Batch, Journal, JournalError};
 use tornello_actors::node::{Node, Settings};
@@ -21,7 +22,7 @@ use tornello_actors::verify::{Departed, Exported, Verified, goes_on_from, verify
 use tornello_actors::views::Views;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, RouteId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::museum::{self, Profile};
@@ -34,6 +35,8 @@ use tornello_engine::time::Timestamp;
 use crate::disk::sale;
 use crate::server::{Server, charge_every_day, counters, key_of, serve, slots, tornello};
 
+/// When a journal is filled.
+const NOW: &str = "2026-11-23T08:30:00Z";
 /// How many bytes are cut off, one more each time.
 const CUT: u64 = 4_096;
 /// How many bytes are changed, each alone.
@@ -175,17 +178,46 @@ async fn every_changed_byte_is_found_or_changes_nothing_or_costs_the_last_batch_
     assert!(found > FLIPS / 2 && tail > 0, "{found} {harmless} {tail}");
 }
 
+/// What the binary says of a folder, and with which code it ends.
+fn verified(data: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = tornello().arg("verify").args(arguments).arg("--data").arg(data).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+}
+
+fn says((code, said): (Option<i32>, String), expected: Option<i32>, words: &str) {
+    assert!(code == expected && said.contains(words), "{code:?} {said}");
+}
+
+/// A sound journal in which somebody wrote an assessment as it cannot have been made.
+#[actix_web::test]
+async fn the_binary_works_assessments_out_again_and_finds_one_that_is_not_what_follows() {
+    let folder = place();
+    fill(folder.path()).await;
+    let verify = |arguments: &[&str]| verified(folder.path(), arguments);
+    let line = |name: &str, count: u64| format!("{name:<8} {count:>11}\n");
+    says(verify(&["--assessments"]), Some(0), &(line("assessed", COMMANDS / 5) + &line("same", COMMANDS / 5)));
+    says(verify(&["--assessments"]), Some(0), &line("differ", 0));
+    says(verify(&["--assessments", "--case", "0000000000001"]), Some(1), "there is no case 0000000000001 in this journal");
+    says(verify(&["--case", "0000000000001"]), Some(2), "--assessments");
+
+    let running = Node::start(&Settings::new(folder.path()), Arc::new(ManualClock::new(NOW.parse().unwrap())), |_| {}).await.unwrap();
+    let (node, slot) = (running.node(), slot_at(9));
+    let lines = vec![Line { category: "full".parse().unwrap(), count: 1, price_cents: Cents::new(1_200), proof: Proof::None }];
+    let mut envelope = assessed(node, HoldId::new(slot, 5_000), &lines, envelope(5_000));
+    envelope.assessment.as_mut().unwrap().score = 77;
+    let hold = Command::Hold { hold: HoldId::new(slot, 5_000), channel: Channel::Web, lines };
+    node.slot(slot, envelope, hold).await.unwrap();
+    running.stop().await;
+    says(verify(&[]), Some(0), "the journal is sound");
+    says(verify(&["--assessments"]), Some(1), "  score is 0, and was 77\n");
+    says(verify(&["--assessments"]), Some(1), &format!("1 of {} assessments are not what follows from the journal", COMMANDS / 5 + 1));
+}
+
 #[actix_web::test]
 async fn the_binary_says_so_too() {
     let subject = Subject::new().await;
     let head = subject.head().to_string();
-    let verify = |arguments: &[&str]| {
-        let output = tornello().arg("verify").args(arguments).arg("--data").arg(subject.folder.path()).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
-    };
-    let says = |(code, said): (Option<i32>, String), expected: Option<i32>, words: &str| {
-        assert!(code == expected && said.contains(words), "{code:?} {said}");
-    };
+    let verify = |arguments: &[&str]| verified(subject.folder.path(), arguments);
     says(verify(&[]), Some(0), &format!("head     {head}\n"));
     says(verify(&["--head", &head]), Some(0), "it goes on from the head");
     says(verify(&["--head", "12:beef"]), Some(2), "64 hexadecimal digits are expected");
@@ -445,14 +477,10 @@ fn every_file_changed_or_cut_is_told_of_or_built_again_or_does_not_count() {
 
 /// A museum, and slots where places are held, sold, released, cancelled and let in; each command is a batch.
 async fn fill(data: &Path) {
-    let now: Timestamp = "2026-11-23T08:30:00Z".parse().unwrap();
+    let now: Timestamp = NOW.parse().unwrap();
     let running = Node::start(&Settings::new(data), Arc::new(ManualClock::new(now)), |_| {}).await.unwrap();
     let (node, museum, today) = (running.node(), MuseumId(1), calendar::local_day(now));
     let code = |text: &str| text.parse::<Code>().unwrap();
-    let envelope = |n: u64| {
-        let digest = Digest(n.into());
-        Envelope { who: KeyId(1), key: digest, body: digest, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
-    };
     let at = |hour: i8| jiff::civil::time(hour, 0, 0, 0);
     let session = Session { opens: at(9), closes: at(19), slot_minutes: 60, last_entry: at(18), capacity: 20, quotas: Default::default() };
     let (week, name) = (std::array::from_fn(|_| vec![session.clone()]), Text::new("Percorso", "Route"));
@@ -465,9 +493,11 @@ async fn fill(data: &Path) {
         node.museum(museum, envelope(n), command).await.unwrap();
     }
     for n in 10..10 + COMMANDS {
-        let slot = SlotId::new(museum, RouteId(1), calendar::instant(today.tomorrow().unwrap().to_datetime(at(9 + (n / 5 % 10) as i8))));
+        let slot = slot_at(9 + (n / 5 % 10) as i8);
         let (first, lines) =
             (HoldId::new(slot, n / 5), vec![Line { category: code("full"), count: 2, price_cents: Cents::new(1_200), proof: Proof::None }]);
+        // What is held over the web is assessed, as a shop's request is.
+        let envelope = if n % 5 == 3 { assessed(node, HoldId::new(slot, n), &lines, envelope(n)) } else { envelope(n) };
         let command = match n % 5 {
             0 => Command::Hold { hold: first, channel: Channel::Kiosk, lines },
             1 => {
@@ -478,9 +508,28 @@ async fn fill(data: &Path) {
             3 => Command::Hold { hold: HoldId::new(slot, n), channel: Channel::Web, lines },
             _ => Command::Release { hold: HoldId::new(slot, n - 1), owner: None },
         };
-        node.slot(slot, envelope(n), command).await.unwrap();
+        node.slot(slot, envelope, command).await.unwrap();
     }
     running.stop().await;
+}
+
+fn envelope(n: u64) -> Envelope {
+    let digest = Digest(n.into());
+    Envelope { who: KeyId(1), key: digest, body: digest, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() }
+}
+
+/// A slot of the day after, of the first museum.
+fn slot_at(hour: i8) -> SlotId {
+    let tomorrow = calendar::local_day(NOW.parse().unwrap()).tomorrow().unwrap();
+    SlotId::new(MuseumId(1), RouteId(1), calendar::instant(tomorrow.to_datetime(jiff::civil::time(hour, 0, 0, 0))))
+}
+
+/// What is said of somebody who would hold places over the web.
+fn assessed(node: &Node, hold: HoldId, lines: &[Line], envelope: Envelope) -> Envelope {
+    let buyer = Party { kind: PartyKind::Buyer, pseudonym: Digest(hold.get()) };
+    let envelope = Envelope { parties: vec![buyer], ..envelope };
+    let signal = signal_of(node.now(), SignalKind::Held, Channel::Web, hold, lines, &envelope);
+    Envelope { assessment: Some(Box::new(node.scoring().assess(&signal))), ..envelope }
 }
 
 /// A server that must not start; what it says.

@@ -184,6 +184,7 @@ fn refused(rules: &[&str]) -> Case {
         outcome: Outcome::Block,
         rules: rules.iter().map(|rule| code(rule)).collect(),
         probability_ppm: None,
+        basis: None,
     };
     let party = |kind, n| Party { kind, pseudonym: Digest(n) };
     let parties = vec![party(PartyKind::Network, 1), party(PartyKind::Buyer, 2), party(PartyKind::Device, 3), party(PartyKind::Buyer, 4)];
@@ -275,6 +276,7 @@ fn what_may_be_lost_is_what_is_at_stake_by_how_likely_fraud_is() {
         outcome: Outcome::Review,
         rules: vec![],
         probability_ppm,
+        basis: None,
     };
     for (cents, places, assessment, expected) in [
         (3_600, 3, None, 3_600 * 50),

@@ -5,11 +5,14 @@ use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
 use tornello_engine::ids::PaymentId;
 use tornello_models::fraud::signals::{SignalEvent, SignalKind, features};
 
+use super::again::{is_said_again, said_again};
 use super::*;
+use crate::fraud::again::LeftOut;
 use crate::fraud::counters::Counters;
 use crate::fraud::fold::{digest_of, replay_to};
 use crate::fraud::judge::Post;
 use crate::fraud::judge::tests::model;
+use crate::fraud::shelf::Shelf;
 use crate::fraud::signal_of;
 
 fn party(kind: PartyKind, pseudonym: u128) -> Party {
@@ -81,6 +84,7 @@ async fn what_was_said_is_said_again_by_a_replay_to_the_position_that_it_names()
     }
     let (_, counters) = replay_to(journal.as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
     assert!(same(house.node().scoring().counters(), &counters), "to the byte");
+    is_said_again(&house, 12).await;
     house.running.stop().await;
 }
 
@@ -336,6 +340,7 @@ async fn models_are_swapped_while_many_hold_at_once_and_nothing_is_lost() {
     const SWAPS: usize = 8;
     let house = House::new().await;
     let mut models: Vec<_> = (0..=SWAPS).map(|seed| model(seed, 8.0)).collect();
+    let (folder, kept) = (TempDir::new().unwrap(), models.clone());
     let first = house.node().scoring().judge().install(&models.remove(0), Post::Champion).unwrap();
     let (begun, done, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let holders: Vec<_> = (0..HOLDERS)
@@ -394,6 +399,13 @@ async fn models_are_swapped_while_many_hold_at_once_and_nothing_is_lost() {
     assert_eq!((count, state.assessed, state.unread), (said.len(), said.len() as u64, unread));
     let (_, counters) = replay_to(house.node().journal().as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
     assert!(same(house.node().scoring().counters(), &counters), "to the byte");
+
+    // And all of it is said again, by whichever of the models said it.
+    let shelf = Shelf::in_folder(folder.path());
+    kept.iter().for_each(|model| shelf.keep(&model.card().unwrap().id, model).unwrap());
+    let again = said_again(house.node().journal().as_ref(), Some(shelf)).await;
+    assert_eq!((again.assessed, again.same, again.by_rules), (count as u64, count as u64 - unread, 0), "{:?} {:?}", again.told, again.left_out);
+    assert_eq!(again.left_out.get(&LeftOut::Unread).copied().unwrap_or(0), unread);
     house.running.stop().await;
 }
 

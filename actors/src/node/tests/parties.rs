@@ -13,6 +13,7 @@ use tornello_engine::quote::{self, About, Asked, Kind, Settle};
 use tornello_engine::slot::{CancelCause, TicketState};
 use tornello_models::fraud::signals::{FeatureVector, Role, SignalEvent, SignalKind, Taking, features, index_of};
 
+use super::again::{is_said_again, said_again};
 use super::limits::an_hour_later;
 use super::*;
 use crate::cases::{case_of, resume};
@@ -115,6 +116,7 @@ async fn a_sale_is_also_of_the_card_that_paid_for_it_and_so_is_what_goes_back_of
     let (fold, _) = replayed(&house).await;
     assert_eq!(digests(&fold, sales[0]).last(), Some(&assessment.features));
     assert!(counted(&house, Role::Card, 7, "person_refunds_7d") > 0.5);
+    is_said_again(&house, 1).await;
     house.running.stop().await;
 }
 
@@ -143,6 +145,7 @@ async fn a_clerk_who_gives_back_what_the_web_sold_takes_part_in_it() {
     heard(&house).await;
     let (fold, _) = replayed(&house).await;
     assert_eq!(digests(&fold, sale).last(), Some(&assessment.features), "also of what the clerk has voided");
+    is_said_again(&house, 1).await;
     house.running.stop().await;
 }
 
@@ -178,6 +181,7 @@ async fn tickets_that_move_take_places_where_they_go_for_whoever_moves_them() {
     views.reach(node.head().number).await;
     let links = views.links_of(&arrival.to_string(), None).await.unwrap();
     assert!(links.iter().any(|link| link.kind == "buyer" && link.subjects.contains(&sale.to_string())), "{links:?}");
+    is_said_again(&house, 1).await;
     house.running.stop().await;
 }
 
@@ -199,6 +203,9 @@ async fn tickets_that_are_moved_under_suspicion_are_looked_at_where_they_go() {
     resume(node).await.unwrap();
     let case = node.look_case(case_of(Subject::Sale(arrival)), |case| (case.status(), case.opened().map(|opened| opened.origin))).await;
     assert_eq!(case, Ok((Some(Status::Open), Some(Origin::Review))));
+    let again = said_again(node.journal().as_ref(), None).await;
+    let fields: Vec<&str> = again.told.iter().flat_map(|told| told.differences()).map(|found| found.field).collect();
+    assert_eq!((again.assessed, fields), (1, vec!["outcome"]), "nobody suspects it but this test");
     house.running.stop().await;
 }
 
@@ -269,5 +276,6 @@ async fn what_is_kept_and_sold_for_a_quote_is_of_its_account_and_nothing_stops_i
     for subject in [hold, suspect] {
         assert!(views.parties_of(&subject.to_string()).await.unwrap().contains(&of_account));
     }
+    is_said_again(&house, 2).await;
     house.running.stop().await;
 }

@@ -47,6 +47,7 @@ fn by(buyer: u128, said: Option<(Outcome, u8)>) -> Envelope {
             outcome,
             rules: Vec::new(),
             probability_ppm: None,
+            basis: None,
         })
     });
     let parties = vec![Party { kind: PartyKind::Buyer, pseudonym: Digest(buyer) }];

@@ -24,6 +24,7 @@ fn asked(key: u128, buyer: Option<u128>, outcome: Outcome) -> Envelope {
         outcome,
         rules: vec![],
         probability_ppm: None,
+        basis: None,
     };
     Envelope {
         who: KeyId(5),

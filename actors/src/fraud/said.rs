@@ -1,0 +1,205 @@
+//! What is said of a command once its features are known: what the rules ask for, what a model says by its line, and what follows of both. It looks at no counter, clock, file
+//! or journal, so that of the same the same is said: live, and when [`super::again`] says it once more.
+
+use tornello_engine::envelope::{Assessment, Basis, Outcome};
+use tornello_engine::ids::Code;
+use tornello_engine::time::Timestamp;
+use tornello_models::fraud::budget::{Alert, Cut};
+use tornello_models::fraud::explain::Cause;
+use tornello_models::fraud::rules::{Action, Fired, HARD_DEFAULTS_VERSION};
+use tornello_models::fraud::signals::{FEATURES, FeatureVector, Outlet, SignalEvent, feature_hash};
+
+use super::judge::Acting;
+use super::{Rules, fold, saved};
+use crate::digest::digest;
+
+/// The model's name in an assessment that none took part in.
+pub(super) const NO_MODEL: &str = "none";
+/// The reason of an assessment for which the counters could not be read.
+pub(super) const UNREAD: &str = "counters_unread";
+/// So many reasons are given.
+const REASONS: usize = 3;
+
+/// The number of the reckoning by which features and rules follow from a journal: another one for another list of features, other rules that hold by themselves, or where the
+/// same journal is heard otherwise. What was said by another one cannot be said again.
+pub(super) fn edition() -> u32 {
+    digest(&[b"edition", &feature_hash().to_le_bytes(), &HARD_DEFAULTS_VERSION.to_le_bytes(), &saved::FORMAT.to_le_bytes()]).0 as u32
+}
+
+/// What is said of a command before it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// What is written down with it.
+    pub assessment: Assessment,
+    /// Whether one more proof is due first: also beside a review, which is of what is sold and keeps no machine out. Of what is refused none is.
+    pub proof_due: bool,
+}
+
+impl Said {
+    /// What is said where the counters could not be read. It must not look like somebody of whom nothing is known: the record says so, and who buys over the web proves that
+    /// they are no machine.
+    #[must_use]
+    pub(super) fn unread(mut self, outlet: Outlet) -> Self {
+        if let Ok(unread) = UNREAD.parse() {
+            self.assessment.reasons.insert(0, unread);
+            self.assessment.reasons.truncate(REASONS);
+        }
+        if outlet == Outlet::Web && self.assessment.outcome != Outcome::Block {
+            self.proof_due = true;
+            self.assessment.outcome = self.assessment.outcome.max(Outcome::StepUp);
+        }
+        self
+    }
+}
+
+/// Makes of what is said of a hold what is said of an option of a quote: it is taken whatever that is, so what a rule would refuse is looked at, and a model's word alone is a
+/// score and no more, as an agency that keeps much is nothing unusual.
+pub(crate) fn of_option(assessment: &mut Assessment) {
+    if assessment.rules.is_empty() {
+        assessment.outcome = Outcome::Allow;
+    } else if assessment.outcome == Outcome::Block {
+        assessment.outcome = Outcome::Review;
+    }
+}
+
+/// What a model says of a command.
+#[derive(Debug)]
+pub(super) struct Judged {
+    model: Code,
+    /// What its score was held against.
+    line: f64,
+    score: u8,
+    reasons: Vec<Code>,
+    outcome: Outcome,
+    probability_ppm: Option<u32>,
+    /// Whether it was fed, or said, what is no sound figure.
+    pub(super) suspect: bool,
+}
+
+impl Judged {
+    /// What a model says, by a line of 0 to 1; nothing if it breaks.
+    pub(super) fn by(acting: &Acting, signal: &SignalEvent, features: &FeatureVector, line: f64) -> Option<Self> {
+        let scored = acting.asked(features)?;
+        // Which are looked at by chance is decided when they are sold, not here.
+        let alert = Cut { score: line, random: 0.0 }.decide(scored.score, scored.suspect_inputs, u64::MAX);
+        let outcome = match alert {
+            // Only rules may refuse. Somebody who only waits for places over the web proves that they are no machine; what is held or sold is looked at, and stands meanwhile.
+            Some(Alert::AboveCut | Alert::SuspectInput) if fold::is_proven(signal) => Outcome::StepUp,
+            Some(Alert::AboveCut | Alert::SuspectInput) => Outcome::Review,
+            Some(Alert::Random) | None => Outcome::Allow,
+        };
+        let reason = |cause: Cause| match cause {
+            Cause::None => None,
+            Cause::Feature(place) => FEATURES.get(usize::from(place)).and_then(|(name, _)| name.parse().ok()),
+            Cause::SuspectInput(_) => "suspect_input".parse().ok(),
+        };
+        let reasons = scored.reasons.iter().filter_map(|named| reason(named.cause)).collect();
+        let score = if scored.percentile.is_finite() { (scored.percentile * 100.0).clamp(0.0, 100.0) as u8 } else { 100 };
+        let probability_ppm = scored.probability.map(|probability| (probability.clamp(0.0, 1.0) * 1e6).round() as u32);
+        let suspect = scored.suspect_inputs > 0 || !scored.score.is_finite();
+        Some(Self { model: acting.code, line, score, reasons, outcome, probability_ppm, suspect })
+    }
+}
+
+/// What was found out of a command when something is to be said of it.
+#[derive(Debug)]
+pub(super) struct Found<'a> {
+    /// The command.
+    pub(super) signal: &'a SignalEvent,
+    /// Its features.
+    pub(super) features: &'a FeatureVector,
+    /// As of which batch of the journal.
+    pub(super) position: u64,
+    /// The rules that hold.
+    pub(super) rules: &'a Rules,
+    /// What a model says, if one takes part.
+    pub(super) judged: Option<Judged>,
+}
+
+impl Found<'_> {
+    /// Which rules fire.
+    pub(super) fn fired(&self) -> Fired {
+        self.rules.set.ask(self.features, self.signal.outlet, self.signal.museum)
+    }
+
+    /// What is said, of rules that fired of which `spared` are to refuse nothing. `no_model` is what stands for a model where none takes part.
+    pub(super) fn said(self, fired: Fired, spared: Vec<Code>, no_model: Code, edition: u32) -> Said {
+        let Self { signal, features, position, rules, judged } = self;
+        let fired = if spared.is_empty() { fired } else { rules.set.spare(fired, |name| spared.iter().any(|rule| rule.as_str() == name)) };
+        let names: Vec<Code> = fired.places().filter_map(|place| rules.set.rules().nth(place)?.name.parse().ok()).collect();
+        let floor = match fired.action {
+            None => 0,
+            Some(Action::StepUp) => 60,
+            Some(Action::Review) => 70,
+            Some(Action::Block) => 100,
+        };
+        let line = judged.as_ref().map(|judged| judged.line.to_le_bytes());
+        let (model, score, mut reasons, by_model, probability_ppm) = match judged {
+            Some(Judged { model, score, reasons, outcome, probability_ppm, .. }) => (model, score, reasons, outcome, probability_ppm),
+            None => (no_model, 0, Vec::new(), Outcome::Allow, None),
+        };
+        if reasons.is_empty() {
+            // Without a model the reasons are what the rules asked for.
+            let asked = fired.places().filter_map(|place| rules.set.rules().nth(place)).flat_map(|rule| &rule.conditions);
+            reasons = asked.filter_map(|condition| condition.feature.parse().ok()).take(REASONS).collect();
+        }
+        let (outcome, proof_due) = of_both(fired, by_model);
+        let assessment = Assessment {
+            model,
+            rules_version: rules.version,
+            at: Timestamp::from_micros(signal.at_us),
+            position,
+            features: fold::digest_of(features),
+            score: score.max(floor),
+            reasons,
+            outcome,
+            rules: names,
+            probability_ppm,
+            basis: Some(Box::new(Basis { edition, line, spared })),
+        };
+        Said { assessment, proof_due }
+    }
+}
+
+/// What comes of what rules and the model ask for: what is written down, which is the greater of both, and whether a proof is due. A review is greater than a step-up, and
+/// does not stand for it.
+fn of_both(fired: Fired, by_model: Outcome) -> (Outcome, bool) {
+    let by_rules = match fired.action {
+        None => Outcome::Allow,
+        Some(Action::StepUp) => Outcome::StepUp,
+        Some(Action::Review) => Outcome::Review,
+        Some(Action::Block) => Outcome::Block,
+    };
+    let outcome = by_rules.max(by_model);
+    (outcome, outcome != Outcome::Block && (fired.needs_proof() || by_model == Outcome::StepUp))
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_models::fraud::rules::{RuleSet, is_logarithm};
+    use tornello_models::fraud::signals::{N, index_of};
+
+    use super::*;
+
+    #[test]
+    fn a_review_does_not_stand_for_a_proof_whoever_asks_for_which() {
+        let rules = RuleSet::hard_defaults();
+        let come = |counted: &[(&str, f32)], by_model: Outcome| {
+            let mut features = [0.0; N];
+            for (name, count) in [("cents", 1_200.0)].iter().chain(counted) {
+                let at = index_of(name).expect(name);
+                features[at] = if is_logarithm(at) { count.ln_1p() } else { *count };
+            }
+            of_both(rules.ask(&features, Outlet::Web, 1), by_model)
+        };
+        let (unsold, share, free, many) = (("person_unsold_1h", 5.0), ("person_unsold_share_1d", 0.9), ("cents", 0.0), ("people", 8.0));
+        let failed = ("person_failed_1h", 6.0);
+        assert_eq!(come(&[], Outcome::Allow), (Outcome::Allow, false));
+        assert_eq!(come(&[unsold, share], Outcome::Allow), (Outcome::StepUp, true));
+        assert_eq!(come(&[unsold, share, free, many], Outcome::Allow), (Outcome::Review, true), "a hoarder asks for eight free tickets");
+        assert_eq!(come(&[failed], Outcome::Review), (Outcome::Review, true), "the model looks at whoever tries cards");
+        assert_eq!(come(&[free, many], Outcome::StepUp), (Outcome::Review, true), "the model asks whoever waits");
+        assert_eq!(come(&[free, many], Outcome::Review), (Outcome::Review, false));
+        assert_eq!(come(&[("person_holds_1m", 10.0), unsold, share], Outcome::StepUp), (Outcome::Block, false), "what is refused needs no proof");
+    }
+}
