@@ -18,7 +18,7 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Settlement};
 use tornello_engine::time::Timestamp;
 use tornello_engine::{case, fraud_rules, payment, till};
-use tornello_models::fraud::signals::{FeatureVector, Known, Outlet, Role, SignalEvent, SignalKind, Taking, features};
+use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, SignalEvent, SignalKind, Taking, features};
 
 use super::Rules;
 use super::counters::Counters;

@@ -211,6 +211,7 @@ async fn what_moves_under_suspicion_is_kept_from_the_gate_whichever_step_a_crash
                 outcome: Outcome::Review,
                 rules: vec![],
                 probability_ppm: None,
+                basis: None,
             };
             let envelope = Envelope { assessment: Some(Box::new(suspect)), ..by(3) };
             journal.faults.lock().extend(std::iter::repeat_n(Fault::Pass, step).chain([fault]));
