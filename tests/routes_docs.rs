@@ -161,6 +161,20 @@ async fn the_pages_load_nothing_from_elsewhere() {
     app.stop().await;
 }
 
+/// A page that says what is the matter and not what to do helps nobody: each row of it says both.
+#[actix_rt::test]
+async fn the_page_of_problems_says_of_each_what_to_do() {
+    let app = App::start().await;
+    let page = app.request(Method::GET, "/docs/problems", "").send().await.unwrap().text().await.unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("<tr id=")).collect();
+    assert!(rows.len() > 200, "{} rows", rows.len());
+    let silent = rows.iter().filter(|row| row.contains("<td></td>"));
+    assert_eq!(silent.collect::<Vec<_>>(), Vec::<&&str>::new());
+    // What an example was made with is no instant of anything.
+    assert!(!page.contains("1970-") && !page.contains("0000-01"), "made-up instants");
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn the_examples_of_holding_and_selling_work_as_they_stand() {
     let app = App::start().await;

@@ -87,12 +87,12 @@ impl std::fmt::Display for Problem {
 }
 
 impl Problem {
-    /// A problem with a stable code.
+    /// A problem with a stable code. It says what to do as the page of all problems has it, until it says something of its own: see [`Problem::detail`].
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, title: impl Into<String>) -> Self {
         let kind = format!("/docs/problems#{code}");
-        let title = title.into();
-        Self(Box::new(Body { kind, status: status.as_u16(), code, title, detail: String::new(), data: Data::default(), retry_after_s: None }))
+        let (title, detail) = (title.into(), table::what_to_do(code).to_owned());
+        Self(Box::new(Body { kind, status: status.as_u16(), code, title, detail, data: Data::default(), retry_after_s: None }))
     }
 
     /// Says what to do.
