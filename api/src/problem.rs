@@ -248,7 +248,8 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::PartyTooLarge { .. }
         | R::SettlementMismatch { .. }
         | R::SettlementNotAllowed { .. }
-        | R::QuotasTooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        | R::QuotasTooLarge { .. }
+        | R::BuyerMissing => StatusCode::UNPROCESSABLE_ENTITY,
         R::ReadingInFuture | R::ReadingStale | R::ScanInFuture | R::ScanTooOld | R::SameSlot | R::OtherMuseum | R::UntilPast => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
@@ -363,6 +364,7 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::HoldQuoted { .. } => "the hold is an option of a quote",
         R::PlacesByHand => "staff set the places of this slot by hand",
         R::BeyondStands { .. } => "so many places are sold beyond the slot's own already",
+        R::BuyerMissing => "this museum keeps places over the web for somebody only",
     }
 }
 
@@ -433,6 +435,9 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::HoldQuoted { .. } => "It becomes tickets, or is given back, with its `quote`: accept, revise or cancel that.",
         R::PlacesByHand => "Set them by hand again.",
         R::BeyondStands { .. } => "Nothing has to be done.",
+        R::BuyerMissing => {
+            "Name who buys in `parties`, as `buyer`, or the browser, as `device`, when places are asked for: asking at the checkout is too late."
+        }
     }
 }
 

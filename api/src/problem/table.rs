@@ -241,6 +241,7 @@ fn refusals() -> Vec<slot::Refusal> {
         R::HoldQuoted { quote: QuoteId(0) },
         R::PlacesByHand,
         R::BeyondStands { beyond: 0 },
+        R::BuyerMissing,
     ];
     let of_word = |word: &Code| [R::SlotClosed { reason: *word }, R::TicketBlocked { reason: *word }, R::NotSoldThere { category: *word }];
     all.extend(word.iter().flat_map(of_word));

@@ -1,5 +1,6 @@
 //! What one buyer may have in a slot: so many people in holds and tickets, so many open holds. A buyer is known by the pseudonym that a channel gives; who is not
-//! named is not limited, nor are the channels whose staff see the buyer. The museum's policy says how much; what a buyer has is counted in the ledger (SL-11).
+//! named is not limited, nor are the channels whose staff see the buyer. The museum's policy says how much, and whether somebody has to be named over the web; what a buyer
+//! has is counted in the ledger (SL-11).
 
 use super::event::people;
 use super::{Command, Limits, Refusal, Slot, Waiting};
@@ -30,6 +31,7 @@ impl Slot {
 
     /// Whether the buyer whom the envelope names may have what is asked. Asked last: what cannot be had anyway is refused for that.
     pub(super) fn within_limits(&self, envelope: &Envelope, command: &Command) -> Result<(), Refusal> {
+        self.for_somebody(envelope, command)?;
         if self.limits() == (None, None) {
             return Ok(());
         }
@@ -58,6 +60,16 @@ impl Slot {
             },
             _ => Ok(()),
         }
+    }
+
+    /// Whether somebody is named where the museum wants that of places over the web. Who confirms a hold has been named when it was made.
+    fn for_somebody(&self, envelope: &Envelope, command: &Command) -> Result<(), Refusal> {
+        let over_the_web = match command.unnamed() {
+            Command::Hold { channel, .. } | Command::Wait { channel, .. } | Command::SellDirect { channel, .. } => *channel == Channel::Web,
+            _ => false,
+        };
+        let is_missing = over_the_web && self.opening.policy.limits.buyer_required && !envelope.names_somebody();
+        if is_missing { Err(Refusal::BuyerMissing) } else { Ok(()) }
     }
 
     const fn limits(&self) -> (Option<u16>, Option<u16>) {

@@ -223,6 +223,36 @@ fn a_buyer_who_goes_by_two_pseudonyms_has_what_both_have() {
 }
 
 #[test]
+fn over_the_web_somebody_is_named_where_the_museum_wants_that() {
+    let mut opening = opening(20);
+    opening.policy.limits = Limits { buyer_required: true, ..Limits::NONE };
+    let mut slot = Slot::planned(opening);
+    let of = |key: u128, kind: Option<PartyKind>| {
+        let parties = kind.into_iter().map(|kind| Party { kind, pseudonym: Digest(7) }).collect();
+        Envelope { parties, ..asked(key, None, Outcome::Allow) }
+    };
+    let wait = |n| Command::Wait { entry: id(n), who: KeyId(5), channel: Channel::Web, lines: vec![free(9)] };
+    // Neither nobody nor a network or a card says who keeps the places.
+    for (key, kind) in [(1, None), (2, Some(PartyKind::Network)), (3, Some(PartyKind::Card))] {
+        assert_eq!(tell(&mut slot, -DAY, of(key, kind), &hold(1, Channel::Web, &[free(1)])), Err(Refusal::BuyerMissing));
+        assert_eq!(tell(&mut slot, -DAY, of(key, kind), &sell_direct(1)), Err(Refusal::BuyerMissing));
+    }
+    tell(&mut slot, -DAY, of(4, Some(PartyKind::Buyer)), &hold(4, Channel::Web, &[free(6)])).unwrap();
+    tell(&mut slot, -DAY, of(5, Some(PartyKind::Device)), &hold(5, Channel::Web, &[free(6)])).unwrap();
+    // Whoever named themselves when the places were asked for need not do it again; whom staff or a totem see need not at all.
+    tell(&mut slot, -DAY, of(6, None), &sell(4, Settlement::Free)).unwrap();
+    tell(&mut slot, -DAY, of(7, None), &hold(7, Channel::Kiosk, &[free(1)])).unwrap();
+    tell(&mut slot, -DAY, of(8, None), &hold(8, Channel::BoxOffice, &[free(1)])).unwrap();
+    assert_eq!(tell(&mut slot, -DAY, of(9, None), &wait(9)), Err(Refusal::BuyerMissing));
+    tell(&mut slot, -DAY, of(10, Some(PartyKind::Device)), &wait(10)).unwrap();
+    // What cannot be had anyway is refused for that.
+    let shape = tell(&mut slot, -DAY, of(11, None), &hold(11, Channel::Web, &[]));
+    assert_eq!(shape, Err(Refusal::BadLines));
+    // Elsewhere nobody has to be named.
+    tell(&mut limited(None, None), -DAY, of(12, None), &hold(1, Channel::Web, &[free(1)])).unwrap();
+}
+
+#[test]
 fn by_what_a_buyer_was_known_earlier_is_written_nowhere() {
     let now = by(1);
     let asked = Envelope { formerly: vec![Digest(8), Digest(9)], ..now.clone() };
