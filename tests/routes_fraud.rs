@@ -718,6 +718,39 @@ async fn a_count_of_cash_that_is_far_off_is_a_case_about_whoever_counted() {
     app.stop().await;
 }
 
+/// Without any rule of the museum's own: a desk is guarded from the first day on.
+#[actix_rt::test]
+async fn a_built_in_rule_looks_at_a_desk_whose_cash_is_far_from_what_is_due() {
+    let app = App::start().await;
+    let (analyst, desk) = (app.key(Role::Analyst).await, app.key(Role::BoxOffice).await);
+    let open = json!({"museum": "torre", "till": "till-1", "float_cents": 100_000});
+    let count = async |key: &str, counted_cents: i64| {
+        let (status, opened) = app.post("/v1/tills", &desk, &format!("o{key}"), &open).await;
+        assert_eq!(status, StatusCode::CREATED, "{opened}");
+        let session = opened["session"].as_str().unwrap().to_owned();
+        let close = format!("/v1/tills/{session}/close");
+        let (status, closed) = app.post(&close, &desk, &format!("c{key}"), &json!({"counted_cents": counted_cents})).await;
+        assert_eq!(status, StatusCode::OK, "{closed}");
+        session
+    };
+    count("1", 95_000).await;
+    let short = count("2", 60_000).await;
+    look(&app).await;
+    let page = app.get("/v1/fraud/cases?channel=box_office&museum=torre", &analyst).await;
+    let items = page["items"].as_array().unwrap();
+    assert_eq!(items.iter().map(|item| &item["subject"]).collect::<Vec<_>>(), [&json!(format!("till.{short}"))], "fifty euros are none: {page}");
+    let seen = app.get(&case_about(Subject::Till(short.parse().unwrap())), &analyst).await;
+    assert_eq!(seen["assessment"]["rules"], json!(["desk-gap"]), "{seen}");
+    // Whoever buys at that desk afterwards does not wait for anybody.
+    let lines = json!([{"category": "under-18", "count": 2}]);
+    let sold = json!({"lines": lines, "settlement": {"free": {}}});
+    let (status, sale) = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 15)), &desk, "sale", &sold).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    let ticket = app.get(&format!("/v1/tickets/{}", sale["tickets"][0]["ticket"].as_str().unwrap()), &desk).await;
+    assert_eq!((&ticket["state"], ticket.get("review_until")), (&json!("valid"), None), "{ticket}");
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_rule_that_was_drafted_before_as_much_was_asked_of_rules_is_looked_at_again_when_it_is_to_be_in_force() {
     let app = App::start().await;
@@ -804,8 +837,8 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
     assert_eq!((status, &active["version"], &active["in_force"][0]["rule"]["action"]), (StatusCode::OK, &json!(1), &json!("review")), "{active}");
     let built_in: Vec<(&str, bool)> =
         active["built_in"].as_array().unwrap().iter().map(|rule| (rule["rule"]["name"].as_str().unwrap(), rule["replaced"] == true)).collect();
-    assert!(built_in.len() == 7 && built_in.contains(&("velocity", false)) && built_in.contains(&("hoarding", true)), "{active}");
-    assert_eq!((&active["built_in"][0]["version"], &active["built_in"][0]["rule"]["when"][0]["threshold_milli"]), (&json!(1), &json!(10_000)));
+    assert!(built_in.len() == 13 && built_in.contains(&("velocity", false)) && built_in.contains(&("hoarding", true)), "{active}");
+    assert_eq!((&active["built_in"][0]["version"], &active["built_in"][0]["rule"]["when"][0]["threshold_milli"]), (&json!(2), &json!(10_000)));
     let bad = json!({"name": "empty", "when": [], "action": "block", "sentence_it": "x", "sentence_en": "x"});
     assert_eq!(app.post("/v1/fraud/rules", &analyst, "bad", &bad).await.1["code"], "bad_rule");
     // One that could never fire, or always: at a museum that there is not, or at what its feature never is.
