@@ -27,7 +27,7 @@ async fn every_operation_says_all_that_a_caller_needs() {
                 want(headers["Retry-After"].is_object(), &format!("Retry-After of {status}"));
             }
             // A reading is known by its sensor and instant, a scan by its ticket, gate and instant; to erase somebody twice changes nothing; a what-if changes
-            // nothing at all, nor does a rule that is tried; who joins a waiting room twice stands in one place.
+            // nothing at all, nor does a rule that is tried, nor what is looked up; who joins a waiting room twice stands in one place.
             let keyless = [
                 "/v1/readings",
                 "/v1/people/{person}",
@@ -35,6 +35,8 @@ async fn every_operation_says_all_that_a_caller_needs() {
                 "/v1/museums/{museum}/what-if",
                 "/v1/fraud/rules/dry-run",
                 "/v1/waiting-room/{museum}/{room}",
+                "/v1/voucher-lookups",
+                "/v1/fraud/appeal-lookups",
             ];
             let changes = ["post", "put", "delete"].contains(&method.as_str()) && !keyless.contains(&path.as_str());
             let keyed = operation["parameters"].as_array().into_iter().flatten().any(|parameter| parameter["name"] == "Idempotency-Key");

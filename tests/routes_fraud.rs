@@ -334,6 +334,8 @@ async fn who_was_refused_appeals_without_a_name() {
     let standing = |state: &str, due_at: &str| json!({"state": state, "due_at": due_at});
     let due_at = "2026-11-23T13:15:00Z";
     assert_eq!(app.get(&format!("/v1/fraud/appeals/{sale}"), &web).await, standing("received", due_at));
+    let looked = app.post("/v1/fraud/appeal-lookups", &web, "none", &appeal(sale.to_string())).await;
+    assert_eq!(looked, (StatusCode::OK, standing("received", due_at)), "the same without the code in an address");
     let (status, decided) = app.post(&format!("{path}/verdict"), &analyst, "w", &say("legit")).await;
     assert_eq!((status, at_gate(&app, sale, "2").await.as_str()), (StatusCode::OK, "too_early"), "{decided}");
     assert_eq!(
