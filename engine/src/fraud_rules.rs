@@ -1,8 +1,8 @@
-//! The rules that are asked before any model: one stream for all museums. An analyst drafts a rule, somebody else puts it in force; every change of what is in force
-//! raises the number that assessments name. What features are, and how a rule is held against them, is known outside.
+//! The rules that are asked before any model: one stream for all museums. An analyst drafts a rule, somebody else puts in force the very draft that they have read; every
+//! change of what is in force raises the number that assessments name. What features are, and how a rule is held against them, is known outside.
 //!
 //! - RU-1: of one name one rule at most is in force, and the number of the rules grows with every change of what is in force.
-//! - RU-2: a rule is in force only by the word of somebody other than who drafted it, who named the very draft that was read.
+//! - RU-2: a rule is in force only by the word of somebody other than who drafted it.
 //! - RU-3: there are no more rules than can be asked in a moment.
 //! - RU-4: replay equals live, and time does not go back.
 

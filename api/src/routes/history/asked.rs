@@ -161,7 +161,8 @@ pub struct HistoryQuery {
     #[param(max_length = 512, example = "full:2,under-18:1")]
     lines: Option<String>,
     /// The buyer, as the channel names them (its `value` in `parties`): what they had then in this slot counts, and where the museum limits what one buyer has of a day, or
-    /// how many open holds, also what they had in other slots. Better in the header `Buyer`: proxies and browsers keep addresses that are asked for.
+    /// how many open holds, also what they had in other slots. Where the museum wants somebody named (`buyer_required`) and
+    /// nobody is, that is the answer. Better in the header `Buyer`: proxies and browsers keep addresses that are asked for.
     #[param(max_length = 256)]
     buyer: Option<String>,
     /// Which hold.
