@@ -2,7 +2,7 @@
 //! named is not limited, nor are the channels whose staff see the buyer. The museum's policy says how much, and whether somebody has to be named over the web; what a buyer
 //! has is counted in the ledger (SL-11).
 
-use super::event::people;
+use super::event::{Keeper, people};
 use super::{Command, Limits, Refusal, Slot, Waiting};
 use crate::channel::Channel;
 use crate::envelope::{Digest, Envelope};
@@ -44,6 +44,14 @@ impl Slot {
             // Who is named when the hold is confirmed, and not before, has had nothing counted of it.
             Command::Sell { hold, .. } | Command::SellPaid { hold, .. } => match self.ledger.holds.get(hold) {
                 Some(hold) if hold.buyer.is_none() => self.room_for_buyer(envelope.buyers(), hold.channel, people(&hold.lines)),
+                _ => Ok(()),
+            },
+            // So has who is named with a payment: the hold is theirs from then on.
+            Command::Bind { hold, .. } | Command::Prolong { hold, cause: Keeper::Payment(_), .. } => match self.ledger.holds.get(hold) {
+                Some(hold) if hold.buyer.is_none() => {
+                    self.room_for_buyer(envelope.buyers(), hold.channel, people(&hold.lines))?;
+                    self.hold_for_buyer(envelope.buyers(), hold.channel)
+                }
                 _ => Ok(()),
             },
             Command::Amend { hold, lines, .. } => match self.ledger.holds.get(hold) {
