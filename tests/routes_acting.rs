@@ -433,7 +433,9 @@ pub async fn in_force(app: &App, name: &str, when: Value, action: &str) {
     let (status, drafted) = app.post("/v1/fraud/rules", &app.key(Role::Analyst).await, &format!("draft-{name}"), &rule).await;
     assert_eq!(status, StatusCode::CREATED, "{drafted}");
     let activate = format!("/v1/fraud/rules/{name}/activate");
-    let (status, active) = app.post(&activate, &app.key(Role::Manager).await, &format!("go-{name}"), &Value::Null).await;
+    let of_name = drafted["drafts"].as_array().unwrap().iter().find(|draft| draft["rule"]["name"] == name).unwrap();
+    let read = json!({"draft": of_name["draft"]});
+    let (status, active) = app.post(&activate, &app.key(Role::Manager).await, &format!("go-{name}"), &read).await;
     assert_eq!(status, StatusCode::OK, "{active}");
 }
 

@@ -27,7 +27,7 @@ async fn every_operation_says_all_that_a_caller_needs() {
                 want(headers["Retry-After"].is_object(), &format!("Retry-After of {status}"));
             }
             // A reading is known by its sensor and instant, a scan by its ticket, gate and instant; to erase somebody twice changes nothing; a what-if changes
-            // nothing at all, nor does a rule that is tried; who joins a waiting room twice stands in one place.
+            // nothing at all, nor does a rule that is tried, nor what is looked up; who joins a waiting room twice stands in one place.
             let keyless = [
                 "/v1/readings",
                 "/v1/people/{person}",
@@ -35,6 +35,8 @@ async fn every_operation_says_all_that_a_caller_needs() {
                 "/v1/museums/{museum}/what-if",
                 "/v1/fraud/rules/dry-run",
                 "/v1/waiting-room/{museum}/{room}",
+                "/v1/voucher-lookups",
+                "/v1/fraud/appeal-lookups",
             ];
             let changes = ["post", "put", "delete"].contains(&method.as_str()) && !keyless.contains(&path.as_str());
             let keyed = operation["parameters"].as_array().into_iter().flatten().any(|parameter| parameter["name"] == "Idempotency-Key");
@@ -158,6 +160,20 @@ async fn the_pages_load_nothing_from_elsewhere() {
     }
     let problems = app.request(Method::GET, "/docs/problems", "").send().await.unwrap().text().await.unwrap();
     assert!(problems.contains("<tr id=\"not_enough_places\">") && problems.contains("<tr id=\"outcome_unknown\">"));
+    app.stop().await;
+}
+
+/// A page that says what is the matter and not what to do helps nobody: each row of it says both.
+#[actix_rt::test]
+async fn the_page_of_problems_says_of_each_what_to_do() {
+    let app = App::start().await;
+    let page = app.request(Method::GET, "/docs/problems", "").send().await.unwrap().text().await.unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("<tr id=")).collect();
+    assert!(rows.len() > 200, "{} rows", rows.len());
+    let silent = rows.iter().filter(|row| row.contains("<td></td>"));
+    assert_eq!(silent.collect::<Vec<_>>(), Vec::<&&str>::new());
+    // What an example was made with is no instant of anything.
+    assert!(!page.contains("1970-") && !page.contains("0000-01"), "made-up instants");
     app.stop().await;
 }
 

@@ -335,6 +335,8 @@ async fn who_was_refused_appeals_without_a_name() {
     let standing = |state: &str, due_at: &str| json!({"state": state, "due_at": due_at});
     let due_at = "2026-11-23T13:15:00Z";
     assert_eq!(app.get(&format!("/v1/fraud/appeals/{sale}"), &web).await, standing("received", due_at));
+    let looked = app.post("/v1/fraud/appeal-lookups", &web, "none", &appeal(sale.to_string())).await;
+    assert_eq!(looked, (StatusCode::OK, standing("received", due_at)), "the same without the code in an address");
     let (status, decided) = app.post(&format!("{path}/verdict"), &analyst, "w", &say("legit")).await;
     assert_eq!((status, at_gate(&app, sale, "2").await.as_str()), (StatusCode::OK, "too_early"), "{decided}");
     assert_eq!(
@@ -688,7 +690,7 @@ async fn a_count_of_cash_that_is_far_off_is_a_case_about_whoever_counted() {
     let rule = json!({"name": "cash-gap", "when": [{"feature": "operator_gap_7d", "op": "at_least", "threshold_milli": 5_000_000}], "action": "review",
         "sentence_it": "Cassa lontana dal dovuto", "sentence_en": "Cash far from what is due"});
     assert_eq!(app.post("/v1/fraud/rules", &analyst, "draft", &rule).await.0, StatusCode::CREATED);
-    assert_eq!(app.post("/v1/fraud/rules/cash-gap/activate", &admin, "go", &json!(null)).await.0, StatusCode::OK);
+    assert_eq!(app.post("/v1/fraud/rules/cash-gap/activate", &admin, "go", &json!({"draft": 1})).await.0, StatusCode::OK);
     let open = json!({"museum": "torre", "till": "till-1", "float_cents": 10_000});
     let count = async |key: &str, counted_cents: i64| {
         let (status, opened) = app.post("/v1/tills", &desk, &format!("o{key}"), &open).await;
@@ -719,6 +721,39 @@ async fn a_count_of_cash_that_is_far_off_is_a_case_about_whoever_counted() {
     app.stop().await;
 }
 
+/// Without any rule of the museum's own: a desk is guarded from the first day on.
+#[actix_rt::test]
+async fn a_built_in_rule_looks_at_a_desk_whose_cash_is_far_from_what_is_due() {
+    let app = App::start().await;
+    let (analyst, desk) = (app.key(Role::Analyst).await, app.key(Role::BoxOffice).await);
+    let open = json!({"museum": "torre", "till": "till-1", "float_cents": 100_000});
+    let count = async |key: &str, counted_cents: i64| {
+        let (status, opened) = app.post("/v1/tills", &desk, &format!("o{key}"), &open).await;
+        assert_eq!(status, StatusCode::CREATED, "{opened}");
+        let session = opened["session"].as_str().unwrap().to_owned();
+        let close = format!("/v1/tills/{session}/close");
+        let (status, closed) = app.post(&close, &desk, &format!("c{key}"), &json!({"counted_cents": counted_cents})).await;
+        assert_eq!(status, StatusCode::OK, "{closed}");
+        session
+    };
+    count("1", 95_000).await;
+    let short = count("2", 60_000).await;
+    look(&app).await;
+    let page = app.get("/v1/fraud/cases?channel=box_office&museum=torre", &analyst).await;
+    let items = page["items"].as_array().unwrap();
+    assert_eq!(items.iter().map(|item| &item["subject"]).collect::<Vec<_>>(), [&json!(format!("till.{short}"))], "fifty euros are none: {page}");
+    let seen = app.get(&case_about(Subject::Till(short.parse().unwrap())), &analyst).await;
+    assert_eq!(seen["assessment"]["rules"], json!(["desk-gap"]), "{seen}");
+    // Whoever buys at that desk afterwards does not wait for anybody.
+    let lines = json!([{"category": "under-18", "count": 2}]);
+    let sold = json!({"lines": lines, "settlement": {"free": {}}});
+    let (status, sale) = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 15)), &desk, "sale", &sold).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    let ticket = app.get(&format!("/v1/tickets/{}", sale["tickets"][0]["ticket"].as_str().unwrap()), &desk).await;
+    assert_eq!((&ticket["state"], ticket.get("review_until")), (&json!("valid"), None), "{ticket}");
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_rule_that_was_drafted_before_as_much_was_asked_of_rules_is_looked_at_again_when_it_is_to_be_in_force() {
     let app = App::start().await;
@@ -735,23 +770,49 @@ async fn a_rule_that_was_drafted_before_as_much_was_asked_of_rules_is_looked_at_
     drafted("unknown", "shoe_size", 1_000, TORRE).await;
     drafted("nowhere", "person_holds_1h", 5_000, MuseumId(999)).await;
     drafted("sound", "person_holds_1h", 5_000, MARE).await;
-    let activate = async |name: &str| app.post(&format!("/v1/fraud/rules/{name}/activate"), &admin, name, &json!(null)).await;
-    for (name, told) in [("never", "threshold_milli of 0 to 1000"), ("unknown", "shoe_size"), ("nowhere", "there is no museum 999: ")] {
-        let (status, problem) = activate(name).await;
+    let activate = async |name: &str, draft: u64| {
+        app.post(&format!("/v1/fraud/rules/{name}/activate"), &admin, &format!("{name}-{draft}"), &json!({"draft": draft})).await
+    };
+    for (name, draft, told) in [("never", 1, "threshold_milli of 0 to 1000"), ("unknown", 2, "shoe_size"), ("nowhere", 3, "there is no museum 999: ")]
+    {
+        let (status, problem) = activate(name, draft).await;
         assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_rule")), "{name}: {problem}");
         assert!(problem["detail"].as_str().unwrap().contains(told), "{name}: {problem}");
     }
-    let (status, active) = activate("sound").await;
+    let (status, active) = activate("sound", 4).await;
     let names: Vec<&Value> = active["in_force"].as_array().unwrap().iter().map(|rule| &rule["rule"]["name"]).collect();
     assert_eq!((status, names, active["drafts"].as_array().unwrap().len()), (StatusCode::OK, vec![&json!("sound")], 3), "{active}");
     // Drafted anew it can be in force.
     let rule = json!({"name": "never", "when": [{"feature": "person_unsold_share_1d", "op": "at_least", "threshold_milli": 1_000}], "action": "review",
         "sentence_it": "Troppe prenotazioni", "sentence_en": "Too many holds"});
-    assert_eq!(app.post("/v1/fraud/rules", &analyst, "anew", &rule).await.0, StatusCode::CREATED);
-    assert_eq!(activate("never").await.0, StatusCode::OK);
+    let (status, drafted) = app.post("/v1/fraud/rules", &analyst, "anew", &rule).await;
+    let of_never = drafted["drafts"].as_array().unwrap().iter().find(|draft| draft["rule"]["name"] == "never").unwrap();
+    assert_eq!((status, &of_never["draft"]), (StatusCode::CREATED, &json!(6)), "the fifth record put the other one in force: {drafted}");
+    assert_eq!(activate("never", 6).await.0, StatusCode::OK);
     // What was done is answered as it was, whatever was drafted since.
     drafted("sound", "shoe_size", 1_000, MARE).await;
-    assert_eq!(activate("sound").await.0, StatusCode::OK);
+    assert_eq!(activate("sound", 4).await.0, StatusCode::OK);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_draft_that_was_exchanged_since_it_was_read_is_not_put_in_force() {
+    let app = App::start().await;
+    let (analyst, manager) = (app.key(Role::Analyst).await, app.key(Role::Manager).await);
+    let velocity = |threshold_milli: u64| {
+        json!({"name": "velocity", "when": [{"feature": "person_holds_1m", "op": "at_least", "threshold_milli": threshold_milli}], "channels": ["web"],
+            "action": "block", "sentence_it": "Troppo.", "sentence_en": "Too much."})
+    };
+    let (_, read) = app.post("/v1/fraud/rules", &analyst, "one", &velocity(9_000)).await;
+    let (_, swapped) = app.post("/v1/fraud/rules", &analyst, "two", &velocity(900_000_000)).await;
+    let number = |rules: &Value| json!({"draft": rules["drafts"][0]["draft"]});
+    let path = "/v1/fraud/rules/velocity/activate";
+    let (status, problem) = app.post(path, &manager, "go", &number(&read)).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::PRECONDITION_FAILED, &json!("draft_changed")), "{problem}");
+    assert_eq!(problem["draft"], swapped["drafts"][0]["draft"], "{problem}");
+    assert_eq!(app.get("/v1/fraud/rules", &manager).await["in_force"], json!([]));
+    let (status, active) = app.post(path, &manager, "seen", &number(&swapped)).await;
+    assert_eq!((status, &active["in_force"][0]["rule"]["when"][0]["threshold_milli"]), (StatusCode::OK, &json!(900_000_000)), "{active}");
     app.stop().await;
 }
 
@@ -768,17 +829,19 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
         "{drafted}"
     );
     let path = "/v1/fraud/rules/hoarding/activate";
-    assert_eq!(app.post(path, &analyst, "analyst", &json!(null)).await.0, StatusCode::FORBIDDEN);
-    let (status, problem) = app.post(path, &manager, "self", &json!(null)).await;
+    let read = json!({"draft": drafted["drafts"][0]["draft"]});
+    assert_eq!(app.post(path, &analyst, "analyst", &read).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(app.post(path, &admin, "unread", &json!(null)).await.0, StatusCode::UNPROCESSABLE_ENTITY, "what was read has to be named");
+    let (status, problem) = app.post(path, &manager, "self", &read).await;
     assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("same_person")));
     let local = app.key_for(Role::Manager, Museums::Only(vec![TORRE])).await;
-    assert_eq!(app.post(path, &local, "local", &json!(null)).await.0, StatusCode::FORBIDDEN, "it concerns all museums");
-    let (status, active) = app.post(path, &admin, "go", &json!(null)).await;
+    assert_eq!(app.post(path, &local, "local", &read).await.0, StatusCode::FORBIDDEN, "it concerns all museums");
+    let (status, active) = app.post(path, &admin, "go", &read).await;
     assert_eq!((status, &active["version"], &active["in_force"][0]["rule"]["action"]), (StatusCode::OK, &json!(1), &json!("review")), "{active}");
     let built_in: Vec<(&str, bool)> =
         active["built_in"].as_array().unwrap().iter().map(|rule| (rule["rule"]["name"].as_str().unwrap(), rule["replaced"] == true)).collect();
-    assert!(built_in.len() == 7 && built_in.contains(&("velocity", false)) && built_in.contains(&("hoarding", true)), "{active}");
-    assert_eq!((&active["built_in"][0]["version"], &active["built_in"][0]["rule"]["when"][0]["threshold_milli"]), (&json!(1), &json!(10_000)));
+    assert!(built_in.len() == 13 && built_in.contains(&("velocity", false)) && built_in.contains(&("hoarding", true)), "{active}");
+    assert_eq!((&active["built_in"][0]["version"], &active["built_in"][0]["rule"]["when"][0]["threshold_milli"]), (&json!(2), &json!(10_000)));
     let bad = json!({"name": "empty", "when": [], "action": "block", "sentence_it": "x", "sentence_en": "x"});
     assert_eq!(app.post("/v1/fraud/rules", &analyst, "bad", &bad).await.1["code"], "bad_rule");
     // One that could never fire, or always: at a museum that there is not, or at what its feature never is.

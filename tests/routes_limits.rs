@@ -47,6 +47,72 @@ async fn one_buyer_has_so_much_and_no_more() {
     app.stop().await;
 }
 
+/// A shop that asks for the address at the checkout names its buyers with the payment: from then on the hold is one of theirs.
+#[actix_rt::test]
+async fn a_hold_of_nobody_is_open_for_whoever_is_named_with_its_payment() {
+    let app = App::start().await;
+    let (web, [fifteen, sixteen, seventeen]) = (app.key(Role::Web).await, [15, 16, 17].map(|hour| slot(TORRE, hour)));
+    let mut plan = plan();
+    plan.routes[0].policy.limits.holds_max = Some(2);
+    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
+    app.node().museum(MuseumId(1), by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
+    let lines = || json!([{"category": "full", "count": 1}]);
+    let party = |buyer: &str| json!([{"kind": "buyer", "value": buyer}]);
+    let code_of = |(status, answer): (StatusCode, Value)| (status.as_u16(), answer["code"].as_str().unwrap_or_default().to_owned());
+    let mut holds = Vec::new();
+    for (slot, key) in [(fifteen, "h1"), (sixteen, "h2"), (seventeen, "h3")] {
+        holds.push(app.hold(slot, &web, key, lines()).await);
+    }
+    let begin = async |hold: &str, key: &str, buyer: &str| {
+        let body = json!({"holds": [hold], "gateway": {"notice": {}}, "parties": party(buyer)});
+        code_of(app.post("/v1/payments", &web, key, &body).await)
+    };
+    let (begun, refused) = ((201, String::new()), (409, "too_many_open_holds".to_owned()));
+    assert_eq!(begin(&holds[0], "p1", "anna@example.it").await, begun);
+    assert_eq!(begin(&holds[1], "p2", "anna@example.it").await, begun);
+    assert_eq!(begin(&holds[2], "p3", "anna@example.it").await, refused);
+    assert_eq!(begin(&holds[0], "p1", "anna@example.it").await, begun, "a repeat is answered the same");
+    // Nor does she have room for another one at once, also right after a restart without the lists.
+    let app = app.restart_without_views().await;
+    let more = json!({"lines": lines(), "parties": party("anna@example.it")});
+    assert_eq!(code_of(app.post(&format!("/v1/slots/{seventeen}/holds"), &web, "h4", &more).await), refused);
+    let body = json!({"holds": [holds[2]], "gateway": {"notice": {}}, "parties": party("bruno@example.it")});
+    assert_eq!(code_of(app.post("/v1/payments", &web, "p4", &body).await), begun, "it is still nobody's");
+    app.stop().await;
+}
+
+/// A limit for each buyer is none for a machine that names no buyer: a museum can ask that somebody is named.
+#[actix_rt::test]
+async fn a_museum_can_keep_places_over_the_web_for_somebody_only() {
+    let app = App::start().await;
+    let (web, office, fifteen) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, slot(TORRE, 15));
+    let mut plan = plan();
+    plan.routes[0].policy.limits.buyer_required = true;
+    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
+    app.node().museum(MuseumId(1), by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
+    let path = format!("/v1/slots/{fifteen}/holds");
+    let asked = |parties: Value| json!({"lines": [{"category": "under-18", "count": 1}], "parties": parties});
+    let network = json!([{"kind": "network", "value": "203.0.113.9"}]);
+    for (key, parties) in [("nobody", json!([])), ("network", network)] {
+        let (status, problem) = app.post(&path, &web, key, &asked(parties)).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (422, &json!("buyer_missing")), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("`parties`"), "{problem}");
+    }
+    // The same request with somebody is another request, and passes; so does a desk, which sees whom it serves.
+    let (status, held) = app.post(&path, &web, "buyer", &asked(json!([{"kind": "buyer", "value": "anna@example.it"}]))).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    assert_eq!(app.post(&path, &web, "device", &asked(json!([{"kind": "device", "value": "d-1"}]))).await.0, StatusCode::CREATED);
+    assert_eq!(app.post(&path, &office, "desk", &asked(json!([]))).await.0, StatusCode::CREATED);
+    let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
+    assert_eq!(app.post(&confirm, &web, "buy", &json!({"settlement": {"free": {}}})).await.0, StatusCode::CREATED);
+    // The plan that is read says so, and it holds after a restart as well.
+    let app = app.restart().await;
+    let read = app.get("/v1/museums/torre/plan", &app.key(Role::Manager).await).await;
+    assert_eq!(read["plan"]["routes"][0]["policy"]["buyer_required"], true, "{read}");
+    assert_eq!(app.post(&path, &web, "still", &asked(json!([]))).await.1["code"], "buyer_missing");
+    app.stop().await;
+}
+
 /// Whichever way a buyer goes, a day has so many places for them and no more, also right after a restart without the lists.
 #[actix_rt::test]
 async fn one_buyer_has_so_much_of_a_day_however_it_is_bought() {

@@ -318,7 +318,12 @@ async fn a_voucher_pays_until_it_is_used_up_and_takes_back_what_is_cancelled() {
     let hold = app.hold(slot(TORRE, 15), &web, "h1", json!([{"category": "full", "count": 2}])).await;
     let paid = pay(&app, &web, "p1", &json!({"holds": [hold], "gateway": {"voucher": {"code": code}}})).await;
     assert_eq!((&paid["state"], &paid["receipts"][0]["source"]), (&json!("paid"), &json!("voucher")), "{paid}");
-    assert_eq!(app.get(&format!("/v1/vouchers/{code}"), &web).await["balance_cents"], 600);
+    let read = app.get(&format!("/v1/vouchers/{code}"), &web).await;
+    assert_eq!(read["balance_cents"], 600);
+    // The same without the code in an address; a code that was never given is none either way.
+    assert_eq!(app.post("/v1/voucher-lookups", &web, "look", &json!({"code": code})).await, (StatusCode::OK, read));
+    let (status, none) = app.post("/v1/voucher-lookups", &web, "look", &json!({"code": "zzzzzzzzzzzzz"})).await;
+    assert_eq!((status.as_u16(), &none["code"]), (404, &json!("unknown_voucher")), "{none}");
     let more = app.hold(slot(TORRE, 16), &web, "h2", json!([{"category": "full", "count": 1}])).await;
     let (status, refused) = app.post("/v1/payments", &web, "p2", &json!({"holds": [more], "gateway": {"voucher": {"code": code}}})).await;
     assert_eq!((status.as_u16(), &refused["code"], &refused["balance_cents"]), (409, &json!("balance_too_low"), &json!(600)));

@@ -59,7 +59,7 @@ impl Known {
         if limits.holds_max.is_none() {
             return Ok(None);
         }
-        let buyers = OpenHolds::asked(envelope, command);
+        let buyers = self.open.asked(envelope, command);
         let Some(first) = buyers.first().map(|buyer| BuyerAt::of(slot, *buyer)) else { return Ok(None) };
         let of = |buyer| {
             let at = BuyerAt { buyer, ..first };

@@ -16,13 +16,14 @@ use utoipa::{IntoResponses, PartialSchema};
 use crate::{auth, problem};
 
 /// What a problem's status says of the request.
-const STATUSES: [(&str, &str); 11] = [
+const STATUSES: [(&str, &str); 12] = [
     ("400", "Something in the request cannot be read"),
     ("401", "No API key where one is needed, or one that is not good"),
     ("403", "The key's role may not do that"),
     ("404", "There is no such thing here"),
     ("409", "The state of things is against it; `code` says what"),
     ("410", "The hold, the payment or the entry has ended"),
+    ("412", "Something else is there than what was read"),
     ("413", "The body is too large"),
     ("415", "The body is not of the kind that is taken"),
     ("422", "It can be read but not be done; `code` says why"),
@@ -31,7 +32,7 @@ const STATUSES: [(&str, &str); 11] = [
 ];
 
 /// The problems that any operation may answer with. What else it may say no with follows from what it takes, and [`finished`] adds it; what does not follow from that
-/// the handler names itself: [`Against`], [`Ended`], [`Absent`].
+/// the handler names itself: [`Against`], [`Ended`], [`Absent`], [`Outdated`].
 pub struct Problems;
 
 /// An operation that changes nothing, and that the state of things may be against.
@@ -42,6 +43,9 @@ pub struct Ended;
 
 /// An operation that not every installation has.
 pub struct Absent;
+
+/// An operation that names what was read, which may have changed since.
+pub struct Outdated;
 
 impl IntoResponses for Problems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
@@ -64,6 +68,12 @@ impl IntoResponses for Ended {
 impl IntoResponses for Absent {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         named(["404"])
+    }
+}
+
+impl IntoResponses for Outdated {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        named(["412"])
     }
 }
 

@@ -87,12 +87,12 @@ impl std::fmt::Display for Problem {
 }
 
 impl Problem {
-    /// A problem with a stable code.
+    /// A problem with a stable code. It says what to do as the page of all problems has it, until it says something of its own: see [`Problem::detail`].
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, title: impl Into<String>) -> Self {
         let kind = format!("/docs/problems#{code}");
-        let title = title.into();
-        Self(Box::new(Body { kind, status: status.as_u16(), code, title, detail: String::new(), data: Data::default(), retry_after_s: None }))
+        let (title, detail) = (title.into(), table::what_to_do(code).to_owned());
+        Self(Box::new(Body { kind, status: status.as_u16(), code, title, detail, data: Data::default(), retry_after_s: None }))
     }
 
     /// Says what to do.
@@ -248,7 +248,8 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::PartyTooLarge { .. }
         | R::SettlementMismatch { .. }
         | R::SettlementNotAllowed { .. }
-        | R::QuotasTooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        | R::QuotasTooLarge { .. }
+        | R::BuyerMissing => StatusCode::UNPROCESSABLE_ENTITY,
         R::ReadingInFuture | R::ReadingStale | R::ScanInFuture | R::ScanTooOld | R::SameSlot | R::OtherMuseum | R::UntilPast => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
@@ -363,6 +364,7 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::HoldQuoted { .. } => "the hold is an option of a quote",
         R::PlacesByHand => "staff set the places of this slot by hand",
         R::BeyondStands { .. } => "so many places are sold beyond the slot's own already",
+        R::BuyerMissing => "this museum keeps places over the web for somebody only",
     }
 }
 
@@ -433,6 +435,9 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::HoldQuoted { .. } => "It becomes tickets, or is given back, with its `quote`: accept, revise or cancel that.",
         R::PlacesByHand => "Set them by hand again.",
         R::BeyondStands { .. } => "Nothing has to be done.",
+        R::BuyerMissing => {
+            "Name who buys in `parties`, as `buyer`, or the browser, as `device`, when places are asked for: asking at the checkout is too late."
+        }
     }
 }
 

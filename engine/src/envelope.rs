@@ -178,6 +178,12 @@ impl Envelope {
         self.parties.iter().find(|party| party.kind == PartyKind::Buyer).map(|party| party.pseudonym)
     }
 
+    /// Whether somebody is named for whom places can be kept: who buys, or the device at which they sit.
+    #[must_use]
+    pub fn names_somebody(&self) -> bool {
+        self.parties.iter().any(|party| matches!(party.kind, PartyKind::Buyer | PartyKind::Device))
+    }
+
     /// Whether what is sold by the command is to be looked at before its tickets let anybody in.
     #[must_use]
     pub fn asks_review(&self) -> bool {

@@ -1,5 +1,5 @@
-//! The rules that are asked before any model: one stream for all museums. An analyst drafts a rule, somebody else puts it in force; every change of what is in force
-//! raises the number that assessments name. What features are, and how a rule is held against them, is known outside.
+//! The rules that are asked before any model: one stream for all museums. An analyst drafts a rule, somebody else puts in force the very draft that they have read; every
+//! change of what is in force raises the number that assessments name. What features are, and how a rule is held against them, is known outside.
 //!
 //! - RU-1: of one name one rule at most is in force, and the number of the rules grows with every change of what is in force.
 //! - RU-2: a rule is in force only by the word of somebody other than who drafted it.
@@ -113,10 +113,12 @@ pub enum Command {
         /// Who drafts.
         by: KeyId,
     },
-    /// Put the draft of that name in force.
+    /// Put the draft of that name in force, if it is still the one that was read.
     Activate {
         /// Which.
         name: Code,
+        /// The number of the draft that was read: see [`Written::draft`].
+        draft: u64,
         /// Who says so.
         by: KeyId,
     },
@@ -180,6 +182,12 @@ pub enum Refusal {
     /// There is no draft of it.
     #[error("there is no draft of that rule: draft it first")]
     NoDraft,
+    /// It was drafted again since it was read.
+    #[error("that rule was drafted again since: read the draft, and name its number")]
+    DraftChanged {
+        /// The number of the draft that there is.
+        draft: u64,
+    },
     /// The same person drafted it.
     #[error("who drafts a rule, registers a model or lets it challenge does not put it in force: ask somebody else")]
     SamePerson,
@@ -196,6 +204,7 @@ impl Refusal {
             Self::BadRule => "bad_rule",
             Self::UnknownRule => "unknown_rule",
             Self::NoDraft => "no_draft",
+            Self::DraftChanged { .. } => "draft_changed",
             Self::SamePerson => "same_person",
             Self::TooManyRules => "too_many_rules",
         }
@@ -207,6 +216,8 @@ impl Refusal {
 pub struct Written {
     /// The rule.
     pub rule: Rule,
+    /// The number of the draft: no two drafts have the same one, and one that is written later has a higher one. It is that of the record that drafted it.
+    pub draft: u64,
     /// Who drafted it.
     pub author: KeyId,
     /// When.
@@ -247,10 +258,14 @@ impl Aggregate for Rules {
                 }
                 Event::Drafted(Drafted { rule: (**rule).clone(), by: *by })
             }
-            Command::Activate { name, by } => {
+            Command::Activate { name, draft: read, by } => {
                 let Some(draft) = self.drafts.get(name) else {
                     return Err(if self.active.contains_key(name) { Refusal::NoDraft } else { Refusal::UnknownRule });
                 };
+                // Else whoever drafts could exchange what somebody else has read for something else.
+                if draft.draft != *read {
+                    return Err(Refusal::DraftChanged { draft: draft.draft });
+                }
                 if draft.author == *by {
                     return Err(Refusal::SamePerson);
                 }
@@ -274,7 +289,8 @@ impl Aggregate for Rules {
         for event in &record.events {
             match event {
                 Event::Drafted(drafted) => {
-                    let written = Written { rule: drafted.rule.clone(), author: drafted.by, drafted_at: record.at, in_force: None };
+                    let (rule, draft) = (drafted.rule.clone(), record.seq);
+                    let written = Written { rule, draft, author: drafted.by, drafted_at: record.at, in_force: None };
                     self.drafts.insert(drafted.rule.name, written);
                 }
                 Event::Activated(activated) => {
@@ -364,24 +380,45 @@ mod tests {
     #[test]
     fn a_rule_is_drafted_by_one_and_put_in_force_by_another() {
         let (mut rules, name, [ann, bob]) = (Rules::default(), "hoarding".parse().unwrap(), [1, 2].map(KeyId));
-        assert_eq!(tell(&mut rules, &Command::Activate { name, by: ann }), Err(Refusal::UnknownRule));
+        assert_eq!(tell(&mut rules, &Command::Activate { name, draft: 1, by: ann }), Err(Refusal::UnknownRule));
         assert_eq!(tell(&mut rules, &Command::Retire { name }), Err(Refusal::UnknownRule));
         let bad = Box::new(Rule { when: vec![], ..*rule("hoarding") });
         assert_eq!(tell(&mut rules, &Command::Draft { rule: bad, by: ann }), Err(Refusal::BadRule));
         tell(&mut rules, &Command::Draft { rule: rule("hoarding"), by: ann }).unwrap();
         assert_eq!((rules.version(), rules.active().len(), rules.drafts().len()), (0, 0, 1));
-        assert_eq!(tell(&mut rules, &Command::Activate { name, by: ann }), Err(Refusal::SamePerson));
-        tell(&mut rules, &Command::Activate { name, by: bob }).unwrap();
+        assert_eq!(tell(&mut rules, &Command::Activate { name, draft: 1, by: ann }), Err(Refusal::SamePerson));
+        tell(&mut rules, &Command::Activate { name, draft: 1, by: bob }).unwrap();
         assert_eq!((rules.version(), rules.active().len(), rules.drafts().len()), (1, 1, 0));
-        assert_eq!(tell(&mut rules, &Command::Activate { name, by: bob }), Err(Refusal::NoDraft));
+        assert_eq!(tell(&mut rules, &Command::Activate { name, draft: 1, by: bob }), Err(Refusal::NoDraft));
         // A draft beside it changes nothing until it is put in force.
         let stricter = Box::new(Rule { action: Action::Block, ..*rule("hoarding") });
         tell(&mut rules, &Command::Draft { rule: stricter, by: bob }).unwrap();
         assert_eq!(rules.active().map(|written| written.rule.action).collect::<Vec<_>>(), [Action::Review]);
-        tell(&mut rules, &Command::Activate { name, by: ann }).unwrap();
+        tell(&mut rules, &Command::Activate { name, draft: 3, by: ann }).unwrap();
         assert_eq!(rules.active().map(|written| written.rule.action).collect::<Vec<_>>(), [Action::Block]);
         tell(&mut rules, &Command::Retire { name }).unwrap();
         assert_eq!((rules.version(), rules.active().len()), (3, 0));
+    }
+
+    #[test]
+    fn a_draft_that_is_exchanged_after_it_was_read_is_not_put_in_force() {
+        let (mut rules, name, [ann, bob]) = (Rules::default(), "hoarding".parse().unwrap(), [1, 2].map(KeyId));
+        let draft = |rule: Box<Rule>| Command::Draft { rule, by: ann };
+        tell(&mut rules, &draft(rule("other"))).unwrap();
+        tell(&mut rules, &draft(rule("hoarding"))).unwrap();
+        let read = rules.drafts().find(|written| written.rule.name == name).unwrap().draft;
+        let never = Condition { threshold_milli: i64::MAX, ..rule("hoarding").when[0] };
+        tell(&mut rules, &draft(Box::new(Rule { when: vec![never], ..*rule("hoarding") }))).unwrap();
+        let now = rules.drafts().find(|written| written.rule.name == name).unwrap().draft;
+        assert_eq!((read, now), (2, 3));
+        for named in [read, 0, 1, now + 1] {
+            assert_eq!(tell(&mut rules, &Command::Activate { name, draft: named, by: bob }), Err(Refusal::DraftChanged { draft: now }));
+        }
+        // Who drafted it learns that first, and whoever has read what there is now may put that in force.
+        assert_eq!(tell(&mut rules, &Command::Activate { name, draft: read, by: ann }), Err(Refusal::DraftChanged { draft: now }));
+        assert_eq!((rules.version(), rules.active().len()), (0, 0));
+        tell(&mut rules, &Command::Activate { name, draft: now, by: bob }).unwrap();
+        assert_eq!(rules.active().map(|written| (written.draft, written.rule.when[0].threshold_milli)).collect::<Vec<_>>(), [(3, i64::MAX)]);
     }
 
     #[test]

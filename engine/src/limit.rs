@@ -74,12 +74,12 @@ pub fn may_hold(limits: &Limits, open: u32) -> Result<(), Refusal> {
 }
 
 /// The live holds of buyers, with their entries of waiting lists, by museum: a fold over the records of all slots, each stream in its order. As in a slot
-/// (`slot/buyer.rs`), only of whoever was named when places were asked for, through the channels in which buyers are limited.
+/// (`slot/buyer.rs`), of whoever was named when places were asked for, or with the payment that keeps them, through the channels in which buyers are limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenHolds {
     has: BTreeMap<BuyerAt, u32>,
-    /// Whose each of them is.
-    of: HashMap<HoldId, Digest>,
+    /// Whose each of them is; nobody's yet, if nobody was named.
+    of: HashMap<HoldId, Option<Digest>>,
 }
 
 impl OpenHolds {
@@ -91,9 +91,13 @@ impl OpenHolds {
 
     /// For whom a command asks for one more, by every pseudonym that is named; nobody if it does not, or for nobody who is limited.
     #[must_use]
-    pub fn asked(envelope: &Envelope, command: &Command) -> Vec<Digest> {
+    pub fn asked(&self, envelope: &Envelope, command: &Command) -> Vec<Digest> {
         match command {
             Command::Hold { channel, .. } | Command::HoldFor { channel, .. } | Command::Wait { channel, .. } if is_limited(*channel) => {
+                envelope.buyers().collect()
+            }
+            // Who is named with a payment for a hold of nobody has one more from then on.
+            Command::Bind { hold, .. } | Command::Prolong { hold, cause: Keeper::Payment(_), .. } if self.of.get(hold) == Some(&None) => {
                 envelope.buyers().collect()
             }
             _ => Vec::new(),
@@ -108,6 +112,9 @@ impl OpenHolds {
                 Event::Held(held) if is_limited(held.channel) => self.open(held.hold, named),
                 // An offer is a hold of the entry's id, so that nothing changes when it is made.
                 Event::Waited(waited) if is_limited(waited.channel) => self.open(waited.entry, named),
+                Event::Prolonged(prolonged) if matches!(prolonged.cause, Keeper::Payment(_)) && self.of.get(&prolonged.hold) == Some(&None) => {
+                    self.open(prolonged.hold, named);
+                }
                 Event::Sold(sold) => self.close(sold.sale),
                 Event::Released(released) => self.close(released.hold),
                 Event::Expired(expired) => self.close(expired.hold),
@@ -139,14 +146,14 @@ impl OpenHolds {
 
     fn open(&mut self, hold: HoldId, buyer: Option<Digest>) {
         self.close(hold);
+        self.of.insert(hold, buyer);
         if let Some(buyer) = buyer {
-            self.of.insert(hold, buyer);
             *self.has.entry(BuyerAt::of(hold.slot(), buyer)).or_insert(0) += 1;
         }
     }
 
     fn close(&mut self, hold: HoldId) {
-        let Some(buyer) = self.of.remove(&hold) else { return };
+        let Some(Some(buyer)) = self.of.remove(&hold) else { return };
         let buyer = BuyerAt::of(hold.slot(), buyer);
         if let Some(has) = self.has.get_mut(&buyer) {
             *has = has.saturating_sub(1);
@@ -205,8 +212,11 @@ impl DayCounts {
             {
                 (envelope.buyers().collect(), people(lines))
             }
-            // Who is named when the hold is confirmed, and not before, has had nothing counted of it.
-            Command::Sell { hold, .. } | Command::SellPaid { hold, .. } => {
+            // Who is named when the hold is confirmed, or when its payment begins, and not before, has had nothing counted of it.
+            Command::Sell { hold, .. }
+            | Command::SellPaid { hold, .. }
+            | Command::Bind { hold, .. }
+            | Command::Prolong { hold, cause: Keeper::Payment(_), .. } => {
                 let unnamed = self.of.get(hold).filter(|counted| counted.buyer.is_none())?;
                 (envelope.buyers().collect(), unnamed.people)
             }
@@ -235,8 +245,8 @@ impl DayCounts {
                     }
                 }
                 Event::Prolonged(prolonged) if matches!(prolonged.cause, Keeper::Payment(_)) => {
-                    if let Some(counted) = self.of.get_mut(&prolonged.hold) {
-                        counted.for_payment = true;
+                    if let Some(counted) = self.of.get(&prolonged.hold).copied() {
+                        self.set(prolonged.hold, counted.buyer.or(named), counted.people, true);
                     }
                 }
                 Event::Released(released) => self.end(released.hold),
@@ -440,9 +450,30 @@ mod tests {
         assert_eq!(open.has(&buyer), 1);
         open.forget(calendar::local_day(slot(49).start()));
         assert_eq!(open, OpenHolds::default());
-        let asked = |command: &Command| OpenHolds::asked(&by(1, Some(7)), command);
+        let asked = |command: &Command| open.asked(&by(1, Some(7)), command);
         let ask = |channel| Command::Hold { hold: hold(1, 9), channel, lines: lines(1) };
         assert_eq!((asked(&ask(Channel::Web)), asked(&ask(Channel::BoxOffice)), asked(&sell(hold(1, 1)))), (vec![Digest(7)], vec![], vec![]));
+    }
+
+    #[test]
+    fn a_hold_of_nobody_counts_for_whoever_is_named_with_its_payment() {
+        let (mut open, mut counts) = (OpenHolds::default(), DayCounts::default());
+        let (at, day) = (BuyerAt::of(slot(1), Digest(7)), BuyerDay::of(slot(1), Digest(7)));
+        let cause = Keeper::Payment(PaymentId::from_raw(9));
+        let kept = |n| Event::Prolonged(Prolonged { hold: hold(1, n), expires_at: Timestamp::MAX, cause });
+        let bind = |n| Command::Bind { hold: hold(1, n), payment: PaymentId::from_raw(9), over: None };
+        let mut take = |record: &Record<Event>| {
+            open.take(record);
+            counts.take(record);
+            (open.has(&at), counts.has(&day), open.asked(&by(2, Some(7)), &bind(1)), counts.asked(&by(2, Some(7)), &bind(1)))
+        };
+        let (named, nobody) = (vec![Digest(7)], Vec::new());
+        assert_eq!(take(&record(None, held(hold(1, 1), 3))), (0, 0, named.clone(), Some((named.clone(), 3))));
+        assert_eq!(take(&record(None, kept(1))), (0, 0, named.clone(), Some((named, 3))), "kept for nobody in particular");
+        assert_eq!(take(&record(Some(7), kept(1))), (1, 3, nobody.clone(), None));
+        assert_eq!(take(&record(Some(8), kept(1))), (1, 3, nobody.clone(), None), "it is nobody else's after that");
+        // A sale of it is the buyer's, whoever confirms it, and no hold any more.
+        assert_eq!(take(&record(None, sold(hold(1, 1), 3))), (0, 3, nobody, None));
     }
 
     #[test]

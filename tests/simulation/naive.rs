@@ -285,7 +285,15 @@ impl Naive {
                 let other = hold.paying.filter(|paying| matches!(cause, Keeper::Payment(payment) if payment != *paying));
                 rule(other.is_none() || other == asked.over, "a hold is taken from the payment that it is kept for")?;
                 rule(prolonged.expires_at == expires_at, "a hold is shortened, or kept longer than it may be")?;
+                // What was kept for nobody is of whoever is named with its payment.
+                let taken_over = hold.buyer.is_none() && matches!(cause, Keeper::Payment(_));
+                if taken_over {
+                    self.within_limits(&asked.buyers, hold.channel, people(&hold.lines), true)?;
+                }
                 let hold = self.live_hold_mut(at, prolonged.hold)?;
+                if taken_over {
+                    hold.buyer = named;
+                }
                 hold.quoted |= matches!(cause, Keeper::Quote(_));
                 hold.expires_at = expires_at;
                 hold.paying = if let (Keeper::Payment(payment), false) = (cause, hold.quoted) { Some(payment) } else { None };
@@ -789,6 +797,10 @@ impl Naive {
             Event::Sold(sold) if !sold.held => (sold.channel, named.to_vec(), people(&sold.lines)),
             Event::Sold(sold) => {
                 let hold = self.holds.get(&sold.sale).filter(|hold| hold.buyer.is_none())?;
+                (hold.channel, named.to_vec(), people(&hold.lines))
+            }
+            Event::Prolonged(prolonged) if matches!(prolonged.cause, Keeper::Payment(_)) => {
+                let hold = self.holds.get(&prolonged.hold).filter(|hold| hold.buyer.is_none())?;
                 (hold.channel, named.to_vec(), people(&hold.lines))
             }
             Event::Arrived(arrived) => (arrived.channel, arrived.buyer.into_iter().collect(), people(&arrived.lines)),

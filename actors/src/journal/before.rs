@@ -332,7 +332,8 @@ impl From<Promoted2> for Promoted {
 
 /// [`Policy`] before it limited what a buyer may have.
 #[derive(Deserialize)]
-struct Policy1 {
+#[cfg_attr(test, derive(Clone, Copy, Serialize))]
+pub(super) struct Policy1 {
     sale_opens_s: u32,
     sale_closes_s: u32,
     hold_ttl_s: u32,
@@ -367,49 +368,82 @@ impl From<Policy1> for Policy {
     }
 }
 
-/// [`Opened`] under the older policy.
+/// [`Policy`] before it said whether somebody has to be named: the older one, then its limits.
 #[derive(Deserialize)]
-pub(super) struct Opened1 {
+#[cfg_attr(test, derive(Clone, Copy, Serialize))]
+pub(super) struct Policy2 {
+    older: Policy1,
+    limits: Limits2,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Clone, Copy, Serialize))]
+struct Limits2 {
+    tickets_max: Option<u16>,
+    holds_max: Option<u16>,
+    day_max: Option<u16>,
+    review_s: u32,
+}
+
+impl From<Policy2> for Policy {
+    fn from(before: Policy2) -> Self {
+        let Limits2 { tickets_max, holds_max, day_max, review_s } = before.limits;
+        Self { limits: Limits { tickets_max, holds_max, day_max, review_s, buyer_required: false }, ..before.older.into() }
+    }
+}
+
+/// [`Opened`] under an older policy.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct OpenedUnder<P> {
     slot: SlotId,
     revision: u32,
     end: Timestamp,
     capacity: u32,
     quotas: [Quota; Channel::COUNT],
-    policy: Policy1,
+    policy: P,
 }
 
-impl From<Opened1> for Opened {
-    fn from(before: Opened1) -> Self {
-        let Opened1 { slot, revision, end, capacity, quotas, policy } = before;
+pub(super) type Opened1 = OpenedUnder<Policy1>;
+pub(super) type Opened2 = OpenedUnder<Policy2>;
+
+impl<P: Into<Policy>> From<OpenedUnder<P>> for Opened {
+    fn from(before: OpenedUnder<P>) -> Self {
+        let OpenedUnder { slot, revision, end, capacity, quotas, policy } = before;
         Self { opening: Opening { slot, revision, end, capacity, quotas, policy: policy.into() } }
     }
 }
 
 #[derive(Deserialize)]
-struct Route1 {
+#[cfg_attr(test, derive(Serialize))]
+struct RouteUnder<P> {
     id: RouteId,
     code: Code,
     name: Text,
     week: [Vec<Session>; 7],
     exceptions: Vec<Exception>,
-    policy: Policy1,
+    policy: P,
 }
 
-/// [`museum::PlanSet`] under the older policy.
+/// [`museum::PlanSet`] under an older policy.
 #[derive(Deserialize)]
-pub(super) struct PlanSet1 {
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct PlanSetUnder<P> {
     revision: u32,
     valid_from: Date,
-    routes: Vec<Route1>,
+    routes: Vec<RouteUnder<P>>,
 }
 
-impl From<PlanSet1> for museum::PlanSet {
-    fn from(before: PlanSet1) -> Self {
-        let route = |before: Route1| {
-            let Route1 { id, code, name, week, exceptions, policy } = before;
+pub(super) type PlanSet1 = PlanSetUnder<Policy1>;
+pub(super) type PlanSet2 = PlanSetUnder<Policy2>;
+
+impl<P: Into<Policy>> From<PlanSetUnder<P>> for museum::PlanSet {
+    fn from(before: PlanSetUnder<P>) -> Self {
+        let route = |before: RouteUnder<P>| {
+            let RouteUnder { id, code, name, week, exceptions, policy } = before;
             Route { id, code, name, week, exceptions, policy: policy.into() }
         };
-        let PlanSet1 { revision, valid_from, routes } = before;
+        let PlanSetUnder { revision, valid_from, routes } = before;
         Self { revision, valid_from, plan: OpeningPlan { routes: routes.into_iter().map(route).collect() } }
     }
 }
@@ -727,6 +761,63 @@ mod tests {
         expected.write(&mut now);
         assert_eq!((expected.tag(), planning::Event::read(1, 2, &now)), ((1, 2), Some(expected)));
         assert_eq!(planning::Event::read(1, 2, &bytes), None);
+    }
+
+    #[test]
+    fn policies_of_the_time_before_buyers_were_limited_or_had_to_be_named_are_still_read() {
+        use crate::journal::wire::Wire;
+        use tornello_engine::slot;
+        let (slot, end, quotas) = (SlotId::new(MuseumId(3), RouteId(1), Timestamp::from_seconds(1_780_300_800)), Timestamp::MAX, Default::default());
+        let policy = Policy::default();
+        let older = Policy1 {
+            sale_opens_s: policy.sale_opens_s,
+            sale_closes_s: 60,
+            hold_ttl_s: policy.hold_ttl_s,
+            hold_extend_s: policy.hold_extend_s,
+            party_max: 9,
+            admit_early_s: policy.admit_early_s,
+            admit_late_s: policy.admit_late_s,
+            reentry: policy.reentry,
+            refund: policy.refund,
+            ceiling: policy.ceiling,
+            dwell_s: policy.dwell_s,
+            stale_after_s: 77,
+        };
+        let limits = Limits2 { tickets_max: Some(4), holds_max: None, day_max: Some(8), review_s: 99 };
+        let newer = Policy2 { older, limits };
+        let first = Policy { sale_closes_s: 60, party_max: 9, stale_after_s: 77, ..policy };
+        let second = Policy { limits: Limits { tickets_max: Some(4), day_max: Some(8), review_s: 99, ..Limits::NONE }, ..first };
+        let opened = |policy| slot::Event::Opened(Opened { opening: Opening { slot, revision: 2, end, capacity: 20, quotas, policy } });
+        let bytes = [
+            postcard::to_allocvec(&OpenedUnder { slot, revision: 2, end, capacity: 20, quotas, policy: older }).unwrap(),
+            postcard::to_allocvec(&OpenedUnder { slot, revision: 2, end, capacity: 20, quotas, policy: newer }).unwrap(),
+        ];
+        for (version, bytes, policy) in [(1, &bytes[0], first), (2, &bytes[1], second)] {
+            assert_eq!(slot::Event::read(1, version, bytes), Some(opened(policy)), "version {version}");
+            assert_eq!(slot::Event::read(1, 3, bytes), None, "it says too little for one of today");
+        }
+        let named = opened(Policy { limits: Limits { buyer_required: true, ..second.limits }, ..second });
+        let mut now = Vec::new();
+        named.write(&mut now);
+        assert_eq!((named.tag(), slot::Event::read(1, 3, &now)), ((1, 3), Some(named)));
+
+        let (code, name): (Code, _) = ("main".parse().unwrap(), Text::new("Percorso", "Route"));
+        let valid_from = jiff::civil::date(2026, 12, 1);
+        let under = |name: Text| (RouteId(1), code, name, <[Vec<Session>; 7]>::default(), Vec::<Exception>::new());
+        let plan = |policy| {
+            let (id, code, name, week, exceptions) = under(name.clone());
+            let routes = vec![Route { id, code, name, week, exceptions, policy }];
+            museum::Event::PlanSet(museum::PlanSet { revision: 5, valid_from, plan: OpeningPlan { routes } })
+        };
+        let (id, code, text, week, exceptions) = under(name.clone());
+        let routes = vec![RouteUnder { id, code, name: text, week, exceptions, policy: older }];
+        let bytes = postcard::to_allocvec(&PlanSetUnder { revision: 5, valid_from, routes }).unwrap();
+        assert_eq!(museum::Event::read(2, 1, &bytes), Some(plan(first)));
+        let (id, code, text, week, exceptions) = under(name.clone());
+        let routes = vec![RouteUnder { id, code, name: text, week, exceptions, policy: newer }];
+        let bytes = postcard::to_allocvec(&PlanSetUnder { revision: 5, valid_from, routes }).unwrap();
+        assert_eq!(museum::Event::read(2, 2, &bytes), Some(plan(second)));
+        assert_eq!(museum::Event::read(2, 3, &bytes), None);
     }
 
     #[test]

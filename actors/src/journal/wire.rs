@@ -207,7 +207,7 @@ macro_rules! wire {
 }
 
 wire!(slot::Event {
-    1 2 Opened(slot::Opened),
+    1 3 Opened(slot::Opened),
     2 1 Held(slot::Held),
     3 1 Extended(slot::Extended),
     4 1 Released(slot::Released),
@@ -242,12 +242,13 @@ wire!(slot::Event {
     33 1 ScansJudged(slot::ScansJudged),
 } before {
     1 1 Opened(before::Opened1),
+    1 2 Opened(before::Opened2),
     22 1 Arrived(before::Arrived1),
 });
 
 wire!(museum::Event {
     1 1 Registered(museum::Registered),
-    2 2 PlanSet(museum::PlanSet),
+    2 3 PlanSet(museum::PlanSet),
     3 1 TariffSet(museum::TariffSet),
     4 1 CeilingSet(museum::CeilingSet),
     5 1 GroupPolicySet(museum::GroupPolicySet),
@@ -256,6 +257,7 @@ wire!(museum::Event {
     8 1 RoomCounted(museum::RoomCounted),
 } before {
     2 1 PlanSet(before::PlanSet1),
+    2 2 PlanSet(before::PlanSet2),
 });
 
 wire!(payment::Event {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::Envelope;
+use tornello_engine::envelope::{Envelope, PartyKind};
 use tornello_engine::ids::{HoldId, KeyId, MuseumId, OrderId, PaymentId, PersonId, QuoteId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::order;
@@ -80,7 +80,8 @@ async fn write_down(node: &Node, envelope: Envelope, request: &Request) -> Step<
         return Ok(id);
     }
     let opened = opened(node, &envelope, request).await?;
-    let _aside = room_for_named(node, &envelope, &opened).await?;
+    // What is set aside is given back at once: each hold that is kept asks for it again, and counts for the buyer from then on.
+    drop(room_for_named(node, &envelope, &opened).await?);
     if let Some(assessment) = &envelope.assessment {
         node.scoring().remember_payment(id, assessment);
     }
@@ -89,22 +90,23 @@ async fn write_down(node: &Node, envelope: Envelope, request: &Request) -> Step<
     if let Some(order) = request.order {
         let _beginning = node.paying().settling(order.get() as u64).lock().await;
         begin_in(node, order, id, &envelope, request).await?;
-        let bound = bind(node, id, &request.holds).await;
+        let bound = bind(node, id, &request.holds, &envelope).await;
         if matches!(bound, Err(Failure::Refused(_))) {
             end_in(node, order, id, Stage::Blank).await?;
         }
         bound?;
         node.payment(id, envelope, command).await.map_err(of_payment)?;
     } else {
-        bind(node, id, &request.holds).await?;
+        bind(node, id, &request.holds, &envelope).await?;
         node.payment(id, envelope, command).await.map_err(of_payment)?;
     }
     Ok(id)
 }
 
 /// Keeps all holds for a payment that is about to be written down, or none: not if another one is under way for any of them. The options of a quote are the
-/// quote's, which begins one payment after the other.
-async fn bind(node: &Node, id: PaymentId, holds: &[HoldId]) -> Step<()> {
+/// quote's, which begins one payment after the other. A hold of nobody is from then on of the buyer whom the payment names.
+async fn bind(node: &Node, id: PaymentId, holds: &[HoldId], named: &Envelope) -> Step<()> {
+    let buyers: Vec<_> = named.parties.iter().filter(|party| party.kind == PartyKind::Buyer).copied().collect();
     let mut free = Vec::with_capacity(holds.len());
     for &hold in holds {
         let seen = node.look(hold.slot(), move |slot| (slot.hold_of(hold).and_then(|hold| hold.kept_for), slot.seq())).await;
@@ -122,7 +124,8 @@ async fn bind(node: &Node, id: PaymentId, holds: &[HoldId]) -> Step<()> {
     for (hold, over, seq) in free {
         // The key follows from what the slot was: who binds again after another one had it is not answered with the first time.
         let key = digest(&[b"bind", &hold.get().to_be_bytes(), &id.get().to_be_bytes(), &seq.to_be_bytes()]);
-        node.slot(hold.slot(), by(key), slot::Command::Bind { hold, payment: id, over }).await.map_err(|failure| of_slot(hold, failure))?;
+        let envelope = Envelope { parties: buyers.clone(), formerly: named.formerly.clone(), ..by(key) };
+        node.slot(hold.slot(), envelope, slot::Command::Bind { hold, payment: id, over }).await.map_err(|failure| of_slot(hold, failure))?;
     }
     Ok(())
 }
@@ -219,8 +222,8 @@ async fn opened(node: &Node, envelope: &Envelope, request: &Request) -> Step<Ope
     })
 }
 
-/// Whether a buyer who is named when the payment begins, and was not when the places were held, may have them: who pays is not to be told afterwards. They count for
-/// the buyer when they are sold, and are set aside until the payment has begun.
+/// Whether a buyer who is named when the payment begins, and was not when the places were held, may have them, all together and before any is kept: who pays is not to be
+/// told afterwards. They count for the buyer from when they are kept, one by one.
 async fn room_for_named(node: &Node, envelope: &Envelope, opened: &Opened) -> Step<Vec<Aside>> {
     let mut asides = Vec::new();
     if envelope.buyer().is_none() {

@@ -1,4 +1,5 @@
-//! What fraud cases, rules and the registry of models say no to, as callers are told.
+//! What fraud cases, rules and the registry of models say no to, as callers are told: one line for each refusal, with its status and what to do. What is the matter the
+//! refusal says itself.
 
 use actix_web::http::StatusCode;
 use tornello_engine::{case, fraud_rules, model_registry};
@@ -6,51 +7,88 @@ use tornello_engine::{case, fraud_rules, model_registry};
 use super::Problem;
 use super::payments::{AGAINST, IMPOSSIBLE, UNKNOWN};
 
-fn of(status: StatusCode, code: &'static str, refusal: &impl std::fmt::Display) -> Problem {
-    Problem::new(status, code, refusal.to_string())
+/// Status and detail.
+type Told = (StatusCode, &'static str);
+
+const NOTHING_TO_DO: &str = "Nothing has to be done.";
+const SOMEBODY_ELSE: &str = "Another manager or administrator, whose key is good for all museums, puts it in force.";
+
+fn of(code: &'static str, (status, detail): Told, refusal: &impl std::fmt::Display) -> Problem {
+    Problem::new(status, code, refusal.to_string()).detail(detail)
+}
+
+fn case(refusal: case::Refusal) -> Told {
+    use case::Refusal as R;
+    match refusal {
+        R::UnknownCase => (UNKNOWN, "Check the id or the code; it may be of a museum that this key is not good for."),
+        R::CaseExists => (AGAINST, "Read that one, and decide it."),
+        R::BadCase => (IMPOSSIBLE, "No caller opens cases: tell whoever runs the server."),
+        R::CaseDecided => (AGAINST, "Undo the verdict, then decide otherwise: POST /v1/fraud/cases/{case}/undo."),
+        R::NotDecided => (AGAINST, "Nothing has to be done: nobody has decided it, or the verdict was undone."),
+        R::NothingToAppeal => (AGAINST, "Send the code in `appeal` of a refusal by a rule, or the id of a sale whose tickets a verdict has blocked."),
+        R::AlreadyAppealed => (AGAINST, "Read how it stands: GET /v1/fraud/appeals/{code}. One that has lapsed may be appealed once more."),
+        R::TooManyAppeals => (AGAINST, "Whoever was refused asks the museum itself: the code is of no more use."),
+        R::LabelKnown | R::NothingToDo => (AGAINST, NOTHING_TO_DO),
+        R::TooManyLabels => (AGAINST, "Nothing has to be done: what is known of it counts as before."),
+    }
+}
+
+fn rule(refusal: fraud_rules::Refusal) -> Told {
+    use fraud_rules::Refusal as R;
+    match refusal {
+        R::BadRule => (IMPOSSIBLE, "Correct what is out of these bounds. A feature, a threshold or a museum that cannot be asked for is named here."),
+        R::UnknownRule => (
+            UNKNOWN,
+            "Read the rules: GET /v1/fraud/rules. One that is built in is neither drafted nor retired: put another one of its name in force.",
+        ),
+        R::NoDraft => (AGAINST, "Draft it first: POST /v1/fraud/rules."),
+        R::DraftChanged { .. } => (
+            StatusCode::PRECONDITION_FAILED,
+            "`draft` is the number of the draft that there is: read it, and name it if it is what is meant to be in force.",
+        ),
+        R::SamePerson => (AGAINST, SOMEBODY_ELSE),
+        R::TooManyRules => (AGAINST, "100 may be in force and 100 drafted: retire one, which drops its draft too."),
+    }
+}
+
+fn model(refusal: model_registry::Refusal) -> Told {
+    use model_registry::Refusal as R;
+    match refusal {
+        R::UnknownModel => (UNKNOWN, "Read those that there are: GET /v1/fraud/models. Register it first: POST /v1/fraud/models."),
+        R::ModelExists => (AGAINST, "Read it: GET /v1/fraud/models. Another artifact needs another name."),
+        R::ModelRetired => (AGAINST, "Register the artifact under another name, and let it challenge again."),
+        R::AlreadySo => (AGAINST, NOTHING_TO_DO),
+        R::NoEvidence => (IMPOSSIBLE, "Give the `evidence`, or `overridden` with one word why there is none."),
+        R::BadEvidence => (IMPOSSIBLE, "Correct the shares: thousandths from 0 to 1000."),
+        R::TooFewLabels => (AGAINST, "Wait until more cases have a label, or promote it with `overridden` and one word why."),
+        R::NotBetter => (
+            AGAINST,
+            "GET /v1/fraud/models/{model}/evidence shows what is missing: wait for more labels, or promote it with `overridden` and one word why.",
+        ),
+        R::SamePerson => (AGAINST, SOMEBODY_ELSE),
+        R::TooManyModels => (AGAINST, "1000 of a kind are kept for good: none can be registered any more. Tell whoever runs the server."),
+    }
 }
 
 impl From<case::Refusal> for Problem {
     fn from(refusal: case::Refusal) -> Self {
-        use case::Refusal as R;
-        let status = match refusal {
-            R::UnknownCase => UNKNOWN,
-            R::BadCase => IMPOSSIBLE,
-            R::CaseExists
-            | R::CaseDecided
-            | R::NotDecided
-            | R::NothingToAppeal
-            | R::AlreadyAppealed
-            | R::TooManyAppeals
-            | R::LabelKnown
-            | R::TooManyLabels
-            | R::NothingToDo => AGAINST,
-        };
-        of(status, refusal.code(), &refusal)
+        of(refusal.code(), case(refusal), &refusal)
     }
 }
 
 impl From<fraud_rules::Refusal> for Problem {
     fn from(refusal: fraud_rules::Refusal) -> Self {
-        use fraud_rules::Refusal as R;
-        let status = match refusal {
-            R::UnknownRule => UNKNOWN,
-            R::BadRule => IMPOSSIBLE,
-            R::NoDraft | R::SamePerson | R::TooManyRules => AGAINST,
-        };
-        of(status, refusal.code(), &refusal)
+        let problem = of(refusal.code(), rule(refusal), &refusal);
+        match refusal {
+            fraud_rules::Refusal::DraftChanged { draft } => problem.with("draft", draft),
+            _ => problem,
+        }
     }
 }
 
 impl From<model_registry::Refusal> for Problem {
     fn from(refusal: model_registry::Refusal) -> Self {
-        use model_registry::Refusal as R;
-        let status = match refusal {
-            R::UnknownModel => UNKNOWN,
-            R::NoEvidence | R::BadEvidence => IMPOSSIBLE,
-            R::ModelExists | R::ModelRetired | R::AlreadySo | R::TooFewLabels | R::NotBetter | R::SamePerson | R::TooManyModels => AGAINST,
-        };
-        of(status, refusal.code(), &refusal)
+        of(refusal.code(), model(refusal), &refusal)
     }
 }
 
@@ -70,7 +108,7 @@ pub(super) fn one_of_each() -> Vec<Problem> {
         C::TooManyLabels,
         C::NothingToDo,
     ];
-    let rules = [F::BadRule, F::UnknownRule, F::NoDraft, F::SamePerson, F::TooManyRules];
+    let rules = [F::BadRule, F::UnknownRule, F::NoDraft, F::DraftChanged { draft: 0 }, F::SamePerson, F::TooManyRules];
     let models = [
         M::UnknownModel,
         M::ModelExists,

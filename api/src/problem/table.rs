@@ -19,7 +19,7 @@ pub struct Known {
     pub status: u16,
     /// What is the matter.
     pub title: String,
-    /// What to do; may be empty.
+    /// What to do; never empty.
     pub detail: String,
 }
 
@@ -61,10 +61,10 @@ const OTHERS: [(&str, u16, &str, &str); 62] = [
     ("not_found", 404, "there is no such thing here", "Or it belongs to a museum that this key is not good for."),
     ("method_not_allowed", 405, "this cannot be done to that", "`allow` names what can."),
     ("body_too_slow", 408, "the body did not come in time", "Without a key it has to be there within 15 seconds."),
-    ("unknown_museum", 404, "there is no such museum", ""),
+    ("unknown_museum", 404, "there is no such museum", "GET /v1/museums lists those that there are."),
     ("not_registered", 404, "the museum is not registered", "Register it first."),
     ("slug_taken", 409, "another museum has this slug", "`number` is that museum. Choose another slug."),
-    ("already_registered", 409, "the museum is registered already", ""),
+    ("already_registered", 409, "the museum is registered already", "Change its profile, plan or tariff instead."),
     ("too_many_versions", 409, "400 versions of this kind wait for their day", "Replace one of them: set another with the same day."),
     (
         "precondition_failed",
@@ -73,7 +73,7 @@ const OTHERS: [(&str, u16, &str, &str); 62] = [
         "Read it again, and change what you have read. `revision` is the one in force.",
     ),
     ("body_too_large", 413, "the body is too large", "`limit_bytes` is the most. What a batch says was accepted stays accepted."),
-    ("unsupported_media_type", 415, "the body has another type than expected", ""),
+    ("unsupported_media_type", 415, "the body has another type than expected", "The title says which: name it in Content-Type."),
     ("invalid", 422, "something can be read but not be done", "The title says what."),
     (
         "invalid_profile",
@@ -111,7 +111,7 @@ const OTHERS: [(&str, u16, &str, &str); 62] = [
     ("bad_signature", 422, "a ticket code whose signature is wrong", "It is damaged or forged."),
     ("key_not_valid", 422, "a ticket code whose key does not sign tickets of that time", "It is forged, or the gate's keys are old."),
     ("unknown_proof", 422, "a ticket code that asks for an unknown document", "Update the gate."),
-    ("group_only", 422, "only the group office books this category", ""),
+    ("group_only", 422, "only the group office books this category", "Ask the group office for a quote, or choose another category."),
     ("no_booking_on_free_day", 422, "nothing can be booked on that day: entry is free", "Tickets are given on site."),
     (
         "idempotency_key_reused",
@@ -121,14 +121,19 @@ const OTHERS: [(&str, u16, &str, &str); 62] = [
     ),
     ("reading_in_future", 422, "the reading is from the future", "Check the sensor's clock."),
     ("too_many_sensors", 422, "more sensors of this museum have counted entries lately than a building has doors", "Use one name for each door."),
-    ("reading_stale", 422, "the reading is too old to say anything about now", ""),
+    ("reading_stale", 422, "the reading is too old to say anything about now", "Nothing has to be done: newer readings count."),
     ("reading_out_of_order", 409, "a reading of this instant or a later one is known", "Nothing has to be done."),
     ("too_many_requests", 429, "too many requests", "Wait as long as Retry-After says."),
     ("unavailable", 503, "not now", "Repeat after Retry-After, with the same Idempotency-Key."),
     ("busy", 503, "too much to do: nothing was changed", "Repeat after Retry-After, with the same Idempotency-Key."),
     ("journal_unavailable", 503, "nothing can be written now: nothing was changed", "Repeat after Retry-After, with the same Idempotency-Key."),
     ("outcome_unknown", 503, "whether this was done is not known", "Repeat with the same Idempotency-Key: it is done at most once."),
-    ("out_of_order", 503, "this slot is out of order until an operator looks at it", ""),
+    (
+        "out_of_order",
+        503,
+        "this slot is out of order until an operator looks at it",
+        "Tell whoever runs the server: the log says why. Choose another slot meanwhile.",
+    ),
     ("gateway_unavailable", 503, "the payment gateway cannot be asked now", "What stands, stands: ask again."),
     ("gateway_off", 409, "money does not come on that way here", "Pay on another way."),
     (
@@ -169,6 +174,11 @@ const OTHERS: [(&str, u16, &str, &str); 62] = [
     ),
     ("wait", 409, "the building is full", "Wait for people to leave: the ticket stays good."),
 ];
+
+/// What to do about a problem that does not come from a refusal; empty: it does.
+pub(super) fn what_to_do(code: &str) -> &'static str {
+    OTHERS.iter().find(|known| known.0 == code).map_or("", |known| known.3)
+}
 
 /// One of each refusal of a slot.
 fn refusals() -> Vec<slot::Refusal> {
@@ -231,6 +241,7 @@ fn refusals() -> Vec<slot::Refusal> {
         R::HoldQuoted { quote: QuoteId(0) },
         R::PlacesByHand,
         R::BeyondStands { beyond: 0 },
+        R::BuyerMissing,
     ];
     let of_word = |word: &Code| [R::SlotClosed { reason: *word }, R::TicketBlocked { reason: *word }, R::NotSoldThere { category: *word }];
     all.extend(word.iter().flat_map(of_word));
@@ -380,6 +391,26 @@ mod tests {
         for Known { code, status, .. } in &all {
             assert!(statuses.get(code).is_none_or(|other| other == status), "{code} has two statuses");
         }
+    }
+
+    #[test]
+    fn every_problem_says_what_to_do_in_the_table_and_where_it_is_met() {
+        let silent = |problem: &Problem| (problem.0.detail.len() < 10).then_some(problem.0.code);
+        assert_eq!(refused().filter_map(|problem| silent(&problem)).collect::<Vec<_>>(), Vec::<&str>::new());
+        assert_eq!(all().iter().filter(|known| known.detail.len() < 10).map(|known| known.code).collect::<Vec<_>>(), Vec::<&str>::new());
+        let met: [Problem; 6] = [
+            Problem::unsupported("send the body as application/json"),
+            Failure::<slot::Refusal>::OutOfOrder(String::new()).into(),
+            Rejected::UnknownMuseum.into(),
+            Rejected::Old.into(),
+            PriceError::GroupOnly { category: "group".parse().unwrap() }.into(),
+            tornello_engine::museum::Refusal::AlreadyRegistered.into(),
+        ];
+        assert_eq!(met.iter().filter_map(silent).collect::<Vec<_>>(), Vec::<&str>::new());
+        // One of each is made with some instant or other: no reader takes it for one that was.
+        let dated =
+            all().into_iter().filter(|known| ["1970-", "0000-"].iter().any(|part| format!("{} {}", known.title, known.detail).contains(part)));
+        assert_eq!(dated.map(|known| known.code).collect::<Vec<_>>(), Vec::<&str>::new());
     }
 
     #[test]

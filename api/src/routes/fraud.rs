@@ -677,6 +677,26 @@ async fn standing(node: &Node, appealed: &Appealed) -> Result<AppealView, Proble
     Ok(appeals::standing(node, appealed).await?.ok_or(Refusal::UnknownCase)?.into())
 }
 
+/// How the appeal of a code stands, for a key that is good where the code was given.
+async fn told(node: &Node, caller: &Caller, code: &str) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Book)?;
+    let appealed = Appealed::read(node, code).ok_or(Refusal::UnknownCase)?;
+    may_appeal(node, caller, &appealed).await?;
+    Ok(HttpResponse::Ok().json(standing(node, &appealed).await?))
+}
+
+/// Look an appeal up.
+///
+/// As `GET` with the code, which stands in the body here: no proxy writes it into its log.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "look_up_appeal", security(("key" = ["book"])), request_body = AppealForm,
+    responses((status = 200, description = "How it stands", body = AppealView), crate::openapi::Problems),
+)]
+#[post("/fraud/appeal-lookups")]
+pub async fn look_up_appeal(node: web::Data<Node>, caller: Caller, form: Json<AppealForm>) -> Result<HttpResponse, Problem> {
+    told(&node, &caller, &form.code).await
+}
+
 /// Read an appeal.
 ///
 /// For the shop that has the code, to tell whoever was refused: what came of it, and no more. Once it is granted the same request is not refused by the same rules until
@@ -688,9 +708,6 @@ async fn standing(node: &Node, appealed: &Appealed) -> Result<AppealView, Proble
 )]
 #[get("/fraud/appeals/{code}")]
 pub async fn get_appeal(node: web::Data<Node>, caller: Caller, code: web::Path<String>) -> Result<HttpResponse, Problem> {
-    caller.may(Scope::Book)?;
     // As with any path, what is no code leads nowhere.
-    let appealed = Appealed::read(&node, &code).ok_or(Refusal::UnknownCase)?;
-    may_appeal(&node, &caller, &appealed).await?;
-    Ok(HttpResponse::Ok().json(standing(&node, &appealed).await?))
+    told(&node, &caller, &code).await
 }

@@ -4,7 +4,8 @@
 mod asked;
 mod before;
 
-use actix_web::{HttpResponse, get, web};
+use actix_web::http::header::HeaderValue;
+use actix_web::{HttpRequest, HttpResponse, get, web};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tornello_actors::failure::Failure;
@@ -477,6 +478,13 @@ impl Question {
     }
 }
 
+/// The buyer whom the header `Buyer` names.
+fn buyer_of(request: &HttpRequest) -> Result<Option<String>, Problem> {
+    let text = |header: &HeaderValue| std::str::from_utf8(header.as_bytes()).map(str::to_owned);
+    let buyer = request.headers().get("Buyer").map(text).transpose();
+    buyer.map_err(|_| Problem::malformed("Buyer: text in UTF-8 is expected"))
+}
+
 /// Explain a slot at some moment.
 ///
 /// How it was, with those who waited and who had been served before them, the records that led there, and with `command` what it would have said to just that
@@ -487,13 +495,21 @@ impl Question {
 /// first one the slot is shown as the plan of that time has it, or, if it has it not, as it was planned later.
 #[utoipa::path(
     tag = "Slots", operation_id = "get_slot_history", security(("key" = ["manage"])),
-    params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"), HistoryQuery),
+    params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"),
+        ("Buyer" = Option<String>, Header, description = "The buyer, as `buyer` in the query names them, where no log keeps it", max_length = 256), HistoryQuery),
     responses((status = 200, description = "The slot at that moment", body = HistoryView), crate::openapi::Problems),
 )]
 #[get("/slots/{slot}/history")]
-pub async fn get(node: web::Data<Node>, caller: Caller, slot: web::Path<SlotId>, query: web::Query<HistoryQuery>) -> Result<HttpResponse, Problem> {
-    let id = slot.into_inner();
+pub async fn get(
+    node: web::Data<Node>,
+    caller: Caller,
+    slot: web::Path<SlotId>,
+    query: web::Query<HistoryQuery>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let (id, mut query) = (slot.into_inner(), query.into_inner());
     caller.may_at(Scope::Manage, id.museum())?;
+    query.name(buyer_of(&request)?)?;
     let now = node.now();
     let at = instant_of("at", query.at.as_deref())?.unwrap_or(now);
     if at > now {

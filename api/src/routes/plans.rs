@@ -220,7 +220,7 @@ pub struct PolicyForm {
     #[schema(default = 900)]
     pub stale_after_s: u32,
     /// The most people whom one buyer of the web shop, a kiosk or a reseller may have in holds and tickets of one slot; none: no limit. Buyers are known by the party
-    /// `buyer` of requests, an e-mail address in any case and with or without spaces; who is not named is not limited.
+    /// `buyer` of requests, an e-mail address in any case and with or without spaces; who is not named is not limited: see `buyer_required`.
     #[schema(minimum = 1)]
     pub buyer_tickets_max: Option<u16>,
     /// The most open holds of one buyer at the museum, with entries of waiting lists, over the slots that were opened under such a limit; none: no limit.
@@ -230,6 +230,10 @@ pub struct PolicyForm {
     /// limit.
     #[schema(minimum = 1)]
     pub buyer_day_max: Option<u16>,
+    /// Whether web shops keep places, join waiting lists and sell at once only for somebody: for a party `buyer` or `device`, else `buyer_missing`. Without it whoever names
+    /// nobody has no limit, and is told apart by the network alone.
+    #[schema(default = false)]
+    pub buyer_required: bool,
     /// For how long tickets of a suspicious sale are kept from the gate at most while somebody looks; never into the visit.
     #[schema(default = 259_200)]
     pub review_s: u32,
@@ -261,6 +265,7 @@ impl From<&Policy> for PolicyForm {
             buyer_tickets_max: policy.limits.tickets_max,
             buyer_holds_max: policy.limits.holds_max,
             buyer_day_max: policy.limits.day_max,
+            buyer_required: policy.limits.buyer_required,
             review_s: policy.limits.review_s,
         }
     }
@@ -286,6 +291,7 @@ impl From<PolicyForm> for Policy {
                 holds_max: form.buyer_holds_max,
                 day_max: form.buyer_day_max,
                 review_s: form.review_s,
+                buyer_required: form.buyer_required,
             },
         }
     }

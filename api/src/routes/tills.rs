@@ -339,11 +339,18 @@ pub async fn close(
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         use actix_web::http::StatusCode;
-        let status = if refusal == Refusal::BadAmount { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::CONFLICT };
-        let problem = Self::new(status, refusal.code(), refusal.to_string());
-        match refusal {
-            Refusal::Closed { at } => problem.with("at", at.to_string()),
-            _ => problem,
-        }
+        let (status, detail) = match refusal {
+            Refusal::AlreadyOpen => (StatusCode::CONFLICT, "Go on with it, or close it first: GET /v1/tills has it."),
+            Refusal::NotOpen => (StatusCode::CONFLICT, "Open a session: POST /v1/tills."),
+            Refusal::Closed { .. } => (StatusCode::CONFLICT, "It was closed at `at`: open a new one."),
+            Refusal::BadAmount => (StatusCode::UNPROCESSABLE_ENTITY, "Correct the amount: it is in cents."),
+            Refusal::TooManyMoves => (StatusCode::CONFLICT, "Count the cash, close the session, and open a new one."),
+        };
+        let problem = match refusal {
+            // Its instant stands beside.
+            Refusal::Closed { at } => Self::new(status, refusal.code(), "the till session is closed").with("at", at.to_string()),
+            _ => Self::new(status, refusal.code(), refusal.to_string()),
+        };
+        problem.detail(detail)
     }
 }

@@ -126,9 +126,31 @@ pub async fn issue(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
     Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/vouchers/{id}"))).json(view(&node, id).await?))
 }
 
+/// Which voucher.
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VoucherLookupForm {
+    /// Its code, as it is printed.
+    #[schema(max_length = 64, examples("000a000102r4e"))]
+    code: String,
+}
+
+/// Look a voucher up.
+///
+/// Whoever has the code may see what is left, and may spend it: here it stands in the body, which no proxy writes into its log.
+#[utoipa::path(
+    tag = "Vouchers", operation_id = "look_up_voucher", security(("key" = ["book"])), request_body = VoucherLookupForm,
+    responses((status = 200, description = "The voucher", body = VoucherView), crate::openapi::Problems),
+)]
+#[post("/voucher-lookups")]
+pub async fn look_up(node: web::Data<Node>, caller: Caller, form: Json<VoucherLookupForm>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Book)?;
+    Ok(HttpResponse::Ok().json(view(&node, voucher_of(&form.code)?).await?))
+}
+
 /// Read a voucher.
 ///
-/// Whoever has the code may see what is left.
+/// Whoever has the code may see what is left. The address has the code in it: where logs keep addresses, look it up by `POST /v1/voucher-lookups`.
 #[utoipa::path(
     tag = "Vouchers", operation_id = "get_voucher", security(("key" = ["book"])),
     params(("code" = String, Path, description = "Its code")),

@@ -1,7 +1,8 @@
 //! What one buyer may have in a slot: so many people in holds and tickets, so many open holds. A buyer is known by the pseudonym that a channel gives; who is not
-//! named is not limited, nor are the channels whose staff see the buyer. The museum's policy says how much; what a buyer has is counted in the ledger (SL-11).
+//! named is not limited, nor are the channels whose staff see the buyer. The museum's policy says how much, and whether somebody has to be named over the web; what a buyer
+//! has is counted in the ledger (SL-11).
 
-use super::event::people;
+use super::event::{Keeper, people};
 use super::{Command, Limits, Refusal, Slot, Waiting};
 use crate::channel::Channel;
 use crate::envelope::{Digest, Envelope};
@@ -30,6 +31,7 @@ impl Slot {
 
     /// Whether the buyer whom the envelope names may have what is asked. Asked last: what cannot be had anyway is refused for that.
     pub(super) fn within_limits(&self, envelope: &Envelope, command: &Command) -> Result<(), Refusal> {
+        self.for_somebody(envelope, command)?;
         if self.limits() == (None, None) {
             return Ok(());
         }
@@ -42,6 +44,14 @@ impl Slot {
             // Who is named when the hold is confirmed, and not before, has had nothing counted of it.
             Command::Sell { hold, .. } | Command::SellPaid { hold, .. } => match self.ledger.holds.get(hold) {
                 Some(hold) if hold.buyer.is_none() => self.room_for_buyer(envelope.buyers(), hold.channel, people(&hold.lines)),
+                _ => Ok(()),
+            },
+            // So has who is named with a payment: the hold is theirs from then on.
+            Command::Bind { hold, .. } | Command::Prolong { hold, cause: Keeper::Payment(_), .. } => match self.ledger.holds.get(hold) {
+                Some(hold) if hold.buyer.is_none() => {
+                    self.room_for_buyer(envelope.buyers(), hold.channel, people(&hold.lines))?;
+                    self.hold_for_buyer(envelope.buyers(), hold.channel)
+                }
                 _ => Ok(()),
             },
             Command::Amend { hold, lines, .. } => match self.ledger.holds.get(hold) {
@@ -58,6 +68,16 @@ impl Slot {
             },
             _ => Ok(()),
         }
+    }
+
+    /// Whether somebody is named where the museum wants that of places over the web. Who confirms a hold has been named when it was made.
+    fn for_somebody(&self, envelope: &Envelope, command: &Command) -> Result<(), Refusal> {
+        let over_the_web = match command.unnamed() {
+            Command::Hold { channel, .. } | Command::Wait { channel, .. } | Command::SellDirect { channel, .. } => *channel == Channel::Web,
+            _ => false,
+        };
+        let is_missing = over_the_web && self.opening.policy.limits.buyer_required && !envelope.names_somebody();
+        if is_missing { Err(Refusal::BuyerMissing) } else { Ok(()) }
     }
 
     const fn limits(&self) -> (Option<u16>, Option<u16>) {

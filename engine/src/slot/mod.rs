@@ -258,7 +258,7 @@ impl Slot {
             Event::MovedOut(moved) => self.ledger.moved_out(&mut self.places, moved),
             Event::MoveUndone(undone) => self.ledger.move_undone(undone, record.at),
             Event::Renamed(renamed) => self.ledger.renamed(renamed),
-            Event::Prolonged(prolonged) => self.ledger.prolonged(prolonged),
+            Event::Prolonged(prolonged) => self.ledger.prolonged(prolonged, record),
             Event::Amended(amended) => self.ledger.amended(&mut self.places, amended),
             Event::HandedOver(handed) => self.ledger.handed_over(handed),
             Event::ReviewOpened(opened) => self.ledger.review_until(opened.sale, Some(opened.until)),

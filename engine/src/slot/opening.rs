@@ -80,8 +80,8 @@ pub struct Policy {
     pub limits: Limits,
 }
 
-/// What one buyer may have, by the pseudonym that the channels web, kiosk and reseller give; who is not named is not limited. And for how long what a buyer has may
-/// be reviewed.
+/// What one buyer may have, by the pseudonym that the channels web, kiosk and reseller give; who is not named is not limited, and over the web has to be where a museum says
+/// so. And for how long what a buyer has may be reviewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -98,6 +98,9 @@ pub struct Limits {
     /// How long tickets that are to be reviewed are kept from the gate at most, in seconds; never into the visit.
     #[serde(default = "review_s")]
     pub review_s: u32,
+    /// Whether places are kept over the web only for somebody: for a buyer, or a device, that is named.
+    #[serde(default)]
+    pub buyer_required: bool,
 }
 
 const fn review_s() -> u32 {
@@ -105,8 +108,8 @@ const fn review_s() -> u32 {
 }
 
 impl Limits {
-    /// No limit, and three days for a review.
-    pub const NONE: Self = Self { tickets_max: None, holds_max: None, day_max: None, review_s: 3 * 86_400 };
+    /// No limit, nobody who has to be named, and three days for a review.
+    pub const NONE: Self = Self { tickets_max: None, holds_max: None, day_max: None, review_s: 3 * 86_400, buyer_required: false };
 }
 
 impl Default for Limits {

@@ -347,12 +347,18 @@ impl Ledger {
         }
     }
 
-    pub(super) fn prolonged(&mut self, prolonged: &Prolonged) {
-        if let Some(hold) = self.lives_until(prolonged.hold, prolonged.expires_at) {
-            // What a quote keeps stays the quote's, also while it is paid for.
-            if !matches!(hold.kept_for, Some(Keeper::Quote(_))) {
-                hold.kept_for = Some(prolonged.cause);
-            }
+    pub(super) fn prolonged(&mut self, prolonged: &Prolonged, record: &Record<Event>) {
+        let (named, _) = of_buyer(record);
+        let Some(hold) = self.lives_until(prolonged.hold, prolonged.expires_at) else { return };
+        // What a quote keeps stays the quote's, also while it is paid for.
+        if !matches!(hold.kept_for, Some(Keeper::Quote(_))) {
+            hold.kept_for = Some(prolonged.cause);
+        }
+        // What was kept for nobody is from now on of whoever is named with its payment.
+        if hold.buyer.is_none() && matches!(prolonged.cause, Keeper::Payment(_)) {
+            hold.buyer = named;
+            let more = people(&hold.lines).cast_signed();
+            self.count(named, more, 1);
         }
     }
 

@@ -270,20 +270,31 @@ fn at_most(feature: &str, threshold: f64) -> Condition {
 }
 
 /// The number of the rules below: raised whenever one of them changes.
-pub const HARD_DEFAULTS_VERSION: u32 = 1;
+pub const HARD_DEFAULTS_VERSION: u32 = 2;
 
-/// The rules that hold as long as nobody has put others of their names in force. Each is well beyond what families, schools and people who change their minds do; they
-/// concern those who come by themselves over the web, where nobody sees them.
+/// The rules that hold as long as nobody has put others of their names in force. Each is well beyond what families, schools and people who change their minds do. Most
+/// concern those who come by themselves over the web, where nobody sees them, and these alone refuse; what resellers and desks do is looked at afterwards. A desk is looked
+/// at when its cash is counted, which takes no places, so that no visitor waits for that.
 #[must_use]
 pub fn hard_defaults() -> Vec<Rule> {
-    let web = |name: &str, conditions: Vec<Condition>, action: Action, it: &str, en: &str| Rule {
+    let rule = |outlets: &[Outlet], name: &str, conditions: Vec<Condition>, action: Action, (it, en): (&str, &str)| Rule {
         name: name.to_owned(),
         conditions,
-        outlets: vec![Outlet::Web],
+        outlets: outlets.to_vec(),
         museums: Vec::new(),
         action,
         it: it.to_owned(),
         en: en.to_owned(),
+    };
+    let web = |name: &str, conditions: Vec<Condition>, action: Action, it: &str, en: &str| rule(&[Outlet::Web], name, conditions, action, (it, en));
+    // Only of a large party: nearly all that a reseller holds and sells goes on as if the rule were not there.
+    let reseller = |name: &str, condition: Condition, it: &str, en: &str| {
+        rule(&[Outlet::Reseller], name, vec![condition, at_least("people", 20.0)], Action::Review, (it, en))
+    };
+    // Nobody is in a count of cash.
+    let count = |name: &str, conditions: Vec<Condition>, it: &str, en: &str| {
+        let conditions = [vec![at_most("people", 0.0)], conditions].concat();
+        rule(&[Outlet::BoxOffice], name, conditions, Action::Review, (it, en))
     };
     vec![
         web(
@@ -322,11 +333,18 @@ pub fn hard_defaults() -> Vec<Rule> {
             "Too many payments failed.",
         ),
         web(
+            "unnamed",
+            vec![at_least("anonymous", 1.0), at_least("network_holds_10m", 30.0)],
+            Action::StepUp,
+            "Molte prenotazioni dalla stessa rete senza indicare chi acquista.",
+            "Many holds from one network that do not say who buys.",
+        ),
+        rule(
+            &[Outlet::Web, Outlet::Reseller],
             "double-scan",
             vec![at_least("person_twice_7d", 2.0)],
             Action::Review,
-            "Biglietti presentati più volte ai varchi.",
-            "Tickets were shown more than once at the gates.",
+            ("Biglietti presentati più volte ai varchi.", "Tickets were shown more than once at the gates."),
         ),
         web(
             "price-zero",
@@ -334,6 +352,31 @@ pub fn hard_defaults() -> Vec<Rule> {
             Action::Review,
             "Molti biglietti gratuiti in un solo acquisto.",
             "Many free tickets at once.",
+        ),
+        reseller(
+            "reseller-hoarding",
+            at_least("account_unsold_1d", 200.0),
+            "Molte prenotazioni del rivenditore lasciate senza acquisto.",
+            "Many holds of the reseller were not bought.",
+        ),
+        reseller(
+            "reseller-velocity",
+            at_least("account_holds_1h", 600.0),
+            "Moltissime prenotazioni del rivenditore in un'ora.",
+            "Very many holds of the reseller within an hour.",
+        ),
+        count("desk-gap", vec![at_least("operator_gap_7d", 20_000.0)], "Cassa lontana dal dovuto.", "The cash is far from what is due."),
+        count(
+            "desk-voids",
+            vec![at_least("operator_voids_1d", 30.0), at_least("operator_void_share_1d", 0.25)],
+            "Molti biglietti annullati alla cassa.",
+            "Many tickets were taken back at the desk.",
+        ),
+        count(
+            "desk-late-voids",
+            vec![at_least("operator_late_voids_7d", 30.0)],
+            "Molti biglietti annullati poco prima della conta.",
+            "Many tickets were taken back shortly before the count.",
         ),
     ]
 }
@@ -376,8 +419,8 @@ mod tests {
     #[test]
     fn each_default_fires_at_its_threshold_and_not_below() {
         let set = RuleSet::hard_defaults();
-        assert_eq!(set.rules().len(), 7);
-        let cases: [Case<'_>; 11] = [
+        assert_eq!(set.rules().len(), 13);
+        let cases: [Case<'_>; 14] = [
             (&[], &[], None),
             (&[("person_holds_1m", 9.0)], &[], None),
             (&[("person_holds_1m", 10.0)], &["velocity"], Some(Action::Block)),
@@ -388,12 +431,42 @@ mod tests {
             (&[("person_failed_1h", 5.0), ("device_cards_1h", 3.0)], &["card-testing"], Some(Action::Block)),
             (&[("person_failed_1h", 6.0)], &["failed-payments"], Some(Action::StepUp)),
             (&[("person_twice_7d", 2.0)], &["double-scan"], Some(Action::Review)),
+            (&[("anonymous", 1.0), ("network_holds_10m", 29.0)], &[], None),
+            (&[("anonymous", 0.0), ("network_holds_10m", 300.0)], &[], None),
+            (&[("anonymous", 1.0), ("network_holds_10m", 30.0)], &["unnamed"], Some(Action::StepUp)),
             (&[("cents", 0.0), ("people", 8.0)], &["price-zero"], Some(Action::Review)),
         ];
         for (values, expected, action) in cases {
             let fired = set.ask(&vector(values), Outlet::Web, 1);
             assert_eq!((names(&set, fired), fired.action), (expected.iter().map(|name| (*name).to_owned()).collect(), action), "{values:?}");
             assert_eq!(set.ask(&vector(values), Outlet::BoxOffice, 1).action, None, "people at desks are seen");
+        }
+    }
+
+    #[test]
+    fn what_resellers_and_desks_do_is_looked_at_and_never_refused() {
+        let set = RuleSet::hard_defaults();
+        let cases: [(Outlet, Case<'_>); 14] = [
+            (Outlet::Reseller, (&[("account_unsold_1d", 190.0), ("people", 30.0)], &[], None)),
+            (Outlet::Reseller, (&[("account_unsold_1d", 900.0), ("people", 19.0)], &[], None)),
+            (Outlet::Reseller, (&[("account_unsold_1d", 200.0), ("people", 20.0)], &["reseller-hoarding"], Some(Action::Review))),
+            (Outlet::Reseller, (&[("account_holds_1h", 590.0), ("people", 30.0)], &[], None)),
+            (Outlet::Reseller, (&[("account_holds_1h", 600.0), ("people", 20.0)], &["reseller-velocity"], Some(Action::Review))),
+            (Outlet::Reseller, (&[("person_twice_7d", 2.0)], &["double-scan"], Some(Action::Review))),
+            (Outlet::BoxOffice, (&[("operator_gap_7d", 19_000.0)], &[], None)),
+            (Outlet::BoxOffice, (&[("operator_gap_7d", 20_000.0)], &["desk-gap"], Some(Action::Review))),
+            (Outlet::BoxOffice, (&[("operator_voids_1d", 30.0), ("operator_void_share_1d", 0.2)], &[], None)),
+            (Outlet::BoxOffice, (&[("operator_voids_1d", 30.0), ("operator_void_share_1d", 0.25)], &["desk-voids"], Some(Action::Review))),
+            (Outlet::BoxOffice, (&[("operator_late_voids_7d", 29.0)], &[], None)),
+            (Outlet::BoxOffice, (&[("operator_late_voids_7d", 30.0)], &["desk-late-voids"], Some(Action::Review))),
+            // Whoever buys at the desk, or gives tickets back there, does not wait for that.
+            (Outlet::BoxOffice, (&[("operator_gap_7d", 90_000.0), ("operator_late_voids_7d", 90.0), ("people", 2.0)], &[], None)),
+            (Outlet::Kiosk, (&[("operator_voids_1d", 90.0), ("operator_void_share_1d", 1.0)], &[], None)),
+        ];
+        for (outlet, (values, expected, action)) in cases {
+            let fired = set.ask(&vector(values), outlet, 1);
+            let expected: Vec<String> = expected.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!((names(&set, fired), fired.action), (expected, action), "{values:?}");
         }
     }
 

@@ -540,16 +540,16 @@ async fn a_rule_that_is_put_in_force_is_asked_at_once_and_takes_the_place_of_the
     let many = Box::new(rule("crowd", "people", 1_000));
     house.node().rules(by(1), RulesCommand::Draft { rule: many, by: KeyId(1) }).await.unwrap();
     assert_eq!(outcome().outcome, Outcome::Allow, "a draft is not asked");
-    house.node().rules(by(2), RulesCommand::Activate { name: code("crowd"), by: KeyId(2) }).await.unwrap();
+    house.node().rules(by(2), RulesCommand::Activate { name: code("crowd"), draft: 1, by: KeyId(2) }).await.unwrap();
     let assessment = outcome();
     assert_eq!((assessment.outcome, assessment.rules, assessment.rules_version), (Outcome::Block, vec![code("crowd")], 1));
     let sentence = house.node().scoring().rules().sentence("crowd");
     assert_eq!(sentence, ("Troppo.".to_owned(), "Too much.".to_owned()));
     // A default is turned off by a rule of its name that never fires; one that could not be asked is left out and stops nobody.
-    for (key, written) in [(3, rule("velocity", "person_holds_1m", 1_000_000_000)), (5, rule("crowd", "shoe_size", 1))] {
-        let name = written.name;
+    for (draft, written) in [(3, rule("velocity", "person_holds_1m", 1_000_000_000)), (5, rule("crowd", "shoe_size", 1))] {
+        let (name, key) = (written.name, u128::from(draft));
         house.node().rules(by(key), RulesCommand::Draft { rule: Box::new(written), by: KeyId(1) }).await.unwrap();
-        house.node().rules(by(key + 1), RulesCommand::Activate { name, by: KeyId(2) }).await.unwrap();
+        house.node().rules(by(key + 1), RulesCommand::Activate { name, draft, by: KeyId(2) }).await.unwrap();
     }
     let rules = house.node().scoring().rules();
     assert_eq!((rules.version, rules.set.rules().filter(|rule| rule.name == "velocity").count(), outcome().outcome), (3, 1, Outcome::Allow));

@@ -257,7 +257,7 @@ async fn what_is_kept_and_sold_for_a_quote_is_of_its_account_and_nothing_stops_i
     let sentence = Text::new("Troppe opzioni.", "Too many options.");
     let rule = Rule { name: code("options"), when, channels: vec![Channel::Group], museums: vec![], action: Action::Block, sentence };
     node.rules(by(10), fraud_rules::Command::Draft { rule: Box::new(rule), by: KeyId(1) }).await.unwrap();
-    node.rules(by(11), fraud_rules::Command::Activate { name: code("options"), by: KeyId(2) }).await.unwrap();
+    node.rules(by(11), fraud_rules::Command::Activate { name: code("options"), draft: 1, by: KeyId(2) }).await.unwrap();
     let second = quoted(node, 20, slot_at(1)).await;
     let (suspect, envelope) = option_of(node, second).await;
     let assessment = envelope.assessment.unwrap();

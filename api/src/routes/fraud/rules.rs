@@ -106,6 +106,9 @@ impl From<&Rule> for RuleForm {
 pub struct RuleView {
     /// The rule.
     rule: RuleForm,
+    /// The number of the draft, which whoever puts it in force names. A draft that is written later has a higher one, also if it says the same.
+    #[schema(minimum = 1)]
+    draft: u64,
     /// The key of whoever drafted it.
     author: String,
     /// When (RFC 3339, UTC).
@@ -127,6 +130,7 @@ impl From<&Written> for RuleView {
     fn from(written: &Written) -> Self {
         Self {
             rule: (&written.rule).into(),
+            draft: written.draft,
             author: written.author.to_string(),
             drafted_at: written.drafted_at.to_string(),
             approver: written.in_force.map(|(approver, ..)| approver.to_string()),
@@ -236,27 +240,43 @@ pub(super) fn for_all_museums(caller: &Caller, scope: Scope) -> Result<(), Probl
     }
 }
 
+/// Which draft is to be in force.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivateForm {
+    /// The number of the draft that was read.
+    #[schema(minimum = 1, examples(1))]
+    draft: u64,
+}
+
 /// Put a fraud rule in force.
 ///
-/// The draft of that name takes the place of the rule that was in force. Whoever drafted it cannot do that. It is looked at again as when it was drafted: one that was
+/// The draft of that name takes the place of the rule that was in force. Whoever drafted it cannot do that, and `draft` names the one that was read: `draft_changed` if it was
+/// drafted again since, so that nothing is in force that two have not seen. It is looked at again as when it was drafted: one that was
 /// drafted before as much was asked of rules is `bad_rule`, and to be drafted anew.
 #[utoipa::path(
-    tag = "Fraud", operation_id = "activate_fraud_rule", security(("key" = ["manage"])),
+    tag = "Fraud", operation_id = "activate_fraud_rule", security(("key" = ["manage"])), request_body = ActivateForm,
     params(("rule" = String, Path, description = "The rule's name"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 200, description = "It is in force", body = RulesView), crate::openapi::Problems),
+    responses((status = 200, description = "It is in force", body = RulesView), crate::openapi::Problems, crate::openapi::Outdated),
 )]
 #[post("/fraud/rules/{rule}/activate")]
-pub async fn activate(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, rule: web::Path<Code>) -> Result<HttpResponse, Problem> {
+pub async fn activate(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    rule: web::Path<Code>,
+    form: Json<ActivateForm>,
+) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller, Scope::Manage)?;
     let name = rule.into_inner();
-    let envelope = envelope(&node, &caller, &key, &["activate rule", name.as_str()], &(), &[], None)?;
+    let envelope = envelope(&node, &caller, &key, &["activate rule", name.as_str()], &*form, &[], None)?;
     let rules = node.defences().rules();
     // What was done before is answered as it was then.
     let is_new = rules.recall(&envelope) == Recall::New;
-    if let Some(written) = rules.drafts().find(|written| is_new && written.rule.name == name) {
+    if let Some(written) = rules.drafts().find(|written| is_new && written.rule.name == name && written.draft == form.draft) {
         can_be_asked(&node, &written.rule)?;
     }
-    node.rules(envelope, Command::Activate { name, by: caller.id() }).await?;
+    node.rules(envelope, Command::Activate { name, draft: form.draft, by: caller.id() }).await?;
     Ok(HttpResponse::Ok().json(view(&node)))
 }
 

@@ -161,7 +161,8 @@ pub struct HistoryQuery {
     #[param(max_length = 512, example = "full:2,under-18:1")]
     lines: Option<String>,
     /// The buyer, as the channel names them (its `value` in `parties`): what they had then in this slot counts, and where the museum limits what one buyer has of a day, or
-    /// how many open holds, also what they had in other slots.
+    /// how many open holds, also what they had in other slots. Where the museum wants somebody named (`buyer_required`) and
+    /// nobody is, that is the answer. Better in the header `Buyer`: proxies and browsers keep addresses that are asked for.
     #[param(max_length = 256)]
     buyer: Option<String>,
     /// Which hold.
@@ -221,6 +222,15 @@ impl HistoryQuery {
     /// Whatever is wrong with it, whichever slot it is asked of.
     pub(super) fn validate(&self) -> Result<(), Problem> {
         self.people.map_or(Ok(()), |people| within("people", people.into(), PEOPLE_MAX))
+    }
+
+    /// Takes the buyer whom a header names: what stands in a query is kept by whoever keeps logs.
+    pub(super) fn name(&mut self, buyer: Option<String>) -> Result<(), Problem> {
+        if buyer.is_some() && self.buyer.is_some() {
+            return Err(Problem::invalid("buyer: name it in the header `Buyer` or in the query, not in both"));
+        }
+        self.buyer = self.buyer.take().or(buyer);
+        Ok(())
     }
 
     /// Under which envelope the command comes: of the buyer, by the pseudonyms of that time.

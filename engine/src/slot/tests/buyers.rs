@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::envelope::{Assessment, Outcome, Party, PartyKind};
+use crate::ids::PaymentId;
 use crate::slot::verdict::{self, Shown};
 
 fn limited(tickets_max: Option<u16>, holds_max: Option<u16>) -> Slot {
@@ -221,6 +222,64 @@ fn a_buyer_who_goes_by_two_pseudonyms_has_what_both_have() {
     tell(&mut holds, -DAY, of(2, &[8, 7]), &hold(2, Channel::Web, &[free(1)])).unwrap();
     assert_eq!(tell(&mut holds, -DAY, of(3, &[8, 7]), &hold(3, Channel::Web, &[free(1)])), Err(Refusal::TooManyOpenHolds { max: 2 }));
     assert_eq!(tell(&mut holds, -DAY, later(4, &[8, 7]), &hold(4, Channel::Web, &[free(1)])), Err(Refusal::TooManyOpenHolds { max: 2 }));
+}
+
+#[test]
+fn a_hold_of_nobody_is_of_whoever_is_named_with_its_payment() {
+    let nobody = |key: u128| asked(key, None, Outcome::Allow);
+    let bind = |n: u64| Command::Bind { hold: id(n), payment: PaymentId::from_raw(n), over: None };
+    let mut slot = limited(None, Some(2));
+    for n in 1..=3 {
+        tell(&mut slot, -DAY, nobody(n.into()), &hold(n, Channel::Web, &[free(2)])).unwrap();
+    }
+    assert_eq!(slot.had(Digest(7)), Had::default());
+    tell(&mut slot, -DAY, by(11), &bind(1)).unwrap();
+    tell(&mut slot, -DAY, by(12), &bind(2)).unwrap();
+    assert_eq!(slot.had(Digest(7)), Had { people: 4, holds: 2 });
+    assert_eq!(tell(&mut slot, -DAY, by(13), &bind(3)), Err(Refusal::TooManyOpenHolds { max: 2 }));
+    // Kept for nobody in particular it is nobody's; and what is somebody's does not become another's.
+    tell(&mut slot, -DAY, nobody(14), &bind(3)).unwrap();
+    tell(&mut slot, -DAY, asked(15, Some(8), Outcome::Allow), &bind(1)).unwrap();
+    assert_eq!((slot.had(Digest(7)), slot.had(Digest(8))), (Had { people: 4, holds: 2 }, Had::default()));
+    // The next one to be named with it may have it.
+    tell(&mut slot, -DAY, asked(16, Some(8), Outcome::Allow), &bind(3)).unwrap();
+    assert_eq!(slot.had(Digest(8)), Had { people: 2, holds: 1 });
+
+    let mut slot = limited(Some(4), None);
+    tell(&mut slot, -DAY, nobody(1), &hold(1, Channel::Web, &[free(3)])).unwrap();
+    tell(&mut slot, -DAY, nobody(2), &hold(2, Channel::Web, &[free(2)])).unwrap();
+    tell(&mut slot, -DAY, by(3), &bind(1)).unwrap();
+    assert_eq!(tell(&mut slot, -DAY, by(4), &bind(2)), Err(Refusal::TooManyForBuyer { max: 4, has: 3 }));
+}
+
+#[test]
+fn over_the_web_somebody_is_named_where_the_museum_wants_that() {
+    let mut opening = opening(20);
+    opening.policy.limits = Limits { buyer_required: true, ..Limits::NONE };
+    let mut slot = Slot::planned(opening);
+    let of = |key: u128, kind: Option<PartyKind>| {
+        let parties = kind.into_iter().map(|kind| Party { kind, pseudonym: Digest(7) }).collect();
+        Envelope { parties, ..asked(key, None, Outcome::Allow) }
+    };
+    let wait = |n| Command::Wait { entry: id(n), who: KeyId(5), channel: Channel::Web, lines: vec![free(9)] };
+    // Neither nobody nor a network or a card says who keeps the places.
+    for (key, kind) in [(1, None), (2, Some(PartyKind::Network)), (3, Some(PartyKind::Card))] {
+        assert_eq!(tell(&mut slot, -DAY, of(key, kind), &hold(1, Channel::Web, &[free(1)])), Err(Refusal::BuyerMissing));
+        assert_eq!(tell(&mut slot, -DAY, of(key, kind), &sell_direct(1)), Err(Refusal::BuyerMissing));
+    }
+    tell(&mut slot, -DAY, of(4, Some(PartyKind::Buyer)), &hold(4, Channel::Web, &[free(6)])).unwrap();
+    tell(&mut slot, -DAY, of(5, Some(PartyKind::Device)), &hold(5, Channel::Web, &[free(6)])).unwrap();
+    // Whoever named themselves when the places were asked for need not do it again; whom staff or a totem see need not at all.
+    tell(&mut slot, -DAY, of(6, None), &sell(4, Settlement::Free)).unwrap();
+    tell(&mut slot, -DAY, of(7, None), &hold(7, Channel::Kiosk, &[free(1)])).unwrap();
+    tell(&mut slot, -DAY, of(8, None), &hold(8, Channel::BoxOffice, &[free(1)])).unwrap();
+    assert_eq!(tell(&mut slot, -DAY, of(9, None), &wait(9)), Err(Refusal::BuyerMissing));
+    tell(&mut slot, -DAY, of(10, Some(PartyKind::Device)), &wait(10)).unwrap();
+    // What cannot be had anyway is refused for that.
+    let shape = tell(&mut slot, -DAY, of(11, None), &hold(11, Channel::Web, &[]));
+    assert_eq!(shape, Err(Refusal::BadLines));
+    // Elsewhere nobody has to be named.
+    tell(&mut limited(None, None), -DAY, of(12, None), &hold(1, Channel::Web, &[free(1)])).unwrap();
 }
 
 #[test]
