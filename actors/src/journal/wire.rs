@@ -239,6 +239,7 @@ wire!(slot::Event {
     31 1 ReviewEnded(slot::ReviewEnded),
     32 1 BeyondSet(slot::BeyondSet),
     33 1 ScansJudged(slot::ScansJudged),
+    34 1 BlockLifted(slot::BlockLifted),
 } before {
     1 1 Opened(before::Opened1),
     22 1 Arrived(before::Arrived1),
