@@ -15,7 +15,7 @@ use tornello_actors::moves;
 use tornello_actors::node::Node;
 use tornello_actors::views::fraud::{CaseFilter, CaseRow, Link, RefusedRow};
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::case::{AppealState, Case, Command, Label, Refusal, Status, Subject, Verdict};
+use tornello_engine::case::{AppealState, Case, Command, Label, Origin, Refusal, Status, Subject, Verdict};
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{CaseId, Code, HoldId, KeyId, MuseumId};
 use tornello_engine::recall::Recall;
@@ -25,8 +25,8 @@ use crate::problem::{Body, Problem};
 use crate::reasons::{self, ReasonView};
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::museums;
-use crate::routes::{files, page, page_size};
-use crate::words::{AppealStateWord, CaseStatusWord, CaseVerdictWord, ChannelWord};
+use crate::routes::{files, not_rebuilt, page, page_size};
+use crate::words::{AppealStateWord, CaseOriginWord, CaseStatusWord, CaseVerdictWord, ChannelWord};
 
 /// The most verdicts of one request.
 const VERDICTS_MAX: usize = 100;
@@ -47,6 +47,9 @@ pub struct CasesQuery {
     /// Only those that this key looks at.
     #[param(value_type = Option<String>)]
     assignee: Option<KeyId>,
+    /// Only those for which there is a case because of this.
+    #[param(inline, value_type = Option<CaseOriginWord>)]
+    origin: Option<Origin>,
     /// Where the page before said to go on.
     #[param(max_length = 64)]
     cursor: Option<String>,
@@ -55,14 +58,59 @@ pub struct CasesQuery {
     limit: Option<u32>,
 }
 
+/// What a case is about, each in a member of its own.
+#[derive(Debug, Default)]
+struct About {
+    about: &'static str,
+    sale: Option<String>,
+    attempt: Option<String>,
+    till: Option<String>,
+    hold: Option<String>,
+}
+
+impl From<Subject> for About {
+    fn from(subject: Subject) -> Self {
+        let none = Self::default();
+        match subject {
+            Subject::Sale(id) => Self { about: "sale", sale: Some(id.to_string()), ..none },
+            Subject::Attempt(id) => Self { about: "attempt", attempt: Some(id.to_string()), ..none },
+            Subject::Return { sale: id, .. } => Self { about: "return", sale: Some(id.to_string()), ..none },
+            Subject::Till(id) => Self { about: "count", till: Some(id.to_string()), ..none },
+            Subject::Hold(id) => Self { about: "hold", hold: Some(id.to_string()), ..none },
+        }
+    }
+}
+
+/// What a case of the list is about. A hold has the id of its sale, and the id of a case follows from which of both it is about.
+fn subject_of(row: &CaseRow) -> Result<Subject, Problem> {
+    match row.subject.parse().map_err(|_| not_rebuilt())? {
+        Subject::Sale(id) if cases::case_of(Subject::Hold(id)) == row.case => Ok(Subject::Hold(id)),
+        subject => Ok(subject),
+    }
+}
+
 /// A case in the queue.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct CaseItem {
     /// Its id.
     case: String,
-    /// What it is about: the id of a sale, an attempt or a hold that was not bought; of a return that of the sale, a dot and the number of the slot's record; of a count of
-    /// cash `till.` and the session.
+    /// What it is about, in one text: the id of a sale, an attempt or a hold that was not bought; of a return that of the sale, a dot and the number of the slot's record; of a
+    /// count of cash `till.` and the session.
     subject: String,
+    /// What it is about, as in the case: a `sale`, an `attempt`, a `return`, a `count` or a `hold`.
+    about: &'static str,
+    /// The sale that it is about, or whose tickets came back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sale: Option<String>,
+    /// The attempt that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<String>,
+    /// The till session that was counted, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    till: Option<String>,
+    /// The hold that was not bought, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<String>,
     /// Why there is a case: `review`, `picked`, `appeal`, `chargeback` or `conflict`.
     origin: String,
     /// The museum's number.
@@ -102,11 +150,17 @@ pub struct CaseItem {
 }
 
 impl CaseItem {
-    fn new(row: CaseRow, node: &Node) -> Self {
+    fn new(row: CaseRow, node: &Node) -> Result<Self, Problem> {
         let overdue = matches!(row.state.as_str(), "open" | "appealed") && node.now() > row.due_at;
-        Self {
+        let About { about, sale, attempt, till, hold } = subject_of(&row)?.into();
+        Ok(Self {
             case: row.case.to_string(),
             subject: row.subject,
+            about,
+            sale,
+            attempt,
+            till,
+            hold,
             origin: row.origin,
             museum: row.museum.0,
             channel: row.channel,
@@ -122,7 +176,7 @@ impl CaseItem {
             assignee: row.assignee,
             verdict: row.verdict,
             label: row.label,
-        }
+        })
     }
 }
 
@@ -171,6 +225,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Cases
         channel: query.channel.map(|channel| channel.name().to_owned()),
         states: Some(states(query.state.as_deref())?),
         assignee: query.assignee.map(|key| key.to_string()),
+        origin: query.origin.map(|origin| origin.name().to_owned()),
         opened_from: None,
         after: query.cursor.as_deref().map(cursor).transpose()?,
     };
@@ -178,7 +233,8 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Cases
     let as_of_batch = views.as_of_batch();
     let (rows, more) = page(views.fraud_cases(&filter, size + 1).await?, size);
     let next_cursor = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.urgency, row.case));
-    Ok(HttpResponse::Ok().json(CasePage { items: rows.into_iter().map(|row| CaseItem::new(row, &node)).collect(), next_cursor, as_of_batch }))
+    let items = rows.into_iter().map(|row| CaseItem::new(row, &node)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(CasePage { items, next_cursor, as_of_batch }))
 }
 
 /// What the scorer said.
@@ -349,15 +405,7 @@ async fn seen(node: &Node, caller: &Caller, id: CaseId) -> Result<Case, Problem>
 async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Problem> {
     let case = seen(node, caller, id).await?;
     let (Some(opened), Some(state)) = (case.opened(), case.status()) else { return Err(Refusal::UnknownCase.into()) };
-    let (mut sale, mut attempt, mut till, mut hold) = (None, None, None, None);
-    let (about, named, id_of) = match opened.subject {
-        Subject::Sale(id) => ("sale", &mut sale, id.to_string()),
-        Subject::Attempt(id) => ("attempt", &mut attempt, id.to_string()),
-        Subject::Return { sale: id, .. } => ("return", &mut sale, id.to_string()),
-        Subject::Till(id) => ("count", &mut till, id.to_string()),
-        Subject::Hold(id) => ("hold", &mut hold, id.to_string()),
-    };
-    *named = Some(id_of);
+    let About { about, sale, attempt, till, hold } = opened.subject.into();
     let subject = opened.subject.to_string();
     let museums = museums(node, caller, Scope::Investigate, None)?;
     let linked = files(node)?.views.links_of(&subject, museums.as_deref()).await?.into_iter().map(LinkView::from).collect();
