@@ -277,6 +277,7 @@ wire!(payment::Event {
     16 1 Disputed(payment::Disputed),
     17 1 DisputeResolved(payment::DisputeResolved),
     18 1 Reported(payment::Reported),
+    19 1 RefundReleased(payment::RefundReleased),
 });
 
 wire!(voucher::Event {

@@ -83,7 +83,7 @@ impl From<Subject> for About {
 
 /// What a case of the list is about. A hold has the id of its sale, and the id of a case follows from which of both it is about.
 fn subject_of(row: &CaseRow) -> Result<Subject, Problem> {
-    match row.subject.parse().map_err(|_| not_rebuilt())? {
+    match row.subject.parse::<Subject>().map_err(|_| not_rebuilt())? {
         Subject::Sale(id) if cases::case_of(Subject::Hold(id)) == row.case => Ok(Subject::Hold(id)),
         subject => Ok(subject),
     }
