@@ -163,25 +163,25 @@ async fn open_picked(node: &Node, subject: Subject) -> Result<(), RoundError> {
     open_about(node, &wanting, Origin::Picked).await.map(drop)
 }
 
-/// Gives a verdict, and sees to what follows from it. What cannot be done now is done later, by itself.
+/// Gives a verdict, and sees to what follows from it. What cannot be done now is done later, by itself. Answers the number of the record that says it, also to a repeat.
 ///
 /// # Errors
 /// The refusal of the case.
-pub async fn decide(node: &Node, case: CaseId, envelope: Envelope, verdict: Verdict, reason: Code) -> Result<(), Failure<Refusal>> {
+pub async fn decide(node: &Node, case: CaseId, envelope: Envelope, verdict: Verdict, reason: Code) -> Result<u64, Failure<Refusal>> {
     let by = envelope.who;
-    node.case(case, envelope, Command::Decide { verdict, reason, by }).await?;
+    let record = node.case(case, envelope, Command::Decide { verdict, reason, by }).await?;
     act_or_leave(node, case).await;
-    Ok(())
+    Ok(record.seq)
 }
 
-/// Takes a verdict back, and what followed from it as far as it still can be.
+/// Takes a verdict back, and what followed from it as far as it still can be. Answers the number of the record that says it, also to a repeat.
 ///
 /// # Errors
 /// The refusal of the case.
-pub async fn undo(node: &Node, case: CaseId, envelope: Envelope) -> Result<(), Failure<Refusal>> {
-    node.case(case, envelope, Command::Undo).await?;
+pub async fn undo(node: &Node, case: CaseId, envelope: Envelope) -> Result<u64, Failure<Refusal>> {
+    let record = node.case(case, envelope, Command::Undo).await?;
     act_or_leave(node, case).await;
-    Ok(())
+    Ok(record.seq)
 }
 
 async fn act_or_leave(node: &Node, case: CaseId) {

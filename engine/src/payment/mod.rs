@@ -468,6 +468,26 @@ impl Payment {
         Work { publish: self.stage == Stage::Created, close: self.closing(opened), items, vouchers }
     }
 
+    /// Whether a record still comes of the request that began the payment, and of nobody who has done something since: its gateway knows it, and what the request itself pays has
+    /// become tickets, or goes back.
+    #[must_use]
+    pub fn goes_on(&self, record: &Record<Event>) -> bool {
+        let Some(gateway) = self.opened.as_ref().map(|opened| opened.gateway) else { return false };
+        let pays = |source: &Source| {
+            matches!(
+                (gateway, source),
+                (Gateway::Desk, Source::Desk { .. }) | (Gateway::Voucher { .. }, Source::Voucher { .. }) | (Gateway::Free, Source::Free)
+            )
+        };
+        record.events.iter().all(|event| match event {
+            Event::Published(_) | Event::PublishFailed(_) | Event::Fulfilled(_) | Event::Unfulfilled(_) => true,
+            Event::Received(received) => pays(&received.receipt.source),
+            Event::RefundOpened(opened) => matches!(opened.why, RefundReason::Unfulfilled { .. } | RefundReason::Extras),
+            Event::RefundConfirmed(confirmed) => matches!(confirmed.by, PaidBackBy::Voucher { .. }),
+            _ => false,
+        })
+    }
+
     /// Whether a hold may still become a sale by it: money is waited for, or has come and the tickets are not made yet.
     #[must_use]
     pub fn needs(&self, hold: HoldId) -> bool {
