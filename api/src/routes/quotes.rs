@@ -213,11 +213,14 @@ async fn after(
     node: &Node,
     connected: &Connected,
     caller: &Caller,
-    asked: (QuoteId, Envelope),
+    (id, by): (QuoteId, Envelope),
     step: impl Future<Output = quotes::Step<()>>,
 ) -> Result<HttpResponse, Problem> {
+    let key = by.clone();
+    let is_new = node.look_quote(id, move |quote| quote.recall(&key) == Recall::New).await?;
     step.await.map_err(|failure| refused(node, failure))?;
-    Ok(HttpResponse::Ok().json(told(node, connected, caller, asked).await?))
+    let told = if is_new { view(node, connected, caller, id).await? } else { told(node, connected, caller, (id, by)).await? };
+    Ok(HttpResponse::Ok().json(told))
 }
 
 /// The quote right after what this key did to it, whatever has become of it since: `GET` says that.

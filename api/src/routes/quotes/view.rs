@@ -267,7 +267,7 @@ pub async fn view_after(node: &Node, connected: &Connected, caller: &Caller, id:
     shown(node, connected, caller, (id, quote), true).await
 }
 
-/// A quote, with its payment as it is or as it was begun.
+/// A quote, with its payment as it is, or where it waits for that, as it was begun.
 async fn shown(node: &Node, connected: &Connected, caller: &Caller, (id, quote): (QuoteId, Quote), as_begun: bool) -> Result<QuoteView, Problem> {
     let (Some(about), Some(offer), Some((who, at))) = (quote.about(), quote.offer(), quote.drafted()) else { return Err(Problem::not_found()) };
     let known = node.museums().get(about.museum).ok_or_else(Problem::not_found)?;
@@ -278,7 +278,7 @@ async fn shown(node: &Node, connected: &Connected, caller: &Caller, (id, quote):
         None => None,
     };
     let payment = match quote.payment() {
-        Some(payment) => payment_view(node, connected, payment, as_begun).await?,
+        Some(payment) => payment_view(node, connected, payment, as_begun && quote.status() == Status::Accepted).await?,
         None => None,
     };
     let (sales, missing) = match quote.stage() {
