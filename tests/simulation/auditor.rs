@@ -494,7 +494,7 @@ fn lifted((sale, tickets): (HoldId, &[u16]), (reason, keeps): (Option<Code>, Opt
 fn did(command: &Command, events: &[Event]) -> bool {
     // Of several tickets each may be blocked for something else.
     if let Command::Unblock { sale, tickets, reason, keeps } = command {
-        return lifted((*sale, tickets), (*reason, *keeps), events);
+        return lifted((*sale, tickets.as_slice()), (*reason, *keeps), events);
     }
     let event = match events {
         // What is held for something is kept for it in the same breath.

@@ -379,7 +379,7 @@ impl Read {
         if read.acting {
             let says = |record: &&Record<Event>| record.events.iter().any(|event| matches!(event, Event::Decided(_) | Event::Undone(_)));
             let later = records.iter().skip_while(|record| record.seq <= last).take_while(|record| !says(record));
-            let mut later = later.flat_map(|record| record.events.iter().map(|event| (record.at, event)));
+            let mut later = later.flat_map(|record| record.events.iter().map(move |event| (record.at, event)));
             if let Some((at, event)) = later.find(|(_, event)| matches!(event, Event::Acted(_))) {
                 read.take(at, event);
                 read.acting = false;
