@@ -265,6 +265,31 @@ async fn the_list_says_what_a_case_is_about_and_why_there_is_one() {
     app.stop().await;
 }
 
+#[actix_rt::test]
+async fn what_goes_back_of_a_fraud_was_not_saved() {
+    let app = App::start().await;
+    let (analyst, box_office) = (app.key(Role::Analyst).await, app.key(Role::BoxOffice).await);
+    let hold = app.hold(slot(TORRE, 15), &box_office, "h", json!([{"category": "full", "count": 1}])).await;
+    let form = json!({"holds": [&hold], "gateway": {"desk": {"till": "till-1", "method": "cash", "reference": "R-1"}}});
+    let (status, paid) = app.post("/v1/payments", &box_office, "p", &form).await;
+    assert_eq!(status, StatusCode::CREATED, "{paid}");
+    let about = Subject::Sale(hold.parse().unwrap());
+    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
+    app.node().case(cases::case_of(about), by, case_opened(about, &app)).await.unwrap();
+    let (status, decided) =
+        app.post(&format!("{}/verdict", case_about(about)), &analyst, "v", &json!({"verdict": "fraud", "reason": "resold"})).await;
+    assert_eq!((status, &decided["acted"]["done"]), (StatusCode::OK, &json!(true)), "{decided}");
+    let saved = async || {
+        look(&app).await;
+        app.get("/v1/fraud/report", &analyst).await["total"]["saved_cents"].clone()
+    };
+    assert_eq!(saved().await, 1_200);
+    let (status, back) = app.post(&format!("/v1/sales/{hold}/cancel"), &box_office, "c", &json!({"cause": "museum"})).await;
+    assert_eq!((status, &back["refund_cents"]), (StatusCode::OK, &json!(1_200)), "{back}");
+    assert_eq!(saved().await, 0);
+    app.stop().await;
+}
+
 fn case_opened(subject: Subject, app: &App) -> case::Command {
     let now = app.node().now();
     case::Command::Open(Box::new(case::Opened {
