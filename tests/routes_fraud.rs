@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tornello_actors::cases;
 use tornello_actors::keys::{Museums, Role};
 use tornello_engine::attempts::{Attempt, Ending, day_of};
-use tornello_engine::case::Subject;
+use tornello_engine::case::{self, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
 use tornello_engine::fraud_rules;
@@ -183,6 +183,128 @@ async fn a_verdict_reaches_the_gate_and_is_undone_there() {
     app.pass(1_800).await;
     assert_eq!(at_gate(&app, sale, "6").await, "admitted");
     app.stop().await;
+}
+
+/// Staff had blocked a ticket before the verdict, and lift that: what the verdict says stands, and the case shows how much of it could be done. Nothing of it is paid back to a visitor.
+#[actix_rt::test]
+async fn a_verdict_holds_until_it_is_undone_and_pays_no_visitor_back() {
+    let app = App::start().await;
+    let (analyst, manager, fifteen) = (app.key(Role::Analyst).await, app.key(Role::Manager).await, slot(TORRE, 15));
+    let box_office = app.key(Role::BoxOffice).await;
+    let sale = sell_assessed(&app, fifteen, 1, 70, Outcome::Review, 80).await;
+    look(&app).await;
+    let (path, of) = (case_path(sale), format!("/v1/sales/{sale}"));
+    let cancel = async |key: &str, cause: &str| app.post(&format!("{of}/cancel"), &box_office, key, &json!({"cause": cause})).await;
+    let (status, problem) = cancel("c1", "visitor").await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("ticket_under_review")), "{problem}");
+    let lost = json!({"reason": "lost", "tickets": [0]});
+    assert_eq!(app.post(&format!("{of}/block"), &manager, "b1", &lost).await.0, StatusCode::OK);
+    let own = json!({"reason": "fraud"});
+    assert_eq!(app.post(&format!("{of}/block"), &manager, "b2", &own).await.0, StatusCode::UNPROCESSABLE_ENTITY, "that is a verdict's word");
+    let fraud = json!({"verdict": "fraud", "reason": "resold"});
+    let (status, decided) = app.post(&format!("{path}/verdict"), &analyst, "v", &fraud).await;
+    assert_eq!((status, &decided["acted"]["action"], &decided["acted"]["done"]), (StatusCode::OK, &json!("block"), &json!(true)), "{decided}");
+    let people = decided["blocked"]["of"].clone();
+    assert_eq!(decided["blocked"]["tickets"], people, "{decided}");
+    // What staff said is lifted, and no more.
+    let (status, lifted) = app.post(&format!("{of}/unblock"), &manager, "u1", &json!({})).await;
+    assert_eq!((status, &lifted["tickets"], &lifted["still_blocked"]), (StatusCode::OK, &json!([]), &json!([0])), "{lifted}");
+    for (key, body) in [("u2", json!({})), ("u3", json!({"reason": "fraud"}))] {
+        let (status, problem) = app.post(&format!("{of}/unblock"), &manager, key, &body).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("ticket_blocked")), "{key}: {problem}");
+    }
+    let (status, none) = app.post(&format!("{of}/unblock"), &manager, "u4", &json!({"reason": "lost"})).await;
+    assert_eq!((status, &none["code"]), (StatusCode::CONFLICT, &json!("not_blocked")), "{none}");
+    assert_eq!(at_gate(&app, sale, "1").await, "ticket_blocked");
+    assert_eq!(cancel("c2", "visitor").await.1["code"], "ticket_blocked");
+    // The verdict is undone; a repeat of it is still answered as it was.
+    let (_, undone) = app.post(&format!("{path}/undo"), &analyst, "undo", &json!(null)).await;
+    assert_eq!(
+        (&undone["state"], &undone["blocked"]["tickets"], &undone["acted"]["action"]),
+        (&json!("open"), &json!(0), &json!("unblock")),
+        "{undone}"
+    );
+    let (status, repeated) = app.post(&format!("{path}/verdict"), &analyst, "v", &fraud).await;
+    for member in ["state", "verdict", "labels", "acting", "acted", "timeline"] {
+        assert_eq!((status, &repeated[member]), (StatusCode::OK, &decided[member]), "{member}: {repeated}");
+    }
+    let seen = app.get(&path, &analyst).await;
+    assert_eq!((&seen["state"], seen.get("verdict")), (&json!("open"), None), "{seen}");
+    let moments = seen["timeline"].as_array().unwrap().iter().filter_map(|moment| moment["what"].as_str());
+    let told: Vec<&str> = moments.filter(|what| !what.contains("refused at gate")).collect();
+    assert_eq!(told, ["opened", "decided: fraud", "fraud said by verdict", "tickets blocked", "undone: fraud", "block lifted"]);
+    assert_eq!(cancel("c3", "museum").await.0, StatusCode::OK, "the museum knows what it does");
+    app.stop().await;
+}
+
+/// One list has sales and holds: their ids are alike.
+#[actix_rt::test]
+async fn the_list_says_what_a_case_is_about_and_why_there_is_one() {
+    let app = App::start().await;
+    let analyst = app.key(Role::Analyst).await;
+    let sale = sell_assessed(&app, slot(TORRE, 15), 1, 70, Outcome::Review, 80).await;
+    look(&app).await;
+    let listed = |path: &'static str| {
+        let (app, analyst) = (&app, &analyst);
+        async move { app.get(path, analyst).await["items"].as_array().unwrap().clone() }
+    };
+    let items = listed("/v1/fraud/cases").await;
+    assert_eq!((items.len(), &items[0]["about"], &items[0]["sale"]), (1, &json!("sale"), &json!(sale.to_string())), "{items:?}");
+    assert_eq!((items[0].get("hold"), items[0].get("attempt"), items[0].get("till")), (None, None, None));
+    assert_eq!(listed("/v1/fraud/cases?origin=review").await, items);
+    assert!(listed("/v1/fraud/cases?origin=appeal").await.is_empty());
+    let hold = HoldId::new(slot(TORRE, 16), 9);
+    let opened = case_opened(Subject::Hold(hold), &app);
+    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
+    app.node().case(cases::case_of(Subject::Hold(hold)), by, opened).await.unwrap();
+    look(&app).await;
+    let items = listed("/v1/fraud/cases?origin=appeal").await;
+    assert_eq!((items.len(), &items[0]["about"], &items[0]["hold"]), (1, &json!("hold"), &json!(hold.to_string())), "{items:?}");
+    assert_eq!(items[0].get("sale"), None);
+    let wrong = app.request(Method::GET, "/v1/fraud/cases?origin=hunch", &analyst).send().await.unwrap();
+    assert!(wrong.status().is_client_error(), "{}", wrong.status());
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_goes_back_of_a_fraud_was_not_saved() {
+    let app = App::start().await;
+    let (analyst, box_office) = (app.key(Role::Analyst).await, app.key(Role::BoxOffice).await);
+    let hold = app.hold(slot(TORRE, 15), &box_office, "h", json!([{"category": "full", "count": 1}])).await;
+    let form = json!({"holds": [&hold], "gateway": {"desk": {"till": "till-1", "method": "cash", "reference": "R-1"}}});
+    let (status, paid) = app.post("/v1/payments", &box_office, "p", &form).await;
+    assert_eq!(status, StatusCode::CREATED, "{paid}");
+    let about = Subject::Sale(hold.parse().unwrap());
+    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
+    app.node().case(cases::case_of(about), by, case_opened(about, &app)).await.unwrap();
+    let (status, decided) =
+        app.post(&format!("{}/verdict", case_about(about)), &analyst, "v", &json!({"verdict": "fraud", "reason": "resold"})).await;
+    assert_eq!((status, &decided["acted"]["done"]), (StatusCode::OK, &json!(true)), "{decided}");
+    let saved = async || {
+        look(&app).await;
+        app.get("/v1/fraud/report", &analyst).await["total"]["saved_cents"].clone()
+    };
+    assert_eq!(saved().await, 1_200);
+    let (status, back) = app.post(&format!("/v1/sales/{hold}/cancel"), &box_office, "c", &json!({"cause": "museum"})).await;
+    assert_eq!((status, &back["refund_cents"]), (StatusCode::OK, &json!(1_200)), "{back}");
+    assert_eq!(saved().await, 0);
+    app.stop().await;
+}
+
+fn case_opened(subject: Subject, app: &App) -> case::Command {
+    let now = app.node().now();
+    case::Command::Open(Box::new(case::Opened {
+        subject,
+        origin: case::Origin::Appeal,
+        assessment: None,
+        slot: None,
+        museum: TORRE,
+        channel: Channel::Web,
+        amount_cents: Cents::new(1_200),
+        parties: vec![],
+        due_at: now.plus_seconds(3_600),
+        lapses_at: now.plus_seconds(7_200),
+    }))
 }
 
 #[actix_rt::test]

@@ -255,6 +255,31 @@ async fn a_payer_is_known_also_if_the_payment_was_refused_first() {
     app.stop().await;
 }
 
+/// Whoever lost the first answer is told what was begun, and not that it was cancelled since, or paid by somebody else.
+#[actix_rt::test]
+async fn a_repeat_is_answered_with_the_payment_as_it_was_begun() {
+    let app = App::start().await;
+    let (web, box_office) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await);
+    let mut begun = Vec::new();
+    for hour in [12, 13] {
+        let hold = app.hold(slot(TORRE, hour), &web, &format!("h{hour}"), json!([{"category": "full", "count": 1}])).await;
+        let form = notice(&[&hold]);
+        let first = pay(&app, &web, &format!("p{hour}"), &form).await;
+        assert_eq!(first["state"], "pending", "{first}");
+        begun.push((form, format!("p{hour}"), first));
+    }
+    let path = |n: usize| format!("/v1/payments/{}", begun[n].2["payment"].as_str().unwrap());
+    assert_eq!(app.post(&format!("{}/cancel", path(0)), &web, "c", &json!(null)).await.1["state"], "cancelled");
+    let taken = json!({"till": "till-1", "method": "cash", "reference": "R-1"});
+    assert_eq!(app.post(&format!("{}/desk", path(1)), &box_office, "d", &taken).await.1["state"], "paid");
+    for (n, now) in ["cancelled", "paid"].into_iter().enumerate() {
+        let (form, key, first) = &begun[n];
+        assert_eq!(&pay(&app, &web, key, form).await, first, "{now} since");
+        assert_eq!(app.get(&path(n), &web).await["state"], now);
+    }
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn owners_see_their_own_and_desks_see_those_of_their_museums() {
     let app = App::start().await;

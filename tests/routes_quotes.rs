@@ -458,6 +458,38 @@ async fn tickets_that_move_stay_with_their_quote() {
     app.stop().await;
 }
 
+/// Whoever lost an answer is told what was done then, and not what has become of the quote since.
+#[actix_rt::test]
+async fn a_repeat_is_answered_with_the_quote_as_it_was_then() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let form = company("10:00", 12);
+    let drafted = draft(&app, &office, "d", &form).await;
+    let sent = act(&app, &office, &drafted, "send", &json!({})).await;
+    let accepted = act(&app, &office, &drafted, "accept", &json!({"revision": 1, "settle": "notice"})).await;
+    assert_eq!((&accepted["state"], &accepted["payment"]["state"]), (&json!("accepted"), &json!("pending")), "{accepted}");
+    let reopened = act(&app, &office, &drafted, "reopen", &json!({})).await;
+    let cancelled = act(&app, &office, &drafted, "cancel", &json!({"cause": "group"})).await;
+    assert_eq!((&reopened["state"], &cancelled["state"]), (&json!("sent"), &json!("cancelled")));
+    let same = |what: &str, first: &Value, again: &Value| {
+        for member in ["state", "since", "revision", "parts", "total_cents", "deadlines", "acceptance", "history"] {
+            assert_eq!(again.get(member), first.get(member), "{what}, {member}");
+        }
+    };
+    same("draft", &drafted, &draft(&app, &office, "d", &form).await);
+    for (what, first, body) in [
+        ("send", &sent, json!({})),
+        ("accept", &accepted, json!({"revision": 1, "settle": "notice"})),
+        ("reopen", &reopened, json!({})),
+        ("cancel", &cancelled, json!({"cause": "group"})),
+    ] {
+        let again = act(&app, &office, &drafted, what, &body).await;
+        same(what, first, &again);
+    }
+    assert_eq!(app.get(&path(&drafted), &office).await["state"], "cancelled");
+    app.stop().await;
+}
+
 /// A repeat is answered with what it did, though the slots that it would find now are others, or none.
 #[actix_rt::test]
 async fn a_repeat_by_day_and_time_is_answered_before_slots_are_looked_for() {

@@ -324,3 +324,61 @@ async fn a_file_is_spelled_again_as_it_was_when_it_was_made() {
     }
     app.stop().await;
 }
+
+/// The payer's bank takes the money back by itself: until somebody says that it may, nothing of it goes back beside that, on no way.
+#[actix_rt::test]
+async fn what_the_payers_bank_contests_is_not_paid_back_as_well() {
+    let app = App::start().await;
+    let (office, manager) = (app.key(Role::GroupOffice).await, app.key(Role::Manager).await);
+    open_till(&app, &office).await;
+    let issue = json!({"museum": "torre", "amount_cents": 10_000, "valid_until": "2027-12-31"});
+    let (status, voucher) = app.post("/v1/vouchers", &manager, "v", &issue).await;
+    assert_eq!(status, StatusCode::CREATED, "{voucher}");
+    let code = voucher["code"].as_str().unwrap();
+    let balance = async || app.get(&format!("/v1/vouchers/{code}"), &manager).await["balance_cents"].clone();
+    let web = app.key(Role::Web).await;
+    let hold = app.hold(slot(TORRE, 16), &web, "h", json!([{"category": "full", "count": 2}])).await;
+    let (status, paid) = app.post("/v1/payments", &web, "p", &json!({"holds": [&hold], "gateway": {"voucher": {"code": code}}})).await;
+    assert_eq!((status, &paid["state"]), (StatusCode::CREATED, &json!("paid")), "{paid}");
+    let disputes = format!("/v1/payments/{}/disputes", paid["payment"].as_str().unwrap());
+    let (status, _) = app.post(&disputes, &office, "d", &json!({"reason": "not_recognised", "reference": "CASE-1"})).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, body) = app.post(&format!("/v1/sales/{hold}/cancel"), &office, "c", &json!({"cause": "museum"})).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    tornello_actors::payments::resume(app.node()).await;
+    let to_voucher = format!("/v1/refunds/{}-0", paid["payment"].as_str().unwrap());
+    assert_eq!((&app.get(&to_voucher, &office).await["state"], balance().await), (&json!("contested"), json!(7_600)));
+
+    let by_desk = refund(&app, &office, "1").await;
+    let of_desk = format!("/v1/payments/{}/disputes", app.get(&by_desk, &office).await["payment"].as_str().unwrap());
+    app.post(&of_desk, &office, "e", &json!({"reason": "not_recognised", "reference": "CASE-2"})).await;
+    app.post(&format!("{of_desk}/resolve"), &office, "r", &json!({"upheld": true})).await;
+    app.ask(Method::PUT, &format!("{by_desk}/payee"), &office, "y", &json!({"iban": "IT60X0542811101000000123456", "holder": "Maria Rossi"})).await;
+    let out = json!({"till": "till-1", "method": "cash", "reference": "R-9"});
+    let by_hand = json!({"reference": "CRO 1", "executed_on": "2026-11-23"});
+    for (what, path, body) in [
+        ("export", "/v1/refunds/export".to_owned(), export(&[&by_desk])),
+        ("payout", format!("{by_desk}/payout"), out.clone()),
+        ("hand", format!("{by_desk}/confirm"), by_hand),
+    ] {
+        let (status, problem) = app.post(&path, &office, what, &body).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("refund_contested")), "{what}: {problem}");
+    }
+    let all = json!({"debtor": {"name": "M", "iban": "IT60X0542811101000000123456"}, "execution_date": "2026-11-25"});
+    assert_eq!(app.post("/v1/refunds/export", &office, "all", &all).await.1["code"], "nothing_to_export");
+    let listed = app.until("/v1/refunds?state=contested", &office, |page| page["items"].as_array().unwrap().len() == 2).await;
+    assert_eq!(listed["items"][0]["state"], "contested", "{listed}");
+
+    // Whoever settles says that they may go.
+    let box_office = app.key(Role::BoxOffice).await;
+    assert_eq!(app.post(&format!("{by_desk}/release"), &box_office, "l0", &json!(null)).await.0, StatusCode::FORBIDDEN);
+    let (status, released) = app.post(&format!("{by_desk}/release"), &office, "l1", &json!(null)).await;
+    assert_eq!((status, &released["state"]), (StatusCode::OK, &json!("open")), "{released}");
+    assert_eq!(app.post(&format!("{by_desk}/release"), &office, "l2", &json!(null)).await.1["code"], "refund_not_contested");
+    let (status, paid_out) = app.post(&format!("{by_desk}/payout"), &office, "payout-2", &out).await;
+    assert_eq!((status, &paid_out["state"]), (StatusCode::OK, &json!("paid_back")), "{paid_out}");
+    let (status, restored) = app.post(&format!("{to_voucher}/release"), &office, "l3", &json!(null)).await;
+    assert_eq!((status, &restored["state"], balance().await), (StatusCode::OK, &json!("paid_back"), json!(10_000)), "{restored}");
+    app.until("/v1/refunds?state=contested", &office, |page| page["items"].as_array().unwrap().is_empty()).await;
+    app.stop().await;
+}

@@ -49,8 +49,6 @@ const ROUND: u32 = 200;
 /// How soon is looked for what wants a case, and how long at most between two tries.
 const LOOK_EVERY_S: i64 = 1;
 const LOOK_EVERY_MAX_S: i64 = 60;
-/// The word at the gate for tickets that an analyst blocked.
-const REASON: &str = "fraud";
 
 /// Why a round ended early.
 #[derive(Debug, thiserror::Error)]
@@ -165,25 +163,25 @@ async fn open_picked(node: &Node, subject: Subject) -> Result<(), RoundError> {
     open_about(node, &wanting, Origin::Picked).await.map(drop)
 }
 
-/// Gives a verdict, and sees to what follows from it. What cannot be done now is done later, by itself.
+/// Gives a verdict, and sees to what follows from it. What cannot be done now is done later, by itself. Answers the number of the record that says it, also to a repeat.
 ///
 /// # Errors
 /// The refusal of the case.
-pub async fn decide(node: &Node, case: CaseId, envelope: Envelope, verdict: Verdict, reason: Code) -> Result<(), Failure<Refusal>> {
+pub async fn decide(node: &Node, case: CaseId, envelope: Envelope, verdict: Verdict, reason: Code) -> Result<u64, Failure<Refusal>> {
     let by = envelope.who;
-    node.case(case, envelope, Command::Decide { verdict, reason, by }).await?;
+    let record = node.case(case, envelope, Command::Decide { verdict, reason, by }).await?;
     act_or_leave(node, case).await;
-    Ok(())
+    Ok(record.seq)
 }
 
-/// Takes a verdict back, and what followed from it as far as it still can be.
+/// Takes a verdict back, and what followed from it as far as it still can be. Answers the number of the record that says it, also to a repeat.
 ///
 /// # Errors
 /// The refusal of the case.
-pub async fn undo(node: &Node, case: CaseId, envelope: Envelope) -> Result<(), Failure<Refusal>> {
-    node.case(case, envelope, Command::Undo).await?;
+pub async fn undo(node: &Node, case: CaseId, envelope: Envelope) -> Result<u64, Failure<Refusal>> {
+    let record = node.case(case, envelope, Command::Undo).await?;
     act_or_leave(node, case).await;
-    Ok(())
+    Ok(record.seq)
 }
 
 async fn act_or_leave(node: &Node, case: CaseId) {
@@ -233,21 +231,49 @@ async fn tickets(node: &Node, sale: HoldId, which: fn(&slot::Ticket) -> bool) ->
 }
 
 fn is_ours(ticket: &slot::Ticket) -> bool {
-    ticket.blocked.is_some_and(|reason| reason.as_str() == REASON)
+    ticket.blocked.is_some_and(|reason| reason.as_str() == slot::FRAUD)
 }
 
 fn stands(ticket: &slot::Ticket) -> bool {
     ticket.state == slot::TicketState::Valid && ticket.blocked.is_none()
 }
 
+/// Whatever staff block it for: that is lifted by staff, and what a verdict says is not.
+fn is_to_block(ticket: &slot::Ticket) -> bool {
+    ticket.state == slot::TicketState::Valid && !is_ours(ticket)
+}
+
+/// How many tickets of a sale a verdict blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocked {
+    /// So many.
+    pub blocked: u32,
+    /// Of so many that were not cancelled, used or not.
+    pub of: u32,
+}
+
+/// How many tickets of a sale a verdict blocks, wherever they have moved.
+///
+/// # Errors
+/// If a slot does not answer.
+pub async fn blocked_of(node: &Node, sale: HoldId) -> Result<Blocked, Failure<slot::Refusal>> {
+    let mut found = Blocked { blocked: 0, of: 0 };
+    for sale in moves::trail(node, sale).await?.0 {
+        let counts = |ticket: &slot::Ticket| !matches!(ticket.state, slot::TicketState::Cancelled | slot::TicketState::Moved);
+        found.of += tickets(node, sale, counts).await?.len() as u32;
+        found.blocked += tickets(node, sale, |ticket| is_ours(ticket) && ticket.state != slot::TicketState::Cancelled).await?.len() as u32;
+    }
+    Ok(found)
+}
+
 /// Blocks the tickets of a sale, wherever they have moved; answers whether any is blocked. What is on its way to another slot stands nowhere now: then all that can be done
 /// is done, and the rest when it has arrived.
 async fn block(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
-    let Ok(reason) = REASON.parse() else { return Ok(false) };
+    let Ok(reason) = slot::FRAUD.parse() else { return Ok(false) };
     let (trail, _) = moves::trail(node, sale).await?;
     let mut is_blocked = false;
     for &sale in &trail {
-        let standing = tickets(node, sale, stands).await?;
+        let standing = tickets(node, sale, is_to_block).await?;
         if !standing.is_empty() {
             let step = step_at(id, b"block", seq, sale, &standing);
             told(node.slot(sale.slot(), step, slot::Command::Block { sale, tickets: standing, reason }).await)?;
@@ -260,6 +286,7 @@ async fn block(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
 
 /// Lifts what a verdict blocked, wherever the tickets have moved; what staff blocked for another reason stays, and what another case that says fraud blocked as well.
 async fn unblock(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
+    let Ok(reason) = slot::FRAUD.parse() else { return Ok(false) };
     let (trail, _) = moves::trail(node, sale).await?;
     let mut done = false;
     for sale in trail {
@@ -268,7 +295,7 @@ async fn unblock(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
             continue;
         }
         let step = step_at(id, b"unblock", seq, sale, &blocked);
-        done |= told(node.slot(sale.slot(), step, slot::Command::Unblock { sale, tickets: blocked }).await)?;
+        done |= told(node.slot(sale.slot(), step, slot::Command::Unblock { sale, tickets: blocked, reason: Some(reason), keeps: None }).await)?;
     }
     Ok(done)
 }

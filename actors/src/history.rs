@@ -77,6 +77,27 @@ where
     Ok(state)
 }
 
+/// A stream that is `empty` before its first record, right after the record numbered `seq` and what `goes_on` from that: as whoever asked for it was told.
+pub async fn of_step<A: Aggregate>(
+    journal: &dyn Journal,
+    stream: StreamId,
+    empty: A,
+    seq: u64,
+    goes_on: impl Fn(&A, &Record<A::Event>) -> bool + Clone + Send + 'static,
+) -> Result<A, JournalError>
+where
+    A::Event: Wire,
+{
+    let take = move |state: &mut A, record: Record<A::Event>| -> Result<ControlFlow<()>, JournalError> {
+        if record.seq > seq && !goes_on(state, &record) {
+            return Ok(ControlFlow::Break(()));
+        }
+        state.apply(&record);
+        Ok(ControlFlow::Continue(()))
+    };
+    visit_apart(journal, stream, empty, take).await
+}
+
 /// The slot before the first record that `is_beyond` the wanted moment, which is applied no more.
 async fn replayed(
     journal: &dyn Journal,

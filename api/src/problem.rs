@@ -397,7 +397,9 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::QuotasTooLarge { .. } => "Reserve at most `capacity` places in all.",
         R::WrongMuseum => "Send the visitor to the museum on the ticket.",
         R::CodeOutdated { .. } => "Ask for the newest code: issue `issue` counts.",
-        R::TicketBlocked { .. } => "Send the visitor to the desk: `reason` says why.",
+        R::TicketBlocked { .. } => {
+            "Send the visitor to the desk: `reason` says why. What the verdict of a fraud case blocks (`fraud`) is lifted by undoing the verdict; the museum can cancel it."
+        }
         R::TicketInside { .. } => "Somebody was let in with it at `since`: send the visitor to the desk.",
         R::TooEarly { .. } => "Let the visitor come back at `opens_at`.",
         R::TooLate { .. } => "The gate closed for this slot at `closed_at`: send the visitor to the desk.",

@@ -49,6 +49,13 @@ impl Worded for case::AppealState {
     const NAME: &'static str = "AppealState";
 }
 
+/// Why there is a case.
+pub type CaseOriginWord = Word<case::Origin>;
+
+impl Worded for case::Origin {
+    const NAME: &'static str = "CaseOrigin";
+}
+
 /// How a case stands.
 pub type CaseStatusWord = Word<case::Status>;
 

@@ -132,6 +132,7 @@ pub fn of_payment(payment: &Payment, record: &Record<payment::Event>) -> Vec<Lin
             | Event::Activated(_)
             | Event::Unfulfilled(_)
             | Event::RefundExported(_)
+            | Event::RefundReleased(_)
             | Event::PayeeSet(_)
             | Event::Cancelled(_)
             | Event::Expired(_)

@@ -477,8 +477,25 @@ fn scan_of(events: &[Event]) -> Option<Scan> {
     })
 }
 
+/// Whether these events lift blocks of these tickets, and none that was to stay.
+fn lifted((sale, tickets): (HoldId, &[u16]), (reason, keeps): (Option<Code>, Option<Code>), events: &[Event]) -> bool {
+    let is_asked = |event: &Event| match event {
+        Event::Unblocked(unblocked) => sale == unblocked.sale && named(tickets, &unblocked.tickets),
+        Event::BlockLifted(lifted) => {
+            let meant = reason.is_none_or(|reason| reason == lifted.reason) && keeps != Some(lifted.reason);
+            meant && sale == lifted.sale && named(tickets, &lifted.tickets)
+        }
+        _ => false,
+    };
+    !events.is_empty() && events.iter().all(is_asked)
+}
+
 /// Whether these events are what a command asks for, by kind and by name.
 fn did(command: &Command, events: &[Event]) -> bool {
+    // Of several tickets each may be blocked for something else.
+    if let Command::Unblock { sale, tickets, reason, keeps } = command {
+        return lifted((*sale, tickets.as_slice()), (*reason, *keeps), events);
+    }
     let event = match events {
         // What is held for something is kept for it in the same breath.
         [event @ Event::Held(_), Event::Prolonged(_)] | [Event::Opened(_), event @ Event::Held(_), Event::Prolonged(_)] => event,
@@ -509,7 +526,6 @@ fn did(command: &Command, events: &[Event]) -> bool {
         (Command::Block { sale, tickets, reason }, Event::Blocked(blocked)) => {
             (sale, reason) == (&blocked.sale, &blocked.reason) && named(tickets, &blocked.tickets)
         }
-        (Command::Unblock { sale, tickets }, Event::Unblocked(unblocked)) => *sale == unblocked.sale && named(tickets, &unblocked.tickets),
         (Command::Review { sale }, Event::ReviewOpened(opened)) => *sale == opened.sale,
         (Command::EndReview { sale, cleared }, Event::ReviewEnded(ended)) => (*sale, *cleared) == (ended.sale, ended.cleared),
         (Command::Admit { ticket, gate, .. }, Event::Admitted(admitted)) => {

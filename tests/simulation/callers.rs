@@ -181,8 +181,11 @@ impl Callers {
                 let cause = if dice.chance(80) { CancelCause::Visitor } else { CancelCause::Museum };
                 Command::Cancel { sale: party.id, owner, tickets, cause }
             }
-            Ask::Block => Command::Block { sale: party.id, tickets, reason: code("review") },
-            Ask::Unblock => Command::Unblock { sale: party.id, tickets },
+            Ask::Block => Command::Block { sale: party.id, tickets, reason: code(dice.pick(&["review", "fraud"])) },
+            Ask::Unblock => {
+                let (reason, keeps) = (dice.pick(&[None, None, Some("review"), Some("fraud")]), dice.pick(&[None, Some("fraud")]));
+                Command::Unblock { sale: party.id, tickets, reason: reason.map(code), keeps: keeps.map(code) }
+            }
             Ask::Review => Command::Review { sale: party.id },
             Ask::EndReview => Command::EndReview { sale: party.id, cleared: dice.chance(50) },
             Ask::Admit => {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, PartyKind};
-use tornello_engine::ids::{HoldId, KeyId, PaymentId, PersonId, SlotId, TicketId};
+use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
     Admitted, Arrived, CancelCause, ConflictReason, Direction, Event, Exited, Judged, Keeper, Line, MoveBegun, Observed, Opening, Policy, Quota,
@@ -74,7 +74,10 @@ pub struct Asked {
 pub struct Ticket {
     line: Line,
     cancelled: bool,
+    /// Whether staff block it, for whatever.
     blocked: bool,
+    /// Whether a verdict does.
+    is_fraud: bool,
     /// Before then it lets nobody in.
     review_until: Option<Timestamp>,
     inside: bool,
@@ -369,6 +372,8 @@ impl Naive {
                 for number in &cancelled.tickets {
                     let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("an unknown ticket is cancelled")?;
                     rule(ticket.stands(), "a ticket that does not stand is cancelled")?;
+                    let suspected = ticket.is_blocked() || ticket.is_reviewed(at);
+                    rule(cancelled.cause == CancelCause::Museum || !suspected, "a visitor cancels what somebody suspects")?;
                     ticket.cancelled = true;
                     refund += ticket.line.price_cents.get() * percent / 100;
                 }
@@ -379,8 +384,9 @@ impl Naive {
                 }
                 Ok(())
             }
-            Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, true),
-            Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false),
+            Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, blocked.reason),
+            Event::Unblocked(unblocked) => self.unblock(unblocked.sale, &unblocked.tickets, None),
+            Event::BlockLifted(lifted) => self.unblock(lifted.sale, &lifted.tickets, Some(lifted.reason)),
             Event::ReviewOpened(opened) => {
                 let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
                 let until = opens_at.plus_seconds(-1_800).min(at.plus_seconds(policy.limits.review_s.into()));
@@ -563,7 +569,7 @@ impl Naive {
         let mut before = BTreeSet::new();
         for (number, issue) in &renamed.tickets {
             let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("an unknown ticket is renamed")?;
-            rule(ticket.stands() && !ticket.blocked && !ticket.is_reviewed(at), "a ticket that does not stand is renamed")?;
+            rule(ticket.stands() && !ticket.is_blocked() && !ticket.is_reviewed(at), "a ticket that does not stand is renamed")?;
             rule(*issue == ticket.issue + 1, "a code is not issued anew, one by one")?;
             before.extend(ticket.holder);
             (ticket.issue, ticket.holder) = (*issue, renamed.holder);
@@ -582,7 +588,7 @@ impl Naive {
         let mut lines = begun.lines.iter().flat_map(|line| (0..line.count).map(move |_| line));
         for number in &begun.tickets {
             let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("a ticket moves that was never sold")?;
-            rule(ticket.stands() && !ticket.blocked && !ticket.is_reviewed(at), "a ticket that does not stand moves")?;
+            rule(ticket.stands() && !ticket.is_blocked() && !ticket.is_reviewed(at), "a ticket that does not stand moves")?;
             let line = lines.next().map(|line| (line.category, line.price_cents, line.proof));
             rule(line == Some((ticket.line.category, ticket.line.price_cents, ticket.line.proof)), "something else moves than was sold")?;
             ticket.gone = Some(begun.arrival);
@@ -877,13 +883,28 @@ impl Naive {
         Ok(sale.tickets.get_mut(usize::from(id.number())).ok_or("a ticket that was never sold")?)
     }
 
-    fn block(&mut self, sale: HoldId, numbers: &[u16], blocked: bool) -> Result<(), String> {
-        rule(!numbers.is_empty(), "no ticket is blocked or unblocked")?;
+    fn block(&mut self, sale: HoldId, numbers: &[u16], reason: Code) -> Result<(), String> {
+        rule(!numbers.is_empty(), "no ticket is blocked")?;
         for number in numbers {
             let ticket = self.ticket(sale.ticket(*number))?;
-            rule(blocked || ticket.blocked, "a ticket is unblocked that was not blocked")?;
-            rule(!(blocked && (ticket.cancelled || ticket.gone.is_some())), "a ticket is blocked that does not count here")?;
-            ticket.blocked = blocked;
+            rule(!ticket.cancelled && ticket.gone.is_none(), "a ticket is blocked that does not count here")?;
+            if reason.as_str() == "fraud" { ticket.is_fraud = true } else { ticket.blocked = true }
+        }
+        Ok(())
+    }
+
+    /// All that blocks tickets is lifted, or that alone, and then something else is left.
+    fn unblock(&mut self, sale: HoldId, numbers: &[u16], only: Option<Code>) -> Result<(), String> {
+        rule(!numbers.is_empty(), "no ticket is unblocked")?;
+        for number in numbers {
+            let ticket = self.ticket(sale.ticket(*number))?;
+            rule(ticket.is_blocked(), "a ticket is unblocked that was not blocked")?;
+            rule(only.is_none() || (ticket.blocked && ticket.is_fraud), "a block is lifted and no other one is left")?;
+            match only.map(|only| only.as_str() == "fraud") {
+                Some(true) => ticket.is_fraud = false,
+                Some(false) => ticket.blocked = false,
+                None => (ticket.blocked, ticket.is_fraud) = (false, false),
+            }
         }
         Ok(())
     }
@@ -932,11 +953,17 @@ impl Ticket {
         self.review_until.is_some_and(|until| at < until)
     }
 
+    /// Whether anybody blocks it.
+    fn is_blocked(&self) -> bool {
+        self.blocked || self.is_fraud
+    }
+
     fn new(line: &Line) -> Self {
         Self {
             line: line.clone(),
             cancelled: false,
             blocked: false,
+            is_fraud: false,
             review_until: None,
             inside: false,
             entries: 0,

@@ -1,6 +1,7 @@
-//! How well fraud is found, and whom that hurts: worked out of the cases of a while. What nobody suspected is known from those that were picked at random and looked at: each
-//! of which something is known stands for as many as there were for each of these. What rules refused is known from appeals, which are made by those who think that they are
-//! honest, and from those that were picked at random among all.
+//! How well fraud is found, and whom that hurts: worked out of the cases of a while. What was suspected has a case of origin `review`, and no other one was found. What nobody
+//! suspected is known from those that were picked at random and looked at, each of which something is known stands for as many as there were for each of these; and from banks
+//! that took money back: what one tells of was missed, and is one. What gates met twice stands in a line of its own: nobody can tell of the others of its kind. What rules refused is
+//! known from appeals, which are made by those who think that they are honest, and from those that were picked at random among all.
 
 use std::collections::BTreeMap;
 
@@ -24,15 +25,21 @@ pub struct Figures {
     pub decided: u32,
     /// How many lapsed without one.
     pub lapsed: u32,
-    /// How many a day, without those picked.
+    /// How many a day were suspected.
     pub alerts_per_day: f64,
     /// Of those that were suspected and are known by now, how many were fraud.
     pub precision: Option<f64>,
-    /// Of all fraud, as far as the picked ones tell, how much was suspected.
+    /// Of all fraud, as far as the picked ones and banks tell, how much was suspected; none where neither tells anything.
     pub recall: Option<f64>,
     /// The area under precision over recall, by score, weighted likewise.
     pub pr_auc: Option<f64>,
-    /// What was at stake in blocked fraud, in cents.
+    /// How many frauds nobody suspected before a bank took the money back.
+    pub charged_back: u32,
+    /// How many nobody suspected before a gate met their tickets twice.
+    pub met_twice: u32,
+    /// How many of these were fraud, as far as is known.
+    pub met_twice_fraud: u32,
+    /// What was at stake in blocked fraud, less what was paid back of it or is to be, in cents.
     pub saved_cents: i64,
     /// How many were blocked, or refused by a rule, and known to be honest in the end.
     pub good_hurt: u32,
@@ -41,9 +48,9 @@ pub struct Figures {
     /// Of the attempts that rules refused, that chance picked and of which it is known what they were, how many were honest: what share of all that is refused that is, whoever
     /// appeals.
     pub refused_good: Option<f64>,
-    /// Of those with a verdict, how many had it in time.
+    /// Of those with a verdict that nobody beside analysts tells of, how many had it in time.
     pub in_time: Option<f64>,
-    /// Half of the verdicts took no longer, in seconds.
+    /// Half of these took no longer, in seconds.
     pub median_s: Option<i64>,
 }
 
@@ -65,6 +72,21 @@ fn is_picked(row: &CaseRow) -> bool {
     row.origin == "picked"
 }
 
+/// Whether a rule or a model held it for analysts: what was found, rightly or not.
+fn is_suspected(row: &CaseRow) -> bool {
+    row.origin == "review"
+}
+
+/// Whether nobody suspected it until a bank took the money back.
+fn is_charged_back(row: &CaseRow) -> bool {
+    row.origin == "chargeback"
+}
+
+/// Whether nobody suspected it until a gate met its tickets twice.
+fn is_met_twice(row: &CaseRow) -> bool {
+    row.origin == "conflict"
+}
+
 /// Whether rules refused it, so that it came to nothing.
 fn is_refused(row: &CaseRow) -> bool {
     matches!(row.subject.parse(), Ok(Subject::Attempt(_)))
@@ -74,36 +96,50 @@ fn weight_of(row: &CaseRow, weights: &Weights) -> f64 {
     weights.get(&row.channel).copied().unwrap_or(1.0)
 }
 
+/// For how many things that nobody suspected a case stands; none if it is about another one. Of what was refused chance picks at another rate, and it was found already.
+fn unsuspected(row: &CaseRow, weights: &Weights) -> Option<f64> {
+    match row.origin.as_str() {
+        "picked" if !is_refused(row) => Some(weight_of(row, weights)),
+        "chargeback" => Some(1.0),
+        _ => None,
+    }
+}
+
 /// Works the figures out. `days` is how long the cases were gathered; `weights` for how many things that nobody suspected each picked one stands.
 #[must_use]
 pub fn figures<'a>(rows: impl IntoIterator<Item = &'a CaseRow>, days: f64, weights: &Weights) -> Figures {
     let rows: Vec<&CaseRow> = rows.into_iter().collect();
     let count = |which: &dyn Fn(&CaseRow) -> bool| rows.iter().filter(|row| which(row)).count() as u32;
-    let suspected = |label: &'static str| count(&|row| !is_picked(row) && row.label == label);
+    let suspected = |label: &'static str| count(&|row| is_suspected(row) && row.label == label);
     let (found, honest) = (f64::from(suspected("fraud")), f64::from(suspected("legit")));
-    let missed_one = |row: &&&CaseRow| is_picked(row) && !is_refused(row) && row.label == "fraud";
-    let missed: f64 = rows.iter().filter(missed_one).map(|row| weight_of(row, weights)).sum();
+    let known: Vec<(&CaseRow, f64)> =
+        rows.iter().filter_map(|row| Some((*row, unsuspected(row, weights)?))).filter(|(row, _)| !row.label.is_empty()).collect();
+    let missed: f64 = known.iter().filter(|(row, _)| row.label == "fraud").map(|(_, weight)| weight).sum();
     let refused_picked = |label: &'static str| count(&|row| is_picked(row) && is_refused(row) && row.label == label);
     let refused_good = f64::from(refused_picked("legit"));
     let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
-    let mut took: Vec<i64> = rows.iter().filter_map(|row| Some(row.decided_at?.micros_since(row.opened_at) / 1_000_000)).collect();
+    let read = |row: &&&CaseRow| !is_charged_back(row) && !is_met_twice(row);
+    let took = rows.iter().filter(read).filter_map(|row| Some(row.decided_at?.micros_since(row.opened_at) / 1_000_000));
+    let mut took: Vec<i64> = took.collect();
     took.sort_unstable();
-    let decided = took.len() as u32;
-    let in_time = count(&|row| row.decided_at.is_some_and(|at| at <= row.due_at));
+    let in_time = rows.iter().filter(read).filter(|row| row.decided_at.is_some_and(|at| at <= row.due_at)).count() as f64;
     Figures {
         cases: rows.len() as u32,
         picked: count(&|row| is_picked(row)),
-        decided,
+        decided: count(&|row| row.decided_at.is_some()),
         lapsed: count(&|row| row.state == "lapsed"),
-        alerts_per_day: f64::from(count(&|row| !is_picked(row))) / days.max(1.0),
+        alerts_per_day: f64::from(count(&is_suspected)) / days.max(1.0),
         precision: share(found, found + honest),
-        recall: share(found, found + missed),
+        recall: share(found, found + missed).filter(|_| !known.is_empty()),
         pr_auc: pr_auc(&rows, weights),
-        saved_cents: rows.iter().filter(|row| row.blocked && row.verdict == "fraud").map(|row| row.amount_cents).sum(),
+        charged_back: count(&|row| is_charged_back(row) && row.label == "fraud"),
+        met_twice: count(&is_met_twice),
+        met_twice_fraud: count(&|row| is_met_twice(row) && row.label == "fraud"),
+        saved_cents: rows.iter().filter(|row| row.blocked && row.verdict == "fraud").map(|row| (row.amount_cents - row.refunded_cents).max(0)).sum(),
         good_hurt: count(&|row| row.blocked && row.label == "legit"),
         hurt_known: count(&|row| row.blocked && !row.label.is_empty()),
         refused_good: share(refused_good, refused_good + f64::from(refused_picked("fraud"))),
-        in_time: share(f64::from(in_time), f64::from(decided)),
+        in_time: share(in_time, took.len() as f64),
         median_s: took.get(took.len() / 2).copied(),
     }
 }
@@ -111,10 +147,10 @@ pub fn figures<'a>(rows: impl IntoIterator<Item = &'a CaseRow>, days: f64, weigh
 /// The mean of the precision at each fraud found, going down the scores; equal scores are taken together.
 fn pr_auc(rows: &[&CaseRow], weights: &Weights) -> Option<f64> {
     let mut by_score: BTreeMap<u8, (f64, f64)> = BTreeMap::new();
-    // Of what was refused chance picks at another rate, and it was found already.
-    for row in rows.iter().filter(|row| !(is_picked(row) && is_refused(row))) {
+    for row in rows {
         let (Some(score), "fraud" | "legit") = (row.score, row.label.as_str()) else { continue };
-        let weight = if is_picked(row) { weight_of(row, weights) } else { 1.0 };
+        let weight = if is_suspected(row) { Some(1.0) } else { unsuspected(row, weights) };
+        let Some(weight) = weight else { continue };
         let (fraud, all) = by_score.entry(score).or_default();
         *all += weight;
         *fraud += if row.label == "fraud" { weight } else { 0.0 };
@@ -162,6 +198,7 @@ mod tests {
             museum: MuseumId(1),
             channel: "web".to_owned(),
             amount_cents: 1_000,
+            refunded_cents: 0,
             score: Some(score),
             probability_ppm: None,
             model: String::new(),
@@ -234,8 +271,41 @@ mod tests {
         ];
         let known = figures(&rows, 2.0, &Weights::from([("web".to_owned(), 20.0)]));
         assert_eq!((known.good_hurt, known.hurt_known, known.refused_good), (2, 6, Some(0.25)));
-        // They were found, and none of them is among what nobody suspected.
-        assert_eq!((known.precision, known.recall, known.picked), (Some(0.5), Some(1.0), 5));
+        // None of them was suspected, nor is any among what nobody suspected: a rule refused them, and some of them appealed.
+        assert_eq!((known.precision, known.recall, known.pr_auc, known.picked, known.alerts_per_day), (None, None, None, 5, 0.0));
+    }
+
+    /// Nobody suspected any of them: a bank told of four, and a gate met the tickets of two more.
+    #[test]
+    fn what_others_tell_of_was_not_found() {
+        let told = [
+            vec![row("chargeback", 5, "fraud", false, None); 4],
+            vec![row("conflict", 5, "fraud", false, None), row("conflict", 5, "", false, Some(2))],
+        ];
+        let weights = Weights::from([("web".to_owned(), 20.0)]);
+        let known = figures(&told.concat(), 2.0, &weights);
+        assert_eq!((known.precision, known.recall, known.alerts_per_day), (None, Some(0.0), 0.0));
+        assert_eq!((known.charged_back, known.met_twice, known.met_twice_fraud), (4, 2, 1));
+        assert_eq!((known.decided, known.in_time, known.median_s), (1, None, None));
+        // One was suspected, and four were not, which all had the lowest score: each of five is as likely as any among those.
+        let found = figures(
+            &[told.concat(), vec![row("review", 90, "fraud", true, Some(1)), row("review", 90, "legit", true, Some(1))]].concat(),
+            2.0,
+            &weights,
+        );
+        assert_eq!((found.precision, found.recall), (Some(0.5), Some(0.2)));
+        assert_eq!(found.pr_auc, Some(0.2 * 0.5 + 0.8 * (5.0 / 6.0)));
+        // The bank was wrong: that one was no fraud.
+        let settled = figures(&[row("chargeback", 5, "legit", false, None), row("review", 90, "fraud", true, Some(1))], 2.0, &weights);
+        assert_eq!((settled.recall, settled.charged_back), (Some(1.0), 0));
+        // Of what nobody suspected nothing is known.
+        assert_eq!(figures(&[row("review", 90, "fraud", true, Some(1))], 2.0, &weights).recall, None);
+    }
+
+    #[test]
+    fn what_was_paid_back_is_not_saved() {
+        let back = |refunded_cents| CaseRow { refunded_cents, ..row("review", 90, "fraud", true, Some(1)) };
+        assert_eq!(figures(&[back(0), back(400), back(1_000), back(3_600)], 2.0, &Weights::new()).saved_cents, 1_600);
     }
 
     #[test]

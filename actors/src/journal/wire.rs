@@ -240,6 +240,7 @@ wire!(slot::Event {
     31 1 ReviewEnded(slot::ReviewEnded),
     32 1 BeyondSet(slot::BeyondSet),
     33 1 ScansJudged(slot::ScansJudged),
+    34 1 BlockLifted(slot::BlockLifted),
 } before {
     1 1 Opened(before::Opened1),
     1 2 Opened(before::Opened2),
@@ -279,6 +280,7 @@ wire!(payment::Event {
     16 1 Disputed(payment::Disputed),
     17 1 DisputeResolved(payment::DisputeResolved),
     18 1 Reported(payment::Reported),
+    19 1 RefundReleased(payment::RefundReleased),
 });
 
 wire!(voucher::Event {

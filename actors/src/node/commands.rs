@@ -163,6 +163,25 @@ impl Node {
         found.map_err(|error| read_failed(&error))
     }
 
+    /// A payment as the request that began it left it, whatever has become of it since: what a repeat of that is told. Read as [`Node::history`] is.
+    pub async fn payment_as_begun(&self, payment: PaymentId) -> Result<Payment, Failure<payment::Refusal>> {
+        let _turn = self.histories.acquire().await;
+        let found = history::of_step(self.journal.as_ref(), StreamId::Payment(payment), Payment::new(payment), 1, Payment::goes_on).await;
+        found.map_err(|error| read_failed(&error))
+    }
+
+    /// A quote right after one of its records and what followed from that by itself: what whoever asked for it was told. Read as [`Node::history`] is.
+    pub async fn quote_after(&self, quote: QuoteId, seq: u64) -> Result<Quote, Failure<quote::Refusal>> {
+        let _turn = self.histories.acquire().await;
+        let found = history::of_step(self.journal.as_ref(), StreamId::Quote(quote), Quote::new(quote), seq, Quote::goes_on).await;
+        found.map_err(|error| read_failed(&error))
+    }
+
+    /// The records of a fraud case, in order.
+    pub async fn case_records(&self, case: CaseId) -> Result<Vec<Record<case::Event>>, Failure<case::Refusal>> {
+        all_of(self.journal.as_ref(), StreamId::Case(case)).await.map_err(|error| read_failed(&error))
+    }
+
     /// Gives a command to a museum.
     pub async fn museum(&self, museum: MuseumId, envelope: Envelope, command: museum::Command) -> Answer<Museum> {
         self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await

@@ -108,7 +108,7 @@ pub struct RefundRow {
     pub amount_cents: i64,
     /// Why, as the API names it.
     pub why: String,
-    /// `open`, `exported` or `paid_back`.
+    /// `open`, `contested`, `exported` or `paid_back`.
     pub state: String,
     /// Since when.
     pub changed_at: Timestamp,
@@ -273,8 +273,10 @@ impl Views {
     /// Refunds in the order of their payments and numbers, at most `limit`.
     pub async fn refunds(&self, filter: &RefundFilter, limit: u32) -> Result<Vec<RefundRow>, ViewsError> {
         const QUERY: &str =
-            "SELECT payment, number, museum, opened_at, amount_cents, why, state, changed_at, batch, way, reference, executed_on, returned, payee
-            FROM refund WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state = ?2) AND (NOT ?3 OR payee <> '')
+            "SELECT payment, number, museum, opened_at, amount_cents, why, CASE WHEN state = 'released' THEN 'open'
+                WHEN state = 'open' AND (SELECT disputed FROM payment WHERE payment.payment = refund.payment) > 0 THEN 'contested' ELSE state END AS now,
+                changed_at, batch, way, reference, executed_on, returned, payee
+            FROM refund WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR now = ?2) AND (NOT ?3 OR payee <> '')
             AND (payment, number) > (?4, ?5) ORDER BY payment, number LIMIT ?6";
         let (payment, number) = filter.after.map_or((String::new(), -1), |(payment, number)| (payment.to_string(), i64::from(number)));
         let rows = sqlx::query(QUERY)
@@ -378,7 +380,7 @@ impl Views {
 
     /// What went to the bank with a file, in the order of payments and numbers. What was sent stays in it, whatever became of it since.
     pub async fn batch(&self, batch: &str) -> Result<Vec<BatchRow>, ViewsError> {
-        const QUERY: &str = "SELECT sent.payment, sent.number, refund.museum, refund.amount_cents, refund.state, sent.exported_at, sent.payee
+        const QUERY: &str = "SELECT sent.payment, sent.number, refund.museum, refund.amount_cents, replace(refund.state, 'released', 'open'), sent.exported_at, sent.payee
             FROM refund_batch AS sent JOIN refund USING (payment, number) WHERE sent.batch = ? ORDER BY sent.payment, sent.number";
         let rows = sqlx::query(QUERY).bind(batch).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
@@ -414,7 +416,7 @@ fn payment_row(row: &SqliteRow) -> Result<PaymentRow, sqlx::Error> {
         changed_at: at(12)?,
         paid_at: row.try_get::<Option<i64>, _>(13)?.map(Timestamp::from_micros),
         received_cents: row.try_get(14)?,
-        disputed: row.try_get(15)?,
+        disputed: row.try_get::<i64, _>(15)? == 1,
         owed_cents: row.try_get(16)?,
         paid_back_cents: row.try_get(17)?,
     })
@@ -464,7 +466,7 @@ pub(super) struct Rows {
     stages: Vec<Value>,
     /// (payment, amount, when it was paid by that or null).
     received: Vec<Value>,
-    /// (payment, whether a dispute is open).
+    /// (payment, 1 while a dispute is open, 2 where the payer's bank was right, else 0).
     disputes: Vec<Value>,
     receipts: Vec<Value>,
     /// (payment, till, method, time, amount, reference, batch): of the payment's museum.
@@ -495,6 +497,7 @@ enum Change {
     Exported(String),
     PaidBack { by: PaidBackBy, reference: String, executed_on: String },
     Returned(String),
+    Released,
 }
 
 impl Rows {
@@ -530,7 +533,7 @@ impl Rows {
                     }
                 }
                 Event::Disputed(_) => self.disputes.push(json!([id, 1])),
-                Event::DisputeResolved(_) => self.disputes.push(json!([id, 0])),
+                Event::DisputeResolved(resolved) => self.disputes.push(json!([id, if resolved.upheld { 2 } else { 0 }])),
                 Event::RefundOpened(opened) => {
                     self.refunds.push(json!([id, opened.refund, at, opened.amount_cents.get(), opened.why.name()]));
                 }
@@ -540,6 +543,7 @@ impl Rows {
                     self.work(&id, confirmed.refund, at, Change::PaidBack { by: confirmed.by, reference, executed_on });
                 }
                 Event::RefundReturned(returned) => self.work(&id, returned.refund, at, Change::Returned(returned.why.to_string())),
+                Event::RefundReleased(released) => self.work(&id, released.refund, at, Change::Released),
                 Event::PayeeSet(set) => self.work(&id, set.refund, at, Change::Payee(set.person.to_string())),
                 Event::Activated(_) | Event::Fulfilled(_) | Event::Unfulfilled(_) | Event::Closed(_) | Event::Reported(_) => {}
             }
@@ -642,6 +646,7 @@ impl Work {
             "UPDATE refund SET state = 'paid_back', way = ?3, changed_at = ?4, reference = ?5, executed_on = ?6 WHERE payment = ?1 AND number = ?2";
         const PAID_OUT: &str =
             "INSERT INTO till_money SELECT museum, ?3, ?4, ?5, -amount_cents, ?6, ?7 FROM refund WHERE payment = ?1 AND number = ?2";
+        const RELEASED: &str = "UPDATE refund SET state = 'released', changed_at = ?3 WHERE payment = ?1 AND number = ?2";
         const RETURNED: &str =
             "UPDATE refund SET state = 'open', returned = ?3, changed_at = ?4, batch = '', way = '', reference = '', executed_on = ''
             WHERE payment = ?1 AND number = ?2";
@@ -659,6 +664,7 @@ impl Work {
                 }
                 ask(PAID_BACK).bind(way(*by)).bind(self.at).bind(reference).bind(executed_on).execute(tx).await?
             }
+            Change::Released => ask(RELEASED).bind(self.at).execute(tx).await?,
             Change::Returned(why) => ask(RETURNED).bind(why).bind(self.at).execute(tx).await?,
         };
         Ok(())

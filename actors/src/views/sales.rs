@@ -359,7 +359,9 @@ impl Rows {
             | Event::HandedOver(_)
             | Event::ReviewOpened(_)
             | Event::ReviewEnded(_)
-            | Event::BeyondSet(_) => {}
+            | Event::BeyondSet(_)
+            // They stay blocked, for another reason.
+            | Event::BlockLifted(_) => {}
         }
     }
 

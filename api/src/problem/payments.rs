@@ -51,6 +51,12 @@ fn payment(refusal: &payment::Refusal) -> Told {
         R::RefundTooLarge { .. } => (AGAINST, "more is to go back than is left", "`left_cents` is left of what the tickets took."),
         R::DisputeOpen => (AGAINST, "a dispute is open already", "Resolve it first."),
         R::NoDispute => (AGAINST, "no dispute is open", "Nothing has to be done."),
+        R::RefundContested => (
+            AGAINST,
+            "the payer's bank contests the payment, or was right",
+            "It takes the money back by itself: a refund beside that pays twice. Note how the dispute ended, or let the refund go: POST /v1/refunds/{refund}/release.",
+        ),
+        R::RefundNotContested => (AGAINST, "the refund waits for nobody's word", "Nothing has to be done."),
     }
 }
 

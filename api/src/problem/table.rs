@@ -279,6 +279,8 @@ fn refusals_of_money() -> Vec<Problem> {
         P::RefundTooLarge { left_cents: cents },
         P::DisputeOpen,
         P::NoDispute,
+        P::RefundContested,
+        P::RefundNotContested,
     ];
     let failed = "reason".parse().map(|reason| P::PaymentFailed { reason });
     let vouchers = [

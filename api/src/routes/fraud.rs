@@ -15,21 +15,25 @@ use tornello_actors::moves;
 use tornello_actors::node::Node;
 use tornello_actors::views::fraud::{CaseFilter, CaseRow, Link, RefusedRow};
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::case::{AppealState, Case, Command, Label, Refusal, Status, Subject, Verdict};
+use tornello_engine::case::{Action, AppealState, Case, Command, Event, Label, Origin, Refusal, Status, Subject, Verdict};
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{CaseId, Code, HoldId, KeyId, MuseumId};
 use tornello_engine::recall::Recall;
+use tornello_engine::record::Record;
+use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{Body, Problem};
 use crate::reasons::{self, ReasonView};
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::museums;
-use crate::routes::{files, page, page_size};
-use crate::words::{AppealStateWord, CaseStatusWord, CaseVerdictWord, ChannelWord};
+use crate::routes::{files, not_rebuilt, page, page_size};
+use crate::words::{AppealStateWord, CaseOriginWord, CaseStatusWord, CaseVerdictWord, ChannelWord};
 
 /// The most verdicts of one request.
 const VERDICTS_MAX: usize = 100;
+/// The most moments of a timeline.
+const MOMENTS_MAX: usize = 64;
 
 /// Which cases to list; all conditions hold together.
 #[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
@@ -47,6 +51,9 @@ pub struct CasesQuery {
     /// Only those that this key looks at.
     #[param(value_type = Option<String>)]
     assignee: Option<KeyId>,
+    /// Only those for which there is a case because of this.
+    #[param(inline, value_type = Option<CaseOriginWord>)]
+    origin: Option<Origin>,
     /// Where the page before said to go on.
     #[param(max_length = 64)]
     cursor: Option<String>,
@@ -55,14 +62,59 @@ pub struct CasesQuery {
     limit: Option<u32>,
 }
 
+/// What a case is about, each in a member of its own.
+#[derive(Debug, Default)]
+struct About {
+    about: &'static str,
+    sale: Option<String>,
+    attempt: Option<String>,
+    till: Option<String>,
+    hold: Option<String>,
+}
+
+impl From<Subject> for About {
+    fn from(subject: Subject) -> Self {
+        let none = Self::default();
+        match subject {
+            Subject::Sale(id) => Self { about: "sale", sale: Some(id.to_string()), ..none },
+            Subject::Attempt(id) => Self { about: "attempt", attempt: Some(id.to_string()), ..none },
+            Subject::Return { sale: id, .. } => Self { about: "return", sale: Some(id.to_string()), ..none },
+            Subject::Till(id) => Self { about: "count", till: Some(id.to_string()), ..none },
+            Subject::Hold(id) => Self { about: "hold", hold: Some(id.to_string()), ..none },
+        }
+    }
+}
+
+/// What a case of the list is about. A hold has the id of its sale, and the id of a case follows from which of both it is about.
+fn subject_of(row: &CaseRow) -> Result<Subject, Problem> {
+    match row.subject.parse::<Subject>().map_err(|_| not_rebuilt())? {
+        Subject::Sale(id) if cases::case_of(Subject::Hold(id)) == row.case => Ok(Subject::Hold(id)),
+        subject => Ok(subject),
+    }
+}
+
 /// A case in the queue.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct CaseItem {
     /// Its id.
     case: String,
-    /// What it is about: the id of a sale, an attempt or a hold that was not bought; of a return that of the sale, a dot and the number of the slot's record; of a count of
-    /// cash `till.` and the session.
+    /// What it is about, in one text: the id of a sale, an attempt or a hold that was not bought; of a return that of the sale, a dot and the number of the slot's record; of a
+    /// count of cash `till.` and the session.
     subject: String,
+    /// What it is about, as in the case: a `sale`, an `attempt`, a `return`, a `count` or a `hold`.
+    about: &'static str,
+    /// The sale that it is about, or whose tickets came back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sale: Option<String>,
+    /// The attempt that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<String>,
+    /// The till session that was counted, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    till: Option<String>,
+    /// The hold that was not bought, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<String>,
     /// Why there is a case: `review`, `picked`, `appeal`, `chargeback` or `conflict`.
     origin: String,
     /// The museum's number.
@@ -102,11 +154,17 @@ pub struct CaseItem {
 }
 
 impl CaseItem {
-    fn new(row: CaseRow, node: &Node) -> Self {
+    fn new(row: CaseRow, node: &Node) -> Result<Self, Problem> {
         let overdue = matches!(row.state.as_str(), "open" | "appealed") && node.now() > row.due_at;
-        Self {
+        let About { about, sale, attempt, till, hold } = subject_of(&row)?.into();
+        Ok(Self {
             case: row.case.to_string(),
             subject: row.subject,
+            about,
+            sale,
+            attempt,
+            till,
+            hold,
             origin: row.origin,
             museum: row.museum.0,
             channel: row.channel,
@@ -122,7 +180,7 @@ impl CaseItem {
             assignee: row.assignee,
             verdict: row.verdict,
             label: row.label,
-        }
+        })
     }
 }
 
@@ -171,6 +229,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Cases
         channel: query.channel.map(|channel| channel.name().to_owned()),
         states: Some(states(query.state.as_deref())?),
         assignee: query.assignee.map(|key| key.to_string()),
+        origin: query.origin.map(|origin| origin.name().to_owned()),
         opened_from: None,
         after: query.cursor.as_deref().map(cursor).transpose()?,
     };
@@ -178,7 +237,8 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Cases
     let as_of_batch = views.as_of_batch();
     let (rows, more) = page(views.fraud_cases(&filter, size + 1).await?, size);
     let next_cursor = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.urgency, row.case));
-    Ok(HttpResponse::Ok().json(CasePage { items: rows.into_iter().map(|row| CaseItem::new(row, &node)).collect(), next_cursor, as_of_batch }))
+    let items = rows.into_iter().map(|row| CaseItem::new(row, &node)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(CasePage { items, next_cursor, as_of_batch }))
 }
 
 /// What the scorer said.
@@ -252,8 +312,99 @@ pub struct CaseMoment {
     /// When (RFC 3339, UTC).
     #[schema(format = DateTime)]
     at: String,
-    /// What: `opened`, `assessed`, `decided`, `appealed`, a label, or a ticket of the sale that a gate refused.
+    /// What: that it was opened, assigned, decided, undone, appealed or has lapsed, a label, what was done to tickets and whether that could be done, or a ticket of the sale that
+    /// a gate refused.
     what: String,
+}
+
+/// What was done to a sale.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ActedView {
+    /// `block`: its tickets are blocked; `clear`: they are valid; `unblock`: the block is lifted; `review`: it is under review again.
+    action: &'static str,
+    /// Whether it was done; else nothing was left to be done, as when all tickets had been used.
+    done: bool,
+    /// When (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    at: String,
+}
+
+/// How many tickets of a sale a verdict blocks, wherever they have moved.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct BlockedTicketsView {
+    /// So many: those that were used before are not among them.
+    tickets: u32,
+    /// Of so many that were not cancelled.
+    of: u32,
+}
+
+/// What an action is called, and what to say of it in a timeline.
+const fn named(action: Action, done: bool) -> (&'static str, &'static str) {
+    match (action, done) {
+        (Action::Block, true) => ("block", "tickets blocked"),
+        (Action::Block, false) => ("block", "no ticket was left to block"),
+        (Action::Clear, true) => ("clear", "tickets made valid"),
+        (Action::Clear, false) => ("clear", "nothing kept the tickets from being valid"),
+        (Action::Unblock, true) => ("unblock", "block lifted"),
+        (Action::Unblock, false) => ("unblock", "no block was left to lift"),
+        (Action::Review, true) => ("review", "under review again"),
+        (Action::Review, false) => ("review", "no time was left for a review"),
+    }
+}
+
+const fn label_name(label: Label) -> &'static str {
+    match label {
+        Label::Fraud => "fraud",
+        Label::Legit => "legit",
+    }
+}
+
+/// A case by its records, up to one of them.
+struct Read {
+    case: Case,
+    acted: Option<ActedView>,
+    acting: bool,
+    moments: Vec<(Timestamp, String)>,
+}
+
+impl Read {
+    /// Up to the record numbered `last`, and to what was done because of it: however soon that was done, it belongs to it.
+    fn new(id: CaseId, records: &[Record<Event>], last: u64) -> Self {
+        let mut read = Self { case: Case::new(id), acted: None, acting: false, moments: Vec::new() };
+        for record in records.iter().take_while(|record| record.seq <= last) {
+            record.events.iter().for_each(|event| read.take(record.at, event));
+            read.case.apply(record);
+        }
+        read.acting = read.case.pending().is_some();
+        if read.acting {
+            let says = |record: &&Record<Event>| record.events.iter().any(|event| matches!(event, Event::Decided(_) | Event::Undone(_)));
+            let later = records.iter().skip_while(|record| record.seq <= last).take_while(|record| !says(record));
+            let mut later = later.flat_map(|record| record.events.iter().map(move |event| (record.at, event)));
+            if let Some((at, event)) = later.find(|(_, event)| matches!(event, Event::Acted(_))) {
+                read.take(at, event);
+                read.acting = false;
+            }
+        }
+        read
+    }
+
+    fn take(&mut self, at: Timestamp, event: &Event) {
+        let what = match event {
+            Event::Opened(_) => "opened".to_owned(),
+            Event::Assigned(assigned) => assigned.to.map_or_else(|| "assigned to nobody".to_owned(), |to| format!("assigned to {to}")),
+            Event::Decided(decided) => format!("decided: {}", decided.verdict.name()),
+            Event::Undone(undone) => format!("undone: {}", undone.verdict.name()),
+            Event::Appealed(_) => "appealed".to_owned(),
+            Event::Lapsed(_) => "lapsed".to_owned(),
+            Event::Labelled(labelled) => format!("{} said by {}", label_name(labelled.label), labelled.source.name()),
+            Event::Acted(acted) => {
+                let (action, what) = named(acted.action, acted.done);
+                self.acted = Some(ActedView { action, done: acted.done, at: at.to_string() });
+                what.to_owned()
+            }
+        };
+        self.moments.push((at, what));
+    }
 }
 
 /// A case with all that is needed to decide.
@@ -304,6 +455,12 @@ pub struct CaseView {
     verdict: Option<VerdictView>,
     /// Whether something still has to be done to the sale because of the verdict, or of its undoing.
     acting: bool,
+    /// What was done last because of a verdict, or of its undoing; absent if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acted: Option<ActedView>,
+    /// How many tickets of the sale a verdict blocks now; absent if it is about no sale, or cannot be seen now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked: Option<BlockedTicketsView>,
     /// What the scorer said; absent if it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     assessment: Option<AssessmentView>,
@@ -316,7 +473,7 @@ pub struct CaseView {
     /// The sales in other slots that its tickets have become, in which whatever follows from a verdict is done as well; absent if none has moved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     moved_to: Vec<String>,
-    /// What happened to it.
+    /// What happened to it, the last of it.
     #[schema(max_items = 64)]
     timeline: Vec<CaseMoment>,
 }
@@ -346,18 +503,18 @@ async fn seen(node: &Node, caller: &Caller, id: CaseId) -> Result<Case, Problem>
     }
 }
 
+/// A case as it is now.
 async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Problem> {
-    let case = seen(node, caller, id).await?;
+    view_after(node, caller, id, u64::MAX).await
+}
+
+/// A case as it was right after one of its records: what was asked for by that is answered so, however often. What stands elsewhere (what is linked, where tickets are, what gates
+/// refused) is looked up now.
+async fn view_after(node: &Node, caller: &Caller, id: CaseId, last: u64) -> Result<CaseView, Problem> {
+    seen(node, caller, id).await?;
+    let Read { case, acted, acting, moments: mut timeline } = Read::new(id, &node.case_records(id).await?, last);
     let (Some(opened), Some(state)) = (case.opened(), case.status()) else { return Err(Refusal::UnknownCase.into()) };
-    let (mut sale, mut attempt, mut till, mut hold) = (None, None, None, None);
-    let (about, named, id_of) = match opened.subject {
-        Subject::Sale(id) => ("sale", &mut sale, id.to_string()),
-        Subject::Attempt(id) => ("attempt", &mut attempt, id.to_string()),
-        Subject::Return { sale: id, .. } => ("return", &mut sale, id.to_string()),
-        Subject::Till(id) => ("count", &mut till, id.to_string()),
-        Subject::Hold(id) => ("hold", &mut hold, id.to_string()),
-    };
-    *named = Some(id_of);
+    let About { about, sale, attempt, till, hold } = opened.subject.into();
     let subject = opened.subject.to_string();
     let museums = museums(node, caller, Scope::Investigate, None)?;
     let linked = files(node)?.views.links_of(&subject, museums.as_deref()).await?.into_iter().map(LinkView::from).collect();
@@ -370,17 +527,18 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
         Subject::Attempt(_) | Subject::Till(_) | Subject::Hold(_) => Vec::new(),
     };
     let (due_at, lapses_at) = case.deadlines();
-    let name = |label: Label| if label == Label::Fraud { "fraud" } else { "legit" };
-    let mut timeline = vec![(case.opened_at(), "opened".to_owned())];
-    timeline.extend(case.labels().iter().map(|known| (known.at, format!("{} said by {}", name(known.label), known.source.name()))));
-    timeline.extend(case.verdict().map(|standing| (standing.at, format!("decided: {}", standing.decided.verdict.name()))));
-    timeline.extend(case.appealed_at().map(|at| (at, "appealed".to_owned())));
     if let Subject::Sale(sale) | Subject::Return { sale, .. } = opened.subject {
         let refused = files(node)?.views.refused_of(sale).await?;
         let words = |row: &RefusedRow| format!("{} refused at gate {}: {} (time {} that day)", row.ticket, row.gate, row.reason, row.times);
         timeline.extend(refused.iter().map(|row| (row.at, words(row))));
     }
-    timeline.sort();
+    timeline.sort_by_key(|(at, _)| *at);
+    let older = timeline.len().saturating_sub(MOMENTS_MAX);
+    let blocked = match case.sale() {
+        // A slot that does not answer now keeps nobody from reading the case.
+        Some(sale) => cases::blocked_of(node, sale).await.ok(),
+        None => None,
+    };
     Ok(CaseView {
         case: id.to_string(),
         about,
@@ -403,7 +561,9 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
             by: standing.decided.by.to_string(),
             at: standing.at.to_string(),
         }),
-        acting: case.pending().is_some(),
+        acting,
+        acted,
+        blocked: blocked.map(|found| BlockedTicketsView { tickets: found.blocked, of: found.of }),
         assessment: opened.assessment.as_ref().map(|assessment| AssessmentView {
             model: assessment.model.to_string(),
             rules_version: assessment.rules_version,
@@ -418,7 +578,7 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
             .labels()
             .iter()
             .map(|known| LabelView {
-                label: name(known.label),
+                label: label_name(known.label),
                 source: known.source.name(),
                 at: known.at.to_string(),
                 trains_at: known.trains_at().to_string(),
@@ -426,7 +586,7 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
             .collect(),
         linked,
         moved_to,
-        timeline: timeline.into_iter().map(|(at, what)| CaseMoment { at: at.to_string(), what }).collect(),
+        timeline: timeline.into_iter().skip(older).map(|(at, what)| CaseMoment { at: at.to_string(), what }).collect(),
     })
 }
 
@@ -491,8 +651,8 @@ pub async fn assign(
     if let (Some(to), Some(opened), Recall::New) = (to, case.opened(), case.recall(&envelope)) {
         can_look(&node, to, opened.museum)?;
     }
-    node.case(id, envelope, Command::Assign { to }).await?;
-    Ok(HttpResponse::Ok().json(view(&node, &caller, id).await?))
+    let assigned = node.case(id, envelope, Command::Assign { to }).await?;
+    Ok(HttpResponse::Ok().json(view_after(&node, &caller, id, assigned.seq).await?))
 }
 
 /// What a case is.
@@ -509,7 +669,9 @@ pub struct VerdictForm {
 
 /// Decide a fraud case.
 ///
-/// What follows is done at once, or by itself a little later. Money is not paid back by a verdict: cancel the sale for that.
+/// What follows is done at once, or by itself a little later; `acted` and `blocked` say what could be done. What `fraud` blocks stands whatever staff block and lift, until the verdict
+/// is undone or another one is given. Money is not paid back by a verdict: cancel the sale for that, as the museum. A repeat is answered with the case as it was decided: `GET` says
+/// what has become of it.
 #[utoipa::path(
     tag = "Fraud", operation_id = "decide_fraud_case", security(("key" = ["investigate"])), request_body = VerdictForm,
     params(("case" = String, Path, description = "The case"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -526,13 +688,13 @@ pub async fn decide(
     let id = case.into_inner();
     seen(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["decide case", &id.to_string()], &*form, &[], None)?;
-    cases::decide(&node, id, envelope, form.verdict, form.reason).await?;
-    Ok(HttpResponse::Ok().json(view(&node, &caller, id).await?))
+    let said = cases::decide(&node, id, envelope, form.verdict, form.reason).await?;
+    Ok(HttpResponse::Ok().json(view_after(&node, &caller, id, said).await?))
 }
 
 /// Undo a verdict.
 ///
-/// What followed from it is undone as far as it still can be: a block is lifted, a review begins anew if there is time for one.
+/// What followed from it is undone as far as it still can be: a block is lifted (what staff block stays), a review begins anew if there is time for one.
 #[utoipa::path(
     tag = "Fraud", operation_id = "undo_fraud_verdict", security(("key" = ["investigate"])),
     params(("case" = String, Path, description = "The case"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -543,8 +705,8 @@ pub async fn undo(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, ca
     let id = case.into_inner();
     seen(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["undo verdict", &id.to_string()], &(), &[], None)?;
-    cases::undo(&node, id, envelope).await?;
-    Ok(HttpResponse::Ok().json(view(&node, &caller, id).await?))
+    let said = cases::undo(&node, id, envelope).await?;
+    Ok(HttpResponse::Ok().json(view_after(&node, &caller, id, said).await?))
 }
 
 /// Several verdicts.

@@ -175,7 +175,7 @@ fn v1(routes: &mut impl Table) {
     routes.service(payments::resolve).service(payments::dispute);
     routes.service(refunds::lists::list).service(refunds::bank_files::export).service(refunds::bank_files::get_batch);
     routes.service(refunds::get).service(refunds::set_payee);
-    routes.service(refunds::confirm).service(refunds::came_back).service(refunds::pay_out);
+    routes.service(refunds::release).service(refunds::confirm).service(refunds::came_back).service(refunds::pay_out);
     routes.service(reconciliation::take_flow).service(reconciliation::take_statement).service(reconciliation::get);
     routes.service(quotes::draft).service(quotes::lists::list).service(quotes::lists::export).service(quotes::read).service(quotes::revise);
     routes.service(quotes::send).service(quotes::accept).service(quotes::confirm).service(quotes::reopen);

@@ -37,6 +37,7 @@ use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, PartyForm, envelope};
 use crate::routes::holds::order_of;
+use crate::routes::not_rebuilt;
 use crate::routes::people::{self, ContactForm};
 use crate::routes::quotes;
 use crate::words::DeskMethodWord;
@@ -295,7 +296,8 @@ fn subject(node: &Node, museum: MuseumId, holds: &[HoldId]) -> String {
 /// All of them together, at the prices at which they are held. Of several payments that are asked for at once for the same hold one is begun, and the others are
 /// `hold_kept`. The places are kept while the payment can be made, for two hours at most after they were taken. A
 /// payment over nothing and one at a desk are paid at once; a notice is payable as soon as it is `pending`. Once paid, every hold becomes a sale of the same id by
-/// itself; if its places are gone by then and cannot be had again, the money goes back.
+/// itself; if its places are gone by then and cannot be had again, the money goes back. A repeat is answered with the payment as it was begun, whatever has become of it since:
+/// `GET` says that.
 #[utoipa::path(
     tag = "Payments", operation_id = "create_payment", security(("key" = ["book"])),
     request_body(content = PaymentForm, example = json!({"holds": ["000a000102r4e0000000000000"], "gateway": {"notice": {}}})),
@@ -339,13 +341,22 @@ pub async fn create(
         receive_at_desk(&node, id, source).await?;
     }
     payments::drive(&node, id).await.or_else(under_way)?;
-    let mut view = view(&node, &caller, &connected, id).await?;
+    let mut view = if is_new { view(&node, &caller, &connected, id).await? } else { as_begun(&node, &connected, id).await? };
+    let now = node.now();
     if let GatewayForm::Checkout { return_urls } = &form.gateway
         && view.state == "pending"
+        && node.look_payment(id, move |payment| payment.payable(now).is_ok()).await?
     {
         view.checkout_url = Some(page_for(&node, &connected, &[id], return_urls).await?.0);
     }
     Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/payments/{id}"))).json(view))
+}
+
+/// A payment as it was begun: a repeat is answered with that, and `GET` says what has become of it.
+async fn as_begun(node: &Node, connected: &Connected, id: PaymentId) -> Result<PaymentView, Problem> {
+    let payment = node.payment_as_begun(id).await?;
+    let opened = payment.opened().ok_or_else(not_rebuilt)?;
+    Ok(PaymentView::new(&payment, opened, creditor_of(connected, id).as_ref()))
 }
 
 /// A payment that cannot be driven on now stands as it is, and is driven on by itself: that is no failure of what was asked.

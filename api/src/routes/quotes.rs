@@ -17,13 +17,16 @@ use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_actors::people::RETENTION_S;
 use tornello_actors::quotes::{self, Refusal};
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
+use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, HoldId, QuoteId, RouteId, SlotId};
 use tornello_engine::institution::{BodyCode, Institution};
 use tornello_engine::money::Cents;
 use tornello_engine::quote::pricing::price;
 use tornello_engine::quote::{self, About, Asked, CancelCause, Command, Extra, Kind, Quote, Settle, Status};
+use tornello_engine::recall::Recall;
 use tornello_engine::slot::{self, Line, people as people_of, sale_ends_at, sale_opens_at};
 use tornello_engine::time::Timestamp;
 
@@ -34,9 +37,9 @@ use crate::routes::holds::LineForm;
 use crate::routes::payments::{Connected, creditor_of_museum, has_payment_pages, no_payment_pages, not_connected};
 use crate::routes::people::{self, ContactForm};
 use crate::routes::readings::MuseumName;
-use crate::routes::{alternatives, files as kept, museum_of};
+use crate::routes::{alternatives, files as kept, museum_of, not_rebuilt};
 use crate::words::{GroupKindWord, SettleWord};
-use view::{QuoteView, view};
+use view::{QuoteView, view, view_after};
 
 /// The most sales that are followed to where their tickets have moved.
 const MOVES_MAX: usize = 256;
@@ -210,11 +213,22 @@ async fn after(
     node: &Node,
     connected: &Connected,
     caller: &Caller,
-    id: QuoteId,
+    (id, by): (QuoteId, Envelope),
     step: impl Future<Output = quotes::Step<()>>,
 ) -> Result<HttpResponse, Problem> {
+    let key = by.clone();
+    let is_new = node.look_quote(id, move |quote| quote.recall(&key) == Recall::New).await?;
     step.await.map_err(|failure| refused(node, failure))?;
-    Ok(HttpResponse::Ok().json(view(node, connected, caller, id).await?))
+    let told = if is_new { view(node, connected, caller, id).await? } else { told(node, connected, caller, (id, by)).await? };
+    Ok(HttpResponse::Ok().json(told))
+}
+
+/// The quote right after what this key did to it, whatever has become of it since: `GET` says that.
+async fn told(node: &Node, connected: &Connected, caller: &Caller, (id, by): (QuoteId, Envelope)) -> Result<QuoteView, Problem> {
+    match node.look_quote(id, move |quote| quote.recall(&by)).await? {
+        Recall::Done { seq } => view_after(node, connected, caller, id, seq).await,
+        Recall::New | Recall::OtherBody => Err(not_rebuilt()),
+    }
 }
 
 /// Places that a quote keeps already, which its revision has to itself.
@@ -377,7 +391,7 @@ pub async fn draft(
     // A repeat is answered with what was drafted, whatever slots and prices have become.
     let (id, is_new) = quotes::free_id(&node, &envelope).await.map_err(|failure| refused(&node, failure))?;
     if !is_new {
-        let view = view(&node, &connected, &caller, id).await?;
+        let view = told(&node, &connected, &caller, (id, envelope)).await?;
         return Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/quotes/{id}"))).json(view));
     }
     let museum = known.museum.id();
@@ -429,13 +443,13 @@ pub async fn revise(
     let known = node.museums().get(about.museum).ok_or_else(Problem::not_found)?;
     let envelope = envelope(&node, &caller, &key, &["revise quote", &id.to_string()], &*form, &[], None)?;
     if quotes::revised_before(&node, id, &envelope).await.map_err(|failure| refused(&node, failure))? {
-        return Ok(HttpResponse::Ok().json(view(&node, &connected, &caller, id).await?));
+        return Ok(HttpResponse::Ok().json(told(&node, &connected, &caller, (id, envelope)).await?));
     }
     let asked = asked(&node, &caller, &known, about.kind, &form, &kept_by(&found))?;
     if let (Some(person), Some(last)) = (about.contact, asked.slots.iter().map(|slot| slot.start()).max()) {
         kept(&node)?.people.keep_until(person, last.plus_seconds(RETENTION_S)).await?;
     }
-    after(&node, &connected, &caller, id, quotes::revise(&node, id, envelope, caller.acts_for()?, asked)).await
+    after(&node, &connected, &caller, (id, envelope.clone()), quotes::revise(&node, id, envelope, caller.acts_for()?, asked)).await
 }
 
 /// Send a quote.
@@ -457,7 +471,7 @@ pub async fn send(
     let id = quote.into_inner();
     seen(&node, &caller, Scope::Quote, id).await?;
     let envelope = envelope(&node, &caller, &key, &["send quote", &id.to_string()], &(), &[], None)?;
-    after(&node, &connected, &caller, id, quotes::send(&node, id, envelope, caller.acts_for()?)).await
+    after(&node, &connected, &caller, (id, envelope.clone()), quotes::send(&node, id, envelope, caller.acts_for()?)).await
 }
 
 /// What is accepted, and how it will be paid.
@@ -507,7 +521,7 @@ pub async fn accept(
     let AcceptForm { revision, settle } = form.into_inner();
     let creditor = creditor.map_or(0, |creditor| creditor.number);
     let command = Command::Accept { owner, revision, settle, creditor, by_office: owner.is_none() };
-    after(&node, &connected, &caller, id, quotes::accept(&node, id, envelope, command)).await
+    after(&node, &connected, &caller, (id, envelope.clone()), quotes::accept(&node, id, envelope, command)).await
 }
 
 /// Confirm an acceptance.
@@ -529,7 +543,7 @@ pub async fn confirm(
     let id = quote.into_inner();
     seen(&node, &caller, Scope::Settle, id).await?;
     let envelope = envelope(&node, &caller, &key, &["confirm quote", &id.to_string()], &(), &[], None)?;
-    after(&node, &connected, &caller, id, quotes::accept(&node, id, envelope, Command::Confirm)).await
+    after(&node, &connected, &caller, (id, envelope.clone()), quotes::accept(&node, id, envelope, Command::Confirm)).await
 }
 
 /// Reopen an accepted quote.
@@ -551,7 +565,7 @@ pub async fn reopen(
     let id = quote.into_inner();
     seen(&node, &caller, Scope::Settle, id).await?;
     let envelope = envelope(&node, &caller, &key, &["reopen quote", &id.to_string()], &(), &[], None)?;
-    after(&node, &connected, &caller, id, quotes::ask(&node, id, envelope, Command::Reopen)).await
+    after(&node, &connected, &caller, (id, envelope.clone()), quotes::ask(&node, id, envelope, Command::Reopen)).await
 }
 
 /// Refuse a quote.
@@ -574,7 +588,7 @@ pub async fn refuse(
     seen(&node, &caller, Scope::Quote, id).await?;
     let envelope = envelope(&node, &caller, &key, &["refuse quote", &id.to_string()], &(), &[], None)?;
     let command = Command::Refuse { owner: caller.acts_for()? };
-    after(&node, &connected, &caller, id, quotes::ask(&node, id, envelope, command)).await
+    after(&node, &connected, &caller, (id, envelope.clone()), quotes::ask(&node, id, envelope, command)).await
 }
 
 /// Who takes a quote back. That there are no places any more is found by Tornello alone.
@@ -627,7 +641,7 @@ pub async fn cancel(
     let envelope = envelope(&node, &caller, &key, &["cancel quote", &id.to_string()], &*form, &[], None)?;
     let command = Command::Cancel { owner: caller.acts_for()?, cause };
     // What follows is resumed by itself if it cannot be done now.
-    after(&node, &connected, &caller, id, quotes::ask(&node, id, envelope, command)).await
+    after(&node, &connected, &caller, (id, envelope.clone()), quotes::ask(&node, id, envelope, command)).await
 }
 
 /// Read a quote.

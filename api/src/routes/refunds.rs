@@ -14,12 +14,13 @@ use actix_web::{HttpResponse, get, post, put, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::node::Node;
+use tornello_actors::payments;
 use tornello_actors::people::{Contact, ContactError, Payee};
 use tornello_actors::views::payments::way;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::ids::{BadId, Code, MuseumId, PaymentId, PersonId};
-use tornello_engine::payment::{Command, PaidBackBy, Refund, RefundState};
+use tornello_engine::payment::{Command, PaidBackBy, Payment, Refund, RefundState};
 use tornello_engine::recall::Recall;
 use tornello_engine::slot::DeskMethod;
 use tornello_engine::till;
@@ -94,7 +95,7 @@ pub struct RefundView {
     amount_cents: i64,
     /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras`, `cancelled` or `extras_cancelled`.
     why: &'static str,
-    /// `open`, `exported` or `paid_back`.
+    /// `open`, `contested` (the payer's bank contests the payment, or was right: nothing goes back until somebody says so), `exported` or `paid_back`.
     state: &'static str,
     /// Since when it is known (RFC 3339, UTC).
     opened_at: String,
@@ -125,11 +126,13 @@ pub struct RefundView {
 }
 
 impl RefundView {
-    /// A refund as it is now.
+    /// A refund of a payment.
     #[must_use]
-    pub fn new(payment: PaymentId, museum: MuseumId, refund: &Refund) -> Self {
+    pub fn new(of: &Payment, museum: MuseumId, refund: &Refund) -> Self {
+        let payment = of.id();
         let (state, batch, paid_back) = match &refund.state {
-            RefundState::Open => ("open", None, None),
+            RefundState::Open if of.is_contested(refund) => ("contested", None, None),
+            RefundState::Open | RefundState::Released => ("open", None, None),
             RefundState::Exported { batch } => ("exported", Some(*batch), None),
             RefundState::PaidBack { by, reference, executed_on } => ("paid_back", None, Some((way(*by), reference.clone(), *executed_on))),
         };
@@ -156,7 +159,7 @@ impl RefundView {
 async fn view(node: &Node, caller: &Caller, id: RefundId) -> Result<(RefundView, Option<PersonId>), Problem> {
     let found = seen(node, caller, Scope::Settle, id.payment, move |payment, opened| {
         let refund = payment.refunds().get(id.number as usize)?;
-        Some((RefundView::new(id.payment, opened.museum, refund), refund.payee))
+        Some((RefundView::new(payment, opened.museum, refund), refund.payee))
     });
     found.await?.ok_or_else(Problem::not_found)
 }
@@ -271,6 +274,28 @@ pub async fn set_payee(
     };
     let person = people::keep_payee(&node, museum, &envelope, &contact, named).await?;
     node.payment(id.payment, envelope, Command::SetPayee { refund: id.number, person }).await?;
+    answer(&node, &caller, id).await
+}
+
+/// Let a refund of a contested payment go.
+///
+/// While the payer's bank contests a payment, and once it was right, it takes the money back by itself: a refund beside that pays twice, and waits as `contested`. This says that
+/// it may go all the same, as when nothing was taken back; a voucher has its money at once. A dispute that the bank loses lets all of them go.
+#[utoipa::path(
+    tag = "Refunds", operation_id = "release_refund", security(("key" = ["settle"])),
+    params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "It may go", body = RefundView), crate::openapi::Problems),
+)]
+#[post("/refunds/{refund}/release")]
+pub async fn release(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, refund: web::Path<RefundId>) -> Result<HttpResponse, Problem> {
+    let id = refund.into_inner();
+    view(&node, &caller, id).await?;
+    let envelope = envelope(&node, &caller, &key, &["release refund", &id.to_string()], &(), &[], None)?;
+    node.payment(id.payment, envelope, Command::ReleaseRefund { refund: id.number }).await?;
+    // What a voucher is to have it has at once, or a little later by itself.
+    if let Err(failure) = payments::drive(&node, id.payment).await {
+        tracing::warn!(payment = %id.payment, ?failure, "a refund that may go is seen to later");
+    }
     answer(&node, &caller, id).await
 }
 

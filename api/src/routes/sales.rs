@@ -8,6 +8,7 @@ pub use view::{SaleView, entries_of, moved_to, state_of};
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::accounts;
+use tornello_actors::cases;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::SignalKind;
@@ -17,9 +18,8 @@ use tornello_actors::quotes;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, HoldId, KeyId, SlotId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{CancelCause, Command, DeskMethod, Event, Refusal, Sale, Settlement};
+use tornello_engine::slot::{CancelCause, Command, DeskMethod, Event, FRAUD, Refusal, Sale, Settlement};
 use tornello_engine::text::is_line;
-use tornello_engine::time::Timestamp;
 
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
@@ -288,7 +288,7 @@ pub struct CancelledView {
 
 /// Cancel a sale, or some of its tickets.
 ///
-/// All or nothing: a ticket that was let in cannot be cancelled. The answer says what is to be paid back for tickets. The fee and the extras of a group's quote are not of
+/// All or nothing: a ticket that was let in cannot be cancelled. With cause `visitor` neither can one that is blocked or under review; the museum can. The answer says what is to be paid back for tickets. The fee and the extras of a group's quote are not of
 /// a sale: they go back when the museum cancels the quote, or the last of its tickets; the quote is `cancelled` then.
 #[utoipa::path(
     tag = "Sales", operation_id = "cancel_sale", security(("key" = ["book"])),
@@ -340,7 +340,7 @@ pub struct BlockForm {
     #[serde(default)]
     #[schema(max_items = 1000)]
     pub tickets: Vec<u16>,
-    /// Why, in one word; shown at the gate.
+    /// Why, in one word; shown at the gate. It takes the place of what staff said before; `fraud` is what a verdict says, and of nobody else.
     #[schema(value_type = String, max_length = 23, examples("resold"))]
     pub reason: Code,
 }
@@ -353,6 +353,10 @@ pub struct UnblockForm {
     #[serde(default)]
     #[schema(max_items = 1000)]
     pub tickets: Vec<u16>,
+    /// Only where they are blocked for this; absent: for whatever, but not for `fraud` while the verdict stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 23, examples("resold"))]
+    pub reason: Option<Code>,
 }
 
 /// Tickets were blocked, or are no longer.
@@ -364,13 +368,28 @@ pub struct BlockedView {
     tickets: Vec<u16>,
     /// Whether they are blocked now.
     blocked: bool,
+    /// Those of which a block was lifted and that stay blocked, for another reason; absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    still_blocked: Vec<u16>,
     /// When that began (RFC 3339, UTC).
     changed_at: String,
 }
 
 impl BlockedView {
-    fn answer(sale: HoldId, tickets: &[u16], blocked: bool, at: Timestamp) -> HttpResponse {
-        HttpResponse::Ok().json(Self { sale: sale.to_string(), tickets: tickets.to_vec(), blocked, changed_at: at.to_string() })
+    /// What a record blocked or unblocked; none if it did neither.
+    fn of(sale: HoldId, record: &Record<Event>) -> Option<Self> {
+        let (mut changed, mut still_blocked) = (None, Vec::new());
+        for event in &record.events {
+            match event {
+                Event::Blocked(blocked) => changed = Some((blocked.tickets.clone(), true)),
+                Event::Unblocked(unblocked) => changed = Some((unblocked.tickets.clone(), false)),
+                Event::BlockLifted(lifted) => still_blocked.extend_from_slice(&lifted.tickets),
+                _ => {}
+            }
+        }
+        still_blocked.sort_unstable();
+        let (tickets, blocked) = changed.or_else(|| (!still_blocked.is_empty()).then(|| (Vec::new(), false)))?;
+        Some(Self { sale: sale.to_string(), tickets, blocked, still_blocked, changed_at: record.at.to_string() })
     }
 }
 
@@ -394,12 +413,16 @@ pub async fn block(
     caller.may_at(Scope::Manage, sale.slot().museum())?;
     let envelope = envelope(&node, &caller, &key, &["block", &sale.to_string()], &*form, &[], None)?;
     let BlockForm { tickets, reason } = form.into_inner();
+    if reason.as_str() == FRAUD {
+        return Err(Problem::invalid("reason: `fraud` is what the verdict of a fraud case says; another word is expected"));
+    }
     let record = node.slot(sale.slot(), envelope, Command::Block { sale, tickets, reason }).await?;
-    let blocked = record.events.iter().find_map(|event| if let Event::Blocked(blocked) = event { Some(blocked) } else { None });
-    Ok(BlockedView::answer(sale, &blocked.ok_or_else(not_rebuilt)?.tickets, true, record.at))
+    Ok(HttpResponse::Ok().json(BlockedView::of(sale, &record).ok_or_else(not_rebuilt)?))
 }
 
 /// Unblock tickets.
+///
+/// What staff block. What the verdict of a fraud case blocks (`fraud`) is lifted by undoing the verdict: until then it is answered `ticket_blocked`.
 #[utoipa::path(
     tag = "Sales", operation_id = "unblock_tickets", security(("key" = ["manage"])), request_body = UnblockForm,
     params(("sale" = String, Path, description = "The sale"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -416,7 +439,9 @@ pub async fn unblock(
     let sale = sale.into_inner();
     caller.may_at(Scope::Manage, sale.slot().museum())?;
     let envelope = envelope(&node, &caller, &key, &["unblock", &sale.to_string()], &*form, &[], None)?;
-    let record = node.slot(sale.slot(), envelope, Command::Unblock { sale, tickets: form.into_inner().tickets }).await?;
-    let unblocked = record.events.iter().find_map(|event| if let Event::Unblocked(unblocked) = event { Some(unblocked) } else { None });
-    Ok(BlockedView::answer(sale, &unblocked.ok_or_else(not_rebuilt)?.tickets, false, record.at))
+    // Where no verdict says so (any more) it is a word like any other.
+    let keeps = cases::fraud_said_of(&node, sale).await?.and_then(|_| FRAUD.parse().ok());
+    let UnblockForm { tickets, reason } = form.into_inner();
+    let record = node.slot(sale.slot(), envelope, Command::Unblock { sale, tickets, reason, keeps }).await?;
+    Ok(HttpResponse::Ok().json(BlockedView::of(sale, &record).ok_or_else(not_rebuilt)?))
 }

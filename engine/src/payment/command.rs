@@ -96,6 +96,11 @@ pub enum Command {
         /// Why, in one word.
         why: Code,
     },
+    /// Let a refund go although the payment is contested, or the payer's bank was right.
+    ReleaseRefund {
+        /// Which.
+        refund: u32,
+    },
     /// Say whom a refund goes to.
     SetPayee {
         /// Which.

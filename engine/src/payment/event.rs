@@ -313,6 +313,13 @@ pub struct RefundReturned {
     pub was_paid_back: bool,
 }
 
+/// A refund may go, although the payment is contested, or the payer's bank was right.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RefundReleased {
+    /// Which.
+    pub refund: u32,
+}
+
 /// It is known whom a refund goes to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PayeeSet {
@@ -423,4 +430,6 @@ pub enum Event {
     DisputeResolved(DisputeResolved),
     /// See [`Reported`].
     Reported(Reported),
+    /// See [`RefundReleased`].
+    RefundReleased(RefundReleased),
 }

@@ -161,7 +161,7 @@ pub struct Work {
     pub close: Option<Closing>,
     /// Items that are paid and neither sold nor paid back.
     pub items: Vec<u16>,
-    /// Refunds that vouchers take back.
+    /// Refunds that vouchers take back, but for those that wait for somebody's word.
     pub vouchers: Vec<(u32, VoucherId, Cents)>,
 }
 
@@ -251,6 +251,7 @@ impl Aggregate for Payment {
             Command::ExportRefund { refund, batch } => self.export_refund(*refund, *batch),
             Command::ConfirmRefund { refund, by, reference, executed_on } => self.confirm_refund(*refund, *by, reference, *executed_on),
             Command::ReturnRefund { refund, why } => self.return_refund(*refund, *why),
+            Command::ReleaseRefund { refund } => self.release_refund(*refund),
             Command::SetPayee { refund, person } => self.set_payee(*refund, *person),
             Command::Cancel { owner, cause } => self.cancel(opened, *owner, *cause),
             Command::Close { closing, refused } => self.close(opened, *closing, *refused),
@@ -345,6 +346,7 @@ impl Payment {
             Event::RefundExported(exported) => self.refund_exported(exported),
             Event::RefundConfirmed(confirmed) => self.refund_confirmed(confirmed),
             Event::RefundReturned(returned) => self.refund_returned(returned),
+            Event::RefundReleased(released) => self.refund_released(released),
             Event::PayeeSet(set) => self.payee_set(set),
             Event::Cancelled(cancelled) => self.stage = Stage::Cancelled { at, cause: cancelled.cause },
             Event::Expired(_) => self.stage = Stage::Expired { at },
@@ -460,8 +462,30 @@ impl Payment {
         let Some(opened) = &self.opened else { return Work::default() };
         let open = |(item, end): (u16, &ItemEnd)| matches!(end, ItemEnd::Open).then_some(item);
         let items = if self.waiting > 0 { (0..).zip(&self.items).filter_map(open).collect() } else { Vec::new() };
-        let vouchers = if self.owed > 0 { self.refunds.iter().filter_map(|refund| self.to_voucher(refund)).collect() } else { Vec::new() };
+        let goes = |refund: &&Refund| !self.is_contested(refund);
+        let vouchers =
+            if self.owed > 0 { self.refunds.iter().filter(goes).filter_map(|refund| self.to_voucher(refund)).collect() } else { Vec::new() };
         Work { publish: self.stage == Stage::Created, close: self.closing(opened), items, vouchers }
+    }
+
+    /// Whether a record still comes of the request that began the payment, and of nobody who has done something since: its gateway knows it, and what the request itself pays has
+    /// become tickets, or goes back.
+    #[must_use]
+    pub fn goes_on(&self, record: &Record<Event>) -> bool {
+        let Some(gateway) = self.opened.as_ref().map(|opened| opened.gateway) else { return false };
+        let pays = |source: &Source| {
+            matches!(
+                (gateway, source),
+                (Gateway::Desk, Source::Desk { .. }) | (Gateway::Voucher { .. }, Source::Voucher { .. }) | (Gateway::Free, Source::Free)
+            )
+        };
+        record.events.iter().all(|event| match event {
+            Event::Published(_) | Event::PublishFailed(_) | Event::Fulfilled(_) | Event::Unfulfilled(_) => true,
+            Event::Received(received) => pays(&received.receipt.source),
+            Event::RefundOpened(opened) => matches!(opened.why, RefundReason::Unfulfilled { .. } | RefundReason::Extras),
+            Event::RefundConfirmed(confirmed) => matches!(confirmed.by, PaidBackBy::Voucher { .. }),
+            _ => false,
+        })
     }
 
     /// Whether a hold may still become a sale by it: money is waited for, or has come and the tickets are not made yet.

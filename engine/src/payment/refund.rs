@@ -1,9 +1,14 @@
 //! Rules of money that goes back: open, sent to the bank, paid back; or returned by the bank, and open again.
+//!
+//! While the payer's bank contests a payment, and once it was found to be right, it takes the money back by itself: a refund beside that would pay twice. So it waits until
+//! somebody says that it may go, or until the bank was found to be wrong.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, PaidBackBy, PayeeSet, RefundConfirmed, RefundExported, RefundOpened, RefundReason, RefundReturned, Source};
+use super::event::{
+    Event, PaidBackBy, PayeeSet, RefundConfirmed, RefundExported, RefundOpened, RefundReason, RefundReleased, RefundReturned, Source,
+};
 use super::{Broken, Code, HoldId, ItemEnd, Payment, Refusal, VoucherId, refer};
 use crate::ids::PersonId;
 use crate::money::Cents;
@@ -30,7 +35,7 @@ pub struct Refund {
     pub returned: Option<Code>,
 }
 
-/// How far a refund is.
+/// How far a refund is. Variants are numbered in snapshots: append only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefundState {
@@ -50,13 +55,21 @@ pub enum RefundState {
         /// On which day.
         executed_on: Date,
     },
+    /// Somebody has to see to it, and has said that it may go although the payment is contested.
+    Released,
 }
 
 impl RefundState {
     /// Whether the money is still here.
     #[must_use]
     pub const fn is_owed(&self) -> bool {
-        matches!(self, Self::Open | Self::Exported { .. })
+        matches!(self, Self::Open | Self::Exported { .. } | Self::Released)
+    }
+
+    /// Whether nobody has sent it yet.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self, Self::Open | Self::Released)
     }
 }
 
@@ -95,10 +108,28 @@ impl Payment {
         Ok(vec![Event::RefundOpened(RefundOpened { refund: self.refunds.len() as u32, amount_cents, why, receipt })])
     }
 
+    /// Whether a refund that would be open waits for somebody's word, or for the end of a dispute that the bank loses.
+    #[must_use]
+    pub fn is_contested(&self, refund: &Refund) -> bool {
+        refund.state == RefundState::Open && self.dispute().is_some_and(|dispute| dispute.upheld != Some(false))
+    }
+
+    pub(super) fn release_refund(&self, number: u32) -> Result<Vec<Event>, Refusal> {
+        self.open_refund(number)?;
+        if self.is_contested(self.refund_of(number)?) {
+            Ok(vec![Event::RefundReleased(RefundReleased { refund: number })])
+        } else {
+            Err(Refusal::RefundNotContested)
+        }
+    }
+
     pub(super) fn export_refund(&self, number: u32, batch: Code) -> Result<Vec<Event>, Refusal> {
         self.open_refund(number)?;
         if self.to_voucher(self.refund_of(number)?).is_some() {
             return Err(Refusal::SourceNotAllowed);
+        }
+        if self.is_contested(self.refund_of(number)?) {
+            return Err(Refusal::RefundContested);
         }
         Ok(vec![Event::RefundExported(RefundExported { refund: number, batch })])
     }
@@ -110,14 +141,18 @@ impl Payment {
         let refund = self.refund_of(number)?;
         let fits = match by {
             PaidBackBy::Transfer => refund.state.is_owed(),
-            PaidBackBy::Till { .. } => refund.state == RefundState::Open,
+            PaidBackBy::Till { .. } => refund.state.is_open(),
             PaidBackBy::Voucher { voucher } => self.to_voucher(refund).is_some_and(|(_, of, _)| of == voucher),
         };
         if !fits {
             return Err(Refusal::RefundNotOpen);
         }
-        if !matches!(by, PaidBackBy::Voucher { .. }) && self.to_voucher(refund).is_some() {
+        let by_voucher = matches!(by, PaidBackBy::Voucher { .. });
+        if !by_voucher && self.to_voucher(refund).is_some() {
             return Err(Refusal::SourceNotAllowed);
+        }
+        if !by_voucher && self.is_contested(refund) {
+            return Err(Refusal::RefundContested);
         }
         Ok(vec![Event::RefundConfirmed(RefundConfirmed { refund: number, by, reference: reference.to_owned(), executed_on })])
     }
@@ -126,7 +161,7 @@ impl Payment {
         let was_paid_back = match self.refund_of(number)?.state {
             RefundState::Exported { .. } => false,
             RefundState::PaidBack { by: PaidBackBy::Transfer, .. } => true,
-            RefundState::Open | RefundState::PaidBack { .. } => return Err(Refusal::RefundNotSent),
+            RefundState::Open | RefundState::Released | RefundState::PaidBack { .. } => return Err(Refusal::RefundNotSent),
         };
         Ok(vec![Event::RefundReturned(RefundReturned { refund: number, why, was_paid_back })])
     }
@@ -141,12 +176,12 @@ impl Payment {
     }
 
     fn open_refund(&self, number: u32) -> Result<(), Refusal> {
-        if self.refund_of(number)?.state == RefundState::Open { Ok(()) } else { Err(Refusal::RefundNotOpen) }
+        if self.refund_of(number)?.state.is_open() { Ok(()) } else { Err(Refusal::RefundNotOpen) }
     }
 
     /// The voucher that an open refund's money came from, and goes back to.
     pub(super) fn to_voucher(&self, refund: &Refund) -> Option<(u32, VoucherId, Cents)> {
-        let receipt = self.receipts.get(refund.receipt as usize).filter(|_| refund.state == RefundState::Open)?;
+        let receipt = self.receipts.get(refund.receipt as usize).filter(|_| refund.state.is_open())?;
         if let Source::Voucher { voucher } = receipt.source { Some((refund.number, voucher, refund.amount_cents)) } else { None }
     }
 
@@ -190,6 +225,12 @@ impl Payment {
             self.owed += 1;
             self.money.owed = self.money.owed.plus(refund.amount_cents);
             self.money.paid_back = self.money.paid_back.minus(refund.amount_cents);
+        }
+    }
+
+    pub(super) fn refund_released(&mut self, released: &RefundReleased) {
+        if let Some(refund) = self.refunds.get_mut(released.refund as usize) {
+            refund.state = RefundState::Released;
         }
     }
 

@@ -5,7 +5,8 @@
 //! 2. the thing named: `id_taken`, `unknown_payment`, `unknown_item`, `unknown_refund`, `unknown_sale`;
 //! 3. what is known already: `receipt_duplicate`, `refund_known`, `report_known`, `item_ended`;
 //! 4. the state of the payment: `already_paid`, `payment_cancelled`, `payment_expired`, `payment_failed`, `not_published`, `not_paid`, `not_closing`;
-//! 5. the state of the thing: `source_not_allowed`, `refund_not_open`, `refund_not_sent`, `refund_too_large`, `dispute_open`, `no_dispute`.
+//! 5. the state of the thing: `source_not_allowed`, `refund_not_open`, `refund_contested`, `refund_not_contested`, `refund_not_sent`, `refund_too_large`, `dispute_open`,
+//!    `no_dispute`.
 
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +87,10 @@ pub enum Refusal {
     DisputeOpen,
     /// No dispute is open.
     NoDispute,
+    /// The payment is contested, or the payer's bank was right: the refund waits until somebody says that it may go.
+    RefundContested,
+    /// The refund waits for nobody's word.
+    RefundNotContested,
 }
 
 impl Refusal {
@@ -120,6 +125,8 @@ impl Refusal {
             Self::RefundTooLarge { .. } => "refund_too_large",
             Self::DisputeOpen => "dispute_open",
             Self::NoDispute => "no_dispute",
+            Self::RefundContested => "refund_contested",
+            Self::RefundNotContested => "refund_not_contested",
         }
     }
 }

@@ -196,6 +196,7 @@ fn names(events: &[Event]) -> Vec<&'static str> {
         Event::RefundExported(_) => "exported",
         Event::RefundConfirmed(_) => "confirmed",
         Event::RefundReturned(_) => "returned",
+        Event::RefundReleased(_) => "released",
         Event::PayeeSet(_) => "payee_set",
         Event::Cancelled(_) => "cancelled_payment",
         Event::Expired(_) => "expired",
@@ -469,6 +470,63 @@ fn disputes_and_reports_stand_beside() {
     assert_eq!(given.payment.reports().iter().map(|reported| reported.code).collect::<Vec<_>>(), [9], "the flow was issued again");
 }
 
+/// The payer's bank takes it back, or may: nothing goes out beside that, unless somebody says so.
+#[test]
+fn what_the_payers_bank_contests_goes_back_to_nobody_by_itself() {
+    let release = Command::ReleaseRefund { refund: 0 };
+    let resolved = |upheld| Command::ResolveDispute { upheld };
+    let contested = |then: Vec<Command>| {
+        move || {
+            let mut given = Given::sold();
+            for command in [dispute(), refund(1, 9, 1_200)].iter().chain(&then) {
+                given.ask(4, command).unwrap();
+            }
+            given
+        }
+    };
+    let payee = Command::SetPayee { refund: 0, person: PersonId(3) };
+    for then in [vec![], vec![resolved(true)], vec![resolved(false), dispute()]] {
+        table(
+            contested(then),
+            &[
+                (5, export(0), Err("refund_contested")),
+                (5, confirm(0, till()), Err("refund_contested")),
+                (5, confirm(0, PaidBackBy::Transfer), Err("refund_contested")),
+                (5, payee.clone(), Ok(&["payee_set"])),
+                (5, release.clone(), Ok(&["released"])),
+            ],
+        );
+    }
+    let goes: &[Row] = &[
+        (5, export(0), Ok(&["exported"])),
+        (5, confirm(0, till()), Ok(&["confirmed"])),
+        (5, confirm(0, PaidBackBy::Transfer), Ok(&["confirmed"])),
+        (5, back(0), Err("refund_not_sent")),
+        (5, release.clone(), Err("refund_not_contested")),
+    ];
+    table(contested(vec![release.clone()]), goes);
+    table(contested(vec![resolved(false)]), goes);
+    // What is with the bank already is gone; what comes back from there waits anew.
+    let sent = contested(vec![release.clone(), export(0)]);
+    table(&sent, &[(5, confirm(0, PaidBackBy::Transfer), Ok(&["confirmed"])), (5, release.clone(), Err("refund_not_open"))]);
+    let mut returned = sent();
+    returned.ask(5, &back(0)).unwrap();
+    assert_eq!(returned.ask(5, &export(0)), Err(Refusal::RefundContested));
+    // A voucher has nothing of it either; what it has already is written down.
+    let voucher = VoucherId(4);
+    let by_voucher = Command::Receive { receipt: receipt("v", Source::Voucher { voucher }, 3_900) };
+    let mut given =
+        Given::of(&[(0, open(Opened { gateway: Gateway::Voucher { voucher }, ..usual() })), (1, by_voucher), (2, fulfil(0)), (2, fulfil(1))]);
+    given.ask(3, &refund(1, 9, 1_200)).unwrap();
+    assert_eq!(given.payment.work().vouchers.len(), 1);
+    given.ask(4, &dispute()).unwrap();
+    assert!(given.payment.work().is_done());
+    given.ask(5, &release).unwrap();
+    assert_eq!(given.payment.work().vouchers, [(0, voucher, Cents::new(1_200))]);
+    given.ask(6, &confirm(0, PaidBackBy::Voucher { voucher })).unwrap();
+    assert_eq!((given.payment.owed(), given.payment.money().paid_back), (0, Cents::new(1_200)));
+}
+
 #[test]
 fn it_expires_when_nobody_can_pay_any_more() {
     let mut given = Given::pending();
@@ -610,6 +668,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         2 => (0_u32..6).prop_map(export),
         2 => (0_u32..6, by).prop_map(|(number, by)| confirm(number, by)),
         2 => (0_u32..6).prop_map(back),
+        1 => (0_u32..6).prop_map(|refund| Command::ReleaseRefund { refund }),
         1 => (0_u32..6).prop_map(|refund| Command::SetPayee { refund, person: PersonId(1) }),
         1 => Just(cancel()),
         1 => Just(close(Closing::Withdrawn)),

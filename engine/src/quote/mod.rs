@@ -563,6 +563,27 @@ impl Quote {
         self.settlement_refused
     }
 
+    /// Whether a record still follows by itself from the step before, and from nobody who has done something since: options that are taken or given back, a payment that is begun or
+    /// withdrawn, and tickets where no money is waited for.
+    #[must_use]
+    pub fn goes_on(&self, record: &Record<Event>) -> bool {
+        let costs_nothing = self.offer.as_ref().is_some_and(|offer| offer.total_cents.is_zero());
+        record.events.iter().all(|event| match event {
+            Event::Optioned(_)
+            | Event::OptionsRefused(_)
+            | Event::OptionsReleased(_)
+            | Event::SettlementRefused(_)
+            | Event::PaymentAttached(_)
+            | Event::Unwound(_) => true,
+            // Of what is accepted and waits for money it is withdrawn because none came.
+            Event::PaymentDetached(_) => self.status() != Status::Accepted,
+            // Money that comes later is somebody else's doing, and the tickets with it.
+            Event::Paid(_) => self.status() == Status::Accepted && (!self.payment_open || costs_nothing),
+            Event::Ticketed(_) => true,
+            _ => false,
+        })
+    }
+
     /// The last payment that was begun for it.
     #[must_use]
     pub const fn payment(&self) -> Option<PaymentId> {

@@ -104,6 +104,10 @@ pub enum Command {
         sale: HoldId,
         /// Ticket numbers; empty: all that are blocked.
         tickets: Vec<u16>,
+        /// Only what they are blocked for with this word; none: whatever they are blocked for.
+        reason: Option<Code>,
+        /// What stays all the same, as a verdict that stands says it.
+        keeps: Option<Code>,
     },
     /// Let a ticket in at a gate.
     Admit {

@@ -208,13 +208,24 @@ pub struct Blocked {
     pub reason: Code,
 }
 
-/// A block was lifted.
+/// All blocks of tickets were lifted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Unblocked {
     /// Of which sale.
     pub sale: HoldId,
     /// Their numbers, ascending.
     pub tickets: Vec<u16>,
+}
+
+/// One of two blocks was lifted: the tickets stay blocked for the other reason.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BlockLifted {
+    /// Of which sale.
+    pub sale: HoldId,
+    /// Their numbers, ascending.
+    pub tickets: Vec<u16>,
+    /// Why they were blocked, and are no more.
+    pub reason: Code,
 }
 
 /// Somebody went in.
@@ -675,6 +686,8 @@ pub enum Event {
     BeyondSet(BeyondSet),
     /// See [`ScansJudged`].
     ScansJudged(ScansJudged),
+    /// See [`BlockLifted`].
+    BlockLifted(BlockLifted),
 }
 
 impl Event {

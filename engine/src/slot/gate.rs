@@ -1,8 +1,11 @@
 //! Rules at the gate: the right museum and time, once only unless the policy lets people come back, not cancelled, not blocked, and room in the building. What
 //! a ticket lets its holder do is said in `verdict`; here it becomes events, also long after, when the scans of a gate without a network come in.
 
+use std::collections::BTreeMap;
+
 use super::event::{
-    AdmissionConflict, Admitted, Blocked, ConflictReason, Direction, Event, Exited, Judged, JudgedScan, Scan, ScansJudged, Unblocked, line_of,
+    AdmissionConflict, Admitted, BlockLifted, Blocked, ConflictReason, Direction, Event, Exited, Judged, JudgedScan, Scan, ScansJudged, Unblocked,
+    line_of,
 };
 use super::passages::{self, Passage};
 use super::sale::{chosen, fallen};
@@ -133,10 +136,26 @@ impl Slot {
         Ok(vec![Event::Blocked(Blocked { sale: id, tickets, reason })])
     }
 
-    pub(super) fn unblock(&self, id: HoldId, tickets: &[u16]) -> Result<Vec<Event>, Refusal> {
+    /// Lifts what tickets are blocked for with that word, or whatever it is, but for what is to stay: a ticket is free once it is blocked for nothing any more.
+    pub(super) fn unblock(&self, id: HoldId, tickets: &[u16], reason: Option<Code>, keeps: Option<Code>) -> Result<Vec<Event>, Refusal> {
         let sale = self.ledger.sales.get(&id).ok_or(Refusal::UnknownSale)?;
-        let mut tickets = chosen(sale, tickets, |ticket| ticket.blocked.is_some())?;
-        tickets.retain(|&number| sale.tickets[usize::from(number)].blocked.is_some());
-        if tickets.is_empty() { Err(Refusal::NotBlocked) } else { Ok(vec![Event::Unblocked(Unblocked { sale: id, tickets })]) }
+        let numbers = chosen(sale, tickets, |ticket| ticket.blocked.is_some())?;
+        let (mut free, mut lifted, mut kept) = (Vec::new(), BTreeMap::<Code, Vec<u16>>::new(), None);
+        for number in numbers {
+            let shown = sale.tickets[usize::from(number)].blocked;
+            let blocks: Vec<Code> = shown.into_iter().chain(sale.beneath.get(&number).copied()).collect();
+            let meant = blocks.iter().copied().filter(|of| reason.is_none_or(|only| only == *of));
+            let (stays, goes): (Vec<Code>, Vec<Code>) = meant.partition(|of| keeps == Some(*of));
+            kept = kept.or(stays.first().copied());
+            match goes.first() {
+                Some(_) if goes.len() == blocks.len() => free.push(number),
+                Some(of) => lifted.entry(*of).or_default().push(number),
+                None => {}
+            }
+        }
+        let unblocked = (!free.is_empty()).then_some(Event::Unblocked(Unblocked { sale: id, tickets: free }));
+        let lifted = lifted.into_iter().map(|(reason, tickets)| Event::BlockLifted(BlockLifted { sale: id, tickets, reason }));
+        let events: Vec<Event> = unblocked.into_iter().chain(lifted).collect();
+        if events.is_empty() { Err(kept.map_or(Refusal::NotBlocked, |reason| Refusal::TicketBlocked { reason })) } else { Ok(events) }
     }
 }

@@ -49,7 +49,7 @@ pub use moves::MoveFate;
 pub use opening::{Limits, Opening, Policy, Quota, Reentry, Refund};
 pub use refusal::{LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS};
 pub use review::REVIEW_ENDS_BEFORE_S;
-pub use state::{Hold, Move, MoveStage, Sale, Ticket, TicketState};
+pub use state::{FRAUD, Hold, Move, MoveStage, Sale, Ticket, TicketState};
 pub use waiting_list::{EntryEnd, Offer, Standing, Waiting, WaitingEnd};
 
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,7 @@ impl Aggregate for Slot {
             Command::SellNamed { sell, holder } => self.sell_named(now, sell, *holder),
             Command::Cancel { sale, owner, tickets, cause } => self.cancel(now, *sale, *owner, tickets, *cause),
             Command::Block { sale, tickets, reason } => self.block(*sale, tickets, *reason),
-            Command::Unblock { sale, tickets } => self.unblock(*sale, tickets),
+            Command::Unblock { sale, tickets, reason, keeps } => self.unblock(*sale, tickets, *reason, *keeps),
             Command::Admit { ticket, issue, gate, museum } => self.admit(now, Shown { ticket: *ticket, issue: *issue, museum: *museum }, *gate),
             Command::Exit { ticket, gate, museum } => self.exit(now, *ticket, *gate, *museum),
             Command::SetCapacity { capacity } => Ok(vec![Event::CapacitySet(CapacitySet { capacity: *capacity })]),
@@ -226,8 +226,9 @@ impl Slot {
             Event::Expired(expired) => self.ledger.expired(&mut self.places, expired.hold, record.at),
             Event::Sold(sold) => self.ledger.sold(&mut self.places, sold, record),
             Event::Cancelled(cancelled) => self.ledger.cancelled(&mut self.places, cancelled, record.seq),
-            Event::Blocked(blocked) => self.ledger.blocked(blocked.sale, &blocked.tickets, Some(blocked.reason)),
-            Event::Unblocked(unblocked) => self.ledger.blocked(unblocked.sale, &unblocked.tickets, None),
+            Event::Blocked(blocked) => self.ledger.blocked(blocked),
+            Event::Unblocked(unblocked) => self.ledger.unblocked(unblocked),
+            Event::BlockLifted(lifted) => self.ledger.block_lifted(lifted),
             Event::Admitted(admitted) => self.ledger.admitted(&mut self.places, admitted, record.at),
             Event::Exited(exited) => self.ledger.exited(&mut self.places, exited, record.at),
             // Whoever sets the places by hand says what may be sold, and how many more is for them to say as well.

@@ -5,7 +5,7 @@
 //! written; so nobody gets in twice, and nobody's ticket is lost.
 
 use super::event::{Arrived, Event, Line, MoveBegun, MoveUndone, MovedOut, Renamed, line_of, total};
-use super::sale::standing;
+use super::sale::standing_unblocked;
 use super::{CancelCause, Command, MoveStage, Refusal, Sale, Slot};
 use crate::channel::Channel;
 use crate::ids::{Code, HoldId, KeyId, PersonId};
@@ -156,18 +156,6 @@ impl Slot {
         }
         let why = self.ledger.undone.iter().rev().find(|(undone, ..)| *undone == arrival).map(|(_, why, _)| why.clone());
         why.map(MoveFate::Undone)
-    }
-}
-
-fn standing_unblocked(now: Timestamp, sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
-    let numbers = standing(sale, named)?;
-    if let Some(reason) = numbers.iter().find_map(|&number| sale.tickets[usize::from(number)].blocked) {
-        return Err(Refusal::TicketBlocked { reason });
-    }
-    // Else a review would be left behind.
-    match numbers.iter().find_map(|&number| sale.tickets[usize::from(number)].review_until.filter(|until| now < *until)) {
-        Some(until) => Err(Refusal::TicketUnderReview { until }),
-        None => Ok(numbers),
     }
 }
 

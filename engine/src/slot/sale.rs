@@ -90,8 +90,8 @@ impl Slot {
         Ok(vec![sold(id, false, channel, lines, settlement, contact)])
     }
 
-    /// A visitor cancels until the slot is over; the museum at any time. Tickets that were let in are used and stay: a whole sale is cancelled without them, and
-    /// whoever names one is refused.
+    /// A visitor cancels until the slot is over, and nothing that is blocked or under review: what somebody suspects pays nobody back by itself. The museum cancels at any time.
+    /// Tickets that were let in are used and stay: a whole sale is cancelled without them, and whoever names one is refused.
     pub(super) fn cancel(
         &self,
         now: Timestamp,
@@ -104,7 +104,10 @@ impl Slot {
         if cause == CancelCause::Visitor && now >= self.opening.end {
             return Err(Refusal::SlotOver { ended_at: self.opening.end });
         }
-        let numbers = standing(sale, tickets)?;
+        let numbers = match cause {
+            CancelCause::Visitor => standing_unblocked(now, sale, tickets)?,
+            CancelCause::Museum => standing(sale, tickets)?,
+        };
         let percent = self.refund_percent(now, sale, cause);
         let refund_cents =
             numbers.iter().filter_map(|&number| line_of(&sale.lines, number)).map(|line| line.price_cents.percent(percent)).sum::<Cents>();
@@ -172,7 +175,7 @@ fn sold(sale: HoldId, held: bool, channel: Channel, lines: &[Line], settlement: 
 
 /// The ticket numbers meant, each of which stands: those named, or all that are neither used nor cancelled nor gone. While one of them is on its way nobody knows
 /// where it will stand, so nothing is done to it.
-pub(super) fn standing(sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
+fn standing(sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
     let numbers = chosen(sale, named, |ticket| matches!(ticket.state, TicketState::Valid | TicketState::Moving))?;
     if let Some(fallen) = numbers.iter().find_map(|&number| fallen(sale, number)) {
         return Err(fallen);
@@ -184,6 +187,19 @@ pub(super) fn standing(sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> 
         return Err(reasons.into_iter().next().unwrap_or(Refusal::TicketCancelled));
     }
     Ok(numbers)
+}
+
+/// As [`standing`], and none of them is blocked or under review.
+pub(super) fn standing_unblocked(now: Timestamp, sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
+    let numbers = standing(sale, named)?;
+    if let Some(reason) = numbers.iter().find_map(|&number| sale.tickets[usize::from(number)].blocked) {
+        return Err(Refusal::TicketBlocked { reason });
+    }
+    // Else a review would be left behind.
+    match numbers.iter().find_map(|&number| sale.tickets[usize::from(number)].review_until.filter(|until| now < *until)) {
+        Some(until) => Err(Refusal::TicketUnderReview { until }),
+        None => Ok(numbers),
+    }
 }
 
 /// Why a ticket does not stand, if it does not.

@@ -8,8 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::buyer::Had;
 use super::capacity::Places;
 use super::event::{
-    AdmissionConflict, Admitted, Amended, Arrived, Cancelled, Direction, Event, Exited, Extended, HandedOver, Held, Judged, Keeper, Line, MoveBegun,
-    MoveUndone, MovedOut, Offered, Prolonged, Renamed, Scan, ScansJudged, Settlement, Sold, Waited, line_of, people, total,
+    AdmissionConflict, Admitted, Amended, Arrived, BlockLifted, Blocked, Cancelled, Direction, Event, Exited, Extended, HandedOver, Held, Judged,
+    Keeper, Line, MoveBegun, MoveUndone, MovedOut, Offered, Prolonged, Renamed, Scan, ScansJudged, Settlement, Sold, Unblocked, Waited, line_of,
+    people, total,
 };
 use super::passages::{Passage, Taken, Told};
 use super::waiting_list::{Waiting, WaitingEnd, WaitingList};
@@ -80,7 +81,12 @@ pub struct Sale {
     pub holders: BTreeMap<u16, PersonId>,
     /// The pseudonym of who bought, if the channel named one.
     pub buyer: Option<Digest>,
+    /// Why staff block tickets that are blocked as [`FRAUD`] as well, by the tickets' numbers: that is what they are blocked for once nobody says fraud any more.
+    pub beneath: BTreeMap<u16, Code>,
 }
+
+/// What a verdict blocks tickets for. Whatever else they are blocked for is a word of staff, the last one: that of a verdict stands beside it, and above.
+pub const FRAUD: &str = "fraud";
 
 impl Sale {
     /// The ticket that one of this sale became, or is to become, in another slot.
@@ -107,6 +113,7 @@ impl Sale {
             moves: Vec::new(),
             holders: BTreeMap::new(),
             buyer: None,
+            beneath: BTreeMap::new(),
         })
     }
 }
@@ -147,6 +154,10 @@ impl MoveBegun {
     }
 }
 
+fn is_fraud(reason: Code) -> bool {
+    reason.as_str() == FRAUD
+}
+
 /// One person's ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
@@ -154,7 +165,7 @@ pub struct Ticket {
     pub issue: u16,
     /// What became of it.
     pub state: TicketState,
-    /// Why it may not be admitted, if it may not.
+    /// Why it may not be admitted, if it may not; [`FRAUD`] if that is one of two reasons.
     pub blocked: Option<Code>,
     /// Before then it is not admitted, as its sale is being looked at.
     pub review_until: Option<Timestamp>,
@@ -542,11 +553,41 @@ impl Ledger {
         }
     }
 
-    pub(super) fn blocked(&mut self, sale: HoldId, tickets: &[u16], reason: Option<Code>) {
-        let Some(sale) = self.sales.get_mut(&sale) else { return };
+    pub(super) fn blocked(&mut self, blocked: &Blocked) {
+        let Blocked { sale, tickets, reason } = blocked;
+        let Some(sale) = self.sales.get_mut(sale) else { return };
         for &number in tickets {
+            let Some(ticket) = sale.tickets.get_mut(usize::from(number)) else { continue };
+            match (ticket.blocked, is_fraud(*reason)) {
+                (Some(staff), true) if !is_fraud(staff) => {
+                    ticket.blocked = Some(*reason);
+                    sale.beneath.insert(number, staff);
+                }
+                (Some(fraud), false) if is_fraud(fraud) => {
+                    sale.beneath.insert(number, *reason);
+                }
+                _ => ticket.blocked = Some(*reason),
+            }
+        }
+    }
+
+    pub(super) fn unblocked(&mut self, unblocked: &Unblocked) {
+        let Some(sale) = self.sales.get_mut(&unblocked.sale) else { return };
+        for &number in &unblocked.tickets {
             if let Some(ticket) = sale.tickets.get_mut(usize::from(number)) {
-                ticket.blocked = reason;
+                ticket.blocked = None;
+                sale.beneath.remove(&number);
+            }
+        }
+    }
+
+    pub(super) fn block_lifted(&mut self, lifted: &BlockLifted) {
+        let Some(sale) = self.sales.get_mut(&lifted.sale) else { return };
+        for &number in &lifted.tickets {
+            let Some(ticket) = sale.tickets.get_mut(usize::from(number)) else { continue };
+            let beneath = sale.beneath.remove(&number);
+            if ticket.blocked == Some(lifted.reason) {
+                ticket.blocked = beneath;
             }
         }
     }

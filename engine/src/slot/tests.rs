@@ -427,7 +427,7 @@ fn cancels() {
 fn blocks_and_unblocks() {
     let sold = [(-DAY, direct(1, &[full(3)], desk()))];
     let block = |tickets: &[u16]| Command::Block { sale: id(1), tickets: tickets.to_vec(), reason: code("chargeback") };
-    let unblock = |tickets: &[u16]| Command::Unblock { sale: id(1), tickets: tickets.to_vec() };
+    let unblock = |tickets: &[u16]| Command::Unblock { sale: id(1), tickets: tickets.to_vec(), reason: None, keeps: None };
     let mut world = given(&sold);
     assert!(world.ask(-HOUR, &block(&[1])).is_ok());
     assert_eq!(world.ask(0, &admit(1, 1)), Err(Refusal::TicketBlocked { reason: code("chargeback") }));
@@ -442,6 +442,73 @@ fn blocks_and_unblocks() {
     assert!(gone.ask(-DAY, &cancel(1, &[0])).is_ok());
     assert_eq!(gone.ask(-HOUR, &block(&[0])), Err(Refusal::TicketCancelled));
     gone.then(-HOUR, block(&[]), Ok(Event::Blocked(Blocked { sale: id(1), tickets: vec![1, 2], reason: code("chargeback") })));
+}
+
+#[test]
+fn what_a_verdict_blocks_stands_beside_what_staff_block() {
+    let sold = [(-DAY, direct(1, &[full(2)], desk()))];
+    let block = |reason: &str, tickets: &[u16]| Command::Block { sale: id(1), tickets: tickets.to_vec(), reason: code(reason) };
+    let unblock = |reason: Option<&str>, keeps: Option<&str>| Command::Unblock {
+        sale: id(1),
+        tickets: vec![],
+        reason: reason.map(code),
+        keeps: keeps.map(code),
+    };
+    let lifted = |reason: &str, tickets: &[u16]| Event::BlockLifted(BlockLifted { sale: id(1), tickets: tickets.to_vec(), reason: code(reason) });
+    let free = |tickets: &[u16]| Event::Unblocked(Unblocked { sale: id(1), tickets: tickets.to_vec() });
+    let says = |world: &World, number: usize| world.slot.sale_of(id(1)).unwrap().tickets[number].blocked.map(|reason| reason.to_string());
+    // Whichever comes first, the gate says fraud, and neither is lost with the other.
+    for order in [["lost", FRAUD], [FRAUD, "lost"]] {
+        let mut world = given(&sold);
+        for reason in order {
+            assert!(world.ask(-HOUR, &block(reason, &[0])).is_ok());
+        }
+        assert!(world.ask(-HOUR, &block("torn", &[1])).is_ok());
+        assert_eq!(world.ask(-10 * MIN, &admit(1, 0)), Err(Refusal::TicketBlocked { reason: code(FRAUD) }));
+        assert_eq!(world.ask(-10 * MIN, &unblock(None, Some(FRAUD))), Ok(vec![free(&[1]), lifted("lost", &[0])]));
+        assert_eq!((says(&world, 0).as_deref(), says(&world, 1)), (Some(FRAUD), None), "staff lift what staff said");
+        let kept = Err(Refusal::TicketBlocked { reason: code(FRAUD) });
+        assert_eq!(world.ask(-10 * MIN, &unblock(None, Some(FRAUD))), kept);
+        assert_eq!(world.ask(-10 * MIN, &unblock(Some(FRAUD), Some(FRAUD))), kept);
+        assert_eq!(world.ask(-10 * MIN, &unblock(Some("lost"), Some(FRAUD))), Err(Refusal::NotBlocked));
+        assert_eq!(world.ask(-10 * MIN, &unblock(Some(FRAUD), None)), Ok(vec![free(&[0])]));
+    }
+    // The verdict is taken back: what staff said is what is left.
+    let mut world = given(&sold);
+    for reason in ["lost", FRAUD, "stolen"] {
+        assert!(world.ask(-HOUR, &block(reason, &[0])).is_ok());
+    }
+    assert_eq!(world.ask(-HOUR, &unblock(Some(FRAUD), None)), Ok(vec![lifted(FRAUD, &[0])]));
+    assert_eq!(says(&world, 0).as_deref(), Some("stolen"), "the last word of staff");
+    assert_eq!(world.ask(-HOUR, &unblock(None, None)), Ok(vec![free(&[0])]));
+    // As journals have it that are older than the second reason: all is lifted.
+    for reason in [FRAUD, "lost"] {
+        assert!(world.ask(-HOUR, &block(reason, &[0])).is_ok());
+    }
+    assert_eq!(world.ask(-HOUR, &unblock(None, None)), Ok(vec![free(&[0])]));
+    assert_eq!(says(&world, 0), None);
+}
+
+#[test]
+fn what_somebody_suspects_pays_no_visitor_back() {
+    let sold = [(-3 * DAY, direct(1, &[full(3)], desk()))];
+    let museum = Command::Cancel { sale: id(1), owner: None, tickets: vec![], cause: CancelCause::Museum };
+    let mut blocked = given(&sold);
+    assert!(blocked.ask(-2 * DAY, &Command::Block { sale: id(1), tickets: vec![1], reason: code(FRAUD) }).is_ok());
+    for tickets in [&[][..], &[1], &[0, 1]] {
+        assert_eq!(blocked.ask(-2 * DAY, &cancel(1, tickets)), Err(Refusal::TicketBlocked { reason: code(FRAUD) }));
+    }
+    assert!(blocked.ask(-2 * DAY, &cancel(1, &[0])).is_ok(), "of the others nobody says anything");
+    assert!(blocked.ask(-2 * DAY, &museum).is_ok(), "the museum knows what it does");
+    let mut reviewed = given(&sold);
+    assert!(reviewed.ask(-2 * DAY, &Command::Review { sale: id(1) }).is_ok());
+    let until = at(-45 * MIN);
+    assert_eq!(reviewed.ask(-2 * DAY, &cancel(1, &[])), Err(Refusal::TicketUnderReview { until }));
+    let back = Cancelled { sale: id(1), tickets: vec![0], refund_cents: Cents::ZERO, cause: CancelCause::Visitor };
+    reviewed.then(-45 * MIN, cancel(1, &[0]), Ok(Event::Cancelled(back)));
+    let mut shut = given(&sold);
+    assert!(shut.ask(-2 * DAY, &Command::Review { sale: id(1) }).is_ok());
+    assert!(shut.ask(-2 * DAY, &museum).is_ok());
 }
 
 #[test]

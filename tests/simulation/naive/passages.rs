@@ -150,7 +150,7 @@ impl Naive {
             Some(ConflictReason::CodeOutdated)
         } else if ticket.cancelled {
             Some(ConflictReason::TicketCancelled)
-        } else if ticket.blocked {
+        } else if ticket.is_blocked() {
             Some(ConflictReason::TicketBlocked)
         } else if has_moved {
             Some(ConflictReason::TicketMoved)

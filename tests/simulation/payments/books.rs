@@ -44,6 +44,8 @@ pub struct Back {
     pub why: RefundReason,
     receipt: usize,
     pub went: Went,
+    /// Whether somebody has said that it may go although the payment is contested.
+    released: bool,
 }
 
 /// How a payment ended without money, if it did.
@@ -67,6 +69,8 @@ pub struct Due {
     pub ends: Vec<Option<End>>,
     pub back: Vec<Back>,
     pub closed: Option<Closed>,
+    /// Whether the payer's bank contests it, or was right.
+    contested: bool,
     keys: BTreeMap<(KeyId, Digest), Timestamp>,
 }
 
@@ -106,6 +110,7 @@ impl Due {
             ends: vec![None; opened.items.len()],
             back: Vec::new(),
             closed: None,
+            contested: false,
             keys: BTreeMap::new(),
         })
     }
@@ -260,12 +265,14 @@ impl Due {
             Event::RefundExported(exported) => {
                 let to_voucher = self.of_voucher(exported.refund)?.is_some();
                 rule(!to_voucher, "a voucher's money goes to the bank")?;
+                rule(!self.waits(exported.refund), "what the payer's bank takes back goes to the bank as well")?;
                 self.back_of(exported.refund, &[Went::Open], Went::Sent).map(drop)
             }
             Event::RefundConfirmed(confirmed) => {
                 let voucher = self.of_voucher(confirmed.refund)?;
                 let to_voucher = matches!(confirmed.by, PaidBackBy::Voucher { .. });
                 rule(voucher.is_none() || to_voucher, "a voucher's money is paid out beside")?;
+                rule(to_voucher || !self.waits(confirmed.refund), "what the payer's bank takes back is paid out as well")?;
                 let from: &[Went] = match confirmed.by {
                     PaidBackBy::Transfer => &[Went::Open, Went::Sent],
                     PaidBackBy::Till { .. } => &[Went::Open],
@@ -278,7 +285,14 @@ impl Due {
             }
             Event::RefundReturned(returned) => {
                 let before = self.back_of(returned.refund, &[Went::Sent, Went::Gone(PaidBackBy::Transfer)], Went::Open)?;
-                rule(returned.was_paid_back == (before != Went::Sent), "a return is of another state than the refund was in")
+                rule(returned.was_paid_back == (before != Went::Sent), "a return is of another state than the refund was in")?;
+                self.back[returned.refund as usize].released = false;
+                Ok(())
+            }
+            Event::RefundReleased(released) => {
+                rule(self.waits(released.refund), "a refund is let go that waits for nobody")?;
+                self.back[released.refund as usize].released = true;
+                Ok(())
             }
             Event::PayeeSet(set) => self.back_of(set.refund, &[Went::Open], Went::Open).map(drop),
             Event::Cancelled(_) => {
@@ -301,8 +315,16 @@ impl Due {
                 self.closed = Some(closed.clone());
                 Ok(())
             }
-            Event::Disputed(_) => rule(!self.came.is_empty(), "a dispute about nothing"),
-            Event::DisputeResolved(_) | Event::Reported(_) => Ok(()),
+            Event::Disputed(_) => {
+                rule(!self.came.is_empty(), "a dispute about nothing")?;
+                self.contested = true;
+                Ok(())
+            }
+            Event::DisputeResolved(resolved) => {
+                self.contested = resolved.upheld;
+                Ok(())
+            }
+            Event::Reported(_) => Ok(()),
         }
     }
 
@@ -315,7 +337,7 @@ impl Due {
             _ => Some(receipt) == self.paid_by,
         };
         rule(fits, "the money of another receipt goes back")?;
-        self.back.push(Back { cents: opened.amount_cents.get(), why: opened.why, receipt, went: Went::Open });
+        self.back.push(Back { cents: opened.amount_cents.get(), why: opened.why, receipt, went: Went::Open, released: false });
         let of_receipt: i64 = self.back.iter().filter(|back| back.receipt == receipt).map(|back| back.cents).sum();
         rule(of_receipt <= self.came[receipt].amount_cents.get(), "more goes back than has come (PY-4)")?;
         if opened.why == RefundReason::ExtrasCancelled {
@@ -334,6 +356,15 @@ impl Due {
             rule(self.back.iter().filter(same).count() == 1, "a cancellation is paid back twice (PY-4)")?;
         }
         Ok(())
+    }
+
+    /// The refunds that wait until somebody says that they may go.
+    pub fn waiting(&self) -> impl Iterator<Item = u32> {
+        (0..self.back.len() as u32).filter(|number| self.waits(*number))
+    }
+
+    fn waits(&self, refund: u32) -> bool {
+        self.contested && self.back.get(refund as usize).is_some_and(|back| back.went == Went::Open && !back.released)
     }
 
     /// The voucher that the money of a refund came from.

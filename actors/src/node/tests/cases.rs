@@ -8,7 +8,7 @@ use tornello_engine::model_registry::{self, ModelKind};
 use super::limits::an_hour_later;
 use super::*;
 use crate::cases::appeals::{self, Appealed};
-use crate::cases::{case_of, decide, fraud_said_of, resume, undo};
+use crate::cases::{Blocked, blocked_of as blocked_by_verdict, case_of, decide, fraud_said_of, resume, undo};
 use crate::moves::{self, move_tickets};
 
 fn sale() -> HoldId {
@@ -74,6 +74,28 @@ async fn what_a_verdict_asks_for_is_done_after_a_crash_and_undone_once() {
     house.running.stop().await;
     let verified = crate::verify::verify(journal.as_ref(), false, |_| {}).await.unwrap();
     assert_eq!(verified.beside, 1);
+}
+
+/// Staff had blocked them before the verdict, and lift that again: what the verdict says stands until it is undone, and what staff say after that.
+#[actix_rt::test]
+async fn a_verdict_holds_whatever_staff_block_and_lift() {
+    let house = House::new().await;
+    let (node, id) = (house.node(), case_of(Subject::Sale(sale())));
+    house.ask(1, sell(1, 2)).await.unwrap();
+    node.case(id, by(10), opened()).await.unwrap();
+    house.ask(2, Command::Block { sale: sale(), tickets: vec![0], reason: code("lost") }).await.unwrap();
+    decide(node, id, by(11), Verdict::Fraud, code("resold")).await.unwrap();
+    assert_eq!(blocked_by_verdict(node, sale()).await, Ok(Blocked { blocked: 2, of: 2 }));
+    let lift = |keeps| Command::Unblock { sale: sale(), tickets: vec![], reason: None, keeps };
+    house.ask(3, lift(Some(code("fraud")))).await.unwrap();
+    assert_eq!(blocked(node).await, [true, true], "what staff said is lifted, and no more");
+    let stays = Err(Failure::Refused(Refusal::TicketBlocked { reason: code("fraud") }));
+    assert_eq!(house.ask(4, lift(Some(code("fraud")))).await.map(drop), stays);
+    house.ask(5, Command::Block { sale: sale(), tickets: vec![1], reason: code("torn") }).await.unwrap();
+    undo(node, id, by(12)).await.unwrap();
+    assert_eq!(blocked(node).await, [false, true], "as staff had it");
+    assert_eq!(blocked_by_verdict(node, sale()).await, Ok(Blocked { blocked: 0, of: 2 }));
+    house.running.stop().await;
 }
 
 /// Of three tickets one has moved, and moved on, one is on its way, and one stays.

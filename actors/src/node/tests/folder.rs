@@ -79,7 +79,7 @@ async fn the_lists_follow_what_becomes_of_tickets() {
         (now(), Command::Cancel { sale, owner: None, tickets: vec![2], cause: slot::CancelCause::Visitor }, ["valid", "valid", "cancelled"]),
         (tomorrow().start(), admit, ["inside", "valid", "cancelled"]),
         (tomorrow().start(), Command::Block { sale, tickets: vec![], reason: code("review") }, ["blocked", "blocked", "cancelled"]),
-        (tomorrow().start(), Command::Unblock { sale, tickets: vec![] }, ["inside", "valid", "cancelled"]),
+        (tomorrow().start(), Command::Unblock { sale, tickets: vec![], reason: None, keeps: None }, ["inside", "valid", "cancelled"]),
         (tomorrow().start(), Command::Exit { ticket: sale.ticket(0), gate, museum: MUSEUM }, ["outside", "valid", "cancelled"]),
     ];
     let views = house.node().files().unwrap().views.clone();

@@ -64,7 +64,9 @@ async fn every_event() -> Arc<MemoryJournal> {
         (now().plus_seconds(3_000), sell(3, 3)),
         (now().plus_seconds(3_000), Command::Cancel { sale: id(3), owner: None, tickets: vec![1], cause: slot::CancelCause::Visitor }),
         (now().plus_seconds(3_000), Command::Block { sale: id(3), tickets: vec![0], reason: code("review") }),
-        (now().plus_seconds(3_000), Command::Unblock { sale: id(3), tickets: vec![] }),
+        (now().plus_seconds(3_000), Command::Block { sale: id(3), tickets: vec![0], reason: code("fraud") }),
+        (now().plus_seconds(3_000), Command::Unblock { sale: id(3), tickets: vec![], reason: None, keeps: Some(code("fraud")) }),
+        (now().plus_seconds(3_000), Command::Unblock { sale: id(3), tickets: vec![], reason: None, keeps: None }),
         (now().plus_seconds(3_000), Command::Review { sale: id(3) }),
         (now().plus_seconds(3_000), Command::EndReview { sale: id(3), cleared: true }),
         (now().plus_seconds(3_000), Command::SellBeyond { beyond: 2, ceiling: Some(30), turn_away_ppm: 9_000 }),
@@ -139,7 +141,7 @@ async fn the_golden_journal_holds_every_kind_of_event() {
             }
         }
     }
-    assert_eq!(live.into_iter().collect::<Vec<_>>(), (1..=33).collect::<Vec<u16>>());
+    assert_eq!(live.into_iter().collect::<Vec<_>>(), (1..=34).collect::<Vec<u16>>());
     if let Some(path) = std::env::var_os("TORNELLO_GOLDEN") {
         let house = House::on(journal).await;
         let mut lines = vec![state_hash(house.node()).await];

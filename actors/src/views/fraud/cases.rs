@@ -28,6 +28,8 @@ pub struct CaseRow {
     pub channel: String,
     /// What is at stake.
     pub amount_cents: i64,
+    /// What of its sale was paid back or is to be, wherever its tickets have moved.
+    pub refunded_cents: i64,
     /// What the scorer said; none if it was not asked.
     pub score: Option<u8>,
     /// How likely fraud is, in millionths, if a model said so that has learned it from labels.
@@ -75,6 +77,8 @@ pub struct CaseFilter {
     pub states: Option<Vec<String>>,
     /// Only those that this key looks at.
     pub assignee: Option<String>,
+    /// Only those for which there is a case because of this.
+    pub origin: Option<String>,
     /// Only those opened from then on.
     pub opened_from: Option<Timestamp>,
     /// Only after this one, in the order of the list.
@@ -86,10 +90,13 @@ impl Views {
     pub async fn fraud_cases(&self, filter: &CaseFilter, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
         const QUERY: &str = "SELECT fraud_case, subject, origin, museum, channel, amount_cents, score, model, loss, opened_at, due_at, lapses_at, state, assignee,
                 verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm, urgency,
-                coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), '')
+                coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), ''),
+                coalesce((SELECT sale.refunded_cents FROM sale WHERE sale.sale = fraud_case.subject), 0)
+                + coalesce((SELECT sum(moved.refunded_cents) FROM sale AS moved WHERE moved.origin = fraud_case.subject AND moved.settlement = 'moved'), 0)
             FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
             AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
-            AND (?6 IS NULL OR urgency < ?6 OR (urgency = ?6 AND fraud_case > ?7)) ORDER BY urgency DESC, fraud_case LIMIT ?8";
+            AND (?6 IS NULL OR urgency < ?6 OR (urgency = ?6 AND fraud_case > ?7)) AND (?9 IS NULL OR origin = ?9)
+            ORDER BY urgency DESC, fraud_case LIMIT ?8";
         let rows = sqlx::query(QUERY)
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.states.as_ref().map(written))
@@ -99,6 +106,7 @@ impl Views {
             .bind(filter.after.map(|(urgency, _)| urgency))
             .bind(filter.after.map(|(_, case)| case.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
+            .bind(filter.origin.clone())
             .fetch_all(&self.pool())
             .await
             .map_err(|error| self.noted(error))?;
@@ -133,6 +141,7 @@ fn case_row(row: &SqliteRow) -> Result<CaseRow, sqlx::Error> {
         probability_ppm: row.try_get(20)?,
         urgency: row.try_get(21)?,
         label: row.try_get(22)?,
+        refunded_cents: row.try_get(23)?,
     })
 }
 

@@ -49,18 +49,24 @@ pub struct FiguresView {
     decided: u32,
     /// How many lapsed without one.
     lapsed: u32,
-    /// How many a day, without those picked.
+    /// How many a day were suspected: cases of origin `review`.
     alerts_per_day: f64,
     /// Of those that were suspected and are known by now, how many were fraud.
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<f64>,
-    /// Of all fraud, as far as those picked at random tell of which it is known what they were, how much was suspected.
+    /// Of all fraud, as far as banks tell, and those picked at random of which it is known what they were, how much was suspected. Absent where neither tells anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     recall: Option<f64>,
     /// The area under precision over recall, by score.
     #[serde(skip_serializing_if = "Option::is_none")]
     pr_auc: Option<f64>,
-    /// What was at stake in blocked fraud, in euro cents.
+    /// How many frauds nobody suspected before the payer's bank took the money back: they were missed.
+    charged_back: u32,
+    /// How many sales nobody suspected before a gate met their tickets twice: in none of the shares above, as nobody can tell of others of their kind.
+    met_twice: u32,
+    /// How many of these were fraud, as far as is known.
+    met_twice_fraud: u32,
+    /// What was at stake in blocked fraud, less what of it was paid back or is to be, in euro cents.
     saved_cents: i64,
     /// How many honest buyers were blocked, or refused by a rule, as far as is known.
     good_hurt: u32,
@@ -69,10 +75,10 @@ pub struct FiguresView {
     /// The share of honest buyers among those whom rules refused, from the attempts that chance has picked and somebody has looked at, whoever appeals.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused_good: Option<f64>,
-    /// Of those with a verdict, how many had it in time.
+    /// Of those with a verdict, how many had it in time; without those of which a bank or a gate told.
     #[serde(skip_serializing_if = "Option::is_none")]
     in_time: Option<f64>,
-    /// Half of the verdicts took no longer, in seconds.
+    /// Half of these took no longer, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     median_s: Option<i64>,
 }
@@ -88,6 +94,9 @@ impl From<Figures> for FiguresView {
             precision: figures.precision,
             recall: figures.recall,
             pr_auc: figures.pr_auc,
+            charged_back: figures.charged_back,
+            met_twice: figures.met_twice,
+            met_twice_fraud: figures.met_twice_fraud,
             saved_cents: figures.saved_cents,
             good_hurt: figures.good_hurt,
             hurt_known: figures.hurt_known,
@@ -237,8 +246,8 @@ fn by(rows: &[CaseRow], (days, weights): (f64, &Weights), of: impl Fn(&CaseRow) 
 
 /// Report on fraud.
 ///
-/// What is missed is estimated from the cases that were picked at random from what nobody suspected, each weighted by its channel; whom rules hurt, from appeals and from the
-/// refused attempts that were picked at random.
+/// What is missed is estimated from the cases that were picked at random from what nobody suspected, each weighted by its channel, and from what banks took back; whom rules hurt,
+/// from appeals and from the refused attempts that were picked at random.
 #[utoipa::path(
     tag = "Fraud", operation_id = "get_fraud_report", security(("key" = ["investigate"])), params(ReportQuery),
     responses((status = 200, description = "The report", body = ReportView), crate::openapi::Problems),

@@ -11,7 +11,7 @@ use tornello_engine::envelope::{Digest, Envelope};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, PersonId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::museum::Museum;
-use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, Keeper, Line, Scan, Settlement, Slot, total};
+use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, FRAUD, Keeper, Line, Scan, Settlement, Slot, total};
 use tornello_engine::tariff::Proof;
 use tornello_engine::time::Timestamp;
 
@@ -301,7 +301,11 @@ impl HistoryQuery {
                 Command::Rename { sale, owner, tickets: self.numbers()?, holder: Some(PersonId(random().into())) }
             }
             Asked::Block => Command::Block { sale: self.sale_of(id)?, tickets: self.numbers()?, reason: named(self.reason, "reason")? },
-            Asked::Unblock => Command::Unblock { sale: self.sale_of(id)?, tickets: self.numbers()? },
+            // What a verdict blocks is lifted with the verdict.
+            Asked::Unblock => {
+                let (sale, tickets, keeps) = (self.sale_of(id)?, self.numbers()?, FRAUD.parse().ok());
+                Command::Unblock { sale, tickets, reason: self.reason, keeps }
+            }
             Asked::Move => self.moved(museum, slot, asker)?,
             Asked::Admit => Command::Admit { ticket: self.ticket_of(id)?, issue: self.issue, gate: named(self.gate, "gate")?, museum: id.museum() },
             Asked::Exit => Command::Exit { ticket: self.ticket_of(id)?, gate: named(self.gate, "gate")?, museum: id.museum() },

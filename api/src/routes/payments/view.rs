@@ -184,7 +184,7 @@ impl PaymentView {
             items: opened.items.iter().zip(payment.items()).map(|(item, end)| item_view(item, end)).collect(),
             extras: opened.extras.iter().map(|e| PaymentExtraView { code: e.code, count: e.count, price_cents: e.price_cents.get() }).collect(),
             receipts: payment.receipts().iter().map(receipt_view).collect(),
-            refunds: payment.refunds().iter().map(|refund| RefundView::new(payment.id(), opened.museum, refund)).collect(),
+            refunds: payment.refunds().iter().map(|refund| RefundView::new(payment, opened.museum, refund)).collect(),
             refunded: payment.refunded(),
             disputed: payment.is_disputed(),
             ledger: None,

@@ -10,12 +10,13 @@ use tornello_actors::node::Node;
 use tornello_actors::quotes::QuoteHead;
 use tornello_actors::streams::all_of;
 use tornello_actors::views::quotes::{cause as cause_name, deadline as deadline_name, kind as kind_name, settle as settle_name};
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, QuoteId, SlotId};
 use tornello_engine::notice::Qr;
 use tornello_engine::payment::Payment;
-use tornello_engine::quote::{About, Event, Extra, Offer, Part, Stage, Status, Work};
+use tornello_engine::quote::{About, Event, Extra, Offer, Part, Quote, Stage, Status, Work};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Line, people as people_of, total};
 
@@ -256,16 +257,28 @@ pub struct QuoteView {
 pub async fn view(node: &Node, connected: &Connected, caller: &Caller, id: QuoteId) -> Result<QuoteView, Problem> {
     // Whoever was let in with another scope that the office has sees it too.
     let quote = seen(node, caller, Scope::Quote, id).await?;
+    shown(node, connected, caller, (id, quote), false).await
+}
+
+/// A quote right after one of its records and what followed from that by itself, for whoever may see it: what a step is answered with, however often it is asked for.
+pub async fn view_after(node: &Node, connected: &Connected, caller: &Caller, id: QuoteId, seq: u64) -> Result<QuoteView, Problem> {
+    seen(node, caller, Scope::Quote, id).await?;
+    let quote = node.quote_after(id, seq).await?;
+    shown(node, connected, caller, (id, quote), true).await
+}
+
+/// A quote, with its payment as it is, or where it waits for that, as it was begun.
+async fn shown(node: &Node, connected: &Connected, caller: &Caller, (id, quote): (QuoteId, Quote), as_begun: bool) -> Result<QuoteView, Problem> {
     let (Some(about), Some(offer), Some((who, at))) = (quote.about(), quote.offer(), quote.drafted()) else { return Err(Problem::not_found()) };
     let known = node.museums().get(about.museum).ok_or_else(Problem::not_found)?;
-    let history = history(node, id).await?;
+    let history = history(node, id, quote.seq()).await?;
     let chance = lapse_of(node, caller, Some(&QuoteHead::of(&quote)))?;
     let contact = match about.contact {
         Some(person) => people::known(node, person).await?,
         None => None,
     };
     let payment = match quote.payment() {
-        Some(payment) => payment_view(node, connected, payment).await?,
+        Some(payment) => payment_view(node, connected, payment, as_begun && quote.status() == Status::Accepted).await?,
         None => None,
     };
     let (sales, missing) = match quote.stage() {
@@ -368,7 +381,7 @@ fn extra_view(extra: &Extra) -> QuotedExtraView {
     QuotedExtraView { code: extra.code, count: extra.count, free: extra.free, price_cents: extra.price_cents.get(), total_cents: extra.total().get() }
 }
 
-async fn payment_view(node: &Node, connected: &Connected, id: PaymentId) -> Result<Option<QuotePaymentView>, Problem> {
+async fn payment_view(node: &Node, connected: &Connected, id: PaymentId, as_begun: bool) -> Result<Option<QuotePaymentView>, Problem> {
     let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor(id.creditor())).cloned();
     let look = move |payment: &Payment| {
         let opened = payment.opened()?;
@@ -382,21 +395,22 @@ async fn payment_view(node: &Node, connected: &Connected, id: PaymentId) -> Resu
             qr: notice.and_then(|(notice, creditor)| Qr::new(notice, creditor, opened.amount_cents)).map(|qr| qr.to_string()),
         })
     };
-    match node.look_payment(id, look).await {
+    let found = if as_begun { node.payment_as_begun(id).await.map(|payment| look(&payment)) } else { node.look_payment(id, look).await };
+    match found {
         Ok(found) => Ok(found),
         Err(Failure::Refused(_)) => Ok(None),
         Err(failure) => Err(failure.into()),
     }
 }
 
-/// What happened to a quote, from its own records.
+/// What happened to a quote, from its own records up to one.
 struct History {
     items: Vec<HistoryItem>,
     /// The last acceptance.
     acceptance: Option<AcceptanceView>,
 }
 
-async fn history(node: &Node, id: QuoteId) -> Result<History, Problem> {
+async fn history(node: &Node, id: QuoteId, seq: u64) -> Result<History, Problem> {
     let failed = |error: tornello_actors::journal::JournalError| {
         tracing::error!(%error, quote = %id, "the records of a quote cannot be read");
         Problem::unavailable("the records cannot be read now")
@@ -405,7 +419,7 @@ async fn history(node: &Node, id: QuoteId) -> Result<History, Problem> {
     let records = all_of::<Event>(node.journal().as_ref(), stream).await.map_err(failed)?;
     let keys = files(node)?.keys.list();
     let mut found = History { items: Vec::new(), acceptance: None };
-    for record in &records {
+    for record in records.iter().take_while(|record| record.seq <= seq) {
         for event in &record.events {
             found.take(record, event, &keys);
         }

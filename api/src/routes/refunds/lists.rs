@@ -29,7 +29,7 @@ pub struct RefundItem {
     amount_cents: i64,
     /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras`, `cancelled` or `extras_cancelled`.
     why: String,
-    /// `open`, `exported` or `paid_back`.
+    /// `open`, `contested` (the payer's bank contests the payment, or was right: nothing goes back until somebody says so), `exported` or `paid_back`.
     state: String,
     /// Since when (RFC 3339, UTC).
     changed_at: String,
@@ -87,7 +87,7 @@ pub struct RefundPage {
 pub struct RefundsQuery {
     /// Only of this museum: its slug or number.
     museum: Option<String>,
-    /// Only in this state: `open`, `exported` or `paid_back`.
+    /// Only in this state: `open`, `contested`, `exported` or `paid_back`.
     state: Option<String>,
     /// Where the page before said to go on.
     #[param(value_type = Option<String>)]
@@ -108,8 +108,8 @@ pub struct RefundsQuery {
 #[get("/refunds", wrap = "Compress::default()")]
 pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, query: web::Query<RefundsQuery>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Settle)?;
-    if query.state.as_deref().is_some_and(|state| !["open", "exported", "paid_back"].contains(&state)) {
-        return Err(Problem::malformed("state: open, exported or paid_back is expected"));
+    if query.state.as_deref().is_some_and(|state| !["open", "contested", "exported", "paid_back"].contains(&state)) {
+        return Err(Problem::malformed("state: open, contested, exported or paid_back is expected"));
     }
     let filter = RefundFilter {
         museums: museums(&node, &caller, Scope::Settle, query.museum.as_deref())?,

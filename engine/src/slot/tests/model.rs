@@ -295,7 +295,10 @@ impl Naive {
                 true
             }
             Ask::Cancel(i, ticket) => {
-                let Some(party) = self.parties.get_mut(i).filter(|party| party.stands(ticket) && now < 30 * MIN) else { return false };
+                let Some(party) = self.parties.get_mut(i).filter(|party| party.stands(ticket) && now < 30 * MIN && !party.blocked.contains(&ticket))
+                else {
+                    return false;
+                };
                 party.cancelled.push(ticket);
                 // All of a price of 1,601 cents when the slot is closed, half of it until an hour before the start.
                 let refund = if closed { Some(1_601) } else { (now <= -HOUR).then_some(800) };
@@ -519,7 +522,7 @@ impl Naive {
             }
             Ask::Exit(i, ticket) => exit(n(i), ticket),
             Ask::Block(i, ticket, true) => Command::Block { sale: id(n(i)), tickets: vec![ticket], reason: code("review") },
-            Ask::Block(i, ticket, false) => Command::Unblock { sale: id(n(i)), tickets: vec![ticket] },
+            Ask::Block(i, ticket, false) => Command::Unblock { sale: id(n(i)), tickets: vec![ticket], reason: None, keeps: None },
             Ask::Capacity(capacity) => Command::SetCapacity { capacity },
             Ask::Beyond(beyond, ceiling) => Command::SellBeyond { beyond, ceiling, turn_away_ppm: 1_000 * beyond },
             Ask::Quota { reserved, limit } => Command::SetQuotas { quotas: quotas(&[(Channel::Group, reserved, limit, RELEASE as u32)]) },

@@ -310,9 +310,11 @@ impl World {
         let due = &self.books.payments[&id];
         let reported =
             Reported { flow: "2026-06-11PSP-1".to_owned(), iur: due.came[0].id.clone(), index: 1, amount_cents: due.came[0].amount_cents, code: 0 };
-        let command = match self.dice.below(4) {
-            0 => payment::Command::ResolveDispute { upheld: true },
-            1..3 => payment::Command::Dispute { reason: code("fraud"), reference: "C-1".to_owned() },
+        let refund = self.dice.below(due.back.len() as u64 + 1) as u32;
+        let command = match self.dice.below(6) {
+            0 => payment::Command::ResolveDispute { upheld: self.dice.chance(50) },
+            1 => payment::Command::ReleaseRefund { refund },
+            2..4 => payment::Command::Dispute { reason: code("fraud"), reference: "C-1".to_owned() },
             _ => payment::Command::Report { reported },
         };
         self.payment(id, command);
