@@ -88,7 +88,12 @@ pub struct Ticket {
     holder: Option<PersonId>,
     /// To which sale of another slot it goes or went.
     gone: Option<HoldId>,
+    /// How it was until some times, in their order: its issue, whether it was blocked, and until when it was looked at.
+    was: Vec<(Timestamp, Barred)>,
 }
+
+/// The issue of a ticket that counts, whether it is blocked, and until when it is looked at.
+type Barred = (u16, bool, Option<Timestamp>);
 
 #[derive(Clone)]
 pub struct Sale {
@@ -371,20 +376,20 @@ impl Naive {
                 }
                 Ok(())
             }
-            Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, true),
-            Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false),
+            Event::Blocked(blocked) => self.block(at, blocked.sale, &blocked.tickets, true),
+            Event::Unblocked(unblocked) => self.block(at, unblocked.sale, &unblocked.tickets, false),
             Event::ReviewOpened(opened) => {
                 let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
                 let until = opens_at.plus_seconds(-1_800).min(at.plus_seconds(policy.limits.review_s.into()));
                 rule(opened.until == until && until > at, "a review lasts longer than an honest visitor can wait")?;
                 let sale = self.sales.get_mut(&opened.sale).ok_or("an unknown sale is looked at")?;
-                sale.tickets.iter_mut().for_each(|ticket| ticket.review_until = Some(until));
+                sale.tickets.iter_mut().for_each(|ticket| ticket.changes(at).review_until = Some(until));
                 Ok(())
             }
             Event::ReviewEnded(ended) => {
                 let sale = self.sales.get_mut(&ended.sale).ok_or("a review of an unknown sale ends")?;
                 rule(sale.tickets.iter().any(|ticket| ticket.is_reviewed(at)), "a review ends that there is not")?;
-                sale.tickets.iter_mut().for_each(|ticket| ticket.review_until = None);
+                sale.tickets.iter_mut().for_each(|ticket| ticket.changes(at).review_until = None);
                 Ok(())
             }
             Event::Admitted(admitted) => {
@@ -558,7 +563,8 @@ impl Naive {
             rule(ticket.stands() && !ticket.blocked && !ticket.is_reviewed(at), "a ticket that does not stand is renamed")?;
             rule(*issue == ticket.issue + 1, "a code is not issued anew, one by one")?;
             before.extend(ticket.holder);
-            (ticket.issue, ticket.holder) = (*issue, renamed.holder);
+            ticket.changes(at).issue = *issue;
+            ticket.holder = renamed.holder;
         }
         let replaced = before.into_iter().filter(|person| sale.tickets.iter().all(|ticket| ticket.holder != Some(*person)));
         rule(replaced.eq(renamed.replaced.iter().copied()), "other names were replaced than is said")
@@ -865,13 +871,13 @@ impl Naive {
         Ok(sale.tickets.get_mut(usize::from(id.number())).ok_or("a ticket that was never sold")?)
     }
 
-    fn block(&mut self, sale: HoldId, numbers: &[u16], blocked: bool) -> Result<(), String> {
+    fn block(&mut self, at: Timestamp, sale: HoldId, numbers: &[u16], blocked: bool) -> Result<(), String> {
         rule(!numbers.is_empty(), "no ticket is blocked or unblocked")?;
         for number in numbers {
             let ticket = self.ticket(sale.ticket(*number))?;
             rule(blocked || ticket.blocked, "a ticket is unblocked that was not blocked")?;
             rule(!(blocked && (ticket.cancelled || ticket.gone.is_some())), "a ticket is blocked that does not count here")?;
-            ticket.blocked = blocked;
+            ticket.changes(at).blocked = blocked;
         }
         Ok(())
     }
@@ -934,7 +940,20 @@ impl Ticket {
             issue: 1,
             holder: None,
             gone: None,
+            was: Vec::new(),
         }
+    }
+
+    /// It becomes something else: notes how it was until now.
+    fn changes(&mut self, at: Timestamp) -> &mut Self {
+        self.was.push((at, (self.issue, self.blocked, self.review_until)));
+        self
+    }
+
+    /// How it was at that time.
+    fn barred(&self, at: Timestamp) -> Barred {
+        let was = self.was.iter().find(|(until, _)| at < *until);
+        was.map_or((self.issue, self.blocked, self.review_until), |(_, barred)| *barred)
     }
 
     /// Not used, not cancelled, and not on its way or gone to another slot.
