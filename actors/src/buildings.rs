@@ -3,8 +3,11 @@
 //!
 //! A ceiling is strict, and no gate waits for another slot or for the disk. Whoever may be told to come in is counted before the slot is asked ([`Buildings::seat`]),
 //! and for as long as nobody knows what became of that: of two gates that ask in one instant for the last place one hears `wait`, though the other one may be refused
-//! yet. So does what a gate is told while the journal does not write count, until it is written. What gates without a network let in counts when their scans come in,
-//! and what a process that has ended told gates without writing it down is not known to the next one before that: only these go beyond a ceiling.
+//! yet. So does what a gate is told while the journal does not write count, until it is written.
+//!
+//! What goes beyond a ceiling all the same, until the next reading: whom gates without a network let in, before their scans come in; whom a process that has ended let in
+//! without writing it down, before the gates send that in; and, after a restart, those who had come in by a slot that had not heard the last reading, as many as had left
+//! by it between its own and that one.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -166,8 +169,8 @@ impl Buildings {
         }
     }
 
-    /// Starts from what the slots were told last, and who passed their gates since. Of a slot that has not heard the last reading nobody has left meanwhile, which errs
-    /// on the safe side.
+    /// Starts from what the slots were told last, and who passed their gates since. Of a slot that has not heard the last reading, as one that is over, it is known who
+    /// passed since its own: these count if they are more.
     pub fn restore(&self, board: &Board, museums: &Museums) {
         for known in museums.all() {
             let heads = board.heads_of(known.museum.id());

@@ -195,7 +195,7 @@ fn admission(passage: &Passage, scan: Scan, window: Window, ticket: Ticket, show
     let too_often = to_come > 0 && usize::from(ticket.state.entries()) + to_come > usize::from(window.reentry.times_max);
     let unused = ticket.state == TicketState::Valid && !too_often;
     // An older code uses a ticket up only if nobody came with the newer one, whose ticket it is.
-    let uses = |reason| unused && (reason != R::CodeOutdated || !is_claimed);
+    let uses = |reason: ConflictReason| unused && (reason != R::CodeOutdated || !is_claimed);
     let conflict = |reason| if uses(reason) { Judged::PassedInConflict { reason } } else { Judged::Conflict { reason } };
     let (shown, ticket) = match passage.before {
         None => (shown, ticket),
