@@ -183,7 +183,8 @@ impl Buildings {
                     live if head.at > last.measured_at => (inside - live.map_or(0, |live| live.inside_then.cast_signed())).max(0),
                     _ => 0,
                 };
-                building.count(head.at, people);
+                // When they passed is not known: in doubt the next reading has counted who left, and not who came.
+                building.count(if people > 0 { head.at } else { last.measured_at }, people);
             }
             self.0.lock().insert(known.museum.id(), building);
         }
