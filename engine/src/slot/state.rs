@@ -871,7 +871,7 @@ impl Serialize for Ledger {
         // What was seen online stands behind the scans, as it is there of few tickets, and how tickets were behind that.
         let taken = self.scans.iter().map(|(scan, taken)| (*scan, Told::of(*scan, *taken)));
         let online = self.online.values().flatten().map(|passage| (*passage, Told::Online));
-        let was = self.was.iter().flat_map(|(ticket, was)| was.iter().map(|(until, bars)| (until_as_scan(*ticket, *until), Told::Was(*bars))));
+        let was = self.was.iter().flat_map(|(ticket, was)| was.iter().map(move |(until, bars)| (until_as_scan(*ticket, *until), Told::Was(*bars))));
         let scans: Vec<(Scan, Told)> = taken.chain(online).chain(was).collect();
         Written { holds, sales, ended, scans, list: &self.list, undone: &self.undone, owed: &self.owed }.serialize(serializer)
     }
