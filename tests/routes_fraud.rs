@@ -671,7 +671,7 @@ async fn a_ticket_that_a_verdict_blocked_is_no_sign_of_its_own() {
     look(&app).await;
     let (status, _) = app.post(&format!("{}/verdict", case_path(sale)), &analyst, "v", &json!({"verdict": "fraud", "reason": "bot"})).await;
     assert_eq!(status, StatusCode::OK);
-    let scan = Scan { ticket: sale.ticket(0), scanned_at: app.node().now().plus_seconds(-60), gate: code("pda-1"), direction: Direction::In };
+    let scan = Scan { ticket: sale.ticket(0), scanned_at: app.node().now(), gate: code("pda-1"), direction: Direction::In };
     let by = Envelope { who: KeyId(9), key: Digest(50), body: Digest(50), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
     let merged = app.node().slot(nine, by, Command::Merge { scan, issue: Some(1), museum: TORRE }).await.unwrap();
     let met = |event: &Event| matches!(event, Event::AdmissionConflict(conflict) if conflict.reason == ConflictReason::TicketBlocked);

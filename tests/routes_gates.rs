@@ -111,6 +111,52 @@ async fn every_verdict_of_the_gate_has_its_status_and_code() {
 }
 
 #[actix_rt::test]
+async fn slots_whose_gates_are_open_at_once_let_in_no_more_than_the_building_has_room_for() {
+    let app = App::start().await;
+    let (gate, office, sensor) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await, app.key(Role::Sensor).await);
+    let body = json!({"lines": [{"category": "full", "count": 4}], "settlement": desk("R")});
+    let mut sales = Vec::new();
+    for hour in [9, 10] {
+        let path = format!("/v1/slots/{}/sales", slot(TORRE, hour));
+        sales.push(app.post(&path, &office, &format!("sell-{hour}"), &body).await.1["sale"].as_str().unwrap().to_owned());
+    }
+    // Ten minutes before the later slot begins both let in. There may be 60 people, and there are 57.
+    app.pass(20 * 60).await;
+    let read = async |app: &App, at: &str, people: u32| {
+        let reading = json!({"museum": "torre", "sensor": "door-1", "at": format!("2026-11-23T{at}Z"), "inside": {"people": people, "sd": 0}});
+        let response = app.request(reqwest::Method::POST, "/v1/readings", &sensor).json(&reading).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{at}");
+    };
+    let enter = async |app: &App, of: usize, number: u16, key: &str| {
+        let (_, answer) = app.post("/v1/admissions", &gate, key, &shown("ticket", &ticket(&sales[of], number))).await;
+        answer["verdict"].as_str().unwrap().to_owned()
+    };
+    let inside = async |app: &App| {
+        let seen = app.get("/v1/museums/torre/occupancy", &office).await;
+        ["inside", "inside_now", "upper_now"].map(|what| seen[what].as_u64().unwrap())
+    };
+    read(&app, "08:50:00", 57).await;
+    assert_eq!(inside(&app).await, [57, 57, 57]);
+    for (key, of, number, expected) in
+        [("a", 0, 0, "admitted"), ("b", 1, 0, "admitted"), ("c", 0, 1, "admitted"), ("d", 1, 1, "wait"), ("e", 0, 2, "wait")]
+    {
+        assert_eq!(enter(&app, of, number, key).await, expected, "{key}");
+    }
+    assert_eq!(inside(&app).await, [57, 60, 60]);
+    // Who leaves by a gate of one slot makes room for another's.
+    assert_eq!(app.post("/v1/exits", &gate, "out", &shown("ticket", &ticket(&sales[0], 0))).await.0, StatusCode::OK);
+    assert_eq!((enter(&app, 1, 1, "d").await.as_str(), enter(&app, 0, 2, "e").await.as_str()), ("admitted", "wait"));
+    // A restart forgets nobody, and the next reading has counted them.
+    let app = app.restart().await;
+    assert_eq!((inside(&app).await, enter(&app, 0, 2, "e").await.as_str()), ([57, 60, 60], "wait"));
+    app.pass(60).await;
+    read(&app, "08:51:00", 59).await;
+    assert_eq!((enter(&app, 0, 2, "e").await.as_str(), enter(&app, 1, 2, "f").await.as_str()), ("admitted", "wait"));
+    assert_eq!(inside(&app).await, [59, 60, 60]);
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn gates_have_a_listener_whose_workers_limits_and_routes_are_their_own() {
     // One request a second, and slots run on the one thread that answers.
     let one = NonZeroU32::MIN;

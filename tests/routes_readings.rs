@@ -22,7 +22,7 @@ async fn a_reading_limits_sales_until_it_is_stale() {
     let (status, taken) = send(&app, &sensor, "application/json", reading.to_string()).await;
     assert_eq!(status, StatusCode::OK, "{taken}");
     let expected = json!({"museum": 1, "inside": 52, "sd": 2, "upper": 56, "at": "2026-11-23T08:29:30Z", "sensor": "door-1", "age_s": 30,
-        "stale": false, "ceiling": 60, "quality": "good"});
+        "stale": false, "ceiling": 60, "quality": "good", "inside_now": 52, "upper_now": 56});
     assert_eq!(taken, expected);
     let mut with_today = expected.clone();
     with_today["today"] = json!([{"at": "2026-11-23T08:29:30Z", "inside": 52, "sd": 2}]);

@@ -189,6 +189,32 @@ async fn it_does_not_matter_which_gate_sends_first_when_somebody_comes_back() {
 }
 
 #[actix_rt::test]
+async fn what_was_right_when_it_was_scanned_stays_right_whatever_came_later() {
+    let app = App::start().await;
+    let (gate, office, manager) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let sale = sell(&app, 3).await;
+    app.pass(120).await;
+    let block = json!({"tickets": [0], "reason": "lost"});
+    assert_eq!(app.post(&format!("/v1/sales/{sale}/block"), &manager, "block", &block).await.0, StatusCode::OK);
+    for number in [1, 2] {
+        let holder = json!({"holder": {"given_name": "Ada", "family_name": "Neri"}});
+        let path = format!("/v1/tickets/{}/rename", ticket(&sale, number));
+        let (status, renamed) = app.post(&path, &office, &format!("rename-{number}"), &holder).await;
+        assert_eq!(status, StatusCode::OK, "{renamed}");
+    }
+    // The first two were let in before that; the code of the third was good no more.
+    let batch = [0, 1, 2].map(|number| scan(&ticket(&sale, number), "pda", if number == 2 { "08:32:00" } else { "08:31:00" }, "in"));
+    let expected = [("merged", None), ("merged", None), ("conflict", Some("code_outdated"))];
+    assert_eq!(outcomes(&send(&app, &gate, &batch).await), expected);
+    let counted = app.get(&format!("/v1/slots/{}", slot(TORRE, 9)), &office).await;
+    assert_eq!((&counted["admitted"], &counted["inside"], &counted["conflicts"]), (&json!(3), &json!(3), &json!(1)));
+    let shown = json!({"ticket": ticket(&sale, 1), "gate": "north", "museum": "torre"});
+    let (status, problem) = app.post("/v1/admissions", &gate, "again", &shown).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("ticket_inside")), "nobody comes in on it twice");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_was_cancelled_or_blocked_after_the_manifest_is_a_conflict() {
     let app = App::start().await;
     let (gate, office, manager) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
@@ -204,7 +230,7 @@ async fn what_was_cancelled_or_blocked_after_the_manifest_is_a_conflict() {
     let expected = [("conflict", Some("ticket_cancelled")), ("conflict", Some("ticket_blocked")), ("conflict", Some("code_outdated"))];
     assert_eq!(outcomes(&answer), expected);
     let counted = app.get(&format!("/v1/slots/{}", slot(TORRE, 9)), &office).await;
-    assert_eq!((&counted["admitted"], &counted["conflicts"]), (&json!(1), &json!(3)), "the blocked ticket is used");
+    assert_eq!((&counted["admitted"], &counted["conflicts"]), (&json!(2), &json!(3)), "the blocked ticket is used, and the one of the old code");
 
     let (web, elsewhere) = (app.key(Role::Web).await, app.key_for(Role::Manager, Museums::Only(vec![MARE])).await);
     let path = format!("/v1/slots/{}/conflicts", slot(TORRE, 9));

@@ -32,6 +32,7 @@ use crate::accounts::{self, Accounts};
 use crate::attended::Attended;
 use crate::availability::{Near, Nearby};
 use crate::board::{Board, SlotHead};
+use crate::buildings::Buildings;
 use crate::cases;
 use crate::cases::appeals::AppealCodes;
 use crate::cases::board::Cases;
@@ -116,7 +117,7 @@ impl Settings {
 
 /// Publishes what slots have become.
 #[derive(Debug)]
-pub struct SlotTell(Arc<Board>, Arc<DayLimits>);
+pub struct SlotTell(Arc<Board>, Arc<DayLimits>, Arc<Buildings>);
 
 impl Tell<Slot> for SlotTell {
     type View = SlotHead;
@@ -128,18 +129,23 @@ impl Tell<Slot> for SlotTell {
     fn committed(&self, stream: &Lease, record: &Record<slot::Event>, view: SlotHead, _: u64) {
         if let StreamId::Slot(slot) = stream.stream {
             self.1.take(&view.policy.limits, record);
+            self.2.take(slot.museum(), record);
             self.0.publish(slot, view);
         }
     }
 
     fn rebuilt(&self, stream: &Lease, state: &Slot) {
-        if let StreamId::Slot(slot) = stream.stream
-            && state.is_opened()
-            && self.0.head(slot) != Some(SlotHead::of(state))
-        {
-            self.1.put(state);
-            self.0.publish(slot, SlotHead::of(state));
+        let StreamId::Slot(slot) = stream.stream else { return };
+        let (before, head) = (self.0.head(slot), SlotHead::of(state));
+        if !state.is_opened() || before == Some(head) {
+            return;
         }
+        self.1.put(state);
+        if let Some(before) = before {
+            let people = head.places.inside.cast_signed() - before.places.inside.cast_signed();
+            self.2.correct(slot.museum(), head.at, people);
+        }
+        self.0.publish(slot, head);
     }
 }
 
@@ -177,6 +183,7 @@ pub struct Node {
     gateway: OnceLock<Arc<dyn Gateway>>,
     paying: Paying,
     sensors: Sensors,
+    buildings: Arc<Buildings>,
     grants: Grants,
     gates: Gates,
     refusals: Refusals,
@@ -330,6 +337,8 @@ impl Node {
         cases.passes().forget(clock.now());
         let sensors = Sensors::default();
         sensors.restore(&board, &museums);
+        let buildings = Arc::new(Buildings::default());
+        buildings.restore(&board, &museums);
 
         let scoring = Scoring::prepare(settings.scoring, files.is_some().then_some(settings.data.as_path()), Arc::clone(cases.passes()));
         let scoring = scoring.map_err(StartError::Thread)?;
@@ -351,7 +360,7 @@ impl Node {
             jobs,
             time,
             Arc::clone(&streams) as _,
-            Arc::new(SlotTell(Arc::clone(&board), Arc::clone(&day_limits))),
+            Arc::new(SlotTell(Arc::clone(&board), Arc::clone(&day_limits), Arc::clone(&buildings))),
             Arc::clone(&streams) as _,
         );
         let (run_on, jobs, time) = parts();
@@ -419,6 +428,7 @@ impl Node {
             gateway: OnceLock::new(),
             paying: Paying::default(),
             sensors,
+            buildings,
             grants: Grants::default(),
             gates: Gates::default(),
             refusals: Refusals::new(settings.drives),
@@ -559,7 +569,8 @@ impl Node {
     /// building. A slot that refuses a reading keeps its last one.
     pub async fn read(&self, reading: Reading, who: KeyId) -> Result<Option<Occupancy>, Rejected> {
         let occupancy = self.sensors.take(reading, who, self.clock.now(), self.beside())?;
-        if occupancy.is_some() {
+        if let Some(occupancy) = occupancy {
+            self.buildings.hear(reading.museum, (occupancy.at, occupancy.inside));
             self.share_out(reading.museum).await;
         }
         Ok(occupancy)
@@ -569,7 +580,8 @@ impl Node {
     pub async fn pass_minute(&self) {
         self.sensors.note_admitted(self.clock.now(), self.beside());
         for museum in self.sensors.followed() {
-            if self.sensors.pass(museum, self.clock.now(), self.beside()).is_some() {
+            if let Some(occupancy) = self.sensors.pass(museum, self.clock.now(), self.beside()) {
+                self.buildings.hear(museum, (occupancy.at, occupancy.inside));
                 self.share_out(museum).await;
             }
         }
@@ -630,6 +642,12 @@ impl Node {
     #[must_use]
     pub const fn sensors(&self) -> &Sensors {
         &self.sensors
+    }
+
+    /// How many have come in by the gates of a museum since an estimate, less those who have left.
+    #[must_use]
+    pub fn passed_since(&self, occupancy: &Occupancy) -> i64 {
+        self.buildings.since(occupancy.museum, (occupancy.at, occupancy.inside))
     }
 
     /// What the data folder holds beside the journal; none in memory.

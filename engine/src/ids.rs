@@ -320,6 +320,13 @@ pub struct Code {
 pub struct BadCode;
 
 impl Code {
+    /// Stands where a word is written that says nothing.
+    pub(crate) const NOTHING: Self = {
+        let mut bytes = [0; CODE_MAX];
+        bytes[0] = b'0';
+        Self { bytes, length: 1 }
+    };
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -69,6 +69,16 @@ pub struct Shared {
     pub now: Timestamp,
 }
 
+/// A building by the last reading of it, in plain counting: as long as everybody who passed asked a gate, and all is known of that.
+#[derive(Debug, Clone, Copy)]
+struct Filling {
+    museum: MuseumId,
+    /// The most people who may be inside by the reading, and those who came less those who left since.
+    people: i64,
+    ceiling: i64,
+    measured_at: Timestamp,
+}
+
 /// One sending of a command. Another one with the same key asks for the same.
 pub struct Sending {
     pub slot: SlotId,
@@ -96,6 +106,12 @@ pub struct Auditor {
     pub shared: Option<Shared>,
     /// How many parts of a room grew by it.
     pub raised: u64,
+    /// The building of which a reading came last, and how full it was when somebody last came in by asking a gate: of which slot, by which record.
+    filling: Option<Filling>,
+    entered: Option<(SlotId, u64, Filling)>,
+    /// When the last record of the node before was written, and how many commands had been sent by then.
+    died_at: Option<Timestamp>,
+    lives_from: usize,
     /// Each slot as its records say.
     replayed: BTreeMap<SlotId, Slot>,
     /// States of owners, encoded, that are to be held against their records when these are on the disk.
@@ -180,6 +196,7 @@ impl Auditor {
             return Ok(());
         };
         if is_written(record).is_some() {
+            self.building_holds(sending, slot, record)?;
             self.sendings[sending].outcome = Outcome::Answered(answer);
             return Ok(());
         }
@@ -209,6 +226,7 @@ impl Auditor {
         }
         then.foretell(record, &shown(passage.issue), true)?;
         told.push(Told { envelope: envelope.clone(), passage, record: record.clone() });
+        self.filling = None;
         Ok(())
     }
 
@@ -229,10 +247,54 @@ impl Auditor {
         Ok(merged)
     }
 
+    /// A reading was taken in: who had passed when it was measured is in it.
+    pub fn heard(&mut self) {
+        self.filling = None;
+        let Some(Shared { museum, inside, sd, measured_at, ceiling, .. }) = self.shared else { return };
+        if self.died_at.is_some_and(|died_at| measured_at < died_at) {
+            return;
+        }
+        let mut people = i64::from(inside + 2 * sd);
+        for naive in self.slots.iter().filter(|(slot, _)| slot.museum() == museum).map(|(_, naive)| naive) {
+            for record in naive.records.iter().filter(|record| record.at > measured_at) {
+                let Some(passed) = passed_online(&record.events) else { return };
+                people += passed;
+            }
+        }
+        self.filling = Some(Filling { museum, people, ceiling: i64::from(ceiling), measured_at });
+    }
+
+    /// Who passes the gates of one slot is in the building for those of all others.
+    fn fill(&mut self, slot: SlotId, record: &Record<Event>) {
+        let Some(mut filling) = self.filling.filter(|filling| filling.museum == slot.museum()) else { return };
+        let Some(passed) = passed_online(&record.events) else {
+            self.filling = None;
+            return;
+        };
+        filling.people += passed;
+        self.filling = Some(filling);
+        if passed > 0 {
+            self.entered = Some((slot, record.seq, filling));
+        }
+    }
+
+    /// Nobody who asks a gate comes in beyond the ceiling, whichever slots let people in at once.
+    fn building_holds(&self, sending: usize, slot: SlotId, record: &Record<Event>) -> Result<(), String> {
+        let Some((_, _, filling)) = self.entered.filter(|(of, seq, _)| (*of, *seq) == (slot, record.seq)) else { return Ok(()) };
+        let stale_after_s = self.slots.get(&slot).map_or(0, |naive| naive.opening.policy.stale_after_s);
+        let is_fresh = record.at < filling.measured_at.plus_seconds(stale_after_s.into());
+        // Of what nobody knows whether it was done the node may know less, or more.
+        let is_known = self.sendings.get(self.lives_from..sending).is_some_and(|sent| sent.iter().all(|sending| !sending.outcome.is_open()));
+        rule(!is_fresh || !is_known || filling.people <= filling.ceiling, "a full building lets somebody in by another slot")
+            .map_err(|wrong| format!("{wrong}: {filling:?} after {record:?}"))
+    }
+
     /// The node is gone, and what gates were told and is not written with it: they have it.
     pub fn lost(&mut self) -> Vec<Told> {
         self.doubtful.clear();
         self.shared = None;
+        self.filling = None;
+        (self.died_at, self.lives_from) = (self.head.map(|head| head.at), self.sendings.len());
         self.unsee();
         let told = std::mem::take(&mut self.told).into_iter();
         told.flat_map(|(slot, told)| told.into_iter().map(move |told| (slot, told)))
@@ -360,6 +422,7 @@ impl Auditor {
             Some(replayed) => replayed.apply(&record),
             None => drop(Slot::replay([&record]).map(|replayed| self.replayed.insert(slot, replayed))),
         }
+        self.fill(slot, &record);
         let naive = self.slots.get_mut(&slot).ok_or("a slot that is not there")?;
         naive.take(record, told).map_err(|wrong| format!("slot {slot}: {wrong}"))?;
         if let_in.is_some() {
@@ -437,6 +500,16 @@ impl Auditor {
         }
         Ok(())
     }
+}
+
+/// How many came in less how many left by asking a gate; none if a scan tells of somebody.
+fn passed_online(events: &[Event]) -> Option<i64> {
+    events.iter().try_fold(0, |people, event| match event {
+        Event::Admitted(admitted) => admitted.scanned_at.is_none().then_some(people + 1),
+        Event::Exited(exited) => exited.scanned_at.is_none().then_some(people - 1),
+        Event::ScansJudged(_) => None,
+        _ => Some(people),
+    })
 }
 
 /// Earlier pseudonyms are written nowhere.

@@ -91,7 +91,12 @@ pub struct Ticket {
     holder: Option<PersonId>,
     /// To which sale of another slot it goes or went.
     gone: Option<HoldId>,
+    /// How it was until some times, in their order: its issue, whether it was blocked, and until when it was looked at.
+    was: Vec<(Timestamp, Barred)>,
 }
+
+/// The issue of a ticket that counts, whether it is blocked, and until when it is looked at.
+type Barred = (u16, bool, Option<Timestamp>);
 
 #[derive(Clone)]
 pub struct Sale {
@@ -384,21 +389,21 @@ impl Naive {
                 }
                 Ok(())
             }
-            Event::Blocked(blocked) => self.block(blocked.sale, &blocked.tickets, blocked.reason),
-            Event::Unblocked(unblocked) => self.unblock(unblocked.sale, &unblocked.tickets, None),
-            Event::BlockLifted(lifted) => self.unblock(lifted.sale, &lifted.tickets, Some(lifted.reason)),
+            Event::Blocked(blocked) => self.block(at, blocked.sale, &blocked.tickets, blocked.reason),
+            Event::Unblocked(unblocked) => self.unblock(at, unblocked.sale, &unblocked.tickets, None),
+            Event::BlockLifted(lifted) => self.unblock(at, lifted.sale, &lifted.tickets, Some(lifted.reason)),
             Event::ReviewOpened(opened) => {
                 let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
                 let until = opens_at.plus_seconds(-1_800).min(at.plus_seconds(policy.limits.review_s.into()));
                 rule(opened.until == until && until > at, "a review lasts longer than an honest visitor can wait")?;
                 let sale = self.sales.get_mut(&opened.sale).ok_or("an unknown sale is looked at")?;
-                sale.tickets.iter_mut().for_each(|ticket| ticket.review_until = Some(until));
+                sale.tickets.iter_mut().for_each(|ticket| ticket.changes(at).review_until = Some(until));
                 Ok(())
             }
             Event::ReviewEnded(ended) => {
                 let sale = self.sales.get_mut(&ended.sale).ok_or("a review of an unknown sale ends")?;
                 rule(sale.tickets.iter().any(|ticket| ticket.is_reviewed(at)), "a review ends that there is not")?;
-                sale.tickets.iter_mut().for_each(|ticket| ticket.review_until = None);
+                sale.tickets.iter_mut().for_each(|ticket| ticket.changes(at).review_until = None);
                 Ok(())
             }
             Event::Admitted(admitted) => {
@@ -572,7 +577,8 @@ impl Naive {
             rule(ticket.stands() && !ticket.is_blocked() && !ticket.is_reviewed(at), "a ticket that does not stand is renamed")?;
             rule(*issue == ticket.issue + 1, "a code is not issued anew, one by one")?;
             before.extend(ticket.holder);
-            (ticket.issue, ticket.holder) = (*issue, renamed.holder);
+            ticket.changes(at).issue = *issue;
+            ticket.holder = renamed.holder;
         }
         let replaced = before.into_iter().filter(|person| sale.tickets.iter().all(|ticket| ticket.holder != Some(*person)));
         rule(replaced.eq(renamed.replaced.iter().copied()), "other names were replaced than is said")
@@ -883,23 +889,25 @@ impl Naive {
         Ok(sale.tickets.get_mut(usize::from(id.number())).ok_or("a ticket that was never sold")?)
     }
 
-    fn block(&mut self, sale: HoldId, numbers: &[u16], reason: Code) -> Result<(), String> {
+    fn block(&mut self, at: Timestamp, sale: HoldId, numbers: &[u16], reason: Code) -> Result<(), String> {
         rule(!numbers.is_empty(), "no ticket is blocked")?;
         for number in numbers {
             let ticket = self.ticket(sale.ticket(*number))?;
             rule(!ticket.cancelled && ticket.gone.is_none(), "a ticket is blocked that does not count here")?;
+            let ticket = ticket.changes(at);
             if reason.as_str() == "fraud" { ticket.is_fraud = true } else { ticket.blocked = true }
         }
         Ok(())
     }
 
     /// All that blocks tickets is lifted, or that alone, and then something else is left.
-    fn unblock(&mut self, sale: HoldId, numbers: &[u16], only: Option<Code>) -> Result<(), String> {
+    fn unblock(&mut self, at: Timestamp, sale: HoldId, numbers: &[u16], only: Option<Code>) -> Result<(), String> {
         rule(!numbers.is_empty(), "no ticket is unblocked")?;
         for number in numbers {
             let ticket = self.ticket(sale.ticket(*number))?;
             rule(ticket.is_blocked(), "a ticket is unblocked that was not blocked")?;
             rule(only.is_none() || (ticket.blocked && ticket.is_fraud), "a block is lifted and no other one is left")?;
+            let ticket = ticket.changes(at);
             match only.map(|only| only.as_str() == "fraud") {
                 Some(true) => ticket.is_fraud = false,
                 Some(false) => ticket.blocked = false,
@@ -973,7 +981,20 @@ impl Ticket {
             issue: 1,
             holder: None,
             gone: None,
+            was: Vec::new(),
         }
+    }
+
+    /// It becomes something else: notes how it was until now.
+    fn changes(&mut self, at: Timestamp) -> &mut Self {
+        self.was.push((at, (self.issue, self.is_blocked(), self.review_until)));
+        self
+    }
+
+    /// How it was at that time.
+    fn barred(&self, at: Timestamp) -> Barred {
+        let was = self.was.iter().find(|(until, _)| at < *until);
+        was.map_or((self.issue, self.is_blocked(), self.review_until), |(_, barred)| *barred)
     }
 
     /// Not used, not cancelled, and not on its way or gone to another slot.

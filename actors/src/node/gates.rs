@@ -12,6 +12,8 @@
 //! A disk that stalls is not waited for: what is on its way through the journal then may be written at any time. Who is alone on its way with a ticket is told by the fork,
 //! under the key of its request, so that whatever is written of it is written once, also when it asks again; of a ticket for which several have asked at once the outcome is
 //! unknown until then.
+//!
+//! The ceiling of a building holds over all slots together, forked or not: whoever may be told to come in is counted before that ([`Buildings`](crate::buildings::Buildings)).
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::pending;
@@ -22,14 +24,17 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{Mutex, Notify, RwLock};
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::calendar;
 use tornello_engine::envelope::{Digest, Envelope};
 use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId, TicketId};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
+use tornello_engine::slot::verdict::Room;
 use tornello_engine::slot::{self, Command, Direction, Refusal, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
 use super::Node;
+use crate::buildings::Seat;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::journal::StreamId;
@@ -72,11 +77,12 @@ impl Passage {
         Scan { ticket: self.ticket, scanned_at: at, gate: self.gate, direction: self.direction }
     }
 
-    const fn command(&self) -> Command {
+    const fn command(&self, room: Option<Room>) -> Command {
         let Self { ticket, issue, gate, museum, direction } = *self;
-        match direction {
-            Direction::In => Command::Admit { ticket, issue, gate, museum },
-            Direction::Out => Command::Exit { ticket, gate, museum },
+        match (direction, room) {
+            (Direction::In, Some(room)) => Command::AdmitWithin { ticket, issue, gate, museum, room },
+            (Direction::In, None) => Command::Admit { ticket, issue, gate, museum },
+            (Direction::Out, _) => Command::Exit { ticket, gate, museum },
         }
     }
 
@@ -135,12 +141,14 @@ impl Gates {
         self.changed.notify_one();
     }
 
-    /// The one request that might be told was: whoever comes with the ticket now comes after it.
-    fn told(&self, ticket: TicketId, request: Request) {
+    /// The one request that might be told was, if this is one: whoever comes with the ticket now comes after it. Answers whether it was.
+    fn told(&self, ticket: TicketId, request: Request) -> bool {
         let mut doubtful = self.doubtful.lock();
-        if doubtful.get(&ticket) == Some(&Some(request)) {
+        let was_doubtful = doubtful.get(&ticket) == Some(&Some(request));
+        if was_doubtful {
             doubtful.remove(&ticket);
         }
+        was_doubtful
     }
 }
 
@@ -215,8 +223,15 @@ impl Node {
                 }
                 None if self.health() == Health::Writing => {
                     let on_way = self.gates.set_out(passage.ticket, (envelope.who, envelope.key));
-                    let Some(answer) = self.slot_unless_stalled(slot, envelope.clone(), passage.command()).await else { continue };
+                    let seat = self.seat(&passage);
+                    let command = passage.command(seat.as_ref().map(Seat::room));
+                    let Some(answer) = self.slot_unless_stalled(slot, envelope.clone(), command).await else { continue };
                     on_way.answered();
+                    // Who is in doubt is so before anybody can end that.
+                    match answer {
+                        Err(Failure::OutcomeUnknown) => drop(seat),
+                        _ => answered(seat),
+                    }
                     match answer {
                         // Nothing has changed. `Busy` is also said to who was refused because of something that was lost then.
                         Err(failure @ Failure::Journal(_)) => last = failure,
@@ -239,6 +254,19 @@ impl Node {
             }
         }
         Err(last)
+    }
+
+    /// Room in the building for whoever wants in, as far as anybody knows how full it is.
+    fn seat(&self, passage: &Passage) -> Option<Seat<'_>> {
+        if passage.direction == Direction::Out {
+            return None;
+        }
+        let (slot, now) = (passage.ticket.slot(), self.clock.now());
+        let occupancy = self.sensors.occupancy(slot.museum())?;
+        let ceiling = self.museums.get(slot.museum())?.museum.ceiling_on(calendar::local_day(now))?;
+        let believed_s = i64::from(self.board.head(slot)?.policy.stale_after_s);
+        let is_believed = now < occupancy.at.plus_seconds(believed_s);
+        is_believed.then(|| self.buildings.seat(passage.ticket, (occupancy.at, occupancy.inside), ceiling))
     }
 
     /// How many scans wait to be written.
@@ -272,7 +300,9 @@ impl Node {
             let settled = self.look(slot, |_| ());
             let settled = matches!(tokio::time::timeout(SETTLED_WITHIN, settled).await, Ok(Ok(()) | Err(Failure::UnknownSlot(_))));
             if settled {
-                self.gates.doubtful.lock().retain(|ticket, _| ticket.slot() != slot || !doubtful.contains(ticket));
+                let is_over = |ticket: &TicketId| ticket.slot() == slot && doubtful.contains(ticket);
+                self.gates.doubtful.lock().retain(|ticket, _| !is_over(ticket));
+                doubtful.iter().copied().filter(is_over).for_each(|ticket| self.buildings.forget(ticket));
             }
         }
     }
@@ -332,16 +362,28 @@ impl Node {
             }
         }
         let now = self.clock.now();
-        state.decide(now, &passage.command()).map_err(Failure::Refused)?;
+        let seat = self.seat(&passage);
+        if let Err(refusal) = state.decide(now, &passage.command(seat.as_ref().map(Seat::room))) {
+            answered(seat);
+            return Err(Failure::Refused(refusal));
+        }
         if self.gates.waiting.fetch_add(1, Ordering::Relaxed) >= SCANS_MAX {
             self.gates.waiting.fetch_sub(1, Ordering::Relaxed);
+            answered(seat);
             return Err(Failure::Journal("as many scans wait as can be kept".into()));
         }
         let at = now.max(state.last_at());
-        match follow(state, envelope, passage, at) {
+        let followed = follow(state, envelope, passage, at);
+        if let Ok(record) = &followed {
+            self.buildings.told(passage.scan(record.at));
+        }
+        answered(seat);
+        match followed {
             Ok(record) => {
                 fork.told.push_back(Told { envelope: envelope.clone(), passage, record: record.clone() });
-                self.gates.told(passage.ticket, asked);
+                if self.gates.told(passage.ticket, asked) {
+                    self.buildings.forget(passage.ticket);
+                }
                 Ok(record)
             }
             Err(failure) => {
@@ -390,8 +432,12 @@ impl Node {
             let round = fork.told.iter().take(MERGED_AT_ONCE).take_while(|told| tickets.insert(told.passage.ticket)).count();
             let merged = join_all(fork.told.iter().take(round).map(|told| self.merge_one(slot, told))).await;
             let round: Vec<Told> = fork.told.drain(..round).collect();
-            for (told, _) in round.into_iter().zip(&merged).rev().filter(|(_, merged)| !**merged) {
-                fork.told.push_front(told);
+            for (told, is_merged) in round.into_iter().zip(&merged).rev() {
+                if *is_merged {
+                    self.buildings.written(&told.passage.scan(told.record.at));
+                } else {
+                    fork.told.push_front(told);
+                }
             }
             let done = merged.iter().filter(|merged| **merged).count();
             self.gates.waiting.fetch_sub(done, Ordering::Relaxed);
@@ -463,6 +509,13 @@ impl Node {
                 tokio::time::sleep(MERGE_AGAIN).await;
             }
         }
+    }
+}
+
+/// What became of whoever had room is known.
+fn answered(seat: Option<Seat<'_>>) {
+    if let Some(seat) = seat {
+        seat.answered();
     }
 }
 

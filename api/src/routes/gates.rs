@@ -195,7 +195,7 @@ pub struct ExitView {
 /// Let somebody in.
 ///
 /// Once only, unless the museum lets people come back. Where `holder` names somebody the gate compares that with a document. A refusal has a `code` that says why and a `verdict`: `refused`, or `wait` if the building is full and the
-/// ticket stays good. A refusal that hints at a copied ticket is noted afterwards, as a sign against its sale.
+/// ticket stays good: by the last reading, and all who have passed the gates of any slot since. A refusal that hints at a copied ticket is noted afterwards, as a sign against its sale.
 ///
 /// While the journal does not write, as on a full disk, the verdict is the same and its status 202, with `recorded` false: it knows all that is written and all that
 /// gates were told since, and is written as soon as that is possible. If the server stops before, it is lost: so keep `scan`, and send it to `/v1/admissions/batch`

@@ -202,6 +202,10 @@ pub struct OccupancyView {
     sd: u32,
     /// The upper bound that limits sales: two standard deviations above.
     upper: u32,
+    /// People inside now: the estimate, and who has come in less who has left by the gates of all slots since it was measured.
+    inside_now: u32,
+    /// The same of the upper bound: where it has reached the ceiling, gates say `wait`.
+    upper_now: u32,
     /// How far to trust it: `good`; `uncalibrated`, as too few days are known; `dead_entries` or `dead_exits`, as counters say nothing and gates or the usual stay
     /// stand in; `silent`, as nothing was counted lately.
     #[schema(max_length = 16)]
@@ -259,12 +263,17 @@ impl OccupancyView {
         let today = calendar::local_day(now);
         let known = node.museums().get(occupancy.museum);
         let age_s = now.micros_since(occupancy.at).max(0) / 1_000_000;
+        let upper = inside.people.saturating_add(inside.sd.saturating_mul(2));
+        let since = node.passed_since(occupancy);
+        let with_since = |people: u32| u32::try_from((i64::from(people) + since).max(0)).unwrap_or(u32::MAX);
         let patience = known.as_ref().and_then(|known| known.museum.plan_on(today)?.1.routes.iter().map(|route| route.policy.stale_after_s).min());
         Self {
             museum: occupancy.museum.0,
             inside: inside.people,
             sd: inside.sd,
-            upper: inside.people.saturating_add(inside.sd.saturating_mul(2)),
+            upper,
+            inside_now: with_since(inside.people),
+            upper_now: with_since(upper),
             quality: occupancy.quality.code(),
             at: occupancy.at.to_string(),
             sensor: occupancy.sensor,
@@ -452,7 +461,7 @@ pub async fn send(node: web::Data<Node>, caller: Caller, request: HttpRequest, m
 
 /// Read how many people are inside.
 ///
-/// The last estimate of a museum, with its age, how far to trust it, and the day so far; none before the first reading.
+/// The last estimate of a museum, with its age, how far to trust it, what gates have made of it since, and the day so far; none before the first reading.
 #[utoipa::path(
     tag = "Readings", operation_id = "get_occupancy", security(("key" = ["read"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo")),

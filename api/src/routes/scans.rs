@@ -372,8 +372,8 @@ fn read(body: &[u8], is_array: bool) -> Result<Vec<Line>, Problem> {
 
 /// Send in what a gate without a network has done.
 ///
-/// Up to 10,000 scans and 4 MiB, a JSON array or one on each line: what `tornello gate` writes is what is sent here. Each is judged by its own time, the scans of a
-/// ticket in the order in which they happened, and is merged, or kept as a conflict if somebody was let in who should not have been: that happened, and
+/// Up to 10,000 scans and 4 MiB, a JSON array or one on each line: what `tornello gate` writes is what is sent here. Each is judged by its own time, and by the block,
+/// the review and the issue of the code that held then; the scans of a ticket in the order in which they happened. It is merged, or kept as a conflict if somebody was let in who should not have been: that happened, and
 /// `/v1/slots/{slot}/conflicts` lists it. In which order several gates send in what they did does not matter: with each scan that comes in, all of its ticket are
 /// judged anew, so what is a conflict now may be none when another gate has sent its own, and this batch may make conflicts of what others have sent, or withdraw some:
 /// `changed` lists these, `conflicts_elsewhere` and `withdrawn_elsewhere` count them. A scan is known by ticket, gate, `scanned_at` and direction, so a batch

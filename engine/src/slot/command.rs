@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Arrived, CancelCause, Keeper, Line, Scan, Settlement};
 use super::opening::Quota;
 use super::refusal::Refusal;
+use super::verdict::Room;
 use crate::channel::Channel;
 use crate::grant::Grant;
 use crate::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, PersonId, TicketId};
@@ -319,6 +320,20 @@ pub enum Command {
         sell: Box<Self>,
         /// Whose name stands on all tickets, kept apart under this number.
         holder: PersonId,
+    },
+    /// As [`Command::Admit`], where somebody counts who is in the building by the gates of all slots: nobody comes in who finds it full by that count, nor by what the
+    /// slot knows of it.
+    AdmitWithin {
+        /// Which ticket.
+        ticket: TicketId,
+        /// The issue number on the code that was shown; none: the gate typed the ticket's id.
+        issue: Option<u16>,
+        /// Which gate.
+        gate: Code,
+        /// The museum where the gate stands.
+        museum: MuseumId,
+        /// The people in the building, and how many may be.
+        room: Room,
     },
 }
 

@@ -24,10 +24,12 @@ const CONFLICTS_MAX: u32 = 10_000;
 const LEFT_UNSEEN_MAX: usize = 100;
 
 impl Slot {
-    pub(super) fn admit(&self, now: Timestamp, shown: Shown, gate: Code) -> Result<Vec<Event>, Refusal> {
+    /// `counted` is what somebody says who knows the gates of all slots. What the slot knows is its own reading, and who passed its own gates since: either may be full.
+    pub(super) fn admit(&self, now: Timestamp, shown: Shown, gate: Code, counted: Option<Room>) -> Result<Vec<Event>, Refusal> {
         let found = self.ticket_of(shown.ticket);
         let inside = self.places.people_upper(now);
-        let room = inside.zip(self.places.live.and_then(|live| live.ceiling)).map(|(inside, ceiling)| Room { inside, ceiling });
+        let own = inside.zip(self.places.live.and_then(|live| live.ceiling)).map(|(inside, ceiling)| Room { inside, ceiling });
+        let room = counted.filter(Room::is_full).or(own);
         let entry = verdict::admission(shown, found.map(|(_, ticket)| (Window::of(&self.opening), ticket)), room, now);
         let entry = entry.map_err(|refusal| match (refusal, found) {
             (Refusal::TicketMoved { .. }, Some((sale, _))) => Refusal::TicketMoved { to: sale.moved_to(shown.ticket.number()) },
@@ -49,8 +51,9 @@ impl Slot {
     }
 
     /// A scan that a gate without a network has acted on already. It is judged by its own time among all that is known of its ticket, and with it every other scan of
-    /// that ticket anew ([`passages`]). What cannot stand beside the rest is a conflict: it happened, so it is written down. It counts as an admission all the same
-    /// if nobody had used the ticket in this issue: whoever holds it is inside, and nobody else comes in on it (SL-3).
+    /// that ticket anew ([`passages`]): by the issue, the block and the review that there were then, whatever came later. What cannot stand beside the rest is a
+    /// conflict: it happened, so it is written down. It counts as an admission all the same if nobody had used the ticket: whoever holds it is inside, and nobody else
+    /// comes in on it (SL-3). So does an older code, unless somebody came with the newer one.
     pub(super) fn merge(&self, now: Timestamp, scan: Scan, issue: Option<u16>, museum: MuseumId) -> Result<Vec<Event>, Refusal> {
         let Scan { ticket: id, scanned_at, gate, direction } = scan;
         let shown = Shown { ticket: id, issue, museum };
@@ -69,8 +72,12 @@ impl Slot {
             return self.merge_of_none(scan, verdict::admission(shown, Some((window, ticket)), None, scanned_at));
         }
         let mut known = self.ledger.passages(scan, ticket.state);
-        known.push(Passage::new(scan, now));
-        let state = passages::judge(&mut known, window, ticket, shown);
+        let new = Passage::new(scan, now);
+        known.push(new);
+        let then = self.ledger.bars_at(id, ticket, new.at);
+        // A newer code than that is read by a gate whose clock is behind.
+        let issue = issue.filter(|issue| !(then.issue..=ticket.issue).contains(issue));
+        let state = passages::judge(&mut known, window, &then.on(ticket.state), Shown { issue, ..shown });
         let is_this = |passage: &&Passage| passage.scan == Some(scan);
         let Some(judged) = known.iter().find(is_this).map(|passage| passage.judged) else { return Err(Refusal::UnknownTicket) };
         self.may_keep(judged, &known)?;

@@ -101,7 +101,11 @@ impl Aggregate for Slot {
             Command::Cancel { sale, owner, tickets, cause } => self.cancel(now, *sale, *owner, tickets, *cause),
             Command::Block { sale, tickets, reason } => self.block(*sale, tickets, *reason),
             Command::Unblock { sale, tickets, reason, keeps } => self.unblock(*sale, tickets, *reason, *keeps),
-            Command::Admit { ticket, issue, gate, museum } => self.admit(now, Shown { ticket: *ticket, issue: *issue, museum: *museum }, *gate),
+            Command::Admit { ticket, issue, gate, museum } => self.admit(now, Shown { ticket: *ticket, issue: *issue, museum: *museum }, *gate, None),
+            Command::AdmitWithin { ticket, issue, gate, museum, room } => {
+                let shown = Shown { ticket: *ticket, issue: *issue, museum: *museum };
+                self.admit(now, shown, *gate, Some(*room))
+            }
             Command::Exit { ticket, gate, museum } => self.exit(now, *ticket, *gate, *museum),
             Command::SetCapacity { capacity } => Ok(vec![Event::CapacitySet(CapacitySet { capacity: *capacity })]),
             Command::SetQuotas { quotas } => self.set_quotas(*quotas),
@@ -226,9 +230,9 @@ impl Slot {
             Event::Expired(expired) => self.ledger.expired(&mut self.places, expired.hold, record.at),
             Event::Sold(sold) => self.ledger.sold(&mut self.places, sold, record),
             Event::Cancelled(cancelled) => self.ledger.cancelled(&mut self.places, cancelled, record.seq),
-            Event::Blocked(blocked) => self.ledger.blocked(blocked),
-            Event::Unblocked(unblocked) => self.ledger.unblocked(unblocked),
-            Event::BlockLifted(lifted) => self.ledger.block_lifted(lifted),
+            Event::Blocked(blocked) => self.ledger.blocked(blocked, record.at),
+            Event::Unblocked(unblocked) => self.ledger.unblocked(unblocked, record.at),
+            Event::BlockLifted(lifted) => self.ledger.block_lifted(lifted, record.at),
             Event::Admitted(admitted) => self.ledger.admitted(&mut self.places, admitted, record.at),
             Event::Exited(exited) => self.ledger.exited(&mut self.places, exited, record.at),
             // Whoever sets the places by hand says what may be sold, and how many more is for them to say as well.
@@ -258,12 +262,12 @@ impl Slot {
             Event::Arrived(arrived) => self.ledger.arrived(&mut self.places, arrived, record.at),
             Event::MovedOut(moved) => self.ledger.moved_out(&mut self.places, moved),
             Event::MoveUndone(undone) => self.ledger.move_undone(undone, record.at),
-            Event::Renamed(renamed) => self.ledger.renamed(renamed),
+            Event::Renamed(renamed) => self.ledger.renamed(renamed, record.at),
             Event::Prolonged(prolonged) => self.ledger.prolonged(prolonged, record),
             Event::Amended(amended) => self.ledger.amended(&mut self.places, amended),
             Event::HandedOver(handed) => self.ledger.handed_over(handed),
-            Event::ReviewOpened(opened) => self.ledger.review_until(opened.sale, Some(opened.until)),
-            Event::ReviewEnded(ended) => self.ledger.review_until(ended.sale, None),
+            Event::ReviewOpened(opened) => self.ledger.review_until(opened.sale, Some(opened.until), record.at),
+            Event::ReviewEnded(ended) => self.ledger.review_until(ended.sale, None, record.at),
             Event::ScansJudged(judged) => self.ledger.judged(&mut self.places, judged, record.at),
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! What a gate saw that asked the slot is certain, as somebody was told so. Between such passages each scan is judged like a ticket at a gate ([`verdict`]); if the
 //! last of them does not go together with what was seen next, it is the one that cannot stand. What speaks against a scan apart from other passages, as that the
-//! ticket was cancelled or blocked, was found when it came in and is not asked anew.
+//! ticket was blocked when it was made, or is cancelled, was found when it came in and is not asked anew.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,27 @@ use super::event::{ConflictReason, Direction, Judged, Scan};
 use super::refusal::Refusal;
 use super::state::{Ticket, TicketState};
 use super::verdict::{self, Shown, Window};
+use crate::ids::Code;
 use crate::time::Timestamp;
+
+/// What of a ticket staff and holders change, and a gate looks at: a scan is judged by how it was when it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Bars {
+    pub(super) issue: u16,
+    pub(super) blocked: Option<Code>,
+    pub(super) review_until: Option<Timestamp>,
+}
+
+impl Bars {
+    pub(super) const fn of(ticket: &Ticket) -> Self {
+        Self { issue: ticket.issue, blocked: ticket.blocked, review_until: ticket.review_until }
+    }
+
+    /// The ticket with these, whatever stands against it today.
+    pub(super) const fn on(self, state: TicketState) -> Ticket {
+        Ticket { issue: self.issue, state, blocked: self.blocked, review_until: self.review_until }
+    }
+}
 
 /// A scan that was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +53,8 @@ pub(super) enum Told {
     Online,
     /// A scan that counts earlier than its gate's clock says.
     Ahead(Timestamp, Judged),
+    /// No passage: how a ticket was until the time that stands where a scan's would.
+    Was(Bars),
 }
 
 impl Told {
@@ -46,14 +68,14 @@ impl Told {
         }
     }
 
-    /// The scan as it was taken in; none if it was seen by a gate that asked.
+    /// The scan as it was taken in; none if it was seen by a gate that asked, or is no passage.
     pub(super) const fn taken(self, scan: Scan) -> Option<Taken> {
         let judged = match self {
             Self::Passed => Judged::Passed,
             Self::Conflict(reason) => Judged::Conflict { reason },
             Self::PassedInConflict(reason) => Judged::PassedInConflict { reason },
             Self::LeftUnseen => Judged::LeftUnseen,
-            Self::Online => return None,
+            Self::Online | Self::Was(_) => return None,
             Self::Ahead(at, judged) => return Some(Taken { at, judged }),
         };
         Some(Taken { at: scan.scanned_at, judged })
@@ -91,11 +113,18 @@ impl Passage {
     }
 }
 
-/// Puts the passages in order and judges the scans among them; answers what has become of the ticket. `ticket` and `shown` are what is known of it, and what was
-/// shown, for the scan that comes in.
+/// Puts the passages in order and judges the scans among them; answers what has become of the ticket. `ticket` is as it was when the scan was made that comes in,
+/// and `shown` what was shown then.
 pub(super) fn judge(passages: &mut [Passage], window: Window, ticket: &Ticket, shown: Shown) -> TicketState {
     // In one instant what is certain comes first, in its own order: the sort is stable.
     passages.sort_by_key(|passage| (passage.at, passage.scan));
+    let is_outdated = |passage: &Passage| match (passage.scan, passage.before) {
+        (None, _) => false,
+        (Some(_), None) => shown.issue.is_some_and(|issue| issue != ticket.issue),
+        (Some(_), Some(before)) => before.conflict() == Some(ConflictReason::CodeOutdated),
+    };
+    // Whether anybody came with the code that counted.
+    let is_claimed = passages.iter().any(|passage| passage.direction == Direction::In && !is_outdated(passage));
     let mut state = TicketState::Valid;
     let mut to_come = passages.iter().filter(|passage| passage.scan.is_none() && passage.direction == Direction::In).count();
     // The last scan that passed since a gate that asked saw the ticket, and what the ticket was before it.
@@ -116,7 +145,7 @@ pub(super) fn judge(passages: &mut [Passage], window: Window, ticket: &Ticket, s
             continue;
         };
         let judged = match direction {
-            Direction::In => admission(&passages[place], scan, window, Ticket { state, ..ticket.clone() }, shown, to_come),
+            Direction::In => admission(&passages[place], scan, window, Ticket { state, ..ticket.clone() }, shown, (to_come, is_claimed)),
             Direction::Out if state.is_inside() => Judged::Passed,
             Direction::Out => Judged::LeftUnseen,
         };
@@ -158,13 +187,16 @@ const fn contradicted(passage: &Passage) -> Judged {
     }
 }
 
-/// What an admission comes to. `ticket` is as it was just before; `to_come` is how many times gates that asked let it in later.
-fn admission(passage: &Passage, scan: Scan, window: Window, ticket: Ticket, shown: Shown, to_come: usize) -> Judged {
+/// What an admission comes to. `ticket` is as it was just before; `to_come` is how many times gates that asked let it in later, and `is_claimed` whether anybody
+/// came, before or later, with the code that counted.
+fn admission(passage: &Passage, scan: Scan, window: Window, ticket: Ticket, shown: Shown, (to_come, is_claimed): (usize, bool)) -> Judged {
     use ConflictReason as R;
     // As often as it may be let in, it was: also by what is certain, and happened later.
     let too_often = to_come > 0 && usize::from(ticket.state.entries()) + to_come > usize::from(window.reentry.times_max);
     let unused = ticket.state == TicketState::Valid && !too_often;
-    let conflict = |reason| if unused && reason != R::CodeOutdated { Judged::PassedInConflict { reason } } else { Judged::Conflict { reason } };
+    // An older code uses a ticket up only if nobody came with the newer one, whose ticket it is.
+    let uses = |reason: ConflictReason| unused && (reason != R::CodeOutdated || !is_claimed);
+    let conflict = |reason| if uses(reason) { Judged::PassedInConflict { reason } } else { Judged::Conflict { reason } };
     let (shown, ticket) = match passage.before {
         None => (shown, ticket),
         Some(before) => {

@@ -12,7 +12,7 @@ use super::event::{
     Keeper, Line, MoveBegun, MoveUndone, MovedOut, Offered, Prolonged, Renamed, Scan, ScansJudged, Settlement, Sold, Unblocked, Waited, line_of,
     people, total,
 };
-use super::passages::{Passage, Taken, Told};
+use super::passages::{Bars, Passage, Taken, Told};
 use super::waiting_list::{Waiting, WaitingEnd, WaitingList};
 use super::{Broken, Channel, Refusal};
 use crate::envelope::Digest;
@@ -304,6 +304,9 @@ pub(super) struct Ledger {
     pub(super) scans: BTreeMap<Scan, Taken>,
     /// What gates that asked saw of tickets whose state does not tell all of it, in order: of those that came back, and of those with scans.
     online: BTreeMap<TicketId, Vec<Scan>>,
+    /// How tickets were before they were blocked, looked at or issued anew, or were so no more: each with the time until when, ascending. Scans that come in late are
+    /// judged by it. What a snapshot of an older program did not keep is not known: then a ticket counts as it is.
+    was: BTreeMap<TicketId, Vec<(Timestamp, Bars)>>,
     pub(super) list: WaitingList,
     /// Moves under way: what the tickets are to become, and of which sale they are.
     pub(super) moving: BTreeMap<HoldId, HoldId>,
@@ -495,11 +498,13 @@ impl Ledger {
         self.undone.push_back((undone.arrival, undone.why.clone(), at));
     }
 
-    pub(super) fn renamed(&mut self, renamed: &Renamed) {
+    pub(super) fn renamed(&mut self, renamed: &Renamed, at: Timestamp) {
         let Some(sale) = self.sales.get_mut(&renamed.sale) else { return };
         for &(number, issue) in &renamed.tickets {
             let Some(ticket) = sale.tickets.get_mut(usize::from(number)) else { continue };
+            let before = Bars::of(ticket);
             ticket.issue = issue;
+            keep_was(&mut self.was, renamed.sale.ticket(number), before, Bars::of(ticket), at);
             match renamed.holder {
                 Some(holder) => sale.holders.insert(number, holder),
                 None => sale.holders.remove(&number),
@@ -521,9 +526,19 @@ impl Ledger {
     }
 
     /// All tickets of a sale are looked at together.
-    pub(super) fn review_until(&mut self, sale: HoldId, until: Option<Timestamp>) {
-        let Some(sale) = self.sales.get_mut(&sale) else { return };
-        sale.tickets.iter_mut().for_each(|ticket| ticket.review_until = until);
+    pub(super) fn review_until(&mut self, id: HoldId, until: Option<Timestamp>, at: Timestamp) {
+        let Some(sale) = self.sales.get_mut(&id) else { return };
+        for (number, ticket) in (0..).zip(&mut sale.tickets) {
+            let before = Bars::of(ticket);
+            ticket.review_until = until;
+            keep_was(&mut self.was, id.ticket(number), before, Bars::of(ticket), at);
+        }
+    }
+
+    /// What of a ticket a gate would have looked at then.
+    pub(super) fn bars_at(&self, id: TicketId, ticket: &Ticket, at: Timestamp) -> Bars {
+        let was = self.was.get(&id).and_then(|was| was.iter().find(|(until, _)| at < *until));
+        was.map_or_else(|| Bars::of(ticket), |(_, bars)| *bars)
     }
 
     /// What each buyer has, counted anew.
@@ -553,11 +568,12 @@ impl Ledger {
         }
     }
 
-    pub(super) fn blocked(&mut self, blocked: &Blocked) {
-        let Blocked { sale, tickets, reason } = blocked;
-        let Some(sale) = self.sales.get_mut(sale) else { return };
+    pub(super) fn blocked(&mut self, blocked: &Blocked, at: Timestamp) {
+        let Blocked { sale: id, tickets, reason } = blocked;
+        let Some(sale) = self.sales.get_mut(id) else { return };
         for &number in tickets {
             let Some(ticket) = sale.tickets.get_mut(usize::from(number)) else { continue };
+            let before = Bars::of(ticket);
             match (ticket.blocked, is_fraud(*reason)) {
                 (Some(staff), true) if !is_fraud(staff) => {
                     ticket.blocked = Some(*reason);
@@ -568,26 +584,31 @@ impl Ledger {
                 }
                 _ => ticket.blocked = Some(*reason),
             }
+            keep_was(&mut self.was, id.ticket(number), before, Bars::of(ticket), at);
         }
     }
 
-    pub(super) fn unblocked(&mut self, unblocked: &Unblocked) {
+    pub(super) fn unblocked(&mut self, unblocked: &Unblocked, at: Timestamp) {
         let Some(sale) = self.sales.get_mut(&unblocked.sale) else { return };
         for &number in &unblocked.tickets {
             if let Some(ticket) = sale.tickets.get_mut(usize::from(number)) {
+                let before = Bars::of(ticket);
                 ticket.blocked = None;
+                keep_was(&mut self.was, unblocked.sale.ticket(number), before, Bars::of(ticket), at);
                 sale.beneath.remove(&number);
             }
         }
     }
 
-    pub(super) fn block_lifted(&mut self, lifted: &BlockLifted) {
+    pub(super) fn block_lifted(&mut self, lifted: &BlockLifted, at: Timestamp) {
         let Some(sale) = self.sales.get_mut(&lifted.sale) else { return };
         for &number in &lifted.tickets {
             let Some(ticket) = sale.tickets.get_mut(usize::from(number)) else { continue };
             let beneath = sale.beneath.remove(&number);
             if ticket.blocked == Some(lifted.reason) {
+                let before = Bars::of(ticket);
                 ticket.blocked = beneath;
+                keep_was(&mut self.was, lifted.sale.ticket(number), before, Bars::of(ticket), at);
             }
         }
     }
@@ -836,6 +857,25 @@ fn turn(sale: &mut Sale, tickets: &[u16], from: TicketState, to: TicketState) ->
     turned
 }
 
+/// Keeps how a ticket was until now, before it became something else. Within one instant only the last counts.
+fn keep_was(was: &mut BTreeMap<TicketId, Vec<(Timestamp, Bars)>>, ticket: TicketId, before: Bars, after: Bars, at: Timestamp) {
+    if before == after {
+        return;
+    }
+    let kept = was.entry(ticket).or_default();
+    match kept.last() {
+        Some((until, first)) if *until == at => {
+            if *first == after {
+                kept.pop();
+            }
+        }
+        _ => kept.push((at, before)),
+    }
+    if kept.is_empty() {
+        was.remove(&ticket);
+    }
+}
+
 /// Somebody of whom a gate tells late came or went before the last reading: the sensors had seen it.
 fn counted_by_sensors(places: &mut Places, people: i32) {
     if let Some(live) = &mut places.live {
@@ -864,6 +904,11 @@ struct Written<H, S, C, L, U, O> {
     owed: O,
 }
 
+/// The time until when a ticket was something, in the written form of a scan.
+const fn until_as_scan(ticket: TicketId, until: Timestamp) -> Scan {
+    Scan { ticket, scanned_at: until, gate: Code::NOTHING, direction: Direction::In }
+}
+
 pub(super) fn sorted<T>(map: &ById<T>) -> Vec<(HoldId, &T)> {
     let mut entries: Vec<_> = map.iter().map(|(id, value)| (*id, value)).collect();
     entries.sort_unstable_by_key(|(id, _)| *id);
@@ -874,10 +919,11 @@ impl Serialize for Ledger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ended = self.ended_order.iter().filter_map(|id| self.ended.get(id).map(|ended| (*id, *ended))).collect();
         let (holds, sales) = (sorted(&self.holds), sorted(&self.sales));
-        // What was seen online stands behind the scans, as it is there of few tickets.
+        // What was seen online stands behind the scans, as it is there of few tickets, and how tickets were behind that.
         let taken = self.scans.iter().map(|(scan, taken)| (*scan, Told::of(*scan, *taken)));
         let online = self.online.values().flatten().map(|passage| (*passage, Told::Online));
-        let scans: Vec<(Scan, Told)> = taken.chain(online).collect();
+        let was = self.was.iter().flat_map(|(ticket, was)| was.iter().map(move |(until, bars)| (until_as_scan(*ticket, *until), Told::Was(*bars))));
+        let scans: Vec<(Scan, Told)> = taken.chain(online).chain(was).collect();
         Written { holds, sales, ended, scans, list: &self.list, undone: &self.undone, owed: &self.owed }.serialize(serializer)
     }
 }
@@ -886,12 +932,14 @@ impl<'de> Deserialize<'de> for Ledger {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Written::<Hold, Box<Sale>, Vec<(Scan, Told)>, WaitingList, _, _>::deserialize(deserializer)?;
         let (mut scans, mut online) = (BTreeMap::new(), BTreeMap::<TicketId, Vec<Scan>>::new());
+        let mut was = BTreeMap::<TicketId, Vec<(Timestamp, Bars)>>::new();
         for (scan, told) in written.scans {
-            match told.taken(scan) {
-                Some(taken) => {
+            match (told.taken(scan), told) {
+                (Some(taken), _) => {
                     scans.insert(scan, taken);
                 }
-                None => online.entry(scan.ticket).or_default().push(scan),
+                (None, Told::Was(bars)) => was.entry(scan.ticket).or_default().push((scan.scanned_at, bars)),
+                (None, _) => online.entry(scan.ticket).or_default().push(scan),
             }
         }
         let under_way = |(id, sale): &(HoldId, Box<Sale>)| {
@@ -909,6 +957,7 @@ impl<'de> Deserialize<'de> for Ledger {
             ended: written.ended.into_iter().collect(),
             scans,
             online,
+            was,
             list: written.list,
             buyers: BTreeMap::new(),
         };

@@ -3,6 +3,8 @@
 //!
 //! Pure functions of what was shown, what is known and the time; nothing is changed here.
 
+use serde::{Deserialize, Serialize};
+
 use super::opening::{Opening, Policy, Reentry};
 use super::refusal::Refusal;
 use super::state::{Ticket, TicketState};
@@ -76,12 +78,20 @@ impl Shown {
 }
 
 /// People in the building, and how many may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Room {
     /// People inside, at the upper bound of the estimate.
     pub inside: u32,
     /// The most who may be.
     pub ceiling: u32,
+}
+
+impl Room {
+    /// Whether nobody else may come in.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.inside >= self.ceiling
+    }
 }
 
 /// Whether a ticket lets its holder in at `at`: the how-manieth time (from 1), or why not. `known` is the window of the ticket's slot and what became of the
@@ -122,7 +132,7 @@ pub fn admission(shown: Shown, known: Option<(Window, &Ticket)>, room: Option<Ro
         }
     };
     match room {
-        Some(Room { inside, ceiling }) if inside >= ceiling => Err(Refusal::Wait { inside, ceiling }),
+        Some(room) if room.is_full() => Err(Refusal::Wait { inside: room.inside, ceiling: room.ceiling }),
         _ => Ok(entry),
     }
 }

@@ -85,7 +85,7 @@ impl Naive {
         let age_us = at.micros_since(scan.scanned_at);
         rule((-60_000_000..=7 * DAY_S * 1_000_000).contains(&age_us), "a scan of another time is taken in")?;
         self.scans.insert(scan);
-        let bar = self.bar(id, shown)?;
+        let (bar, bar_then) = (self.bar(id, shown)?, self.bar_then(id, shown, scan.scanned_at.min(at))?);
         let ticket = self.ticket(id)?;
         let good_for_nobody = ticket.cancelled || ticket.gone.is_some();
         let known = ticket.passages.clone();
@@ -95,7 +95,7 @@ impl Naive {
             let reason = bar.filter(|reason| *reason != ConflictReason::TicketMoving).ok_or("a scan is taken in of a ticket on its way")?;
             [&known[..], &[Seen { judged: Judged::Conflict { reason }, ..seen }]].concat()
         } else {
-            self.retell(id, [&known[..], &[seen]].concat(), scan, bar)?
+            self.retell(id, [&known[..], &[seen]].concat(), scan, bar_then)?
         };
         let before = |scan: Scan| known.iter().find(|seen| seen.scan == Some(scan)).map(|seen| seen.judged);
         let changed: Vec<JudgedScan> = all
@@ -161,10 +161,24 @@ impl Naive {
         })
     }
 
+    /// What spoke against a ticket at that time whatever was seen of it, if it is good for anybody. A code of a newer issue than counted then is good, if there is one.
+    fn bar_then(&mut self, id: TicketId, shown: Option<u16>, at: Timestamp) -> Result<Option<ConflictReason>, String> {
+        let ticket = self.ticket(id)?;
+        let (issue, blocked, _) = ticket.barred(at);
+        let outdated = shown.is_some_and(|shown| shown < issue || shown > ticket.issue);
+        Ok(if outdated { Some(ConflictReason::CodeOutdated) } else { blocked.then_some(ConflictReason::TicketBlocked) })
+    }
+
     /// All that was seen, in the order in which it happened, each scan judged by what happened before it. The scans between two things that are certain must lead from
     /// one to the other; if they do not, the last of them that counts does not count.
     fn retell(&mut self, id: TicketId, mut left: Vec<Seen>, new: Scan, bar: Option<ConflictReason>) -> Result<Vec<Seen>, String> {
         left.sort_by_key(|seen| (seen.at, seen.scan));
+        // Whose ticket it is came by the newest code, sooner or later.
+        let claims = |seen: &Seen| {
+            let reason = if seen.scan == Some(new) { bar } else { seen.judged.conflict() };
+            seen.direction == Direction::In && (seen.scan.is_none() || reason != Some(ConflictReason::CodeOutdated))
+        };
+        let is_claimed = left.iter().any(claims);
         let (mut told, mut since): (Vec<Seen>, usize) = (Vec::new(), 0);
         while let Some(earliest) = left.first() {
             let story = Story::of(&told);
@@ -193,7 +207,7 @@ impl Naive {
                 Direction::Out => Judged::LeftUnseen,
                 Direction::In => {
                     let against = if scan == new {
-                        self.against_new(id, &story, bar, scan.scanned_at)?
+                        self.against_new(id, &story, bar, seen.at, scan.scanned_at)?
                     } else {
                         self.against_old(&story, &seen, scan.scanned_at)
                     };
@@ -201,7 +215,7 @@ impl Naive {
                     match against.or(too_often.then_some(ConflictReason::TicketInside)) {
                         None => Judged::Passed,
                         // Nobody has used it, and it is no copy: it is used now.
-                        Some(reason) if story.entries == 0 && !too_often && can_be_used(reason) => Judged::PassedInConflict { reason },
+                        Some(reason) if story.entries == 0 && !too_often && can_be_used(reason, is_claimed) => Judged::PassedInConflict { reason },
                         Some(reason) => Judged::Conflict { reason },
                     }
                 }
@@ -211,8 +225,16 @@ impl Naive {
         Ok(told)
     }
 
-    fn against_new(&mut self, id: TicketId, story: &Story, bar: Option<ConflictReason>, at: Timestamp) -> Result<Option<ConflictReason>, String> {
-        let is_reviewed = self.ticket(id)?.is_reviewed(at);
+    fn against_new(
+        &mut self,
+        id: TicketId,
+        story: &Story,
+        bar: Option<ConflictReason>,
+        counts_at: Timestamp,
+        at: Timestamp,
+    ) -> Result<Option<ConflictReason>, String> {
+        let (_, _, review_until) = self.ticket(id)?.barred(counts_at);
+        let is_reviewed = review_until.is_some_and(|until| at < until);
         Ok(bar.or_else(|| {
             if !story.inside && story.entries == 0 && is_reviewed { Some(ConflictReason::TicketUnderReview) } else { self.against_time(story, at) }
         }))
@@ -251,7 +273,11 @@ impl Naive {
     }
 }
 
-const fn can_be_used(reason: ConflictReason) -> bool {
+const fn can_be_used(reason: ConflictReason, is_claimed: bool) -> bool {
     use ConflictReason as R;
-    !matches!(reason, R::CodeOutdated | R::TicketCancelled | R::TicketMoving | R::TicketMoved)
+    match reason {
+        R::TicketCancelled | R::TicketMoving | R::TicketMoved => false,
+        R::CodeOutdated => !is_claimed,
+        _ => true,
+    }
 }

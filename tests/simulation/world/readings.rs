@@ -40,6 +40,9 @@ impl World {
         let read = self.drive(async move { node.read(reading, who).await }.boxed_local(), true).await?;
         self.line(format_args!("they are answered {:?}", read.map(|occupancy| occupancy.map(|occupancy| occupancy.at))));
         self.audit()?;
+        if matches!(read, Ok(Some(_))) {
+            self.auditor.heard();
+        }
         self.auditor.shared = None;
         Ok(())
     }

@@ -15,6 +15,7 @@ use tornello_models::fraud::signals::{SignalKind, features, index_of};
 use super::*;
 use crate::fraud::fold::replay_to;
 use crate::fraud::signal_of;
+use crate::sensors::Measured;
 
 /// The slot that runs now.
 fn today() -> SlotId {
@@ -145,6 +146,57 @@ async fn on_a_full_disk_gates_are_told_what_they_would_be_told_online_and_it_is_
     assert_eq!(house.told(21, enter(3)).await, Err("too_late"), "it is online again");
     house.running.stop().await;
     online.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_room_in_a_building_is_spent_once_over_all_slots_also_while_the_journal_does_not_write() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let next = SlotId::new(MUSEUM, RouteId(1), now().plus_seconds(3_600));
+    house.node().slot(next, by(2), sell_in(next, 1, 5)).await.unwrap();
+    // Ten minutes before the later slot begins both let in. There may be 30 people, and there are 27.
+    let at = now().plus_seconds(50 * 60);
+    house.clock.set(at);
+    let reading = Reading { museum: MUSEUM, sensor: code("door"), at, measured: Measured::Inside { people: 27, sd: Some(0) } };
+    let occupancy = house.node().read(reading, KeyId(3)).await.unwrap().unwrap();
+    house.clock.set(at.plus_seconds(1));
+    let said = async |key: u128, slot: SlotId, number: u16, direction: Direction| {
+        let passage = Passage { ticket: HoldId::new(slot, 1).ticket(number), issue: Some(1), gate: code("north"), museum: MUSEUM, direction };
+        match house.node().pass(by(key), passage).await {
+            Ok(_) => "passed",
+            Err(Failure::Refused(refusal)) => refusal.code(),
+            Err(failure) => panic!("{failure}"),
+        }
+    };
+    let (into, out) = (Direction::In, Direction::Out);
+    assert_eq!(said(10, today(), 0, into).await, "passed");
+    fill(&house, &journal).await;
+    assert_eq!((said(11, next, 0, into).await, said(12, today(), 1, into).await), ("passed", "passed"));
+    assert_eq!((said(13, next, 1, into).await, said(14, today(), 2, into).await), ("wait", "wait"));
+    assert_eq!((said(15, today(), 0, out).await, said(13, next, 1, into).await, said(14, today(), 2, into).await), ("passed", "passed", "wait"));
+    assert_eq!((house.node().unrecorded(), house.node().passed_since(&occupancy)), (4, 3));
+    journal.full.store(false, Ordering::Relaxed);
+    house.merged().await;
+    assert_eq!((said(14, today(), 2, into).await, house.node().passed_since(&occupancy)), ("wait", 3), "written, it counts once");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_gates_of_two_slots_that_ask_at_once_share_what_room_there_is() {
+    let house = sold(&Arc::new(Faulty::default())).await;
+    let next = SlotId::new(MUSEUM, RouteId(1), now().plus_seconds(3_600));
+    house.node().slot(next, by(2), sell_in(next, 1, 5)).await.unwrap();
+    let at = now().plus_seconds(50 * 60);
+    house.clock.set(at);
+    let reading = Reading { museum: MUSEUM, sensor: code("door"), at, measured: Measured::Inside { people: 27, sd: Some(0) } };
+    let occupancy = house.node().read(reading, KeyId(3)).await.unwrap().unwrap();
+    let tickets = (0..5).flat_map(|number| [today(), next].map(|slot| HoldId::new(slot, 1).ticket(number)));
+    let enter = |(key, ticket)| house.node().pass(by(key), Passage { ticket, ..passage(0, Direction::In) });
+    let answers = join_all((10..).zip(tickets).map(enter)).await;
+    let refused = |answer: &Answer<Slot>| matches!(answer, Err(Failure::Refused(Refusal::Wait { ceiling: 30, .. })));
+    assert_eq!((answers.iter().filter(|answer| answer.is_ok()).count(), answers.iter().filter(|answer| refused(answer)).count()), (3, 7));
+    assert_eq!(house.node().passed_since(&occupancy), 3);
+    house.running.stop().await;
 }
 
 #[actix_rt::test]

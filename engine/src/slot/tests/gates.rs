@@ -247,8 +247,8 @@ fn a_scan_that_cannot_stand_is_a_conflict_and_counts_nobody_twice() {
         (visited, merge_in("pda", -5), R::TicketInside, 1, 0),
         (twice, merge_in("pda", 13 * MIN), R::TicketUsed, 1, 0),
         (vec![cancelled], merge_in("pda", 0), R::TicketCancelled, 0, 0),
-        (vec![], old, R::CodeOutdated, 0, 0),
         // The ticket had not been used: it is now.
+        (vec![], old, R::CodeOutdated, 1, 1),
         (vec![blocked], merge_in("pda", 0), R::TicketBlocked, 1, 1),
         (vec![], merge_in("pda", -15 * MIN - 1), R::TooEarly, 1, 1),
         (vec![], merge_in("pda", 45 * MIN + 1), R::TooLate, 1, 1),
@@ -264,6 +264,87 @@ fn a_scan_that_cannot_stand_is_a_conflict_and_counts_nobody_twice() {
         assert_eq!(world.slot.conflicts().collect::<Vec<_>>(), [(&scan, reason)]);
         world.refuses(DAY, asked, Refusal::ScanKnown);
     }
+}
+
+/// A scan of ticket 0 of sale 1 with a code of that issue.
+fn merge_issue(gate: &str, s: i64, issue: u16) -> Command {
+    Command::Merge { scan: scan(1, 0, gate, Direction::In, s), issue: Some(issue), museum: MUSEUM }
+}
+
+#[test]
+fn a_scan_is_judged_by_what_held_when_it_was_made() {
+    use ConflictReason as R;
+    let sold = (-DAY, direct(1, &[full(2)], desk()));
+    let block = || Command::Block { sale: id(1), tickets: vec![0], reason: code("lost") };
+    let unblock = || Command::Unblock { sale: id(1), tickets: vec![] };
+    let blocked = vec![(10, block())];
+    let lifted = vec![(10, block()), (20, unblock())];
+    let at_once = vec![(10, block()), (10, unblock())];
+    let renamed = vec![(10, rename(1, &[0], 7)), (20, rename(1, &[0], 8))];
+    // What was done, the scan with the issue that was shown, and what speaks against it.
+    let cases = [
+        (blocked.clone(), 9, 1, None),
+        (blocked, 10, 1, Some(R::TicketBlocked)),
+        (lifted.clone(), 9, 1, None),
+        (lifted.clone(), 19, 1, Some(R::TicketBlocked)),
+        (lifted, 20, 1, None),
+        (at_once, 9, 1, None),
+        (renamed.clone(), 9, 1, None),
+        (renamed.clone(), 10, 1, Some(R::CodeOutdated)),
+        (renamed.clone(), 19, 2, None),
+        (renamed.clone(), 20, 2, Some(R::CodeOutdated)),
+        (renamed.clone(), 20, 3, None),
+        (renamed.clone(), 9, 3, None),
+        (renamed, 9, 4, Some(R::CodeOutdated)),
+    ];
+    for (done, s, issue, expected) in cases {
+        let mut world = given(&[vec![sold.clone()], done.clone()].concat());
+        let bytes = postcard::to_allocvec(&world.slot).unwrap();
+        assert_eq!(postcard::from_bytes::<Slot>(&bytes).unwrap(), world.slot, "a snapshot keeps how tickets were");
+        assert!(world.ask(HOUR, &merge_issue("pda", s, issue)).is_ok());
+        let found: Vec<_> = world.slot.conflicts().map(|(_, reason)| reason).collect();
+        assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "issue {issue} at {s} after {done:?}");
+        // Whoever holds it is inside, and nobody else comes in on it.
+        assert_eq!((world.slot.places().admitted, world.slot.places().inside), (1, 1));
+        assert_eq!(Slot::replay(&world.records).as_ref(), Some(&world.slot), "SL-4");
+    }
+}
+
+#[test]
+fn an_older_code_uses_a_ticket_only_if_nobody_came_with_the_newer_one() {
+    let [old, new] = [merge_issue("a", MIN, 1), merge_issue("b", 2 * MIN, 2)];
+    let renamed = [(-DAY, direct(1, &[full(1)], desk())), (-HOUR, rename(1, &[0], 7))];
+    let state = |world: &World| world.slot.ticket_of(id(1).ticket(0)).unwrap().1.state;
+    let mut alone = given(&renamed);
+    assert!(alone.ask(HOUR, &old).is_ok());
+    assert_eq!(state(&alone), TicketState::Inside { first_at: at(MIN), since: at(MIN), entries: 1 });
+    for order in [[&old, &new], [&new, &old]] {
+        let mut both = given(&renamed);
+        assert!(order.into_iter().all(|scan| both.ask(HOUR, scan).is_ok()));
+        assert_eq!(state(&both), TicketState::Inside { first_at: at(2 * MIN), since: at(2 * MIN), entries: 1 });
+        assert_eq!(both.slot.conflicts().map(|(_, reason)| reason).collect::<Vec<_>>(), [ConflictReason::CodeOutdated]);
+        assert_eq!(Slot::replay(&both.records).as_ref(), Some(&both.slot), "SL-4");
+    }
+}
+
+#[test]
+fn nobody_comes_in_who_finds_the_building_full_by_the_count_of_all_gates() {
+    let within = |inside| Command::AdmitWithin {
+        ticket: id(1).ticket(0),
+        issue: Some(1),
+        gate: code("north"),
+        museum: MUSEUM,
+        room: verdict::Room { inside, ceiling: 100 },
+    };
+    let sold = [(-DAY, direct(1, &[full(1)], desk()))];
+    given(&sold).refuses(0, within(100), Refusal::Wait { inside: 100, ceiling: 100 });
+    assert_eq!(given(&sold).ask(0, &within(99)), given(&sold).ask(0, &admit(1, 0)));
+    // What the slot knows by itself holds as well.
+    let mut full_house = given(&[sold[0].clone(), (0, observe(100, 0, 0))]);
+    assert_eq!(full_house.ask(1, &within(99)), Err(Refusal::Wait { inside: 100, ceiling: 100 }));
+    // What speaks against the ticket is said first.
+    let mut used = given(&[sold[0].clone(), (0, admit(1, 0))]);
+    assert_eq!(used.ask(1, &within(100)), Err(Refusal::TicketInside { since: at(0) }));
 }
 
 #[test]

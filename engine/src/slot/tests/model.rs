@@ -36,6 +36,8 @@ struct Party {
     inside: Vec<u16>,
     left: Vec<(u16, i64)>,
     blocked: Vec<u16>,
+    /// When tickets were blocked (true), and when they were so no more, in order.
+    bars: Vec<(u16, i64, bool)>,
     /// When tickets were last seen at a gate, whatever came of it. Scans that come in out of their order are tested beside this.
     seen: Vec<(u16, i64)>,
     /// On their way to another slot, each under the number of what it is to become.
@@ -43,6 +45,8 @@ struct Party {
     gone: Vec<u16>,
     /// One entry for each time that a ticket was renamed.
     renamed: Vec<u16>,
+    /// The same, with the times.
+    renamed_at: Vec<(u16, i64)>,
 }
 
 impl Party {
@@ -61,10 +65,12 @@ impl Party {
             inside: vec![],
             left: vec![],
             blocked: vec![],
+            bars: vec![],
             seen: vec![],
             moving: vec![],
             gone: vec![],
             renamed: vec![],
+            renamed_at: vec![],
         }
     }
 
@@ -72,6 +78,16 @@ impl Party {
     fn stands(&self, ticket: u16) -> bool {
         let used = self.inside.contains(&ticket) || self.left.iter().any(|(n, _)| *n == ticket);
         self.fate == Fate::Sold && ticket < self.people && !used && !self.cancelled.contains(&ticket) && !self.is_away(ticket)
+    }
+
+    /// Whether a ticket was blocked at that time.
+    fn was_blocked(&self, ticket: u16, t: i64) -> bool {
+        self.bars.iter().rfind(|(n, at, _)| *n == ticket && *at <= t).is_some_and(|(.., blocked)| *blocked)
+    }
+
+    /// Whether its first code was good no more at that time.
+    fn was_renamed(&self, ticket: u16, t: i64) -> bool {
+        self.renamed_at.iter().any(|(n, at)| *n == ticket && *at <= t)
     }
 
     fn is_away(&self, ticket: u16) -> bool {
@@ -356,13 +372,14 @@ impl Naive {
                 }
                 party.see(ticket, t);
                 let seen = self.observed.is_some_and(|(measured, ..)| t <= measured);
-                // A ticket that has gone elsewhere, or was issued anew since, lets nobody in either.
-                let cancelled = party.cancelled.contains(&ticket) || party.is_away(ticket) || party.renamed.contains(&ticket);
+                // A ticket that has gone elsewhere lets nobody in either; one that was blocked or issued anew by then should not have.
+                let cancelled = party.cancelled.contains(&ticket) || party.is_away(ticket);
+                let barred = party.was_blocked(ticket, t) || party.was_renamed(ticket, t);
                 let good = match entries {
-                    0 => !cancelled && !party.blocked.contains(&ticket) && (-15 * MIN..=45 * MIN).contains(&t),
+                    0 => !cancelled && !barred && (-15 * MIN..=45 * MIN).contains(&t),
                     1 => {
                         let back = party.left.iter().any(|(n, first_at)| *n == ticket && t <= first_at + 7200);
-                        !cancelled && !inside && !party.blocked.contains(&ticket) && back
+                        !cancelled && !inside && !barred && back
                     }
                     _ => false,
                 };
@@ -384,10 +401,14 @@ impl Naive {
                 party.blocked.retain(|n| *n != ticket);
                 if block && !party.cancelled.contains(&ticket) && !party.is_away(ticket) {
                     party.blocked.push(ticket);
+                    party.bars.push((ticket, now, true));
                     return true;
                 }
                 if was && block {
                     party.blocked.push(ticket);
+                }
+                if was && !block {
+                    party.bars.push((ticket, now, false));
                 }
                 was && !block
             }
@@ -461,6 +482,7 @@ impl Naive {
                 let may = |party: &&mut Party| party.stands(ticket) && now < 30 * MIN && !party.blocked.contains(&ticket);
                 let Some(party) = self.parties.get_mut(i).filter(may) else { return false };
                 party.renamed.push(ticket);
+                party.renamed_at.push((ticket, now));
                 true
             }
             Ask::HoldFor { channel, people, kept_s, quote } => {
