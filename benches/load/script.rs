@@ -23,8 +23,8 @@ pub const WEB_CONFIRM: &str = concat!(
     r#"{"settlement":{"free":{}},"parties":[{"kind":"buyer","value":"buyer-<WHO>@example.it"},{"kind":"device","value":"device-<WHO>"},"#,
     r#"{"kind":"card","value":"card-<WHO>"},{"kind":"network","value":"2001:<WHO>::1"}]}"#
 );
-/// One more proof is asked for.
-const STEP_UP: u16 = 403;
+/// A rule refuses, or one more proof is asked for.
+const SUSPECTED: u16 = 403;
 
 /// Whether an answer says that the server has too much to do.
 fn is_shed(status: u16) -> bool {
@@ -43,7 +43,7 @@ pub struct Pairs {
     /// How many pairs have begun.
     begun: u64,
     may_shed: bool,
-    /// Whether each pair is of another buyer, who is named and may be asked for one more proof.
+    /// Whether each pair is of another buyer, who is named and may be suspected.
     is_web: bool,
     /// The number of the first buyer.
     first: u32,
@@ -64,7 +64,7 @@ impl Pairs {
         Self::of(slots, bearer, clients, places, (HOLD, CONFIRM))
     }
 
-    /// The same over the web, each pair of somebody else: a step-up counts as turned away.
+    /// The same over the web, each pair of somebody else: who is suspected counts as turned away.
     pub fn of_buyers(slots: &[String], bearer: &str, clients: usize, places: u64) -> Self {
         Self { is_web: true, ..Self::of(slots, bearer, clients, places, (WEB_HOLD, WEB_CONFIRM)) }
     }
@@ -105,7 +105,7 @@ impl Script for Pairs {
     }
 
     fn answered(&mut self, client: usize, status: u16, body: &[u8], out: &mut Vec<u8>) -> Verdict {
-        if self.may_shed && is_shed(status) || self.is_web && status == STEP_UP {
+        if self.may_shed && is_shed(status) || self.is_web && status == SUSPECTED {
             return Verdict::Shed;
         }
         if status != 201 {
