@@ -214,6 +214,16 @@ async fn what_was_bought_in_another_month_counts_until_the_day_is_over() {
         assert_eq!(buy(&app, two, &format!("again-{n}"), 1, "Anna@example.it").await, of_day, "{instant}");
         assert_eq!(buy(&app, one, &format!("slot-{n}"), 1, "carla@example.it").await, of_slot, "{instant}: the day has room for one more");
     }
+    // Whichever way she goes: named when she confirms, when she pays, when she waits, and not before.
+    let code_of = |(status, answer): (StatusCode, Value)| (status.as_u16(), answer["code"].as_str().unwrap_or_default().to_owned());
+    let anna = json!([{"kind": "buyer", "value": "anna@example.it"}]);
+    let unnamed = app.hold(two, &web, "unnamed", json!([{"category": "under-18", "count": 1}])).await;
+    let (confirm, pay) =
+        (json!({"settlement": {"free": {}}, "parties": anna}), json!({"holds": [unnamed], "gateway": {"free": {}}, "parties": anna}));
+    assert_eq!(code_of(app.post(&format!("/v1/holds/{unnamed}/confirm"), &web, "named-late", &confirm).await), of_day);
+    assert_eq!(code_of(app.post("/v1/payments", &web, "named-later", &pay).await), of_day);
+    assert_eq!(app.ask(Method::DELETE, &format!("/v1/holds/{unnamed}"), &web, "give-back", &Value::Null).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(code_of(app.post(&format!("/v1/slots/{two}/waiting"), &web, "waits", &asked(1, "anna@example.it")).await), of_day);
     assert_eq!(buy(&app, two, "other", 3, "bruno@example.it").await, sold, "nobody else has less for it");
     assert_eq!(buy(&app, day_after, "day-after", 2, "anna@example.it").await, sold, "nor another day");
     let app = app.restart_without_views().await;

@@ -1,7 +1,7 @@
 //! What all requests that change something have in common: the idempotency key, the body, the digest of what was asked, the parties.
 
 use std::future::{Ready, ready};
-use std::iter::successors;
+use std::iter::{once, successors};
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
@@ -15,7 +15,7 @@ use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
 use tornello_actors::people::{Month, Pseudonymiser};
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
-use tornello_engine::ids::OrderId;
+use tornello_engine::ids::{OrderId, SlotId};
 use tornello_engine::time::Timestamp;
 
 use crate::auth::Caller;
@@ -74,7 +74,7 @@ pub struct PartyForm {
     pub value: String,
 }
 
-/// Makes the envelope of a command: `what` names the operation and its target, `body` is what was asked.
+/// Makes the envelope of a command: `what` names the operation and its target, `body` is what was asked. Where somebody may buy by it, [`known_before`] belongs to it.
 pub fn envelope(
     node: &Node,
     caller: &Caller,
@@ -92,20 +92,26 @@ pub fn envelope(
     let mut asked: Vec<&[u8]> = vec![key.0.as_bytes()];
     asked.extend(what.iter().map(|part| part.as_bytes()));
     asked.push(&body);
-    let (parties, formerly) = named(node, parties, node.now());
-    Ok(Envelope { who: caller.id(), key: digest(&[key.0.as_bytes()]), body: digest(&asked), parties, assessment: None, order, formerly })
+    let parties = node.files().map_or_else(Vec::new, |files| named(&files.pseudonymiser, parties, node.now()));
+    let (key, body) = (digest(&[key.0.as_bytes()]), digest(&asked));
+    Ok(Envelope { who: caller.id(), key, body, parties, assessment: None, order, formerly: Vec::new() })
 }
 
-/// The pseudonyms of parties at a time, and those of the buyers among them in the months before.
-fn named(node: &Node, parties: &[PartyForm], at: Timestamp) -> (Vec<Party>, Vec<Digest>) {
-    let Some(files) = node.files() else { return (Vec::new(), Vec::new()) };
+/// Adds to the envelope of a command that may buy in some slots by which pseudonyms of earlier months its buyers are known. Where none of the slots limits what a buyer
+/// has nobody asks for them, and none are made: of each buyer they are twelve hashes.
+pub fn known_before(node: &Node, slots: &[SlotId], parties: &[PartyForm], envelope: &mut Envelope) {
+    let Some(files) = node.files() else { return };
+    let is_limited = || slots.iter().any(|slot| node.limits_buyers(*slot));
+    envelope.formerly = formerly(&files.pseudonymiser, parties, Month::of(node.now()), is_limited);
+}
+
+/// The pseudonyms of parties at a time.
+fn named(pseudonymiser: &Pseudonymiser, parties: &[PartyForm], at: Timestamp) -> Vec<Party> {
     // While the month is young a party goes by its pseudonym of the month before as well, so that what is counted of it does not begin anew with the month. What fades
     // within days needs no more; what a buyer has does not fade, so it is looked up by those of the whole time in which it can have been bought.
     let (month, before) = (Month::of(at), Month::of(at.plus_seconds(-OVERLAP_S)));
-    let months = if month == before { vec![month] } else { vec![month, before] };
-    let pseudonyms =
-        |party: &PartyForm| -> Vec<Party> { months.iter().map(|month| files.pseudonymiser.party_in(party.kind, &party.value, *month)).collect() };
-    (parties.iter().flat_map(pseudonyms).collect(), formerly(&files.pseudonymiser, parties, month))
+    let months = once(month).chain((month != before).then_some(before));
+    parties.iter().flat_map(|party| pseudonymiser.party_in_each(party.kind, &party.value, months.clone())).collect()
 }
 
 /// A buyer as a command at that time would have named them, and by which pseudonyms of earlier months they would have been known.
@@ -113,15 +119,21 @@ pub fn named_then(node: &Node, buyer: &str, at: Timestamp) -> Result<(Vec<Party>
     if buyer.is_empty() || buyer.len() > PARTY_MAX {
         return Err(Problem::invalid("buyer: 1 to 256 bytes are expected"));
     }
-    Ok(named(node, &[PartyForm { kind: PartyKind::Buyer, value: buyer.to_owned() }], at))
+    let Some(files) = node.files() else { return Ok((Vec::new(), Vec::new())) };
+    let buyer = [PartyForm { kind: PartyKind::Buyer, value: buyer.to_owned() }];
+    Ok((named(&files.pseudonymiser, &buyer, at), formerly(&files.pseudonymiser, &buyer, Month::of(at), || true)))
 }
 
-/// The pseudonyms of the buyers in the months before, the latest first, each once.
-fn formerly(pseudonymiser: &Pseudonymiser, parties: &[PartyForm], month: Month) -> Vec<Digest> {
+/// The pseudonyms of the buyers in the months before, the latest first, each once; none where buyers are not limited, which is asked only if there is a buyer.
+fn formerly(pseudonymiser: &Pseudonymiser, parties: &[PartyForm], month: Month, is_limited: impl FnOnce() -> bool) -> Vec<Digest> {
+    let mut buyers = parties.iter().filter(|party| party.kind == PartyKind::Buyer).peekable();
     let mut found = Vec::new();
-    for buyer in parties.iter().filter(|party| party.kind == PartyKind::Buyer) {
-        for before in successors(Some(month.previous()), |month| Some(month.previous())).take(FORMERLY_MONTHS) {
-            let pseudonym = pseudonymiser.party_in(buyer.kind, &buyer.value, before).pseudonym;
+    if buyers.peek().is_none() || !is_limited() {
+        return found;
+    }
+    for buyer in buyers {
+        let months = successors(Some(month.previous()), |month| Some(month.previous())).take(FORMERLY_MONTHS);
+        for Party { pseudonym, .. } in pseudonymiser.party_in_each(buyer.kind, &buyer.value, months) {
             if !found.contains(&pseudonym) {
                 found.push(pseudonym);
             }
@@ -193,4 +205,56 @@ impl<T: DeserializeOwned + 'static> FromRequest for Large<T> {
 #[must_use]
 pub fn random() -> u64 {
     rand::random()
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_actors::people::MasterKey;
+
+    use super::*;
+
+    fn party(kind: PartyKind, value: &str) -> PartyForm {
+        PartyForm { kind, value: value.to_owned() }
+    }
+
+    #[test]
+    fn earlier_pseudonyms_are_made_of_buyers_who_are_limited_and_of_nobody_else() {
+        let maker = Pseudonymiser::new(&MasterKey::from_bytes([7; 32]));
+        let month = Month::of("2026-11-21T10:00:00Z".parse().unwrap());
+        let (anna, card) = (party(PartyKind::Buyer, "anna@example.it"), party(PartyKind::Card, "tok_A"));
+        assert!(formerly(&maker, &[anna.clone(), card.clone()], month, || false).is_empty());
+        let nobody = || -> bool { panic!("without a buyer nobody asks whether the slot limits any") };
+        assert!(formerly(&maker, &[], month, nobody).is_empty());
+        assert!(formerly(&maker, std::slice::from_ref(&card), month, nobody).is_empty());
+        // Written twice it is one buyer; each month of the year before has its own, the latest first.
+        let again = party(PartyKind::Buyer, " Anna@example.IT");
+        let found = formerly(&maker, &[card, anna, again], month, || true);
+        let mut before = month;
+        let expected: Vec<Digest> = (0..12)
+            .map(|_| {
+                before = before.previous();
+                maker.party_in(PartyKind::Buyer, "anna@example.it", before).pseudonym
+            })
+            .collect();
+        assert_eq!(found, expected);
+        assert!(!found.contains(&maker.party_in(PartyKind::Buyer, "anna@example.it", month).pseudonym), "this month's is named");
+    }
+
+    #[test]
+    fn a_party_goes_by_two_pseudonyms_while_the_month_is_young() {
+        let maker = Pseudonymiser::new(&MasterKey::from_bytes([7; 32]));
+        let parties = [party(PartyKind::Buyer, "anna@example.it"), party(PartyKind::Device, "dev-1")];
+        for (at, months) in [("2026-11-08T23:59:59Z", 2), ("2026-11-09T00:00:00Z", 1), ("2026-11-30T23:59:59Z", 1), ("2026-12-01T00:00:00Z", 2)] {
+            let at: Timestamp = at.parse().unwrap();
+            let found = named(&maker, &parties, at);
+            assert_eq!(found.len(), 2 * months, "{at}");
+            assert_eq!(
+                (found[0], found[months]),
+                (maker.party(PartyKind::Buyer, "anna@example.it", at), maker.party(PartyKind::Device, "dev-1", at))
+            );
+            if months == 2 {
+                assert_eq!(found[1], maker.party_in(PartyKind::Buyer, "anna@example.it", Month::of(at).previous()), "{at}");
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A request whose text is made once; only an idempotency key and a name change.
+/// A request whose text is made once; only an idempotency key, a name and who asks change.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Template(Vec<Part>);
 
@@ -19,18 +19,44 @@ enum Part {
     Key,
     /// The name of a thing.
     Name,
+    /// Who asks, 9 characters.
+    Who,
 }
 
 /// Stands for the idempotency key in the text of a template.
 pub const KEY: &str = "<KEY>";
 /// Stands for the name of a thing in the text of a template.
 pub const NAME: &str = "<NAME>";
+/// Stands for who asks in the text of a template.
+pub const WHO: &str = "<WHO>";
+
+/// Who asks: two groups of four digits with a colon between them, as in an address of the internet.
+pub type Who = [u8; 9];
+
+/// Nobody in particular.
+const NOBODY: Who = *b"0000:0000";
+
+/// Somebody of that number.
+pub fn who(number: u32) -> Who {
+    let mut text = NOBODY;
+    for (place, digit) in [0, 1, 2, 3, 5, 6, 7, 8].into_iter().zip(digits::<8>(number.into())) {
+        text[place] = digit;
+    }
+    text
+}
+
+/// The last digits of a number to the base 16.
+fn digits<const N: usize>(number: u64) -> [u8; N] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    std::array::from_fn(|place| DIGITS[(number >> (4 * (N - 1 - place)) & 15) as usize])
+}
 
 impl Template {
-    /// A request with a body, which may be empty. Method, path, and body may contain [`NAME`] if all names are `name_length` long.
+    /// A request with a body, which may be empty. Method, path, and body may contain [`NAME`] if all names are `name_length` long, and [`WHO`].
     pub fn new(method: &str, path: &str, bearer: &str, body: &str, name_length: usize) -> Self {
-        let names = body.matches(NAME).count();
-        let length = body.len() - names * NAME.len() + names * name_length;
+        let (names, whos) = (body.matches(NAME).count(), body.matches(WHO).count());
+        let marks = names * NAME.len() + whos * WHO.len();
+        let length = body.len() - marks + names * name_length + whos * size_of::<Who>();
         let mut text = format!("{method} {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {bearer}\r\n");
         if method != "GET" {
             text += &format!("idempotency-key: {KEY}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n");
@@ -40,7 +66,7 @@ impl Template {
         let mut parts = Vec::new();
         let mut rest = text.as_str();
         while let Some((at, mark, part)) =
-            [(KEY, Part::Key), (NAME, Part::Name)].into_iter().filter_map(|(m, p)| Some((rest.find(m)?, m, p))).min_by_key(|f| f.0)
+            [(KEY, Part::Key), (NAME, Part::Name), (WHO, Part::Who)].into_iter().filter_map(|(m, p)| Some((rest.find(m)?, m, p))).min_by_key(|f| f.0)
         {
             parts.extend([Part::Text(rest[..at].into()), part]);
             rest = &rest[at + mark.len()..];
@@ -51,11 +77,17 @@ impl Template {
 
     /// Writes the request with a key that nobody else uses, and a name.
     pub fn write(&self, out: &mut Vec<u8>, keys: &mut Keys, name: &str) {
+        self.write_by(out, keys, name, &NOBODY);
+    }
+
+    /// The same, of somebody.
+    pub fn write_by(&self, out: &mut Vec<u8>, keys: &mut Keys, name: &str, who: &Who) {
         for part in &self.0 {
             match part {
                 Part::Text(text) => out.extend_from_slice(text.as_bytes()),
                 Part::Key => out.extend_from_slice(&keys.next()),
                 Part::Name => out.extend_from_slice(name.as_bytes()),
+                Part::Who => out.extend_from_slice(who),
             }
         }
     }
@@ -75,13 +107,10 @@ impl Keys {
     }
 
     fn next(&mut self) -> [u8; 20] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         self.count += 1;
         let mut text = [0; 20];
-        for (place, digit) in text.iter_mut().enumerate() {
-            let (number, nibble) = if place < 10 { (self.run, 9 - place) } else { (self.count, 19 - place) };
-            *digit = DIGITS[(number >> (4 * nibble) & 15) as usize];
-        }
+        text[..10].copy_from_slice(&digits::<10>(self.run));
+        text[10..].copy_from_slice(&digits::<10>(self.count));
         text
     }
 }

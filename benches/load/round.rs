@@ -107,6 +107,11 @@ impl Rounds {
         Figure { value: median(self.0.iter().map(of).collect()), generator: Some(generator) }
     }
 
+    /// The most of something in any round.
+    pub fn most(&self, of: impl Fn(&Outcome) -> f64) -> f64 {
+        self.0.iter().map(of).fold(0.0, f64::max)
+    }
+
     /// Units done per second.
     pub fn rate(&self) -> Figure {
         self.median(|outcome| outcome.tally.rate())
@@ -153,7 +158,8 @@ pub fn pairs(target: &mut Target, run: &Run, slots: usize, may_shed: bool) -> an
         ensure!(target.sold(slot)?.unwrap_or(0) == 0, "a slot that is not fresh: {slot}");
     }
     let places = if target.which == Which::Ceiling { u64::MAX } else { PLACES };
-    let script = Pairs::new(&slots, &target.seller, run.connections, places).may_shed(may_shed);
+    let of = if target.which == Which::Web { Pairs::of_buyers } else { Pairs::new };
+    let script = of(&slots, &target.seller, run.connections, places).may_shed(may_shed);
     let outcome = drive(&target.watched(), run, Work::Pairs(script))?;
     let mut sold: Option<u64> = None;
     for slot in &slots {

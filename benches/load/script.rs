@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::generator::{Script, Verdict, share};
-use crate::http::{Keys, NAME, Template};
+use crate::http::{Keys, NAME, Template, who};
 use crate::round::unique;
 use crate::work::Part;
 
@@ -11,6 +11,20 @@ use crate::work::Part;
 pub const HOLD: &str = r#"{"lines":[{"category":"full","count":1}]}"#;
 /// How it is paid.
 pub const CONFIRM: &str = r#"{"settlement":{"desk":{"till":"till-1","method":"card","reference":"R-2026-000123"}}}"#;
+
+/// A hold of one place over the web, of somebody who is named in every way that a shop knows: each buyer has a device, a card and a line to the internet of their own. Web
+/// shops confirm what is free of charge; what costs something is paid, which takes requests of its own.
+pub const WEB_HOLD: &str = concat!(
+    r#"{"lines":[{"category":"under-18","count":1}],"parties":[{"kind":"buyer","value":"buyer-<WHO>@example.it"},{"kind":"device","value":"device-<WHO>"},"#,
+    r#"{"kind":"card","value":"card-<WHO>"},{"kind":"network","value":"2001:<WHO>::1"}]}"#
+);
+/// How it is confirmed: by the same, named once more.
+pub const WEB_CONFIRM: &str = concat!(
+    r#"{"settlement":{"free":{}},"parties":[{"kind":"buyer","value":"buyer-<WHO>@example.it"},{"kind":"device","value":"device-<WHO>"},"#,
+    r#"{"kind":"card","value":"card-<WHO>"},{"kind":"network","value":"2001:<WHO>::1"}]}"#
+);
+/// A rule refuses, or one more proof is asked for.
+const SUSPECTED: u16 = 403;
 
 /// Whether an answer says that the server has too much to do.
 fn is_shed(status: u16) -> bool {
@@ -29,16 +43,38 @@ pub struct Pairs {
     /// How many pairs have begun.
     begun: u64,
     may_shed: bool,
+    /// Whether each pair is of another buyer, who is named and may be suspected.
+    is_web: bool,
+    /// The number of the first buyer.
+    first: u32,
     /// Whether each client waits for its sale.
     selling: Vec<bool>,
+    /// For whom each client asks.
+    buyers: Vec<u32>,
+}
+
+/// The number of a first buyer: those of other rounds and generators are hardly ever the same.
+fn first_buyer() -> u32 {
+    (unique().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
 impl Pairs {
     /// In some slots, one after the other, until the last is full.
     pub fn new(slots: &[String], bearer: &str, clients: usize, places: u64) -> Self {
-        let holds = slots.iter().map(|slot| Template::new("POST", &format!("/v1/slots/{slot}/holds"), bearer, HOLD, 0)).collect();
-        let confirm = Template::new("POST", &format!("/v1/holds/{NAME}/confirm"), bearer, CONFIRM, 0);
-        Self { holds, confirm, keys: Keys::new(unique()), places, begun: 0, may_shed: false, selling: vec![false; clients] }
+        Self::of(slots, bearer, clients, places, (HOLD, CONFIRM))
+    }
+
+    /// The same over the web, each pair of somebody else: who is suspected counts as turned away.
+    pub fn of_buyers(slots: &[String], bearer: &str, clients: usize, places: u64) -> Self {
+        Self { is_web: true, ..Self::of(slots, bearer, clients, places, (WEB_HOLD, WEB_CONFIRM)) }
+    }
+
+    fn of(slots: &[String], bearer: &str, clients: usize, places: u64, (hold, confirm): (&str, &str)) -> Self {
+        let holds = slots.iter().map(|slot| Template::new("POST", &format!("/v1/slots/{slot}/holds"), bearer, hold, 0)).collect();
+        let confirm = Template::new("POST", &format!("/v1/holds/{NAME}/confirm"), bearer, confirm, 0);
+        let (keys, first) = (Keys::new(unique()), first_buyer());
+        let (selling, buyers) = (vec![false; clients], vec![0; clients]);
+        Self { holds, confirm, keys, places, begun: 0, may_shed: false, is_web: false, first, selling, buyers }
     }
 
     /// The server may say that it has too much to do.
@@ -51,7 +87,8 @@ impl Pairs {
     pub fn part(&self, part: &Part) -> Self {
         let (number, of) = (part.number as u64, part.of as u64);
         let places = self.places / of + u64::from(number < self.places % of);
-        Self { places, keys: Keys::new(unique()), selling: vec![false; part.clients], ..self.clone() }
+        let (selling, buyers) = (vec![false; part.clients], vec![0; part.clients]);
+        Self { places, keys: Keys::new(unique()), first: first_buyer(), selling, buyers, ..self.clone() }
     }
 }
 
@@ -59,14 +96,16 @@ impl Script for Pairs {
     fn begin(&mut self, client: usize, out: &mut Vec<u8>) -> bool {
         let slot = self.begun.checked_div(self.places).and_then(|slot| self.holds.get(slot as usize));
         let Some(hold) = slot else { return false };
+        let buyer = self.first.wrapping_add(self.begun as u32);
         self.begun += 1;
         self.selling[client] = false;
-        hold.write(out, &mut self.keys, "");
+        self.buyers[client] = buyer;
+        hold.write_by(out, &mut self.keys, "", &who(buyer));
         true
     }
 
     fn answered(&mut self, client: usize, status: u16, body: &[u8], out: &mut Vec<u8>) -> Verdict {
-        if self.may_shed && is_shed(status) {
+        if self.may_shed && is_shed(status) || self.is_web && status == SUSPECTED {
             return Verdict::Shed;
         }
         if status != 201 {
@@ -77,7 +116,7 @@ impl Script for Pairs {
         }
         let Some(hold) = text_of(body, r#""hold":""#) else { return Verdict::Wrong };
         self.selling[client] = true;
-        self.confirm.write(out, &mut self.keys, hold);
+        self.confirm.write_by(out, &mut self.keys, hold, &who(self.buyers[client]));
         Verdict::More
     }
 }

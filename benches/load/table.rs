@@ -30,9 +30,11 @@ pub struct Arguments {
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Row {
-    /// Pairs of hold and sale from 1, 16, 64 and 256 clients, beside PostgreSQL, Redis and the ceiling
+    /// Pairs of hold and sale at a desk, to nobody who is named, from 1, 16, 64 and 256 clients, beside PostgreSQL, Redis and the ceiling
     Pairs,
-    /// The same from 64 clients for a minute, in one slot after the other, with all that was put off before
+    /// Pairs over the web from 64 and 256 clients, each of another buyer who is named, beside those of the desk, PostgreSQL and Redis
+    Web,
+    /// Pairs of the desk from 64 clients for a minute, in one slot after the other, with all that was put off before
     Sustained,
     /// Refusals of a slot that is sold out, beside the ceiling
     Refusals,
@@ -229,6 +231,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> anyhow::Result<()> {
         eprintln!("== {row:?}");
         let measured = match row {
             Row::Pairs => rows::sales::pairs(&mut bench),
+            Row::Web => rows::sales::web(&mut bench),
             Row::Sustained => rows::sales::sustained(&mut bench),
             Row::Refusals => rows::reads::refusals(&mut bench),
             Row::Reads => rows::reads::availability(&mut bench),

@@ -46,11 +46,24 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Which {
+    /// At a desk, to people who are not named
     Tornello,
+    /// The same program, over the web: buyers, devices, cards and networks are named, and buyers are limited
+    Web,
     Ceiling,
     Postgres,
     Redis,
 }
+
+impl Which {
+    /// Whether it is the program that is measured, and not one beside it.
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::Tornello | Self::Web)
+    }
+}
+
+/// The tickets, the open holds and the places of a day that one buyer of [`Which::Web`] may have: more than any has, so that they are counted and nobody is refused.
+const BUYER_MAX: u16 = 1_000;
 
 /// Where things are on this machine.
 #[derive(Debug, Clone, clap::Args)]
@@ -126,12 +139,14 @@ pub struct Target {
 impl Target {
     /// Starts one.
     pub fn start(which: Which, place: &Place) -> anyhow::Result<Self> {
-        if which == Which::Tornello {
+        if which.is_ours() {
             let installed = Installed::new(place)?;
-            installed.open_museum(1, 1, true)?;
+            let is_web = which == Which::Web;
+            installed.open_museum_with(1, 1, true, is_web.then_some(BUYER_MAX))?;
             let slots = installed.free_slots(1)?;
-            let Installed { front, address, box_office, folder, .. } = installed;
-            return Ok(Self { which, address, seller: box_office, slots, made: 0, front, behind: None, _folder: folder });
+            let Installed { front, address, box_office, web, folder, .. } = installed;
+            let seller = if is_web { web } else { box_office };
+            return Ok(Self { which, address, seller, slots, made: 0, front, behind: None, _folder: folder });
         }
         let folder = place.folder()?;
         let (behind, arguments) = match which {
@@ -143,7 +158,7 @@ impl Target {
                 let (redis, socket) = start_redis(folder.path())?;
                 (Some(redis), vec!["redis".into(), socket])
             }
-            Which::Ceiling | Which::Tornello => (None, vec!["ceiling".into()]),
+            Which::Ceiling | Which::Tornello | Which::Web => (None, vec!["ceiling".into()]),
         };
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("front").args(["--workers", &place.workers().to_string()]).args(arguments).stdin(Stdio::null());
@@ -159,12 +174,12 @@ impl Target {
     /// Whose cost counts.
     pub fn watched(&self) -> Watched {
         let processes = [Some(&self.front), self.behind.as_ref()].into_iter().flatten().map(Process::id).collect();
-        Watched { processes, lists: (self.which == Which::Tornello).then(|| (self.address, self.seller.clone())) }
+        Watched { processes, lists: self.which.is_ours().then(|| (self.address, self.seller.clone())) }
     }
 
     /// A slot with [`PLACES`] places of which nobody has taken one.
     pub fn fresh_slot(&mut self) -> anyhow::Result<String> {
-        if self.which == Which::Tornello {
+        if self.which.is_ours() {
             return self.slots.pop().context("no fresh slot is left");
         }
         self.made += 1;
@@ -196,6 +211,7 @@ pub struct Installed {
     pub address: SocketAddr,
     pub admin: String,
     pub box_office: String,
+    pub web: String,
     pub gate: String,
     pub sensor: String,
     /// From the start of the process until it said that it listens.
@@ -233,9 +249,9 @@ impl Installed {
             }
             Ok(String::from_utf8(made.stdout)?.trim().to_owned())
         };
-        let (admin, box_office, gate, sensor) = (key("admin")?, key("box_office")?, key("gate")?, key("sensor")?);
+        let (admin, box_office, web, gate, sensor) = (key("admin")?, key("box_office")?, key("web")?, key("gate")?, key("sensor")?);
         let (front, address, started_in) = start_tornello(place, folder.path(), gates_apart)?;
-        Ok(Self { front, address, admin, box_office, gate, sensor, started_in, folder, gates_apart })
+        Ok(Self { front, address, admin, box_office, web, gate, sensor, started_in, folder, gates_apart })
     }
 
     /// Starts again on the same folder after a stop.
@@ -245,11 +261,11 @@ impl Installed {
 
     /// Stops, does something with the data folder, and starts again.
     pub fn stopped(self, act: impl FnOnce(&Path) -> anyhow::Result<()>, place: &Place) -> anyhow::Result<Self> {
-        let Self { front, admin, box_office, gate, sensor, folder, gates_apart, .. } = self;
+        let Self { front, admin, box_office, web, gate, sensor, folder, gates_apart, .. } = self;
         drop(front);
         act(folder.path())?;
         let (front, address, started_in) = start_tornello(place, folder.path(), gates_apart)?;
-        Ok(Self { front, address, admin, box_office, gate, sensor, started_in, folder, gates_apart })
+        Ok(Self { front, address, admin, box_office, web, gate, sensor, started_in, folder, gates_apart })
     }
 
     /// Whose cost counts.
@@ -280,8 +296,14 @@ impl Installed {
         address_in(&log, "served at http://", "/pagopa").with_context(|| format!("the log names no station: {log}"))
     }
 
-    /// Registers a museum that is open from 9 to 19 or around the clock, in slots of half an hour with [`PLACES`] places, for full price only.
+    /// Registers a museum that is open from 9 to 19 or around the clock, in slots of half an hour with [`PLACES`] places, at the full price, and free of charge
+    /// for whoever is under age.
     pub fn open_museum(&self, number: u16, routes: u16, all_day: bool) -> anyhow::Result<()> {
+        self.open_museum_with(number, routes, all_day, None)
+    }
+
+    /// The same; with a limit, one buyer may have so many tickets and open holds, and so many places of a day.
+    fn open_museum_with(&self, number: u16, routes: u16, all_day: bool, buyer_max: Option<u16>) -> anyhow::Result<()> {
         let today = today()?;
         let profile = json!({"slug": format!("bench-{number}"), "name": format!("Bench {number}"), "city": "Roma", "region": "Lazio",
             "latitude_microdeg": 41_900_000, "longitude_microdeg": 12_480_000});
@@ -290,13 +312,15 @@ impl Installed {
         let session = json!([{"opens": opens, "closes": closes, "slot_minutes": 30, "last_entry": last, "capacity": PLACES}]);
         let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
         let week: Value = days.into_iter().map(|day| (day.to_owned(), session.clone())).collect::<serde_json::Map<_, _>>().into();
-        let policy = json!({"party_max": 1_000, "sale_opens_s": 365 * 86_400});
+        let policy = json!({"party_max": 1_000, "sale_opens_s": 365 * 86_400,
+            "buyer_tickets_max": buyer_max, "buyer_holds_max": buyer_max, "buyer_day_max": buyer_max});
         let route =
             |n: u16| json!({"number": n, "code": format!("route-{n}"), "name": {"it": "Percorso", "en": "Route"}, "week": week, "policy": policy});
         let plan = json!({"valid_from": today, "plan": {"routes": (1..=routes).map(route).collect::<Vec<_>>()}});
         must(self.address, "PUT", &format!("/v1/museums/{number}/plan"), &self.admin, Some(&plan))?;
         let full = json!({"code": "full", "name": {"it": "Intero", "en": "Full"}, "kind": "full", "price_cents": 1_200});
-        let tariff = json!({"valid_from": today, "tariff": {"categories": [full], "free_day_booking": "recommended"}});
+        let free = json!({"code": "under-18", "name": {"it": "Minorenni", "en": "Under 18"}, "kind": "free", "price_cents": 0, "proof": "age"});
+        let tariff = json!({"valid_from": today, "tariff": {"categories": [full, free], "free_day_booking": "recommended"}});
         must(self.address, "PUT", &format!("/v1/museums/{number}/tariff"), &self.admin, Some(&tariff))?;
         Ok(())
     }

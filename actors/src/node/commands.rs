@@ -52,13 +52,23 @@ impl Node {
         if envelope.buyer().is_none() && !matches!(command, slot::Command::Arrive { .. }) {
             return Ok(None);
         }
-        let policy = self.board.head(slot).map(|head| head.policy).or_else(|| self.museums.opening(slot).map(|opening| opening.policy));
-        let Some(policy) = policy else { return Ok(None) };
+        let Some(policy) = self.policy_of(slot) else { return Ok(None) };
         match self.day_limits.set_aside(slot, &policy.limits, envelope, command) {
             Ok(aside) => Ok(aside),
             Err(_) if self.knows(slot, envelope).await? => Ok(None),
             Err(refusal) => Err(Failure::Refused(refusal)),
         }
+    }
+
+    /// The policy under which a slot was opened, or would be; none if there is no such slot.
+    fn policy_of(&self, slot: SlotId) -> Option<slot::Policy> {
+        self.board.head(slot).map(|head| head.policy).or_else(|| self.museums.opening(slot).map(|opening| opening.policy))
+    }
+
+    /// Whether a slot limits what a buyer has: in it, on its day, or at once at its museum. Only then somebody asks by which pseudonyms of earlier months a buyer is known.
+    #[must_use]
+    pub fn limits_buyers(&self, slot: SlotId) -> bool {
+        self.policy_of(slot).is_some_and(|policy| policy.limits.are_of_buyers())
     }
 
     /// As [`Node::slot`], for a caller that gives many commands in order: the command is queued when this returns, if the slot is in memory.

@@ -11,7 +11,7 @@ use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::MasterKey;
-use super::sealing::keyed_hash;
+use super::sealing::HashKey;
 
 /// A calendar month of UTC: pseudonyms change with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +44,7 @@ impl fmt::Display for Month {
     }
 }
 
-type MonthKey = (Month, Zeroizing<[u8; 32]>);
+type MonthKey = (Month, Arc<HashKey>);
 
 /// Makes pseudonyms of parties. The key changes every month, so nobody without the master key can follow a party through the years; whoever holds the master
 /// key can, which is why it stays with the installation. A buyer who names themselves is looked up by those of the months before, where what they may have is limited:
@@ -52,7 +52,7 @@ type MonthKey = (Month, Zeroizing<[u8; 32]>);
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Pseudonymiser {
     key: [u8; 32],
-    /// The keys of the months that were asked for last: each request asks for those of a year.
+    /// The keys of the months that were asked for last: where buyers are limited each request asks for those of a year.
     #[zeroize(skip)]
     months: Arc<RwLock<VecDeque<MonthKey>>>,
 }
@@ -73,15 +73,15 @@ impl Pseudonymiser {
         Self { key: *master.derive(b"tornello: pseudonyms, 1"), months: Arc::default() }
     }
 
-    fn key_of(&self, month: Month) -> Zeroizing<[u8; 32]> {
+    fn key_of(&self, month: Month) -> Arc<HashKey> {
         if let Some((_, key)) = self.months.read().iter().find(|(known, _)| *known == month) {
-            return key.clone();
+            return Arc::clone(key);
         }
-        let key = keyed_hash(&self.key, &[&month.0.to_be_bytes()]);
+        let key = Arc::new(HashKey::new(&HashKey::new(&self.key).hash(&[&month.0.to_be_bytes()])));
         let mut months = self.months.write();
         if months.iter().all(|(known, _)| *known != month) {
             months.truncate(MONTHS_KEPT - 1);
-            months.push_front((month, key.clone()));
+            months.push_front((month, Arc::clone(&key)));
         }
         key
     }
@@ -95,6 +95,17 @@ impl Pseudonymiser {
     /// A party under its pseudonym of a given month.
     #[must_use]
     pub fn party_in(&self, kind: PartyKind, raw: &str, month: Month) -> Party {
+        self.named_in(kind, &as_counted(kind, raw), month)
+    }
+
+    /// A party under its pseudonyms of some months, in their order: what the channel gave is read once for all of them.
+    #[must_use]
+    pub fn party_in_each(&self, kind: PartyKind, raw: &str, months: impl IntoIterator<Item = Month>) -> Vec<Party> {
+        let raw = as_counted(kind, raw);
+        months.into_iter().map(|month| self.named_in(kind, &raw, month)).collect()
+    }
+
+    fn named_in(&self, kind: PartyKind, raw: &str, month: Month) -> Party {
         // The numbers are part of the pseudonym: never change them.
         let number = match kind {
             PartyKind::Buyer => 0,
@@ -106,15 +117,19 @@ impl Pseudonymiser {
             PartyKind::Operator => 6,
             PartyKind::Group => 7,
         };
-        let raw = Zeroizing::new(match kind {
-            PartyKind::Buyer => buyer_as_counted(raw),
-            PartyKind::Network => block_of(raw.trim()).unwrap_or_else(|| raw.trim().to_owned()),
-            _ => raw.trim().to_owned(),
-        });
-        let hash = keyed_hash(&self.key_of(month), &[&[number], raw.as_bytes()]);
+        let hash = self.key_of(month).hash(&[&[number], raw.as_bytes()]);
         let (first, _) = hash.split_at(16);
         Party { kind, pseudonym: Digest(first.iter().fold(0, |value, &byte| value << 8 | u128::from(byte))) }
     }
+}
+
+/// What the channel gave, as it is counted.
+fn as_counted(kind: PartyKind, raw: &str) -> Zeroizing<String> {
+    Zeroizing::new(match kind {
+        PartyKind::Buyer => buyer_as_counted(raw),
+        PartyKind::Network => block_of(raw.trim()).unwrap_or_else(|| raw.trim().to_owned()),
+        _ => raw.trim().to_owned(),
+    })
 }
 
 /// The block of addresses that an address of the internet is in, as its first address and the length of the prefix; none of what is neither an address nor such a block.
@@ -158,6 +173,21 @@ mod tests {
     use super::super::tests::MASTER;
     use super::*;
 
+    /// Kind, what the channel gave, month (24,322 is November 2026), pseudonym.
+    const VECTORS: [(PartyKind, &str, i32, &str); 11] = [
+        (PartyKind::Buyer, " Anna@Example.IT ", 24_322, "9f2cb9af58e2254533ac27a2761ec21d"),
+        (PartyKind::Buyer, "anna@example.it", 24_321, "d555d3d3aff4068b4e2bc946bc973928"),
+        (PartyKind::Buyer, "anna@example.it", 24_310, "82135741b04dea290e17c9f68bdb5b8b"),
+        (PartyKind::Device, " dev-A1 ", 24_322, "5cc6170b0bf822fecfb1b685d9eac9cf"),
+        (PartyKind::Card, "tok_A", 24_322, "01e9ff336dc50e39fdbc6fb7ab067e12"),
+        (PartyKind::Account, "museum-friends", 24_322, "b7f171c4b87ffd8795aa10871b018826"),
+        (PartyKind::Network, "192.0.2.17:51000", 24_322, "47ad373ee7747e0873061e2e3a949ff3"),
+        (PartyKind::Network, "2001:db8:1:2ff::1", 24_322, "d1355c2e9e1ba771bb56190b033c48c7"),
+        (PartyKind::Kiosk, "hall-1", 24_322, "cfe2c9c0c338ecdbd78fc67f7eb0c1b7"),
+        (PartyKind::Operator, "op-7", 24_322, "7c3e8edf8b7df6a6b7e78b6290acc810"),
+        (PartyKind::Group, "3B", 24_322, "13816d9e68156232074f56c9f38283dc"),
+    ];
+
     #[test]
     fn pseudonyms_change_with_kind_text_month_and_master_key() {
         let month = |text: &str| text.parse().map(Month::of).unwrap();
@@ -179,6 +209,25 @@ mod tests {
         assert_eq!(distinct.len(), 8);
         // Written in journals: this value never changes.
         assert_eq!(format!("{:032x}", { buyer.pseudonym.0 }), "9f2cb9af58e2254533ac27a2761ec21d");
+    }
+
+    /// Written in journals: none of these ever changes. They were made by HMAC-SHA-256 as Python has it, from nothing but the description of this file.
+    #[test]
+    fn pseudonyms_are_what_they_always_were() {
+        let maker = Pseudonymiser::new(&MasterKey::from_bytes(MASTER));
+        for (kind, raw, month, expected) in VECTORS {
+            let party = maker.party_in(kind, raw, Month(month));
+            assert_eq!((party.kind, format!("{:032x}", { party.pseudonym.0 }).as_str()), (kind, expected), "{raw} in {}", Month(month));
+        }
+        // However they are asked for: alone or together, with keys at hand or not, in any order.
+        let months = [24_322, 24_323, 24_311, 24_323].map(Month);
+        let each = |maker: &Pseudonymiser, kind, raw| maker.party_in_each(kind, raw, months);
+        for (kind, raw, ..) in VECTORS {
+            let alone: Vec<Party> =
+                months.iter().map(|month| Pseudonymiser::new(&MasterKey::from_bytes(MASTER)).party_in(kind, raw, *month)).collect();
+            assert_eq!(each(&maker, kind, raw), alone, "{raw}");
+            assert_eq!(each(&Pseudonymiser::new(&MasterKey::from_bytes(MASTER)), kind, raw), alone, "{raw}");
+        }
     }
 
     #[test]

@@ -116,13 +116,36 @@ impl Sealer {
     }
 }
 
+/// A key that hashes what it is given (HMAC with SHA-256). Its two blocks are taken in once: whoever hashes many things under one key does half the work.
+pub(super) struct HashKey(Hmac<Sha256>);
+
+impl HashKey {
+    /// Takes a key in.
+    pub(super) fn new(key: &[u8; 32]) -> Self {
+        // `new` takes a key of the hash's block length: shorter keys are filled up with zeros, as HMAC says.
+        let mut block = Zeroizing::new([0_u8; 64]);
+        block[..32].copy_from_slice(key);
+        Self(<Hmac<Sha256> as KeyInit>::new((&*block).into()))
+    }
+
+    /// The hash of some parts, as of all of them one after the other.
+    pub(super) fn hash(&self, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+        let mut mac = self.0.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        Zeroizing::new(mac.finalize().into_bytes().into())
+    }
+}
+
+/// What the key was taken in as hashes like the key itself, so it does not stay in memory either: that of a key of zeros takes its place.
+impl Drop for HashKey {
+    fn drop(&mut self) {
+        self.0 = <Hmac<Sha256> as KeyInit>::new((&[0_u8; 64]).into());
+        std::hint::black_box(&self.0);
+    }
+}
+
 pub(super) fn keyed_hash(key: &[u8; 32], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    // `new` takes a key of the hash's block length: shorter keys are filled up with zeros, as HMAC says.
-    let mut block = Zeroizing::new([0_u8; 64]);
-    block[..32].copy_from_slice(key);
-    let mut mac = <Hmac<Sha256> as KeyInit>::new((&*block).into());
-    parts.iter().for_each(|part| mac.update(part));
-    Zeroizing::new(mac.finalize().into_bytes().into())
+    HashKey::new(key).hash(parts)
 }
 
 #[cfg(test)]

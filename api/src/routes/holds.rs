@@ -21,7 +21,7 @@ use tornello_engine::{calendar, tariff};
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, Json, PartyForm, envelope, random};
+use crate::request::{IdempotencyKey, Json, PartyForm, envelope, known_before, random};
 use crate::routes::people::{self, ContactForm, HolderForm};
 use crate::routes::sales::{self, SaleView, SettlementForm};
 use crate::routes::waiting_rooms::{self, Admission};
@@ -202,6 +202,7 @@ pub async fn create(
     caller.may_at(Scope::Book, slot.museum())?;
     let channel = caller.channel();
     let mut envelope = envelope(&node, &caller, &key, &["hold", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
+    known_before(&node, &[slot], &form.parties, &mut envelope);
     let (admission, proof) = given;
     let passage = waiting_rooms::passage(&node, (slot, &envelope), (slot, channel), &admission, &form.parties).await?;
     let lines = priced(&node, slot, &caller, &form.lines, &envelope).await?;
@@ -297,6 +298,7 @@ pub async fn confirm(
     caller.may_at(Scope::Book, hold.slot().museum())?;
     let settlement = form.settlement.by(&caller)?;
     let mut envelope = envelope(&node, &caller, &key, &["confirm", &hold.to_string()], &*form, &form.parties, None)?;
+    known_before(&node, &[hold.slot()], &form.parties, &mut envelope);
     acting::weigh_held(&node, &mut envelope, SignalKind::Sold { held: true }, hold, form.holder.is_some(), &proof).await?;
     // A contact is stored for a hold that lives and is the caller's. A repeat finds it sold, and the contact where the first request put it.
     let lives = move |slot: &Slot| slot.hold_of(hold).is_some_and(|hold| owner.is_none_or(|owner| owner == hold.who));

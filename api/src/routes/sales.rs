@@ -24,7 +24,7 @@ use tornello_engine::text::is_line;
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, Json, PartyForm, envelope, random};
+use crate::request::{IdempotencyKey, Json, PartyForm, envelope, known_before, random};
 use crate::routes::holds::{LineForm, order_of, priced};
 use crate::routes::people::{self as contacts, ContactForm, HolderForm};
 use crate::routes::{alternatives, files, not_rebuilt};
@@ -151,6 +151,7 @@ pub async fn create(
     let settlement = form.settlement.by(&caller)?;
     may_sell_at_once(&caller, &settlement)?;
     let mut envelope = envelope(&node, &caller, &key, &["sell", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
+    known_before(&node, &[slot], &form.parties, &mut envelope);
     let lines = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let sale = new_sale(slot, &settlement, &envelope);
     let asked = Asked { kind: SignalKind::Sold { held: false }, channel, hold: sale, lines: &lines, named: form.holder.is_some() };

@@ -14,7 +14,7 @@ use tornello_engine::slot::{Command, Event, Line, Offer, Slot, Standing, Waiting
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, Json, envelope, random};
+use crate::request::{IdempotencyKey, Json, envelope, known_before, random};
 use crate::routes::holds::{HoldForm, HoldView, LineView, order_of, priced};
 use crate::routes::waiting_rooms::{self, Admission};
 use crate::routes::{alternatives, not_rebuilt, page, page_size};
@@ -263,6 +263,7 @@ pub async fn join(
     caller.may_at(Scope::Book, slot.museum())?;
     let channel = caller.channel();
     let mut envelope = envelope(&node, &caller, &key, &["wait", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
+    known_before(&node, &[slot], &form.parties, &mut envelope);
     let (admission, proof) = given;
     // An offer is a hold: whoever waits here must not pass by those who wait for the opening.
     let passage = waiting_rooms::passage(&node, (slot, &envelope), (slot, channel), &admission, &form.parties).await?;

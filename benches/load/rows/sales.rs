@@ -27,6 +27,13 @@ const COMPARED: [(usize, &[(Which, f64)]); 4] = [
     (64, &[(Which::Postgres, 25.0), (Which::Redis, 2.0), (Which::Ceiling, 0.0)]),
     (256, &[(Which::Postgres, 25.0), (Which::Redis, 2.0), (Which::Ceiling, 0.7)]),
 ];
+/// The same of the web, with the desk beside it; the aim for that is our own.
+const COMPARED_WEB: [(usize, &[(Which, f64)]); 2] = [
+    (64, &[(Which::Tornello, 0.75), (Which::Postgres, 25.0), (Which::Redis, 2.0)]),
+    (256, &[(Which::Tornello, 0.75), (Which::Postgres, 25.0), (Which::Redis, 2.0)]),
+];
+/// Of so many pairs of the web at most one may be refused or asked for one more proof, or what was measured is something else.
+const PROOFS_RARE: f64 = 100.0;
 /// The same of the sustained load, from so many clients.
 const SUSTAINED: (usize, [(Which, f64); 2]) = (64, [(Which::Postgres, 25.0), (Which::Redis, 2.0)]);
 
@@ -35,27 +42,38 @@ fn closed(bench: &Bench<'_>, target: &mut Target, clients: usize, seconds: f64) 
     pairs_of(target, &run, 1, false)
 }
 
-/// Closed loops, all servers in turn, forth and back.
-pub fn pairs(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let place = bench.tuned()?;
+/// What servers came to, by the number of clients.
+type Compared = BTreeMap<(usize, Which), Rounds>;
+
+/// Closed loops, all servers in turn, forth and back: the first, and beside it those that it is compared with.
+fn in_turn(bench: &Bench<'_>, place: &Place, ours: Which, compared: &[(usize, &[(Which, f64)])]) -> anyhow::Result<Compared> {
+    let takes_part = |which: Which, peers: &[(Which, f64)]| which == ours || peers.iter().any(|peer| peer.0 == which);
     let mut targets = Vec::new();
-    for which in [Which::Tornello, Which::Ceiling, Which::Redis, Which::Postgres] {
-        targets.push(Target::start(which, &place)?);
+    for which in [Which::Tornello, Which::Web, Which::Ceiling, Which::Redis, Which::Postgres] {
+        if compared.iter().any(|(_, peers)| takes_part(which, peers)) {
+            targets.push(Target::start(which, place)?);
+        }
     }
-    let mut rounds: BTreeMap<(usize, Which), Rounds> = BTreeMap::new();
+    let mut rounds = Compared::new();
     for round in 0..bench.rounds {
-        for (clients, peers) in COMPARED {
-            let takes_part = |target: &&mut Target| target.which == Which::Tornello || peers.iter().any(|peer| peer.0 == target.which);
-            let mut turn: Vec<&mut Target> = targets.iter_mut().filter(takes_part).collect();
+        for (clients, peers) in compared {
+            let mut turn: Vec<&mut Target> = targets.iter_mut().filter(|target| takes_part(target.which, peers)).collect();
             if round % 2 == 1 {
                 turn.reverse();
             }
             for target in turn {
-                let outcome = closed(bench, target, clients, bench.seconds)?;
-                rounds.entry((clients, target.which)).or_default().add(&format!("{clients:>3} clients  {:?}: ", target.which), outcome);
+                let outcome = closed(bench, target, *clients, bench.seconds)?;
+                rounds.entry((*clients, target.which)).or_default().add(&format!("{clients:>3} clients  {:?}: ", target.which), outcome);
             }
         }
     }
+    Ok(rounds)
+}
+
+/// Sold at a desk, to people who are not named.
+pub fn pairs(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let place = bench.tuned()?;
+    let rounds = in_turn(bench, &place, Which::Tornello, &COMPARED)?;
     let of = |clients, which| rounds.get(&(clients, which)).cloned().unwrap_or_default();
     for (clients, peers) in COMPARED {
         let ours = of(clients, Which::Tornello).rate();
@@ -70,6 +88,37 @@ pub fn pairs(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         bench.note(format!("processor time per pair at {clients} clients, in microseconds: {all}"));
     }
     bench.note(format!("the ceiling at 64 clients: {:.0} pairs/s", of(64, Which::Ceiling).rate().value));
+    Ok(())
+}
+
+/// Sold over the web, each pair to somebody else who is named, beside the desk and the peers, who are asked as for a desk: of names they would know nothing.
+pub fn web(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let place = bench.tuned()?;
+    let rounds = in_turn(bench, &place, Which::Web, &COMPARED_WEB)?;
+    let of = |clients, which| rounds.get(&(clients, which)).cloned().unwrap_or_default();
+    let name = |which: Which| if which == Which::Tornello { "the desk".to_owned() } else { format!("{which:?}") };
+    let mut asked = Vec::new();
+    for (clients, peers) in COMPARED_WEB {
+        let ours = of(clients, Which::Web);
+        for &(which, least) in peers {
+            bench.beside(&format!("web pairs/s, {clients} clients"), ours.rate(), &name(which), of(clients, which).rate(), least);
+        }
+        let cost = |which: Which| format!("{} {}", if which == Which::Web { "the web".to_owned() } else { name(which) }, of(clients, which).cost());
+        let all = [Which::Web, Which::Tornello, Which::Redis, Which::Postgres].map(cost).join(", ");
+        bench.note(format!("processor time per pair at {clients} clients, in microseconds: {all}"));
+        let (p50, p99) = (ours.at_ms(0.5).value, ours.at_ms(0.99).value);
+        // Of the round in which most were asked.
+        let share = ours.most(|outcome| outcome.tally.shed as f64 / (outcome.tally.shed + outcome.tally.done).max(1) as f64);
+        bench.note(format!(
+            "the web at {clients} clients: p50 {p50:.1} ms, p99 {p99:.1} ms; refused, or asked for one more proof: {:.3} % at most",
+            share * 100.0
+        ));
+        asked.push(share);
+    }
+    ensure!(
+        asked.iter().all(|share| share * PROOFS_RARE <= 1.0),
+        "too many were refused, or asked for one more proof: it is not the pairs that were measured"
+    );
     Ok(())
 }
 

@@ -110,6 +110,12 @@ const fn review_s() -> u32 {
 impl Limits {
     /// No limit, nobody who has to be named, and three days for a review.
     pub const NONE: Self = Self { tickets_max: None, holds_max: None, day_max: None, review_s: 3 * 86_400, buyer_required: false };
+
+    /// Whether a buyer is limited by any of them.
+    #[must_use]
+    pub const fn are_of_buyers(&self) -> bool {
+        self.tickets_max.is_some() || self.holds_max.is_some() || self.day_max.is_some()
+    }
 }
 
 impl Default for Limits {

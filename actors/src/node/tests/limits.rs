@@ -268,3 +268,26 @@ async fn who_goes_away_before_the_answer_gets_no_more_holds_than_who_waits_for_i
     assert_eq!(third, Err(Failure::Refused(Refusal::TooManyOpenHolds { max: 2 })));
     house.running.stop().await;
 }
+
+/// By which pseudonyms of earlier months a buyer is known matters to no slot without such a limit, and nobody makes them for it.
+#[actix_rt::test]
+async fn a_slot_says_whether_it_limits_buyers_as_it_was_opened_or_would_be() {
+    let house = House::new().await;
+    let node = house.node();
+    let (valid_from, nowhere) = (calendar::local_day(now()), SlotId::new(MuseumId(9), RouteId(1), tomorrow().start()));
+    assert!([tomorrow(), an_hour_later(), nowhere].iter().all(|slot| !node.limits_buyers(*slot)));
+    node.slot(tomorrow(), of(1, Some(7)), hold(1, 1)).await.unwrap();
+    for (key, (tickets_max, holds_max, day_max)) in (2_100..).zip([(Some(9), None, None), (None, Some(9), None), (None, None, Some(9))]) {
+        let mut plan = plan();
+        let limits = &mut plan.routes[0].policy.limits;
+        (limits.tickets_max, limits.holds_max, limits.day_max) = (tickets_max, holds_max, day_max);
+        node.museum(MUSEUM, by(key), museum::Command::SetPlan { valid_from, plan }).await.unwrap();
+        assert!(node.limits_buyers(an_hour_later()), "{tickets_max:?}, {holds_max:?}, {day_max:?}");
+        assert!(!node.limits_buyers(tomorrow()), "it was opened before there was a limit");
+    }
+    let later = Command::Hold { hold: HoldId::new(an_hour_later(), 1), channel: Channel::Web, lines: lines(1) };
+    node.slot(an_hour_later(), of(2, Some(7)), later).await.unwrap();
+    node.museum(MUSEUM, by(2_200), museum::Command::SetPlan { valid_from, plan: plan() }).await.unwrap();
+    assert!(node.limits_buyers(an_hour_later()), "it was opened under one");
+    house.running.stop().await;
+}
