@@ -907,9 +907,9 @@ async fn a_rule_that_was_drafted_before_as_much_was_asked_of_rules_is_looked_at_
     // Drafted anew it can be in force.
     let rule = json!({"name": "never", "when": [{"feature": "person_unsold_share_1d", "op": "at_least", "threshold_milli": 1_000}], "action": "review",
         "sentence_it": "Troppe prenotazioni", "sentence_en": "Too many holds"});
-    let (status, drafted) = app.post("/v1/fraud/rules", &analyst, "anew", &rule).await;
-    let of_never = drafted["drafts"].as_array().unwrap().iter().find(|draft| draft["rule"]["name"] == "never").unwrap();
-    assert_eq!((status, &of_never["draft"]), (StatusCode::CREATED, &json!(6)), "the fifth record put the other one in force: {drafted}");
+    let (status, again) = app.post("/v1/fraud/rules", &analyst, "anew", &rule).await;
+    let of_never = again["drafts"].as_array().unwrap().iter().find(|draft| draft["rule"]["name"] == "never").unwrap();
+    assert_eq!((status, &of_never["draft"]), (StatusCode::CREATED, &json!(6)), "the fifth record put the other one in force: {again}");
     assert_eq!(activate("never", 6).await.0, StatusCode::OK);
     // What was done is answered as it was, whatever was drafted since.
     drafted("sound", "shoe_size", 1_000, MARE).await;

@@ -276,7 +276,7 @@ fn a_scan_is_judged_by_what_held_when_it_was_made() {
     use ConflictReason as R;
     let sold = (-DAY, direct(1, &[full(2)], desk()));
     let block = || Command::Block { sale: id(1), tickets: vec![0], reason: code("lost") };
-    let unblock = || Command::Unblock { sale: id(1), tickets: vec![] };
+    let unblock = || Command::Unblock { sale: id(1), tickets: vec![], reason: None, keeps: None };
     let blocked = vec![(10, block())];
     let lifted = vec![(10, block()), (20, unblock())];
     let at_once = vec![(10, block()), (10, unblock())];
