@@ -192,6 +192,7 @@ async fn every_refusal_of_a_waiting_room() {
         &app,
         &[
             ("name taken", ROOMS.to_owned(), &manager, room(), 409, "waiting_room_exists"),
+            ("slots of another", ROOMS.to_owned(), &manager, with("per_minute", json!(30)), 409, "waiting_room_overlaps"),
             ("opens in the past", ROOMS.to_owned(), &manager, with("opens_at", json!("2026-11-23T08:00:00Z")), 422, "invalid_waiting_room"),
             ("closes before", ROOMS.to_owned(), &manager, with("closes_at", json!("2026-11-23T08:45:00Z")), 422, "invalid_waiting_room"),
             ("lets nobody through", ROOMS.to_owned(), &manager, with("per_minute", json!(0)), 422, "invalid_waiting_room"),
@@ -204,10 +205,19 @@ async fn every_refusal_of_a_waiting_room() {
     .await;
     let (status, problem) = place(&app, &web, "w1.0.e.0").await;
     assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_waiting_room_token")));
+    let (_, problem) = app.post(ROOMS, &manager, "overlap", &with("per_minute", json!(30))).await;
+    assert_eq!(problem["room"], "spring", "{problem}");
+    // One day each, of the next year.
+    let of_day = |code: &str, day: u32| {
+        let mut room = with("code", json!(code));
+        (room["slots_from"], room["slots_to"]) = (json!(format!("2027-01-{day:02}T00:00:00Z")), json!(format!("2027-01-{:02}T00:00:00Z", day + 1)));
+        room
+    };
     for i in 0..15 {
-        assert_eq!(app.post(ROOMS, &manager, &format!("more-{i}"), &with("code", json!(format!("room-{i}")))).await.0, StatusCode::CREATED);
+        let (status, problem) = app.post(ROOMS, &manager, &format!("more-{i}"), &of_day(&format!("room-{i}"), i + 1)).await;
+        assert_eq!(status, StatusCode::CREATED, "{problem}");
     }
-    refuses(&app, &[("too many", ROOMS.to_owned(), &manager, with("code", json!("one-more")), 409, "too_many_waiting_rooms")]).await;
+    refuses(&app, &[("too many", ROOMS.to_owned(), &manager, of_day("one-more", 20), 409, "too_many_waiting_rooms")]).await;
     let withdraw = |name: &'static str| app.ask(Method::DELETE, "/v1/museums/torre/waiting-rooms/spring", &manager, name, &Value::Null);
     assert_eq!(withdraw("w-1").await.0, StatusCode::NO_CONTENT);
     let (status, problem) = withdraw("w-2").await;

@@ -248,7 +248,6 @@ const fn proof_code(bad: BadProof) -> &'static str {
     match bad {
         BadProof::Foreign => "foreign",
         BadProof::Expired => "expired",
-        BadProof::Used => "used",
         BadProof::Unsolved => "unsolved",
     }
 }
