@@ -192,6 +192,52 @@ async fn who_is_refused_beyond_what_is_kept_carries_the_attempt_in_the_code() {
 }
 
 #[actix_rt::test]
+async fn one_device_that_throws_names_away_stands_in_the_queue_once() {
+    let app = App::start().await;
+    let (web, analyst, slot) = (app.key(Role::Web).await, app.key(Role::Analyst).await, slot(TORRE, 11));
+    let holds = format!("/v1/slots/{slot}/holds");
+    let asked = |n: usize, category: &str, count: u16| {
+        let parties = json!([{"kind": "buyer", "value": format!("thrown-{n}@example.it")}, {"kind": "device", "value": "one"}]);
+        json!({"lines": [{"category": category, "count": count}], "parties": parties})
+    };
+    for n in 0..10 {
+        let (status, held) = app.post(&holds, &web, &format!("t-{n}"), &asked(n, "under-18", 1)).await;
+        assert_eq!(status, StatusCode::CREATED, "{held}");
+        if n < 9 {
+            let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
+            let (status, sold) = app.post(&confirm, &web, &format!("c-{n}"), &json!({"settlement": {"free": {}}})).await;
+            assert_eq!(status, StatusCode::CREATED, "{sold}");
+        }
+    }
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let mut codes = Vec::new();
+    for n in 10..30 {
+        let (_, problem) = app.post(&holds, &web, &format!("t-{n}"), &asked(n, "full", 10)).await;
+        codes.push(problem["appeal"].as_str().unwrap_or_else(|| panic!("no code: {problem}")).to_owned());
+    }
+    for (n, code) in codes.iter().enumerate() {
+        let (status, received) = app.post("/v1/fraud/appeals", &web, &format!("a-{n}"), &json!({"code": code})).await;
+        assert_eq!((status, &received["state"]), (StatusCode::ACCEPTED, &json!("received")), "{n}: {received}");
+    }
+    assert_eq!(app.post("/v1/fraud/appeals", &web, "again", &json!({"code": codes[7]})).await.1["code"], "already_appealed");
+    look(&app).await;
+    let queue = app.get("/v1/fraud/cases", &analyst).await["items"].clone();
+    assert_eq!((queue.as_array().unwrap().len(), &queue[0]["origin"], &queue[0]["subject"]), (1, &json!("appeal"), &json!(codes[0])), "{queue}");
+    let case = case_of_code(&codes[0]);
+    let seen = app.get(&case, &analyst).await;
+    let joined = seen["joined"].as_array().unwrap();
+    assert_eq!((joined.len(), &joined[18]["attempt"], &joined[18]["same"]), (19, &json!(codes[19]), &json!(true)), "{seen}");
+    assert_eq!(joined[0]["rules"], json!(["velocity"]), "{seen}");
+    let verdict = json!({"verdict": "fraud", "reason": "bot"});
+    assert_eq!(app.post(&format!("{case}/verdict"), &analyst, "v", &verdict).await.0, StatusCode::OK);
+    let app = app.restart().await;
+    for code in &codes {
+        assert_eq!(app.get(&format!("/v1/fraud/appeals/{code}"), &web).await["state"], "refused", "{code}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn holds_that_are_not_bought_ask_for_work_and_then_are_refused() {
     let app = App::start().await;
     let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 11));

@@ -317,3 +317,58 @@ pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestam
     };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many cases of a great loss as are asked for, and appeals that ask for more than any of them.
+    async fn put(views: &Views, cases: u64, appeals: u64) {
+        const CASE: &str = "INSERT INTO fraud_case VALUES (?, ?, ?, 3, 'web', 1, 100, NULL, '', ?, ?, 0, ?, 0, 'open', '', '', '', '', NULL, ?, 1)";
+        for n in 0..cases + appeals {
+            let (origin, urgency, appealed_at) = if n < cases { ("review", 1_000 + n, None) } else { ("appeal", 1_000_000, Some(1_i64)) };
+            let ask = sqlx::query(CASE).bind(CaseId(n).to_string()).bind(format!("subject-{n}")).bind(origin);
+            let ask = ask.bind(urgency as i64).bind(urgency as i64).bind(10_000 - n as i64).bind(appealed_at);
+            ask.execute(&views.pool()).await.unwrap();
+        }
+    }
+
+    /// All that is in the list, read in pages of that size.
+    async fn pages(views: &Views, size: u32) -> Vec<CaseRow> {
+        let (mut read, mut after) = (Vec::new(), After::default());
+        loop {
+            let filter = CaseFilter { after: Some(after), states: Some(vec!["open".to_owned(), "appealed".to_owned()]), ..CaseFilter::default() };
+            let mut rows = views.fraud_cases(&filter, size + 1).await.unwrap();
+            let is_last = rows.len() <= size as usize;
+            rows.truncate(size as usize);
+            after = after.read(&rows);
+            read.extend(rows);
+            if is_last {
+                return read;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_appeals_as_often_as_they_like_has_every_fifth_place_of_the_queue_by_when_it_is_due() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        put(&views, 12, 30).await;
+        for size in [1, 3, 7, 50] {
+            let rows = pages(&views, size).await;
+            let appeals: Vec<bool> = rows.iter().map(|row| row.appeals).collect();
+            let expected: Vec<bool> = (1..=42_u64).map(|place| place > 15 || place.is_multiple_of(APPEAL_PLACE)).collect();
+            assert_eq!(appeals, expected, "in pages of {size}");
+            let losses: Vec<i64> = rows.iter().filter(|row| !row.appeals).map(|row| row.urgency).collect();
+            let due: Vec<i64> = rows.iter().filter(|row| row.appeals).map(|row| row.due_at.as_micros()).collect();
+            assert!(losses.is_sorted_by(|a, b| a > b) && due.is_sorted_by(|a, b| a < b), "{losses:?} {due:?}");
+        }
+        // Nobody else waits: then they have all places. What was decided stands by what it may cost, whether it was appealed or not.
+        sqlx::query("UPDATE fraud_case SET state = 'decided' WHERE origin = 'review'").execute(&views.pool()).await.unwrap();
+        assert!(pages(&views, 7).await.iter().all(|row| row.appeals));
+        sqlx::query("UPDATE fraud_case SET state = 'decided'").execute(&views.pool()).await.unwrap();
+        let decided = views.fraud_cases(&CaseFilter { states: Some(vec!["decided".to_owned()]), ..CaseFilter::default() }, 100).await.unwrap();
+        assert!(decided.len() == 42 && decided.iter().all(|row| !row.appeals) && decided[0].urgency == 1_000_000);
+        views.close().await;
+    }
+}
