@@ -116,19 +116,22 @@ impl Views {
     /// there are none of the ones, the others have all places. The two are read one after the other: what is opened meanwhile may be missing.
     pub async fn fraud_cases(&self, filter: &CaseFilter, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
         let after = filter.after.unwrap_or_default();
-        let cases = self.some_cases(filter, CASES, after.case, limit).await?;
-        let appeals = self.some_cases(filter, APPEALS, after.appeal, limit).await?;
+        let cases = self.some_cases(filter, false, after.case.map(|(urgency, case)| (urgency.saturating_neg(), case)), limit).await?;
+        let appeals = self.some_cases(filter, true, after.appeal, limit).await?;
         Ok(in_turn(cases, appeals, after.count, limit as usize))
     }
 
-    async fn some_cases(
-        &self,
-        filter: &CaseFilter,
-        query: &'static str,
-        after: Option<(i64, CaseId)>,
-        limit: u32,
-    ) -> Result<Vec<CaseRow>, ViewsError> {
-        let rows = sqlx::query(query)
+    /// Appeals that wait, or all others: an appeal is of an attempt that was refused, or of a sale whose tickets were blocked. The least place is first.
+    async fn some_cases(&self, filter: &CaseFilter, appeals: bool, after: Option<(i64, CaseId)>, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
+        const QUERY: &str = "SELECT fraud_case, subject, origin, museum, channel, amount_cents, score, model, loss, opened_at, due_at, lapses_at, state, assignee,
+                verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm, urgency,
+                coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), '')
+            FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
+            AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
+            AND (state IN ('open', 'appealed') AND (origin = 'appeal' OR appealed_at IS NOT NULL)) = ?9
+            AND (?6 IS NULL OR iif(?9, due_at, -urgency) > ?6 OR (iif(?9, due_at, -urgency) = ?6 AND fraud_case > ?7))
+            ORDER BY iif(?9, due_at, -urgency), fraud_case LIMIT ?8";
+        let rows = sqlx::query(QUERY)
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.states.as_ref().map(written))
             .bind(filter.channel.clone())
@@ -137,10 +140,11 @@ impl Views {
             .bind(after.map(|(place, _)| place))
             .bind(after.map(|(_, case)| case.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
+            .bind(i64::from(appeals))
             .fetch_all(&self.pool())
             .await
             .map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| case_row(row).map_err(|error| self.noted(error))).collect()
+        rows.iter().map(|row| case_row(row, appeals).map_err(|error| self.noted(error))).collect()
     }
 }
 
@@ -155,35 +159,13 @@ fn in_turn(cases: Vec<CaseRow>, appeals: Vec<CaseRow>, read: u64, limit: usize) 
     while rows.len() < limit {
         let place = read + rows.len() as u64 + 1;
         let next = if place.is_multiple_of(APPEAL_PLACE) { appeals.next().or_else(|| cases.next()) } else { cases.next().or_else(|| appeals.next()) };
-        match next {
-            Some(row) => rows.push(row),
-            None => break,
-        }
+        let Some(row) = next else { break };
+        rows.push(row);
     }
     rows
 }
 
-/// What is read of a case, and whether it is an appeal that waits: an attempt that was refused, or a sale whose tickets were blocked, of which whoever has them says so.
-macro_rules! select {
-    ($which:literal, $after:literal) => {
-        concat!(
-            "SELECT fraud_case, subject, origin, museum, channel, amount_cents, score, model, loss, opened_at, due_at, lapses_at, state, assignee,
-                verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm, urgency,
-                coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), ''), ",
-            $which,
-            " FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
-            AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
-            AND (state IN ('open', 'appealed') AND (origin = 'appeal' OR appealed_at IS NOT NULL)) = ",
-            $which,
-            $after
-        )
-    };
-}
-const CASES: &str =
-    select!("0", " AND (?6 IS NULL OR urgency < ?6 OR (urgency = ?6 AND fraud_case > ?7)) ORDER BY urgency DESC, fraud_case LIMIT ?8");
-const APPEALS: &str = select!("1", " AND (?6 IS NULL OR due_at > ?6 OR (due_at = ?6 AND fraud_case > ?7)) ORDER BY due_at, fraud_case LIMIT ?8");
-
-fn case_row(row: &SqliteRow) -> Result<CaseRow, sqlx::Error> {
+fn case_row(row: &SqliteRow, appeals: bool) -> Result<CaseRow, sqlx::Error> {
     let at = |index| Ok::<_, sqlx::Error>(Timestamp::from_micros(row.try_get(index)?));
     let if_any = |index| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(index)?.map(Timestamp::from_micros));
     Ok(CaseRow {
@@ -210,12 +192,12 @@ fn case_row(row: &SqliteRow) -> Result<CaseRow, sqlx::Error> {
         probability_ppm: row.try_get(20)?,
         urgency: row.try_get(21)?,
         label: row.try_get(22)?,
-        appeals: row.try_get(23)?,
+        appeals,
     })
 }
 
-/// The urgency of something that chance has picked: that of one of the cases of its channel that are open and no appeals, by lot, so that it is as likely to be read as any of them. By what it
-/// may cost it would stand behind all of them, as nobody suspects it, and those that cost most would be read alone. None if none is open.
+/// The urgency of something that chance has picked: that of one of the cases of its channel that are open and no appeals, by lot, so that it is as likely to be read as any of
+/// them. By what it may cost it would stand behind all of them, as nobody suspects it, and those that cost most would be read alone. None if none is open.
 async fn by_lot(tx: &mut SqliteConnection, channel: Channel, lot: u128) -> Result<Option<i64>, sqlx::Error> {
     const COUNT: &str =
         "SELECT count(*) FROM fraud_case WHERE state = 'open' AND channel = ? AND origin NOT IN ('picked', 'appeal') AND appealed_at IS NULL";
