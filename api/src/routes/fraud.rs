@@ -69,7 +69,7 @@ pub struct CaseItem {
     museum: u16,
     /// Through which channel.
     channel: String,
-    /// What is at stake, in euro cents.
+    /// What is at stake, in euro cents; of an attempt that was refused what it would have cost, which nobody has paid.
     amount_cents: i64,
     /// What the scorer said, 0 (surely honest) to 100; absent if it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -300,7 +300,7 @@ pub struct CaseView {
     museum: u16,
     /// Through which channel.
     channel: &'static str,
-    /// What is at stake, in euro cents.
+    /// What is at stake, in euro cents; of an attempt that was refused what it would have cost, which nobody has paid.
     amount_cents: i64,
     /// `open`, `appealed`, `decided` or `lapsed`.
     #[schema(value_type = CaseStatusWord)]
@@ -334,7 +334,7 @@ pub struct CaseView {
     /// Other attempts that were appealed and are looked at with this one; absent if none is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 200)]
-    joined: Vec<JoinedView>,
+    joined: Vec<AlsoAppealedView>,
     /// What happened to it.
     #[schema(max_items = 64)]
     timeline: Vec<CaseMoment>,
@@ -342,7 +342,7 @@ pub struct CaseView {
 
 /// An attempt that is looked at with the one that a case is about, as whoever was refused appealed too.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct JoinedView {
+pub struct AlsoAppealedView {
     /// Which.
     attempt: String,
     /// Whether it was of the same buyer or device: then the verdict holds for it. Else they have a card, a network or the lack of a name in common, and it may be appealed once
@@ -461,7 +461,7 @@ async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, Prob
         joined: case
             .joined()
             .iter()
-            .map(|joined| JoinedView {
+            .map(|joined| AlsoAppealedView {
                 attempt: joined.attempt.to_string(),
                 same: joined.is_same,
                 rules: joined.rules.iter().map(Code::to_string).collect(),
