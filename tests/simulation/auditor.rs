@@ -380,7 +380,7 @@ impl Auditor {
                 let source = self.slots.get(&arrived.from.slot()).ok_or("tickets arrive from nowhere")?;
                 rule(source.departs(arrived.sale).as_ref() == Some(arrived), "tickets arrive that did not leave so")?;
                 let mut names: Vec<_> =
-                    named.iter().flat_map(|renamed| renamed.tickets.iter().map(|(number, _)| (*number, renamed.holder))).collect();
+                    named.iter().flat_map(|renamed| renamed.tickets.iter().map(move |(number, _)| (*number, renamed.holder))).collect();
                 names.sort_unstable();
                 rule(names.into_iter().eq(arrived.holders.iter().map(|(number, person)| (*number, Some(*person)))), "other names than came along")?;
                 rule(named.iter().all(|renamed| renamed.sale == arrived.sale), "something else is renamed than what arrives")?;
