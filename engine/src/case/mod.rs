@@ -125,7 +125,7 @@ pub enum AppealState {
     Granted,
     /// Somebody has looked, and the refusal stands.
     Refused,
-    /// Nobody has looked in time: it can be made once more.
+    /// Nobody has looked in time, or it waited behind one of which nothing follows for it: it can be made once more.
     Lapsed,
 }
 
