@@ -8,7 +8,7 @@ use tornello_actors::fraud::challenge::solve;
 use tornello_actors::fraud::fold::{digest_of, replay_to};
 use tornello_actors::journal::StreamId;
 use tornello_actors::keys::Role;
-use tornello_engine::attempts::{Aim, day_of};
+use tornello_engine::attempts::{Aim, Ending, day_of};
 use tornello_engine::case::Subject;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Outcome, Party, PartyKind};
@@ -195,6 +195,52 @@ async fn who_is_refused_beyond_what_is_kept_carries_the_attempt_in_the_code() {
 }
 
 #[actix_rt::test]
+async fn one_device_that_throws_names_away_stands_in_the_queue_once() {
+    let app = App::start().await;
+    let (web, analyst, slot) = (app.key(Role::Web).await, app.key(Role::Analyst).await, slot(TORRE, 11));
+    let holds = format!("/v1/slots/{slot}/holds");
+    let asked = |n: usize, category: &str, count: u16| {
+        let parties = json!([{"kind": "buyer", "value": format!("thrown-{n}@example.it")}, {"kind": "device", "value": "one"}]);
+        json!({"lines": [{"category": category, "count": count}], "parties": parties})
+    };
+    for n in 0..10 {
+        let (status, held) = app.post(&holds, &web, &format!("t-{n}"), &asked(n, "under-18", 1)).await;
+        assert_eq!(status, StatusCode::CREATED, "{held}");
+        if n < 9 {
+            let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
+            let (status, sold) = app.post(&confirm, &web, &format!("c-{n}"), &json!({"settlement": {"free": {}}})).await;
+            assert_eq!(status, StatusCode::CREATED, "{sold}");
+        }
+    }
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let mut codes = Vec::new();
+    for n in 10..30 {
+        let (_, problem) = app.post(&holds, &web, &format!("t-{n}"), &asked(n, "full", 10)).await;
+        codes.push(problem["appeal"].as_str().unwrap_or_else(|| panic!("no code: {problem}")).to_owned());
+    }
+    for (n, code) in codes.iter().enumerate() {
+        let (status, received) = app.post("/v1/fraud/appeals", &web, &format!("a-{n}"), &json!({"code": code})).await;
+        assert_eq!((status, &received["state"]), (StatusCode::ACCEPTED, &json!("received")), "{n}: {received}");
+    }
+    assert_eq!(app.post("/v1/fraud/appeals", &web, "again", &json!({"code": codes[7]})).await.1["code"], "already_appealed");
+    look(&app).await;
+    let queue = app.get("/v1/fraud/cases", &analyst).await["items"].clone();
+    assert_eq!((queue.as_array().unwrap().len(), &queue[0]["origin"], &queue[0]["subject"]), (1, &json!("appeal"), &json!(codes[0])), "{queue}");
+    let case = case_of_code(&codes[0]);
+    let seen = app.get(&case, &analyst).await;
+    let joined = seen["joined"].as_array().unwrap();
+    assert_eq!((joined.len(), &joined[18]["attempt"], &joined[18]["same"]), (19, &json!(codes[19]), &json!(true)), "{seen}");
+    assert_eq!(joined[0]["rules"], json!(["velocity"]), "{seen}");
+    let verdict = json!({"verdict": "fraud", "reason": "bot"});
+    assert_eq!(app.post(&format!("{case}/verdict"), &analyst, "v", &verdict).await.0, StatusCode::OK);
+    let app = app.restart().await;
+    for code in &codes {
+        assert_eq!(app.get(&format!("/v1/fraud/appeals/{code}"), &web).await["state"], "refused", "{code}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn holds_that_are_not_bought_ask_for_work_and_then_are_refused() {
     let app = App::start().await;
     let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 11));
@@ -206,7 +252,7 @@ async fn holds_that_are_not_bought_ask_for_work_and_then_are_refused() {
         "{problem}"
     );
     let proof = solved(&problem);
-    // For another request it is worth nothing, nor damaged, nor twice.
+    // For another request it is worth nothing, nor damaged.
     let (_, other) = ask(&app, &web, slot, "another", "spin", Some(&proof)).await;
     assert_eq!((&other["code"], &other["proof"]), (&json!("step_up_required"), &json!("foreign")));
     let (_, damaged) = ask(&app, &web, slot, "more", "spin", Some(&format!("{proof}x"))).await;
@@ -403,6 +449,78 @@ async fn a_name_on_every_ticket_is_a_proof_and_a_contact_is_none() {
     let typed = json!({"ticket": unnamed["tickets"][0]["ticket"], "gate": "north", "museum": "torre"});
     let (status, admitted) = app.post("/v1/admissions", &gate, "too", &typed).await;
     assert_eq!((status, admitted.get("holder")), (StatusCode::OK, None), "{admitted}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_proof_is_good_for_its_request_until_that_is_done() {
+    let app = App::start().await;
+    let (web, kiosk, slot) = (app.key(Role::Web).await, app.key(Role::Kiosk).await, slot(TORRE, 11));
+    hoard(&app, &web, slot, "spin", 6, 30).await;
+    app.hold(slot, &kiosk, "full-a", json!([{"category": "full", "count": 15}])).await;
+    let last = app.hold(slot, &kiosk, "full-b", json!([{"category": "full", "count": 5}])).await;
+    let (_, problem) = ask(&app, &web, slot, "more", "spin", None).await;
+    let proof = solved(&problem);
+    // Refused for another reason, the work is not lost, however often; nor is whoever did it noted as one whose proof did not hold.
+    for _ in 0..2 {
+        let (status, problem) = ask(&app, &web, slot, "more", "spin", Some(&proof)).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("not_enough_places")), "{problem}");
+    }
+    let (status, _) = app.ask(Method::DELETE, &format!("/v1/holds/{last}"), &kiosk, "back", &Value::Null).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let held = ask(&app, &web, slot, "more", "spin", Some(&proof)).await;
+    assert_eq!(held.0, StatusCode::CREATED, "{}", held.1);
+    assert_eq!(ask(&app, &web, slot, "more", "spin", Some(&proof)).await, held, "a repeat is the same hold");
+    assert_eq!(ask(&app, &web, slot, "another", "spin", Some(&proof)).await.1["proof"], "foreign", "it is no proof for a second one");
+    let day = day_of(app.node().now());
+    let failed =
+        app.node().look_attempts(day, |attempts| attempts.entries().filter(|attempt| attempt.ending == Ending::Failed).count()).await.unwrap();
+    assert_eq!(failed, 1, "only the one for another request");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_name_that_was_a_proof_goes_along_with_its_ticket_and_only_a_desk_changes_it() {
+    let app = App::start().await;
+    let (web, desk, gate, slot) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Gate).await, slot(TORRE, 15));
+    let earlier = self::slot(TORRE, 14);
+    hoard(&app, &web, slot, "spin", 5, 30).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let three = json!({"lines": [{"category": "under-18", "count": 3}], "parties": [{"kind": "buyer", "value": "spin"}]});
+    let (status, held) = app.post(&format!("/v1/slots/{slot}/holds"), &web, "kept", &three).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
+    let named = json!({"settlement": {"free": {}}, "holder": {"given_name": "Maria", "family_name": "Rossi"}});
+    let nobody = json!({"settlement": {"free": {}}});
+    assert_eq!(app.post(&confirm, &web, "nobody", &nobody).await.1["code"], "step_up_required");
+    let (status, sale) = app.post(&confirm, &web, "named", &named).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    let ticket = |of: &Value, number: usize| of["tickets"][number]["ticket"].as_str().unwrap().to_owned();
+
+    // A shop changes the name neither here nor where the ticket has moved; somebody at a desk does.
+    let other = json!({"holder": {"given_name": "Luca", "family_name": "Neri"}});
+    let rename = |ticket: &str| format!("/v1/tickets/{ticket}/rename");
+    let move_path = format!("/v1/sales/{}/move", sale["sale"].as_str().unwrap());
+    let (status, moved) = app.post(&move_path, &desk, "move", &json!({"slot": earlier.to_string(), "tickets": [1]})).await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    for (name, ticket) in [("here", ticket(&sale, 0)), ("there", ticket(&moved, 0))] {
+        let (status, problem) = app.post(&rename(&ticket), &web, name, &other).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("named_as_proof")), "{name}: {problem}");
+    }
+    assert_eq!(app.post(&rename(&ticket(&sale, 2)), &desk, "at-the-desk", &other).await.0, StatusCode::OK);
+    // Of one whom nobody suspected a shop changes it, as often as they like.
+    let honest = json!({"lines": [{"category": "under-18", "count": 1}], "parties": [{"kind": "buyer", "value": "anna@example.it"}]});
+    let (_, held) = app.post(&format!("/v1/slots/{slot}/holds"), &web, "honest", &honest).await;
+    let (status, bought) = app.post(&format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap()), &web, "honest-named", &named).await;
+    assert_eq!(status, StatusCode::CREATED, "{bought}");
+    assert_eq!(app.post(&rename(&ticket(&bought, 0)), &web, "gift", &other).await.0, StatusCode::OK);
+
+    // The gate hears the name also of the ticket that has moved, by the code that it has there.
+    let code = app.get(&format!("/v1/tickets/{}", ticket(&moved, 0)), &desk).await["code"].clone();
+    app.pass(4 * HOUR_S + 30 * 60).await;
+    let (status, admitted) = app.post("/v1/admissions", &gate, "in", &json!({"code": code, "gate": "north", "museum": "torre"})).await;
+    assert_eq!((status, &admitted["holder"]), (StatusCode::OK, &json!("Maria Rossi")), "{admitted}");
     app.stop().await;
 }
 

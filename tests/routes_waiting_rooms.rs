@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tornello_actors::fraud::challenge::solve;
 use tornello_actors::keys::Role;
 use tornello_engine::ids::SlotId;
 
@@ -18,6 +19,22 @@ fn room() -> Value {
 
 fn who(buyer: &str) -> Value {
     json!({"parties": [{"kind": "buyer", "value": buyer}]})
+}
+
+/// Joins for the first time: does the work that is asked for.
+async fn join(app: &App, key: &str, parties: &Value) -> Value {
+    let (status, problem) = app.post(ROOM, key, "none", parties).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("step_up_required")), "{problem}");
+    assert_eq!(problem["ways"], json!(["proof_of_work"]), "{problem}");
+    let proof = solve(problem["challenge"].as_str().unwrap(), u8::try_from(problem["bits"].as_u64().unwrap()).unwrap());
+    let (status, place) = join_with(app, key, parties, &proof).await;
+    assert_eq!(status, StatusCode::OK, "{place}");
+    place
+}
+
+async fn join_with(app: &App, key: &str, parties: &Value, proof: &str) -> (StatusCode, Value) {
+    let response = app.request(Method::POST, ROOM, key).header("Step-Up-Proof", proof).json(parties).send().await.unwrap();
+    (response.status(), body_of(response).await)
 }
 
 async fn place(app: &App, key: &str, token: &str) -> (StatusCode, Value) {
@@ -48,8 +65,10 @@ async fn a_buyer_waits_for_the_opening_and_is_let_through_in_their_turn() {
         "a repeat is answered like the first"
     );
 
-    let (status, early) = app.post(ROOM, &web, "none", &who("maria@example.it")).await;
-    assert_eq!((status, early.get("position"), early.get("admission")), (StatusCode::OK, None, None), "{early}");
+    let early = join(&app, &web, &who("maria@example.it")).await;
+    assert_eq!((early.get("position"), early.get("admission")), (None, None), "{early}");
+    let (status, again) = app.post(ROOM, &web, "none", &who("maria@example.it")).await;
+    assert_eq!((status, &again["token"]), (StatusCode::OK, &early["token"]), "who has come needs no more work");
     let (status, problem) = hold(&app, &web, slot, "early", "maria@example.it", None).await;
     assert_eq!((status, &problem["code"], &problem["room"]), (StatusCode::FORBIDDEN, &json!("waiting_room"), &json!("spring")), "{problem}");
     assert_eq!(hold(&app, &kiosk, slot, "kiosk", "x", None).await.0, StatusCode::CREATED, "who stands there does not wait");
@@ -59,7 +78,7 @@ async fn a_buyer_waits_for_the_opening_and_is_let_through_in_their_turn() {
     assert!(listed["items"][0]["seed"].as_str().is_some_and(|seed| seed.len() == 64), "{listed}");
     let token = early["token"].as_str().unwrap();
     assert_eq!((place(&app, &web, token).await.1)["position"], 1);
-    let (_, late) = app.post(ROOM, &web, "none", &who("luca@example.it")).await;
+    let late = join(&app, &web, &who("luca@example.it")).await;
     assert_eq!((&late["position"], &late["wait_s"]), (&json!(2), &json!(2)));
 
     app.pass(1).await;
@@ -112,7 +131,7 @@ async fn a_ticket_of_another_day_is_no_way_past_those_who_wait() {
     let mut guarded = room();
     guarded["slots_from"] = json!("2026-11-23T12:30:00Z");
     assert_eq!(app.post(ROOMS, &manager, "announce", &guarded).await.0, StatusCode::CREATED);
-    let (_, early) = app.post(ROOM, &web, "none", &who("maria@example.it")).await;
+    let early = join(&app, &web, &who("maria@example.it")).await;
 
     for (name, buyer) in [("bare", None), ("named", Some(("maria@example.it", ""))), ("forged", Some(("maria@example.it", "a1.0.9.0")))] {
         let (status, problem) = move_to(&app, &web, &first, two, name, buyer).await;
@@ -141,7 +160,7 @@ async fn a_waiting_list_is_no_way_past_those_who_wait() {
     let app = App::start().await;
     let (manager, web, kiosk, full) = (app.key(Role::Manager).await, app.key(Role::Web).await, app.key(Role::Kiosk).await, slot(TORRE, 14));
     assert_eq!(app.post(ROOMS, &manager, "announce", &room()).await.0, StatusCode::CREATED);
-    let (_, early) = app.post(ROOM, &web, "none", &who("maria@example.it")).await;
+    let early = join(&app, &web, &who("maria@example.it")).await;
     let fill = async |name: &'static str| {
         for (count, part) in [(15, "a"), (5, "b")] {
             app.hold(full, &kiosk, &format!("{name}-{part}"), json!([{"category": "full", "count": count}])).await;
@@ -178,6 +197,51 @@ async fn a_waiting_list_is_no_way_past_those_who_wait() {
 }
 
 #[actix_rt::test]
+async fn a_device_with_many_names_waits_in_one_place_and_each_new_one_works_for_it() {
+    let app = App::start().await;
+    let (manager, web, slot) = (app.key(Role::Manager).await, app.key(Role::Web).await, slot(TORRE, 14));
+    assert_eq!(app.post(ROOMS, &manager, "announce", &room()).await.0, StatusCode::CREATED);
+    let on = |buyer: &str, device: &str| json!({"parties": [{"kind": "buyer", "value": buyer}, {"kind": "device", "value": device}]});
+    let number = |place: &Value| place["token"].as_str().unwrap().split('.').nth(1).unwrap().to_owned();
+    let first = join(&app, &web, &on("bot-0@example.it", "d-1")).await;
+    for n in 1..30 {
+        let (status, again) = app.post(ROOM, &web, "none", &on(&format!("bot-{n}@example.it"), "d-1")).await;
+        assert_eq!((status, number(&again)), (StatusCode::OK, number(&first)), "{n}: {again}");
+    }
+    let (_, elsewhere) = app.post(ROOM, &web, "none", &on("bot-0@example.it", "d-2")).await;
+    assert_eq!(number(&elsewhere), number(&first), "{elsewhere}");
+    // Somebody else on another device is somebody else, and works for it; by the proof of another nobody comes in. Who has an account needs none.
+    let (_, problem) = app.post(ROOM, &web, "none", &on("anna@example.it", "d-3")).await;
+    let proof = solve(problem["challenge"].as_str().unwrap(), u8::try_from(problem["bits"].as_u64().unwrap()).unwrap());
+    let (status, stolen) = join_with(&app, &web, &on("anna@example.it", "d-4"), &proof).await;
+    assert_eq!((status, &stolen["proof"]), (StatusCode::FORBIDDEN, &json!("foreign")), "{stolen}");
+    let (status, anna) = join_with(&app, &web, &on("anna@example.it", "d-3"), &proof).await;
+    assert_eq!(status, StatusCode::OK, "{anna}");
+    assert_ne!(number(&anna), number(&first));
+    let mut known = on("luca@example.it", "d-5");
+    known["parties"].as_array_mut().unwrap().push(json!({"kind": "account", "value": "customer-7"}));
+    assert_eq!(app.post(ROOM, &web, "none", &known).await.0, StatusCode::OK);
+
+    // All names of the device together hold three times.
+    app.pass(1_860).await;
+    let (mut held, mut waited) = (0, 0);
+    for n in 0..5 {
+        let buyer = format!("bot-{n}@example.it");
+        let (_, turn) = app.post(ROOM, &web, "none", &on(&buyer, "d-1")).await;
+        match turn["admission"].as_str() {
+            Some(admission) => {
+                let made = hold(&app, &web, slot, &buyer, &buyer, Some(admission)).await;
+                assert_eq!(made.0, StatusCode::CREATED, "{}", made.1);
+                held += 1;
+            }
+            None => waited += 1,
+        }
+    }
+    assert_eq!((held, waited), (3, 2));
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn every_refusal_of_a_waiting_room() {
     let app = App::start().await;
     let (manager, web) = (app.key(Role::Manager).await, app.key(Role::Web).await);
@@ -192,6 +256,7 @@ async fn every_refusal_of_a_waiting_room() {
         &app,
         &[
             ("name taken", ROOMS.to_owned(), &manager, room(), 409, "waiting_room_exists"),
+            ("slots of another", ROOMS.to_owned(), &manager, with("per_minute", json!(30)), 409, "waiting_room_overlaps"),
             ("opens in the past", ROOMS.to_owned(), &manager, with("opens_at", json!("2026-11-23T08:00:00Z")), 422, "invalid_waiting_room"),
             ("closes before", ROOMS.to_owned(), &manager, with("closes_at", json!("2026-11-23T08:45:00Z")), 422, "invalid_waiting_room"),
             ("lets nobody through", ROOMS.to_owned(), &manager, with("per_minute", json!(0)), 422, "invalid_waiting_room"),
@@ -204,10 +269,19 @@ async fn every_refusal_of_a_waiting_room() {
     .await;
     let (status, problem) = place(&app, &web, "w1.0.e.0").await;
     assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_waiting_room_token")));
+    let (_, problem) = app.post(ROOMS, &manager, "overlap", &with("per_minute", json!(30))).await;
+    assert_eq!(problem["room"], "spring", "{problem}");
+    // One day each, of the next year.
+    let of_day = |code: &str, day: u32| {
+        let mut room = with("code", json!(code));
+        (room["slots_from"], room["slots_to"]) = (json!(format!("2027-01-{day:02}T00:00:00Z")), json!(format!("2027-01-{:02}T00:00:00Z", day + 1)));
+        room
+    };
     for i in 0..15 {
-        assert_eq!(app.post(ROOMS, &manager, &format!("more-{i}"), &with("code", json!(format!("room-{i}")))).await.0, StatusCode::CREATED);
+        let (status, problem) = app.post(ROOMS, &manager, &format!("more-{i}"), &of_day(&format!("room-{i}"), i + 1)).await;
+        assert_eq!(status, StatusCode::CREATED, "{problem}");
     }
-    refuses(&app, &[("too many", ROOMS.to_owned(), &manager, with("code", json!("one-more")), 409, "too_many_waiting_rooms")]).await;
+    refuses(&app, &[("too many", ROOMS.to_owned(), &manager, of_day("one-more", 20), 409, "too_many_waiting_rooms")]).await;
     let withdraw = |name: &'static str| app.ask(Method::DELETE, "/v1/museums/torre/waiting-rooms/spring", &manager, name, &Value::Null);
     assert_eq!(withdraw("w-1").await.0, StatusCode::NO_CONTENT);
     let (status, problem) = withdraw("w-2").await;

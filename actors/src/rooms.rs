@@ -3,6 +3,10 @@
 //!
 //! Early: everybody who comes before the opening is one number, made of who they are, however often they come. When sales open, the seed that was drawn beforehand
 //! and that number decide the place. Late: numbers are given out in blocks that are written down first, so that after a restart none is given twice.
+//!
+//! A number is for a buyer and for a device: who comes by a second name on a device that has come, or on a second device, has the number that there is, and the holds of it are
+//! all of theirs together. Which name goes with which device is in memory alone. After a restart a device still has its one number, whatever the names, and so has who shows a
+//! token; somebody without one who comes from another device has another number. Whoever makes both up each time is somebody else each time: that costs work, and no more.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -28,6 +32,8 @@ const BLOCK_MAX: u64 = 4_096;
 const BLOCK_MIN: u64 = 4;
 /// So many early ones at least come between two times that their count is written down.
 const EARLY_BLOCK: u64 = 64;
+/// So many names and devices at most are known of which the number is another's.
+const SHARED_REMEMBERED: usize = 524_288;
 /// So many early ones are told apart; more are counted as if each came once.
 const EARLY_MAX: usize = 1_000_000;
 /// So many late ones get the same number when they ask again.
@@ -51,6 +57,22 @@ pub enum RoomRefusal {
     /// The museum cannot write down that somebody came.
     #[error("{0}")]
     NotWritten(Failure<museum::Refusal>),
+}
+
+/// Who comes to a room, under pseudonyms that do not change while it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Comer {
+    /// Who is let through: the first buyer, or the device where no buyer is named.
+    pub who: Digest,
+    /// The device, if one is named.
+    pub device: Option<Digest>,
+}
+
+impl Comer {
+    /// Their own number, and that of the device.
+    fn numbers(self, room: &Room) -> (u64, Option<u64>) {
+        (number_of(room, self.who), self.device.map(|device| number_of(room, device)))
+    }
 }
 
 /// Where somebody stands.
@@ -84,6 +106,8 @@ struct Counts {
     early_floor: u64,
     late: u64,
     numbers: Recent<u64, u64>,
+    /// Of names and devices that have come with others before, whose number is theirs.
+    shared: Recent<u64, u64>,
     /// The holds that who was let through has made, or may have. After a restart nobody has made any.
     holds: Recent<u64, Vec<Use>>,
 }
@@ -155,12 +179,66 @@ impl Counts {
             early_floor: written.early,
             late: written.late,
             numbers: Recent::new(LATE_REMEMBERED),
+            shared: Recent::new(SHARED_REMEMBERED),
             holds: Recent::new(HOLDING_REMEMBERED),
         }
     }
 
     fn early_count(&self) -> u64 {
         self.early_floor.max(self.early.len() as u64)
+    }
+
+    /// The number by which a name or a device has come, if it has.
+    fn came_as(&self, own: u64) -> Option<u64> {
+        let is_one = self.early.contains(&own) || self.numbers.get(&own).is_some();
+        self.shared.get(&own).copied().or_else(|| is_one.then_some(own))
+    }
+
+    /// The number of somebody on a device: the one by which either has come, else that of the device, which stays the same through a restart.
+    fn number(&mut self, own: u64, device: Option<u64>) -> u64 {
+        let came = self.came_as(own).or_else(|| self.came_as(device?));
+        let number = came.unwrap_or_else(|| device.unwrap_or(own));
+        for other in [Some(own), device].into_iter().flatten() {
+            self.shares(other, number);
+        }
+        number
+    }
+
+    fn shares(&mut self, own: u64, number: u64) {
+        if own != number && self.came_as(own).is_none() {
+            self.shared.put(own, number);
+        }
+    }
+
+    /// How somebody comes by a number, or up to which numbers must be written down first.
+    fn arrive(&mut self, announced: &Announced, number: u64, now: Timestamp) -> Result<Arrival, Numbers> {
+        if now < announced.room.opens_at {
+            if self.early.len() < EARLY_MAX {
+                self.early.insert(number);
+            } else if !self.early.contains(&number) {
+                self.early_floor = self.early_count() + 1;
+            }
+            let early = self.early_count();
+            // Written down as it grows by a quarter: after a restart it is known to a fifth, and exactly when those who wait ask again.
+            if early > announced.numbers.early + (announced.numbers.early / 4).max(EARLY_BLOCK) {
+                return Err(Numbers { early, late: 0 });
+            }
+            return Ok(Arrival::Early);
+        }
+        // Who came before and has lost the token keeps the lot.
+        if self.early.contains(&number) {
+            return Ok(Arrival::Early);
+        }
+        if let Some(place) = self.numbers.get(&number) {
+            return Ok(Arrival::Late(*place));
+        }
+        if self.late >= announced.numbers.late {
+            return Err(Numbers { early: self.early_count(), late: self.late + block(&announced.room) });
+        }
+        self.late += 1;
+        let place = self.late;
+        self.numbers.put(number, place);
+        Ok(Arrival::Late(place))
     }
 
     fn holds_of(&self, number: u64) -> usize {
@@ -222,75 +300,77 @@ fn opened<'a>(museum: MuseumId, room: &Room, token: &'a str) -> Option<&'a str> 
     bool::from(signed(museum, room, text).as_bytes().ct_eq(token.as_bytes())).then_some(text)
 }
 
-fn token(museum: MuseumId, room: &Room, number: u64, arrival: Arrival) -> String {
+/// What stands in a token: the number by which somebody waits, and their own, by which they hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Waiter {
+    number: u64,
+    own: u64,
+}
+
+impl Waiter {
+    /// Reads `NUMBER.OWN.REST` behind the prefix of its form, or `NUMBER.REST` behind that of the form before: then both are one. Answers the rest too.
+    fn read<'a>(text: &'a str, form: &str, before: &str) -> Option<(Self, &'a str)> {
+        let hex = |digits: &str| u64::from_str_radix(digits, 16).ok();
+        if let Some(text) = text.strip_prefix(before) {
+            let (number, rest) = text.split_once('.')?;
+            let number = hex(number)?;
+            return Some((Self { number, own: number }, rest));
+        }
+        let (number, text) = text.strip_prefix(form)?.split_once('.')?;
+        let (own, rest) = text.split_once('.')?;
+        Some((Self { number: hex(number)?, own: hex(own)? }, rest))
+    }
+}
+
+fn token(museum: MuseumId, room: &Room, Waiter { number, own }: Waiter, arrival: Arrival) -> String {
     let arrival = match arrival {
         Arrival::Early => "e".to_owned(),
         Arrival::Late(place) => format!("l{place}"),
     };
-    signed(museum, room, &format!("w1.{number:016x}.{arrival}"))
+    signed(museum, room, &format!("w2.{number:016x}.{own:016x}.{arrival}"))
 }
 
-fn read_token(museum: MuseumId, room: &Room, token: &str) -> Option<(u64, Arrival)> {
-    let mut parts = opened(museum, room, token)?.strip_prefix("w1.")?.split('.');
-    let number = u64::from_str_radix(parts.next()?, 16).ok()?;
-    let arrival = match parts.next()? {
+fn read_token(museum: MuseumId, room: &Room, token: &str) -> Option<(Waiter, Arrival)> {
+    let (waiter, arrival) = Waiter::read(opened(museum, room, token)?, "w2.", "w1.")?;
+    let arrival = match arrival {
         "e" => Arrival::Early,
         late => Arrival::Late(late.strip_prefix('l')?.parse().ok()?),
     };
-    Some((number, arrival))
+    Some((waiter, arrival))
 }
 
-fn admission(museum: MuseumId, room: &Room, number: u64, until: Timestamp) -> String {
-    signed(museum, room, &format!("a1.{number:016x}.{}", until.as_micros()))
+fn admission(museum: MuseumId, room: &Room, Waiter { number, own }: Waiter, until: Timestamp) -> String {
+    signed(museum, room, &format!("a2.{number:016x}.{own:016x}.{}", until.as_micros()))
 }
 
 /// The number that a token lets through at `now`, if it is this one's.
 fn admitted(museum: MuseumId, room: &Room, token: &str, who: Digest, now: Timestamp) -> Option<u64> {
-    let (number, until) = opened(museum, room, token)?.strip_prefix("a1.")?.split_once('.')?;
-    let (number, until) = (u64::from_str_radix(number, 16).ok()?, until.parse::<i64>().ok()?);
-    (now.as_micros() < until && number_of(room, who) == number).then_some(number)
+    let (waiter, until) = Waiter::read(opened(museum, room, token)?, "a2.", "a1.")?;
+    (now.as_micros() < until.parse::<i64>().ok()? && number_of(room, who) == waiter.own).then_some(waiter.number)
 }
 
 impl Rooms {
-    /// Notes that somebody came; answers how they came, or up to which numbers must be written down first.
-    fn come(&self, key: Key, announced: &Announced, number: u64, now: Timestamp) -> Result<Arrival, Numbers> {
+    /// Whether somebody, or their device, has come.
+    fn has_come(&self, key: Key, own: u64, device: Option<u64>) -> bool {
+        let rooms = self.0.lock();
+        rooms.get(&key).is_some_and(|counts| [Some(own), device].into_iter().flatten().any(|own| counts.came_as(own).is_some()))
+    }
+
+    /// Notes that somebody came; answers by which number and how they came, or up to which numbers must be written down first.
+    fn come(&self, key: Key, announced: &Announced, (own, device): (u64, Option<u64>), now: Timestamp) -> Result<(Waiter, Arrival), Numbers> {
         let mut rooms = self.0.lock();
         let counts = rooms.entry(key).or_insert_with(|| Counts::of(announced.numbers));
-        if now < announced.room.opens_at {
-            if counts.early.len() < EARLY_MAX {
-                counts.early.insert(number);
-            } else if !counts.early.contains(&number) {
-                counts.early_floor = counts.early_count() + 1;
-            }
-            let early = counts.early_count();
-            // Written down as it grows by a quarter: after a restart it is known to a fifth, and exactly when those who wait ask again.
-            if early > announced.numbers.early + (announced.numbers.early / 4).max(EARLY_BLOCK) {
-                return Err(Numbers { early, late: 0 });
-            }
-            return Ok(Arrival::Early);
-        }
-        // Who came before and has lost the token keeps the lot.
-        if counts.early.contains(&number) {
-            return Ok(Arrival::Early);
-        }
-        if let Some(place) = counts.numbers.get(&number) {
-            return Ok(Arrival::Late(*place));
-        }
-        if counts.late >= announced.numbers.late {
-            return Err(Numbers { early: counts.early_count(), late: counts.late + block(&announced.room) });
-        }
-        counts.late += 1;
-        let place = counts.late;
-        counts.numbers.put(number, place);
-        Ok(Arrival::Late(place))
+        let number = counts.number(own, device);
+        counts.arrive(announced, number, now).map(|arrival| (Waiter { number, own }, arrival))
     }
 
     /// How many came early; somebody who says so with a token counts.
-    fn early(&self, key: Key, announced: &Announced, known: Option<u64>) -> u64 {
+    fn early(&self, key: Key, announced: &Announced, known: Option<Waiter>) -> u64 {
         let mut rooms = self.0.lock();
         let counts = rooms.entry(key).or_insert_with(|| Counts::of(announced.numbers));
-        if let Some(number) = known.filter(|_| counts.early.len() < EARLY_MAX) {
+        if let Some(Waiter { number, own }) = known.filter(|_| counts.early.len() < EARLY_MAX) {
             counts.early.insert(number);
+            counts.shares(own, number);
         }
         counts.early_count()
     }
@@ -344,13 +424,20 @@ impl Node {
         if self.now() >= announced.room.closes_at { Err(RoomRefusal::Unknown) } else { Ok(announced.clone()) }
     }
 
-    /// Somebody comes to a waiting room. `who` is a pseudonym that does not change while it is open.
-    pub async fn join_room(&self, museum: MuseumId, code: Code, who: Digest) -> Result<Place, RoomRefusal> {
+    /// Whether somebody, or their device, has come to a waiting room: coming again gives them no other number.
+    #[must_use]
+    pub fn has_come(&self, museum: MuseumId, room: &Room, comer: Comer) -> bool {
+        let (own, device) = comer.numbers(room);
+        self.rooms().has_come((museum, room.code, room.opens_at), own, device)
+    }
+
+    /// Somebody comes to a waiting room.
+    pub async fn join_room(&self, museum: MuseumId, code: Code, comer: Comer) -> Result<Place, RoomRefusal> {
         loop {
             let announced = self.room_of(museum, code)?;
-            let (key, number) = ((museum, code, announced.room.opens_at), number_of(&announced.room, who));
-            match self.rooms().come(key, &announced, number, self.now()) {
-                Ok(arrival) => return Ok(self.place(museum, &announced, number, arrival)),
+            let key = (museum, code, announced.room.opens_at);
+            match self.rooms().come(key, &announced, comer.numbers(&announced.room), self.now()) {
+                Ok((waiter, arrival)) => return Ok(self.place(museum, &announced, waiter, arrival)),
                 Err(numbers) => self.count_room(museum, code, numbers).await.map_err(RoomRefusal::NotWritten)?,
             }
         }
@@ -376,22 +463,22 @@ impl Node {
     /// Where somebody with a token stands now.
     pub fn room_place(&self, museum: MuseumId, code: Code, token: &str) -> Result<Place, RoomRefusal> {
         let announced = self.room_of(museum, code)?;
-        let (number, arrival) = read_token(museum, &announced.room, token).ok_or(RoomRefusal::BadToken)?;
-        Ok(self.place(museum, &announced, number, arrival))
+        let (waiter, arrival) = read_token(museum, &announced.room, token).ok_or(RoomRefusal::BadToken)?;
+        Ok(self.place(museum, &announced, waiter, arrival))
     }
 
-    fn place(&self, museum: MuseumId, announced: &Announced, number: u64, arrival: Arrival) -> Place {
-        let (room, now) = (&announced.room, self.now());
+    fn place(&self, museum: MuseumId, announced: &Announced, waiter: Waiter, arrival: Arrival) -> Place {
+        let (room, now, number) = (&announced.room, self.now(), waiter.number);
         let key = (museum, room.code, room.opens_at);
-        let known = (arrival == Arrival::Early).then_some(number);
+        let known = (arrival == Arrival::Early).then_some(waiter);
         let early = self.rooms().early(key, announced, known);
         let position = room.position(arrival, lot_of(&room.seed, number), early);
         let wait_s = room.wait_s(position, now);
         let admission = (wait_s == Some(0) && self.rooms().may_hold(key, number)).then(|| {
             let until = now.plus_seconds(ADMITTED_S).min(room.closes_at);
-            (admission(museum, room, number, until), until)
+            (admission(museum, room, waiter, until), until)
         });
-        Place { token: token(museum, room, number, arrival), position: wait_s.map(|_| position), wait_s, admission }
+        Place { token: token(museum, room, waiter, arrival), position: wait_s.map(|_| position), wait_s, admission }
     }
 
     /// Whether places of a slot can be held now by somebody, with what they carry; if a room lets them through, as one of their holds, or as that of the same request when

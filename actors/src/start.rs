@@ -361,12 +361,14 @@ impl Memory {
         for case in self.cases.values() {
             cases.publish(case.id(), CaseHead::of(case));
             cases.passes().put(case.id(), case.pass());
+            cases.put_appellants(case.id(), case.appellants());
         }
         defences.restore(self.rules, self.models.into_values());
         for id in self.reheard {
             let case = streams.case(id).await?;
             cases.publish(id, CaseHead::of(&case));
             cases.passes().put(id, case.pass());
+            cases.put_appellants(id, case.appellants());
         }
         self.accounts.values().for_each(|account| accounts.publish(account));
         for id in self.reopened {

@@ -12,14 +12,14 @@ use actix_web::{FromRequest, HttpRequest};
 use serde::Serialize;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
-use tornello_actors::fraud::challenge::{BITS, BadProof};
+use tornello_actors::fraud::challenge::{BITS, BadProof, Challenge};
 use tornello_actors::fraud::hearing::{by_whom, figures, kind_of_return, named, outlet};
 use tornello_actors::fraud::{Held, Said, signal_of, signal_of_count, signal_of_held, signal_of_move, signal_of_payment, signal_of_return};
 use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Envelope, Outcome, Party};
+use tornello_engine::envelope::{Digest, Envelope, Outcome, Party};
 use tornello_engine::ids::{HoldId, KeyId, MuseumId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{CancelCause, Line, Sale, Slot, Ticket, TicketState, people};
@@ -229,6 +229,24 @@ async fn step_up(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: 
     if matches!(asked.kind, SignalKind::Sold { .. }) {
         ways.push("named_ticket");
     }
+    Err(more_proof(challenge, ways, failed))
+}
+
+/// Asserts that the work was done for a request that is not assessed, and of which nothing is noted: what is `bound` makes it another one than all others.
+pub fn worked(node: &Node, bound: Digest, proof: &Proof) -> Result<(), Problem> {
+    let (now, challenges) = (node.now(), node.scoring().challenges());
+    let failed = match &proof.0 {
+        Some(given) => match challenges.take(now, bound, given) {
+            Ok(()) => return Ok(()),
+            Err(bad) => Some(bad),
+        },
+        None => None,
+    };
+    let challenge = challenges.give(now, bound, BITS).ok_or_else(Problem::busy)?;
+    Err(more_proof(challenge, vec!["proof_of_work"], failed))
+}
+
+fn more_proof(challenge: Challenge, ways: Vec<&'static str>, failed: Option<BadProof>) -> Problem {
     let problem = Problem::new(StatusCode::FORBIDDEN, "step_up_required", "one more proof is needed before this can be done")
         .detail(
             "Find text so that the SHA-256 of `challenge:text` begins with `bits` zero bits, and repeat the request, with the same key and body, with \
@@ -238,17 +256,16 @@ async fn step_up(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: 
         .with("challenge", challenge.text)
         .with("bits", challenge.bits)
         .with("expires_at", challenge.expires_at.to_string());
-    Err(match failed {
+    match failed {
         Some(bad) => problem.with("proof", proof_code(bad)),
         None => problem,
-    })
+    }
 }
 
 const fn proof_code(bad: BadProof) -> &'static str {
     match bad {
         BadProof::Foreign => "foreign",
         BadProof::Expired => "expired",
-        BadProof::Used => "used",
         BadProof::Unsolved => "unsolved",
     }
 }

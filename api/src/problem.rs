@@ -494,12 +494,13 @@ impl From<museum::Refusal> for Problem {
             | museum::Refusal::InvalidCeiling
             | museum::Refusal::InvalidRoom(_)
             | museum::Refusal::InvalidGroupPolicy(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            museum::Refusal::RoomExists | museum::Refusal::TooManyRooms => StatusCode::CONFLICT,
+            museum::Refusal::RoomExists | museum::Refusal::TooManyRooms | museum::Refusal::RoomOverlaps { .. } => StatusCode::CONFLICT,
             museum::Refusal::UnknownRoom => StatusCode::NOT_FOUND,
         };
         let problem = Self::new(status, refusal.code(), refusal.to_string());
         match refusal {
             museum::Refusal::PreconditionFailed { revision } => problem.with("revision", revision),
+            museum::Refusal::RoomOverlaps { room } => problem.with("room", room),
             _ => problem,
         }
     }

@@ -265,6 +265,12 @@ pub enum Refusal {
     /// Too many waiting rooms.
     #[error("16 waiting rooms of this museum have not closed")]
     TooManyRooms,
+    /// Its slots have a waiting room already: whoever one lets through the other would keep out.
+    #[error("places of some of these slots are held through the waiting room {room}")]
+    RoomOverlaps {
+        /// Which.
+        room: Code,
+    },
     /// There is no such waiting room.
     #[error("there is no such waiting room")]
     UnknownRoom,
@@ -288,6 +294,7 @@ impl Refusal {
             Self::InvalidRoom(_) => "invalid_waiting_room",
             Self::RoomExists => "waiting_room_exists",
             Self::TooManyRooms => "too_many_waiting_rooms",
+            Self::RoomOverlaps { .. } => "waiting_room_overlaps",
             Self::UnknownRoom => "unknown_waiting_room",
         }
     }
@@ -424,6 +431,9 @@ impl Aggregate for Museum {
                 }
                 if self.rooms.iter().filter(|known| known.room.closes_at > now).count() >= room::ROOMS_MAX {
                     return Err(Refusal::TooManyRooms);
+                }
+                if let Some(known) = self.rooms.iter().find(|known| known.room.closes_at > now && known.room.overlaps(room)) {
+                    return Err(Refusal::RoomOverlaps { room: known.room.code });
                 }
                 Event::RoomAnnounced(RoomAnnounced { room: (**room).clone() })
             }

@@ -94,6 +94,16 @@ impl Room {
         now < self.closes_at && self.route.is_none_or(|route| route == slot.route()) && (self.slots_from..self.slots_to).contains(&slot.start())
     }
 
+    /// Whether there are slots whose places are held through both. Their openings do not matter: a room keeps its slots from when it is announced until it closes.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let shares_route = match (self.route, other.route) {
+            (Some(route), Some(other)) => route == other,
+            (None, _) | (_, None) => true,
+        };
+        shares_route && self.slots_from < other.slots_to && other.slots_from < self.slots_to
+    }
+
     /// How many parties may have been let through by `now`.
     #[must_use]
     pub fn let_through(&self, now: Timestamp) -> u64 {
@@ -197,6 +207,29 @@ mod tests {
         assert_eq!(room.wait_s(5, at(999)), None);
         assert_eq!([1_000, 1_004, 1_005, 4_000].map(|s| room.wait_s(5, at(s))), [Some(5), Some(1), Some(0), Some(0)]);
         assert_eq!(room.wait_s(u64::MAX, at(1_000)), Some(u64::MAX.div_ceil(60)), "for ever, and no overflow");
+    }
+
+    #[test]
+    fn rooms_overlap_where_they_have_slots_in_common() {
+        let one = room();
+        let other = |route: Option<u16>, from_s, to_s| Room {
+            route: route.map(RouteId),
+            slots_from: Timestamp::from_seconds(from_s),
+            slots_to: Timestamp::from_seconds(to_s),
+            ..room()
+        };
+        for (route, from_s, to_s, expected) in [
+            (None, 100_000, 200_000, true),
+            (None, 199_999, 300_000, true),
+            (None, 200_000, 300_000, false),
+            (None, 50_000, 100_000, false),
+            (None, 50_000, 100_001, true),
+            (Some(2), 150_000, 160_000, true),
+        ] {
+            let other = other(route, from_s, to_s);
+            assert_eq!((one.overlaps(&other), other.overlaps(&one)), (expected, expected), "{route:?} {from_s} {to_s}");
+        }
+        assert!(!other(Some(1), 0, 9).overlaps(&other(Some(2), 0, 9)) && other(Some(1), 0, 9).overlaps(&other(Some(1), 0, 9)));
     }
 
     #[test]

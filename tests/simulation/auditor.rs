@@ -435,14 +435,26 @@ impl Auditor {
     /// Answers through whose channel they arrive.
     fn step_of_move(&self, record: &Record<Event>) -> Result<Option<Channel>, String> {
         let has_arrived = |arrival: HoldId| self.slots.get(&arrival.slot()).is_some_and(|naive| naive.sales.contains_key(&arrival));
-        match record.events.last() {
+        // What arrives with names has them on codes of its own, by the same record.
+        let named = record.events.iter().rev().map_while(|event| if let Event::Renamed(renamed) = event { Some(renamed) } else { None });
+        let named: Vec<_> = named.collect();
+        match record.events.iter().rev().nth(named.len()) {
             Some(Event::Arrived(arrived)) => {
                 let source = self.slots.get(&arrived.from.slot()).ok_or("tickets arrive from nowhere")?;
                 rule(source.departs(arrived.sale).as_ref() == Some(arrived), "tickets arrive that did not leave so")?;
+                let mut names: Vec<_> =
+                    named.iter().flat_map(|renamed| renamed.tickets.iter().map(move |(number, _)| (*number, renamed.holder))).collect();
+                names.sort_unstable();
+                rule(names.into_iter().eq(arrived.holders.iter().map(|(number, person)| (*number, Some(*person)))), "other names than came along")?;
+                rule(named.iter().all(|renamed| renamed.sale == arrived.sale), "something else is renamed than what arrives")?;
                 Ok(Some(source.moves[&arrived.sale].begun.via))
             }
-            Some(Event::MovedOut(moved)) => rule(has_arrived(moved.arrival), "tickets are gone that have not arrived").map(|()| None),
-            Some(Event::MoveUndone(undone)) => rule(!has_arrived(undone.arrival), "tickets stand again that have arrived").map(|()| None),
+            Some(Event::MovedOut(moved)) if named.is_empty() => {
+                rule(has_arrived(moved.arrival), "tickets are gone that have not arrived").map(|()| None)
+            }
+            Some(Event::MoveUndone(undone)) if named.is_empty() => {
+                rule(!has_arrived(undone.arrival), "tickets stand again that have arrived").map(|()| None)
+            }
             _ => Err("something happened that nobody asked for".into()),
         }
     }

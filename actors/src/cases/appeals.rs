@@ -2,9 +2,12 @@
 //!
 //! Most refusals are written down, and the code is their id. Of those beyond what is kept of a party or a day nothing is: whoever was refused carries the attempt away in the
 //! code, sealed, and it is written when they appeal, as far as a day keeps such. So a flood of refusals costs no disk, and leaves nobody without a code.
+//!
+//! Of those who have a buyer, a device, a card or a network in common one appeal about an attempt waits at a time, at each museum: more join its case. So one who throws names
+//! away stands in the queue once. What is said of the case holds for those of the same buyer or device; the others wait for their turn.
 
 use tornello_engine::attempts::{self, Attempt};
-use tornello_engine::case::{AppealState, Case, Command, Origin, Refusal, Subject};
+use tornello_engine::case::{AppealState, Case, Command, Followed, Origin, Refusal, Subject};
 use tornello_engine::envelope::{Envelope, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, CaseId, HoldId, MuseumId, SlotId};
 use tornello_engine::slot::{self, verdict::Window};
@@ -25,8 +28,9 @@ const CARRIED: [(&str, u16); 2] = [("a1.", 3), ("a2.", 4)];
 const NOTED: u16 = 1;
 /// The longest code, in bytes.
 pub const CODE_MAX: usize = 2_048;
-/// The most parties of an attempt that is carried: a buyer, a device and a card, each under the pseudonyms of two months.
+/// The most parties of an attempt that is carried: a buyer, a device and a card, and a network, each under the pseudonyms of two months.
 const CARRIED_PARTIES: usize = 6;
+const CARRIED_NETWORKS: usize = 2;
 /// The most rules and reasons of one, so that no code is too long.
 const CARRIED_NAMES: usize = 8;
 
@@ -46,7 +50,10 @@ impl AppealCodes {
     pub fn write(&self, attempt: &Attempt) -> Option<String> {
         use std::fmt::Write as _;
         let of_one = |party: &&Party| matches!(party.kind, PartyKind::Buyer | PartyKind::Device | PartyKind::Card);
-        let parties = attempt.parties.iter().filter(of_one).take(CARRIED_PARTIES).copied().collect();
+        let of_many = |party: &&Party| party.kind == PartyKind::Network;
+        // A network comes last: it is nobody of whom attempts are counted.
+        let networks = attempt.parties.iter().filter(of_many).take(CARRIED_NETWORKS);
+        let parties = attempt.parties.iter().filter(of_one).take(CARRIED_PARTIES).chain(networks).copied().collect();
         // What was assessed is not learned from: it is written at another time than that of which the counters knew.
         let mut carried = Attempt { parties, figures: None, ..attempt.clone() };
         if let Some(assessment) = &mut carried.assessment {
@@ -139,27 +146,110 @@ pub struct Standing {
 /// Asks for another look at what was refused. Repeated, it is the same appeal.
 ///
 /// # Errors
-/// `unknown_case` if nothing is known of an attempt, `nothing_to_appeal` of a sale that nobody blocked, `too_many_appeals` if it was carried and no more of its day is written, and
-/// the other refusals of its case.
+/// `unknown_case` if nothing is known of an attempt, `nothing_to_appeal` of a sale that nobody blocked, `too_many_appeals` if it was carried and no more of its day is written or
+/// as many are looked at together as may be, and the other refusals of its case.
 pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<CaseId, Failure<Refusal>> {
-    let unknown = || Failure::Refused(Refusal::UnknownCase);
-    let (id, slot) = match appealed {
-        Appealed::Sale(sale) => (case_about(node, *sale).await?, Some(sale.slot())),
-        Appealed::Attempt(attempt) => {
-            let found = attempt_of(node, *attempt).await.ok_or_else(unknown)?;
-            let slot = found.slot;
-            (open_attempt(node, found, Origin::Appeal).await?, slot)
-        }
-        Appealed::Carried(attempt) => {
-            claim(node, attempt).await?;
-            (open_attempt(node, (**attempt).clone(), Origin::Appeal).await?, attempt.slot)
-        }
+    let attempt = match appealed {
+        Appealed::Sale(sale) => return appeal_sale(node, *sale, by).await,
+        Appealed::Attempt(attempt) => attempt_of(node, *attempt).await.ok_or(Failure::Refused(Refusal::UnknownCase))?,
+        Appealed::Carried(attempt) => (**attempt).clone(),
     };
-    let gate_opens_at = gate_opens_at(node, slot).await;
-    match (node.case(id, by, Command::Appeal { gate_opens_at }).await, appealed) {
+    let _turn = node.cases().appealing().await;
+    let gate_opens_at = gate_opens_at(node, attempt.slot).await;
+    let own = case_of(Subject::Attempt(attempt.id));
+    // One key may be used for several codes: each is another request.
+    let key = digest(&[b"join", &{ by.key.0 }.to_be_bytes(), &attempt.id.get().to_be_bytes()]);
+    let by_joining = Envelope { key, ..by.clone() };
+    let is_new = match stage_of(node, own).await? {
+        Stage::New => true,
+        // Also one that chance has picked, which is in the queue already.
+        Stage::Open => false,
+        Stage::Following { other: Followed { case, is_same }, waits, .. } if waits || is_same => {
+            let again = if waits { joining(&attempt, gate_opens_at) } else { Command::Appeal { gate_opens_at } };
+            return said(node, case, by_joining, again).await;
+        }
+        // Nothing is said of it by what was said of somebody else: it is its turn, if nobody else is before it.
+        Stage::Following { is_open, .. } => !is_open,
+    };
+    if !is_new {
+        return said(node, own, by, Command::Appeal { gate_opens_at }).await;
+    }
+    if let Some(other) = node.cases().appeal_of(attempt.museum, &attempt.parties) {
+        match node.case(other, by_joining, joining(&attempt, gate_opens_at)).await {
+            Ok(_) => return follow(node, own, other, attempt.id).await.map(|()| other),
+            // It joined before, and a crash came between.
+            Err(Failure::Refused(Refusal::AlreadyAppealed)) => {
+                follow(node, own, other, attempt.id).await?;
+                return Err(Failure::Refused(Refusal::AlreadyAppealed));
+            }
+            // Somebody has looked meanwhile.
+            Err(Failure::Refused(Refusal::NothingToAppeal)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    if let Appealed::Carried(attempt) = appealed {
+        claim(node, attempt).await?;
+    }
+    let id = open_attempt(node, attempt, Origin::Appeal).await?;
+    said(node, id, by, Command::Appeal { gate_opens_at }).await
+}
+
+/// Notes where an attempt is looked at that has joined another one's case.
+async fn follow(node: &Node, own: CaseId, other: CaseId, attempt: AttemptId) -> Result<(), Failure<Refusal>> {
+    let is_same = move |case: &Case| case.joined().iter().any(|joined| joined.attempt == attempt && joined.is_same);
+    let is_same = node.look_case(other, is_same).await?;
+    let key = digest(&[b"follow", &attempt.get().to_be_bytes(), &other.get().to_be_bytes()]);
+    node.case(own, Envelope::by_system(key), Command::Follow { case: other, is_same }).await.map(drop)
+}
+
+async fn said(node: &Node, case: CaseId, by: Envelope, command: Command) -> Result<CaseId, Failure<Refusal>> {
+    node.case(case, by, command).await.map(|_| case)
+}
+
+async fn appeal_sale(node: &Node, sale: HoldId, by: Envelope) -> Result<CaseId, Failure<Refusal>> {
+    let id = case_about(node, sale).await?;
+    let gate_opens_at = gate_opens_at(node, Some(sale.slot())).await;
+    match said(node, id, by, Command::Appeal { gate_opens_at }).await {
         // Whether somebody looks at a sale, or did, is not told to whoever has its id: one without a case is answered as one whose case blocks nothing.
-        (Err(Failure::Refused(Refusal::UnknownCase)), Appealed::Sale(_)) => Err(Failure::Refused(Refusal::NothingToAppeal)),
-        (answer, _) => answer.map(|_| id),
+        Err(Failure::Refused(Refusal::UnknownCase)) => Err(Failure::Refused(Refusal::NothingToAppeal)),
+        answer => answer,
+    }
+}
+
+fn joining(attempt: &Attempt, gate_opens_at: Option<Timestamp>) -> Command {
+    let rules = attempt.assessment.as_ref().map(|assessment| assessment.rules.clone()).unwrap_or_default();
+    Command::Join { attempt: attempt.id, parties: attempt.parties.clone(), rules, gate_opens_at }
+}
+
+/// What the case about an attempt is by now.
+enum Stage {
+    /// Nobody has appealed, and chance has not picked it.
+    New,
+    /// A case of its own.
+    Open,
+    /// It is looked at with another one.
+    Following {
+        /// With which.
+        other: Followed,
+        /// Whether the appeal there waits.
+        waits: bool,
+        /// Whether it is a case of its own as well, as chance has picked it.
+        is_open: bool,
+    },
+}
+
+async fn stage_of(node: &Node, own: CaseId) -> Result<Stage, Failure<Refusal>> {
+    let look = |case: &Case| (case.opened().is_some(), case.appealed_at().is_some(), case.followed());
+    let (is_open, is_appealed, followed) = match node.look_case(own, look).await {
+        Err(Failure::Refused(Refusal::UnknownCase)) => (false, false, None),
+        found => found?,
+    };
+    match followed.filter(|_| !is_appealed) {
+        Some(other) => {
+            let waits = node.look_case(other.case, |case| case.appellants().is_some()).await?;
+            Ok(Stage::Following { other, waits, is_open })
+        }
+        None => Ok(if is_open { Stage::Open } else { Stage::New }),
     }
 }
 
@@ -216,8 +306,19 @@ pub async fn standing(node: &Node, appealed: &Appealed) -> Result<Option<Standin
     if let Appealed::Sale(sale) = appealed {
         return Ok(appealed_before(node, *sale).await?.map(|(_, standing)| standing));
     }
-    let now = node.now();
-    node.look_case(case_of(appealed.subject()), move |case| standing_of(case, now)).await
+    let (now, own) = (node.now(), case_of(appealed.subject()));
+    match stage_of(node, own).await? {
+        Stage::New => Err(Failure::Refused(Refusal::UnknownCase)),
+        Stage::Open => node.look_case(own, move |case| standing_of(case, now)).await,
+        Stage::Following { other: Followed { case, is_same }, waits, .. } => {
+            let standing = node.look_case(case, move |case| standing_of(case, now)).await?;
+            if waits || is_same {
+                return Ok(standing);
+            }
+            // What was said of somebody else is none of theirs.
+            Ok(standing.map(|standing| Standing { state: AppealState::Lapsed, passes_until: None, ..standing }))
+        }
+    }
 }
 
 fn standing_of(case: &Case, now: Timestamp) -> Option<Standing> {
@@ -268,7 +369,8 @@ mod tests {
         let code = codes.write(&attempt).unwrap();
         assert!(code.len() < CODE_MAX / 2 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.'), "{}", code.len());
         let mut read = codes.read(&code).unwrap();
-        assert_eq!(read.parties, attempt.parties[1..], "of those behind a network nothing is said");
+        let networks_last = [attempt.parties[1], attempt.parties[2], attempt.parties[0]];
+        assert_eq!(read.parties, networks_last, "whoever is counted comes first");
         // Nor what its assessment rests on: what it was asked for is not carried either, so it cannot be said again.
         if let (Some(read), Some(said)) = (&mut read.assessment, &attempt.assessment) {
             assert!(read.basis.is_none());

@@ -1,13 +1,14 @@
 //! The fraud cases about which something is to be done: for their deadlines and for their driver, and the feed of new ones. Older ones are found in the journal when they are
 //! asked for. All of it can be rebuilt from the journal.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast};
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::case::{Case, Event, Origin, Pass, Status};
+use tornello_engine::case::{Case, Event, Origin, Pass, Status, told_by};
+use tornello_engine::envelope::Party;
 use tornello_engine::ids::{CaseId, MuseumId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
@@ -83,6 +84,18 @@ struct Known {
     working: BTreeSet<CaseId>,
 }
 
+/// Whose appeals about attempts wait.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The cases with which whoever has that party in common appeals, the first of them first.
+    by: BTreeMap<(MuseumId, Option<Party>), BTreeSet<CaseId>>,
+    /// Of each case, under what it stands there.
+    of: HashMap<CaseId, Appellants>,
+}
+
+/// At which museum somebody appeals, and by whom they are told from others.
+pub type Appellants = (MuseumId, Vec<Option<Party>>);
+
 /// Up to which hour chance has picked. Not in the journal: what it picks again has its case already.
 #[derive(Debug, Default)]
 struct Picks {
@@ -97,11 +110,13 @@ struct Picks {
 pub struct Cases {
     known: Mutex<Known>,
     picks: Mutex<Picks>,
+    waiting: Mutex<Waiting>,
     passes: Arc<Passes>,
     sooner: Notify,
     work: Notify,
     feed: broadcast::Sender<News>,
     acting: tokio::sync::Mutex<()>,
+    appealing: tokio::sync::Mutex<()>,
 }
 
 impl Default for Cases {
@@ -109,11 +124,13 @@ impl Default for Cases {
         Self {
             known: Mutex::default(),
             picks: Mutex::default(),
+            waiting: Mutex::default(),
             passes: Arc::default(),
             sooner: Notify::new(),
             work: Notify::new(),
             feed: broadcast::channel(FEED).0,
             acting: tokio::sync::Mutex::default(),
+            appealing: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -141,6 +158,38 @@ impl Cases {
     #[must_use]
     pub const fn passes(&self) -> &Arc<Passes> {
         &self.passes
+    }
+
+    /// Puts whose appeal waits in a case in the place of whose waited before.
+    pub fn put_appellants(&self, case: CaseId, appellants: Option<Appellants>) {
+        let mut waiting = self.waiting.lock();
+        if let Some((museum, told)) = waiting.of.remove(&case) {
+            for party in told {
+                if let Some(cases) = waiting.by.get_mut(&(museum, party)) {
+                    cases.remove(&case);
+                    if cases.is_empty() {
+                        waiting.by.remove(&(museum, party));
+                    }
+                }
+            }
+        }
+        let Some((museum, told)) = appellants else { return };
+        for party in &told {
+            waiting.by.entry((museum, *party)).or_default().insert(case);
+        }
+        waiting.of.insert(case, (museum, told));
+    }
+
+    /// The case in which an appeal of any of these waits at a museum.
+    #[must_use]
+    pub fn appeal_of(&self, museum: MuseumId, parties: &[Party]) -> Option<CaseId> {
+        let waiting = self.waiting.lock();
+        told_by(parties).into_iter().find_map(|party| waiting.by.get(&(museum, party))?.first().copied())
+    }
+
+    /// Whoever holds this appeals alone: two at once would each find no appeal of the other.
+    pub(super) async fn appealing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.appealing.lock().await
     }
 
     /// How many somebody should look at.
@@ -216,16 +265,17 @@ impl Cases {
 }
 
 impl Tell<Case> for Cases {
-    type View = (CaseHead, Option<Pass>);
+    type View = (CaseHead, Option<Pass>, Option<Appellants>);
 
     fn view(&self, state: &Case) -> Self::View {
-        (CaseHead::of(state), state.pass())
+        (CaseHead::of(state), state.pass(), state.appellants())
     }
 
-    fn committed(&self, stream: &Lease, record: &Record<Event>, (view, pass): Self::View, _: u64) {
+    fn committed(&self, stream: &Lease, record: &Record<Event>, (view, pass, appellants): Self::View, _: u64) {
         let StreamId::Case(case) = stream.stream else { return };
         self.publish(case, view);
         self.passes.put(case, pass);
+        self.put_appellants(case, appellants);
         let is_new = |event: &Event| matches!(event, Event::Opened(_) | Event::Appealed(_));
         if let Some(news) = view.news.filter(|_| record.events.iter().any(is_new)) {
             // Nobody may be watching.
@@ -239,6 +289,7 @@ impl Tell<Case> for Cases {
         {
             self.publish(case, CaseHead::of(state));
             self.passes.put(case, state.pass());
+            self.put_appellants(case, state.appellants());
         }
     }
 }
@@ -261,6 +312,31 @@ mod tests {
         board.has_picked(7);
         assert!(!board.is_to_pick(7) && !board.may_pick(7, 130, 130) && !board.may_pick(6, 130, 130));
         assert!(board.is_to_pick(8) && !board.may_pick(8, 130, 129) && board.may_pick(8, 140, 130));
+    }
+
+    #[test]
+    fn whose_appeal_waits_is_found_by_any_of_them_at_their_museum_until_it_is_heard() {
+        use tornello_engine::envelope::{Digest, PartyKind};
+        let (board, case, museum) = (Cases::default(), CaseId(1), MuseumId(3));
+        let party = |kind, n| Party { kind, pseudonym: Digest(n) };
+        let (buyer, device, network) = (party(PartyKind::Buyer, 1), party(PartyKind::Device, 2), party(PartyKind::Network, 3));
+        board.put_appellants(case, Some((museum, told_by(&[buyer, device, network]))));
+        for told in [buyer, device, network] {
+            assert_eq!(board.appeal_of(museum, &[party(PartyKind::Buyer, 9), told]), Some(case), "{told:?}");
+            assert_eq!(board.appeal_of(MuseumId(4), &[told]), None, "another museum has analysts of its own");
+        }
+        assert_eq!(board.appeal_of(museum, &[party(PartyKind::Device, 1)]), None, "of another kind");
+        assert_eq!(board.appeal_of(museum, &[]), None);
+        // Who names nobody is one with all others who do.
+        board.put_appellants(CaseId(2), Some((museum, told_by(&[]))));
+        assert_eq!(board.appeal_of(museum, &[]), Some(CaseId(2)));
+        board.put_appellants(case, Some((museum, told_by(&[device]))));
+        assert_eq!((board.appeal_of(museum, &[buyer]), board.appeal_of(museum, &[device])), (None, Some(case)));
+        board.put_appellants(case, None);
+        assert_eq!(board.appeal_of(museum, &[device]), None);
+        board.put_appellants(CaseId(2), None);
+        let waiting = board.waiting.lock();
+        assert!(waiting.by.is_empty() && waiting.of.is_empty());
     }
 
     #[test]

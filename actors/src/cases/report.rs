@@ -204,6 +204,7 @@ mod tests {
             model: String::new(),
             loss: 0,
             urgency: 0,
+            appeals: false,
             opened_at: at(0),
             due_at: at(24),
             lapses_at: at(72),

@@ -351,6 +351,8 @@ wire!(case::Event {
     6 1 Lapsed(case::Lapsed),
     7 1 Labelled(case::Labelled),
     8 1 Acted(case::Acted),
+    9 1 Joined(case::Joined),
+    10 1 Followed(case::Followed),
 } before {
     1 1 Opened(before::CaseOpened1),
     1 2 Opened(before::CaseOpened2),

@@ -302,7 +302,7 @@ impl Node {
     /// Gives a command to a fraud case.
     pub async fn case(&self, case: CaseId, envelope: Envelope, command: case::Command) -> Answer<Case> {
         let stream = StreamId::Case(case);
-        let _creating = matches!(command, case::Command::Open(_)).then(|| self.creating.begin(stream));
+        let _creating = matches!(command, case::Command::Open(_) | case::Command::Follow { .. }).then(|| self.creating.begin(stream));
         self.case_owners.ask(stream, envelope, command).await
     }
 

@@ -12,7 +12,7 @@ mod known;
 mod links;
 mod signs;
 
-pub use cases::{CaseFilter, CaseRow};
+pub use cases::{APPEAL_PLACE, After, CaseFilter, CaseRow};
 pub use chance::{ByHour, Drawn, PICKED_ONE_IN, is_picked, stays_picked};
 pub use links::Link;
 pub use signs::RefusedRow;

@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 62] = [
+const OTHERS: [(&str, u16, &str, &str); 64] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -48,6 +48,12 @@ const OTHERS: [(&str, u16, &str, &str); 62] = [
          or give a `holder`, whose name stands on all tickets, where `ways` says so.",
     ),
     (
+        "named_as_proof",
+        403,
+        "the name on this ticket was a proof: a shop does not change it",
+        "Nothing was changed. Ask the museum: a key of a desk may, where somebody sees who asks.",
+    ),
+    (
         "waiting_room",
         403,
         "places of this slot are held through its waiting room",
@@ -55,6 +61,12 @@ const OTHERS: [(&str, u16, &str, &str); 62] = [
     ),
     ("bad_waiting_room_token", 422, "the token is not of this waiting room", "Join the room, and send the `token` of the answer as it is."),
     ("waiting_room_exists", 409, "there is a waiting room of that name", "Withdraw it first, or choose another name."),
+    (
+        "waiting_room_overlaps",
+        409,
+        "places of some of these slots are held through another waiting room",
+        "`room` names it: withdraw it first, wait until it has closed, or announce this one for other slots. Whom one lets through the other would keep out.",
+    ),
     ("too_many_waiting_rooms", 409, "16 waiting rooms of this museum have not closed", "Withdraw one of them."),
     ("unknown_waiting_room", 404, "there is no such waiting room", "It was withdrawn, or has another name."),
     ("invalid_waiting_room", 422, "the waiting room cannot be used", "The title says why."),
@@ -454,6 +466,7 @@ mod tests {
             tornello_engine::museum::Refusal::InvalidGroupPolicy(tornello_engine::quote::policy::PolicyError::Sizes).into(),
             tornello_engine::museum::Refusal::RoomExists.into(),
             tornello_engine::museum::Refusal::TooManyRooms.into(),
+            tornello_engine::museum::Refusal::RoomOverlaps { room: word }.into(),
             tornello_engine::museum::Refusal::UnknownRoom.into(),
             tornello_engine::museum::Refusal::NotRegistered.into(),
             tornello_engine::museum::Refusal::AlreadyRegistered.into(),

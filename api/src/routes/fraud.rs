@@ -13,7 +13,7 @@ use tornello_actors::cases;
 use tornello_actors::cases::appeals::{self, Appealed, Standing};
 use tornello_actors::moves;
 use tornello_actors::node::Node;
-use tornello_actors::views::fraud::{CaseFilter, CaseRow, Link, RefusedRow};
+use tornello_actors::views::fraud::{After, CaseFilter, CaseRow, Link, RefusedRow};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::case::{Action, AppealState, Case, Command, Event, Label, Origin, Refusal, Status, Subject, Verdict};
 use tornello_engine::channel::Channel;
@@ -55,7 +55,7 @@ pub struct CasesQuery {
     #[param(inline, value_type = Option<CaseOriginWord>)]
     origin: Option<Origin>,
     /// Where the page before said to go on.
-    #[param(max_length = 64)]
+    #[param(max_length = 96)]
     cursor: Option<String>,
     /// How many at most: 50 if not said.
     #[param(minimum = 1, maximum = 200)]
@@ -121,7 +121,7 @@ pub struct CaseItem {
     museum: u16,
     /// Through which channel.
     channel: String,
-    /// What is at stake, in euro cents.
+    /// What is at stake, in euro cents; of an attempt that was refused what it would have cost, which nobody has paid.
     amount_cents: i64,
     /// What the scorer said, 0 (surely honest) to 100; absent if it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,7 +191,7 @@ fn of_ppm(ppm: u32) -> f64 {
 /// A page of the queue.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct CasePage {
-    /// The cases, what may cost most first, and among these, by lot, what was picked at random.
+    /// The cases, what may cost most first, and among these, by lot, what was picked at random; every fifth is an appeal, as long as one waits, by `due_at`.
     #[schema(max_items = 200)]
     items: Vec<CaseItem>,
     /// Where to go on; none on the last page.
@@ -201,9 +201,23 @@ pub struct CasePage {
     as_of_batch: u64,
 }
 
-fn cursor(text: &str) -> Result<(i64, CaseId), Problem> {
-    let read = || text.split_once('.').and_then(|(urgency, case)| Some((urgency.parse().ok()?, case.parse().ok()?)));
+/// What stands in a cursor for nothing.
+const NONE: &str = "-";
+
+fn cursor(text: &str) -> Result<After, Problem> {
+    let of = |place: &str, case: &str| -> Option<Option<(i64, CaseId)>> {
+        if (place, case) == (NONE, NONE) { Some(None) } else { Some(Some((place.parse().ok()?, case.parse().ok()?))) }
+    };
+    let read = || match text.split('.').collect::<Vec<_>>()[..] {
+        [count, urgency, case, due, appeal] => Some(After { count: count.parse().ok()?, case: of(urgency, case)?, appeal: of(due, appeal)? }),
+        _ => None,
+    };
     read().ok_or_else(|| Problem::malformed("cursor: give the one of the page before"))
+}
+
+fn cursor_of(after: After) -> String {
+    let of = |read: Option<(i64, CaseId)>| read.map_or_else(|| format!("{NONE}.{NONE}"), |(place, case)| format!("{place}.{case}"));
+    format!("{}.{}.{}", after.count, of(after.case), of(after.appeal))
 }
 
 fn states(state: Option<&str>) -> Result<Vec<String>, Problem> {
@@ -216,7 +230,8 @@ fn states(state: Option<&str>) -> Result<Vec<String>, Problem> {
 
 /// List fraud cases.
 ///
-/// The queue of those who look into fraud: what may cost most first, and what was picked at random by lot among it.
+/// The queue of those who look into fraud: what may cost most first, and what was picked at random by lot among it. Every fifth place is for an appeal, as long as one waits: by
+/// when somebody should look, not by what was asked for, as what was refused has cost nothing.
 #[utoipa::path(
     tag = "Fraud", operation_id = "list_fraud_cases", security(("key" = ["investigate"])), params(CasesQuery),
     responses((status = 200, description = "A page of the queue", body = CasePage), crate::openapi::Problems),
@@ -236,7 +251,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Cases
     let (size, views) = (page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
     let (rows, more) = page(views.fraud_cases(&filter, size + 1).await?, size);
-    let next_cursor = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.urgency, row.case));
+    let next_cursor = more.then(|| cursor_of(filter.after.unwrap_or_default().read(&rows)));
     let items = rows.into_iter().map(|row| CaseItem::new(row, &node)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(CasePage { items, next_cursor, as_of_batch }))
 }
@@ -436,7 +451,7 @@ pub struct CaseView {
     museum: u16,
     /// Through which channel.
     channel: &'static str,
-    /// What is at stake, in euro cents.
+    /// What is at stake, in euro cents; of an attempt that was refused what it would have cost, which nobody has paid.
     amount_cents: i64,
     /// `open`, `appealed`, `decided` or `lapsed`.
     #[schema(value_type = CaseStatusWord)]
@@ -473,9 +488,26 @@ pub struct CaseView {
     /// The sales in other slots that its tickets have become, in which whatever follows from a verdict is done as well; absent if none has moved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     moved_to: Vec<String>,
+    /// Other attempts that were appealed and are looked at with this one; absent if none is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 200)]
+    joined: Vec<AlsoAppealedView>,
     /// What happened to it, the last of it.
     #[schema(max_items = 64)]
     timeline: Vec<CaseMoment>,
+}
+
+/// An attempt that is looked at with the one that a case is about, as whoever was refused appealed too.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct AlsoAppealedView {
+    /// Which.
+    attempt: String,
+    /// Whether it was of the same buyer or device: then the verdict holds for it. Else they have a card, a network or the lack of a name in common, and it may be appealed once
+    /// more when this case is decided.
+    same: bool,
+    /// The rules that refused it, if it was of the same buyer or device.
+    #[schema(max_items = 100)]
+    rules: Vec<String>,
 }
 
 /// A verdict that stands.
@@ -586,6 +618,15 @@ async fn view_after(node: &Node, caller: &Caller, id: CaseId, last: u64) -> Resu
             .collect(),
         linked,
         moved_to,
+        joined: case
+            .joined()
+            .iter()
+            .map(|joined| AlsoAppealedView {
+                attempt: joined.attempt.to_string(),
+                same: joined.is_same,
+                rules: joined.rules.iter().map(Code::to_string).collect(),
+            })
+            .collect(),
         timeline: timeline.into_iter().skip(older).map(|(at, what)| CaseMoment { at: at.to_string(), what }).collect(),
     })
 }
@@ -784,7 +825,7 @@ pub struct AppealForm {
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct AppealView {
     /// `received`: somebody is to look at it; `granted`: what was refused may be tried again, or the tickets are good; `refused`: somebody has looked, and it stands; `lapsed`:
-    /// nobody has looked in time, and it may be appealed once more.
+    /// nobody has looked in time, or another one of the same card or network was looked at first, and it may be appealed once more.
     #[schema(value_type = AppealStateWord)]
     state: AppealState,
     /// By when somebody should look, or should have (RFC 3339, UTC).
@@ -815,8 +856,9 @@ async fn may_appeal(node: &Node, caller: &Caller, appealed: &Appealed) -> Result
 /// Appeal a refusal.
 ///
 /// For those who were refused, by the code that the refusal named; no name is needed. Somebody looks at it within a day, or half an hour before the gate opens if that is sooner;
-/// until then the refusal stands. `GET` with the code says what came of it. Where nobody has looked in a week it may be appealed once more. A code of a museum that the key
-/// is not good for is `unknown_case`, like one that was never given.
+/// until then the refusal stands. `GET` with the code says what came of it. Where nobody has looked in a week it may be appealed once more. Of those who have a buyer, a device, a
+/// card or a network in common one appeal waits at a time at each museum: more join it, and what is said of it holds for those of the same buyer or device; of the others, when it
+/// is decided, the state is `lapsed`, and they appeal once more. A code of a museum that the key is not good for is `unknown_case`, like one that was never given.
 #[utoipa::path(
     tag = "Fraud", operation_id = "appeal_refusal", security(("key" = ["book"])), request_body = AppealForm,
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),

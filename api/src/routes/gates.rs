@@ -149,7 +149,7 @@ pub struct AdmissionView {
     /// What the gate must look at, in English; empty if nothing.
     proof_en: &'static str,
     /// The name on the ticket, if one stands there: the gate compares it with a document of whoever comes, or of whom they come with. Not told while the journal does not
-    /// write, nor of a ticket that has moved from another slot: the printed ticket shows it.
+    /// write.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<String>,
     /// Through which gate.
@@ -222,8 +222,8 @@ pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
     };
     let name = category_name(&museum, passage.ticket.slot(), admitted.category);
     let Said { status, at, recorded, scan } = Said::new(&record, &passage, admitted.scanned_at);
-    // A name comes with another issue of the code, so nobody else waits for the slot a second time; and nobody at all while the journal does not write. Of tickets that have
-    // moved here the printed one alone shows it.
+    // A name comes with another issue of the code, so nobody else waits for the slot a second time; and nobody at all while the journal does not write. Tickets
+    // that moved here before names went along with them have codes of the first: of these the printed one alone shows it.
     let holder = if recorded && passage.issue != Some(UNNAMED_ISSUE) { name_on(&node, admitted.ticket).await } else { None };
     Ok(HttpResponse::build(status).json(AdmissionView {
         verdict: "admitted",

@@ -1,17 +1,20 @@
 //! Tickets that go to another slot, and tickets that go to another person. Whether they may is for the slots to say; here is looked up what they must be told: what the
 //! tickets cost in the other slot, and under which number a name is kept.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
-use tornello_actors::moves::{move_tickets, would_take};
+use tornello_actors::moves::{move_tickets, trail_back, would_take};
 use tornello_actors::node::Node;
 use tornello_actors::rooms;
 use tornello_engine::calendar;
+use tornello_engine::case::Subject;
 use tornello_engine::channel::Channel;
+use tornello_engine::envelope::Outcome;
 use tornello_engine::ids::{Code, HoldId, SlotId, TicketId};
 use tornello_engine::money::Cents;
-use tornello_engine::slot::{Command, Event, Line};
+use tornello_engine::slot::{Command, Event, Line, Slot};
 
 use crate::acting::{self, Proof};
 use crate::auth::{Caller, Scope};
@@ -22,7 +25,7 @@ use crate::routes::people::{self, HolderForm};
 use crate::routes::sales::{SaleView, account_of, owner, seen};
 use crate::routes::tickets::Issued;
 use crate::routes::waiting_rooms::{self, Admission};
-use crate::routes::{alternatives, not_rebuilt};
+use crate::routes::{alternatives, files, not_rebuilt};
 
 /// Where tickets go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -135,10 +138,29 @@ pub struct RenamedView {
     renamed_at: String,
 }
 
+/// Whether the name on a ticket may have been the proof by which it was sold: it bears one, and of its sale, or of one that it was of before it moved, one more proof was asked
+/// for, or a look. What was said of sales is in the lists, which are waited for.
+async fn may_be_proof(node: &Node, ticket: TicketId) -> Result<bool, Problem> {
+    let sale = ticket.sale();
+    let is_named = move |slot: &Slot| slot.sale_of(sale).is_some_and(|sale| sale.holders.contains_key(&ticket.number()));
+    if !node.look(ticket.slot(), is_named).await? {
+        return Ok(false);
+    }
+    let views = &files(node)?.views;
+    views.catch_up(node.head().number).await?;
+    for sale in trail_back(node, sale).await? {
+        let said = views.assessed_for_case(Subject::Sale(sale)).await?.and_then(|found| found.assessment);
+        if said.is_some_and(|assessment| assessment.outcome != Outcome::Allow) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Rename a ticket.
 ///
 /// It takes no place, so it also works in a slot that is sold out and after sales have ended, until the slot is over. The code is issued anew: a gate refuses the old one with
-/// `code_outdated`.
+/// `code_outdated`. A name that was given where `step_up_required` asked for one is changed by a key of a desk (`named_as_proof`), where somebody sees who asks.
 #[utoipa::path(
     tag = "Tickets", operation_id = "rename_ticket", security(("key" = ["book"])),
     request_body(content = RenameForm, example = json!({"holder": {"given_name": "Maria", "family_name": "Rossi"}})),
@@ -160,6 +182,11 @@ pub async fn rename(
     let owner = owner(&node, &caller, id.sale()).await?;
     let command = |holder| Command::Rename { sale: id.sale(), owner, tickets: vec![id.number()], holder };
     node.rehearse(slot, &envelope, &command(None)).await?;
+    // Else a shop that lets its customers rename takes the proof back.
+    if caller.owner().is_some() && !node.knows(slot, &envelope).await? && may_be_proof(&node, id).await? {
+        let problem = Problem::new(StatusCode::FORBIDDEN, "named_as_proof", "the name on this ticket was a proof: a shop does not change it");
+        return Err(problem.detail("Nothing was changed. Ask the museum: a key of a desk may, where somebody sees who asks."));
+    }
     let holder = people::keep_holder(&node, slot, &envelope, &form.holder).await?;
     let record = node.slot(slot, envelope, command(Some(holder))).await;
     if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {

@@ -5,16 +5,18 @@ use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, delete, get, post, web};
 use rand::TryRng;
 use serde::{Deserialize, Serialize};
+use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
 use tornello_actors::people::Month;
-use tornello_actors::rooms::{Guarded, Passage, Place, RoomRefusal, commitment};
+use tornello_actors::rooms::{Comer, Guarded, Passage, Place, RoomRefusal, commitment};
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope, PartyKind};
+use tornello_engine::envelope::{Envelope, PartyKind};
 use tornello_engine::ids::{Code, RouteId, SlotId};
 use tornello_engine::museum::{Command, Event};
 use tornello_engine::room::{Announced, Room};
 use tornello_engine::time::Timestamp;
 
+use crate::acting::{self, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, PartyForm, envelope};
@@ -110,7 +112,8 @@ pub struct RoomList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinForm {
-    /// Who takes part: a buyer, or a device if nobody is known yet. The same party must stand in the hold.
+    /// Who takes part: a buyer and the device, or the device alone if nobody is known yet. The same buyer, or the device where none was named, must stand in the hold. Who has an
+    /// `account` with the shop, and is named by it as well, needs no proof.
     #[schema(min_items = 1, max_items = 8)]
     pub parties: Vec<PartyForm>,
 }
@@ -187,18 +190,23 @@ fn secret() -> Result<[u8; 32], Problem> {
     Ok(bytes)
 }
 
-/// Pseudonyms that do not change while a room is open, of those that can be told apart.
-fn tellable(node: &Node, room: &Room, parties: &[PartyForm]) -> Result<Vec<Digest>, Problem> {
+/// Who comes, under pseudonyms that do not change while a room is open; none if nobody is named who can be told from others.
+fn comer(node: &Node, room: &Room, parties: &[PartyForm]) -> Result<Option<Comer>, Problem> {
     let (files, month) = (files(node)?, Month::of(room.opens_at));
-    let of = |kind: PartyKind| parties.iter().filter(move |party| party.kind == kind && (1..=256).contains(&party.value.len()));
-    let all = of(PartyKind::Buyer).chain(of(PartyKind::Device));
-    Ok(all.map(|party| files.pseudonymiser.party_in(party.kind, &party.value, month).pseudonym).collect())
+    let first = |kind: PartyKind| parties.iter().find(|party| party.kind == kind && is_text(party));
+    let of = |kind: PartyKind| first(kind).map(|party| files.pseudonymiser.party_in(kind, &party.value, month).pseudonym);
+    let (buyer, device) = (of(PartyKind::Buyer), of(PartyKind::Device));
+    Ok(buyer.or(device).map(|who| Comer { who, device }))
+}
+
+fn is_text(party: &PartyForm) -> bool {
+    (1..=256).contains(&party.value.len())
 }
 
 /// Announce a waiting room.
 ///
 /// Until it closes, web shops hold places of its slots only for those whom it lets through. Whoever comes before the opening is drawn by lot: the seed is drawn now,
-/// its digest is public at once, the seed itself when sales open.
+/// its digest is public at once, the seed itself when sales open. Slots that another room has which has not closed are refused (`waiting_room_overlaps`, with its name in `room`).
 #[utoipa::path(
     tag = "Waiting rooms", operation_id = "announce_waiting_room", security(("key" = ["manage"])),
     request_body(content = RoomForm, example = json!({"code": "spring", "slots_from": "2027-04-01T00:00:00Z", "slots_to": "2027-07-01T00:00:00Z",
@@ -269,22 +277,37 @@ pub async fn withdraw(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
 
 /// Join a waiting room.
 ///
-/// Whoever joins before the opening takes part in the lot, once, however often they join; whoever joins later is served in that order.
+/// Whoever joins before the opening takes part in the lot, once, however often they join; whoever joins later is served in that order. A buyer and a device stand in one place: a
+/// second name on the same device, or a second device of the same name, has the place that there is, and its three holds are theirs together. Who comes for the first time does the
+/// work that `step_up_required` asks for, and repeats the request with it, unless an `account` is named.
 #[utoipa::path(
     tag = "Waiting rooms", operation_id = "join_waiting_room", security(("key" = ["book"])),
     request_body(content = JoinForm, example = json!({"parties": [{"kind": "buyer", "value": "maria.rossi@example.it"}]})),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"),
-        ("room" = String, Path, description = "Its name", max_length = 23, example = "spring")),
+        ("room" = String, Path, description = "Its name", max_length = 23, example = "spring"),
+        ("Step-Up-Proof" = Option<String>, Header, description = "The solved challenge of `step_up_required`")),
     responses((status = 200, description = "The party waits, or may hold places", body = PlaceView), crate::openapi::Problems),
 )]
 #[post("/waiting-room/{museum}/{room}")]
-pub async fn join(node: web::Data<Node>, caller: Caller, path: web::Path<(String, Code)>, form: Json<JoinForm>) -> Result<HttpResponse, Problem> {
+pub async fn join(
+    node: web::Data<Node>,
+    caller: Caller,
+    path: web::Path<(String, Code)>,
+    form: Json<JoinForm>,
+    proof: Proof,
+) -> Result<HttpResponse, Problem> {
     let (museum, code) = path.into_inner();
     let known = museum_of(&node, &caller, Scope::Book, &museum)?;
     let announced = known.museum.room(code).ok_or_else(Problem::not_found)?;
-    let who = tellable(&node, &announced.room, &form.parties)?;
-    let who = who.first().ok_or_else(|| Problem::invalid("parties: a buyer or a device is expected"))?;
-    let taken = node.join_room(known.museum.id(), code, *who).await?;
+    let (id, room) = (known.museum.id(), &announced.room);
+    let comer = comer(&node, room, &form.parties)?.ok_or_else(|| Problem::invalid("parties: a buyer or a device is expected"))?;
+    let has_account = form.parties.iter().any(|party| party.kind == PartyKind::Account && is_text(party));
+    if !has_account && node.now() < room.closes_at && !node.has_come(id, room, comer) {
+        let (opens_at, who) = (room.opens_at.as_micros().to_be_bytes(), u128::to_be_bytes(comer.who.0));
+        let device = comer.device.map_or([0; 16], |device| u128::to_be_bytes(device.0));
+        acting::worked(&node, digest(&[b"join", &id.0.to_be_bytes(), code.as_str().as_bytes(), &opens_at, &who, &device]), &proof)?;
+    }
+    let taken = node.join_room(id, code, comer).await?;
     Ok(HttpResponse::Ok().json(PlaceView::new(taken, announced)))
 }
 
@@ -349,6 +372,6 @@ fn let_through<'a>(
     if channel != Channel::Web {
         return Ok(None);
     }
-    let who = |room: &Room| tellable(node, room, parties).unwrap_or_default().first().copied();
+    let who = |room: &Room| comer(node, room, parties).ok().flatten().map(|comer| comer.who);
     node.room_lets_through(slot, asked, admission.0.as_deref(), who).map_err(Problem::from)
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
 use crate::envelope::{Assessment, Party};
-use crate::ids::{AttemptId, BadId, Code, HoldId, KeyId, MuseumId, SlotId, TillId};
+use crate::ids::{AttemptId, BadId, CaseId, Code, HoldId, KeyId, MuseumId, SlotId, TillId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
@@ -224,6 +224,24 @@ pub enum Command {
         /// Whether it was done; else nothing was left to be done, as when all tickets had been used.
         done: bool,
     },
+    /// Somebody who has a party in common with those whose appeal waits here appeals as well: it is looked at with this one.
+    Join {
+        /// What they were refused.
+        attempt: AttemptId,
+        /// Who took part in it.
+        parties: Vec<Party>,
+        /// The rules that refused it.
+        rules: Vec<Code>,
+        /// When the gate opens for the visit that is at stake, if that is known.
+        gate_opens_at: Option<Timestamp>,
+    },
+    /// Note that what this case would be about is looked at with another one. Not of a case that is open.
+    Follow {
+        /// With which.
+        case: CaseId,
+        /// Whether what is said of that one holds for this: see [`Joined::is_same`].
+        is_same: bool,
+    },
 }
 
 /// What happened to a case.
@@ -245,6 +263,10 @@ pub enum Event {
     Labelled(Labelled),
     /// See [`Acted`].
     Acted(Acted),
+    /// See [`Joined`].
+    Joined(Joined),
+    /// See [`Followed`].
+    Followed(Followed),
 }
 
 /// There is something to look at.
@@ -346,4 +368,29 @@ pub struct Acted {
     pub action: Action,
     /// Whether it was done.
     pub done: bool,
+}
+
+/// Another attempt is looked at with the one that this case is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Joined {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Whether it was of the same buyer or device, so that what is said of the case holds for it. Who only shares a card, a network or the lack of a name may be anybody: they
+    /// wait for their turn, and appeal once more when this one is decided.
+    pub is_same: bool,
+    /// The buyers and devices of it, if it is the same.
+    pub parties: Vec<Party>,
+    /// The rules that refused it, if it is the same.
+    pub rules: Vec<Code>,
+    /// When somebody should look by now: sooner than before where the visit is, and never later.
+    pub due_at: Timestamp,
+}
+
+/// What this case would be about is looked at with another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Followed {
+    /// With which.
+    pub case: CaseId,
+    /// See [`Joined::is_same`].
+    pub is_same: bool,
 }

@@ -3,7 +3,9 @@
 //! A verdict is followed by an action on the sale, which the shell takes and notes; what was decided is undone the same way, as far as it still can be. A case that nobody
 //! looks at lapses: its sale is released by the slot's own clock, so no honest visitor waits for an analyst.
 //!
-//! - CA-1: a case is opened once, and nothing happens to it before.
+//! An appeal of somebody whose other appeal waits, or who has only a network in common with it, joins that one's case: each is heard, and one at a time stands in the queue.
+//!
+//! - CA-1: a case is opened once, and nothing happens to it before but that it is looked at with another one.
 //! - CA-2: a case that is open ends by itself, and not before somebody should have looked.
 //! - CA-3: a verdict stands once, and its label with it; what is undone leaves neither.
 //! - CA-4: an action waits only for a sale, and follows the last verdict or its undoing.
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
 use crate::envelope::{Party, PartyKind};
-use crate::ids::{CaseId, Code, KeyId};
+use crate::ids::{AttemptId, CaseId, Code, KeyId, MuseumId};
 use crate::money::Cents;
 use crate::past::Past;
 use crate::record::Record;
@@ -37,6 +39,8 @@ pub const LEGIT_DELAY_S: i64 = 30 * 86_400;
 const LABELS_MAX: usize = 16;
 /// The most parties of one case.
 const PARTIES_MAX: usize = 16;
+/// The most attempts that are looked at with the one that a case is about.
+pub const JOINED_MAX: usize = 200;
 
 /// Why a case says no. In order of precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
@@ -63,8 +67,8 @@ pub enum Refusal {
     /// It was appealed before.
     #[error("this was appealed before, and is being looked at or was")]
     AlreadyAppealed,
-    /// Nothing was written of the refusal, and of its day as many were appealed as are written.
-    #[error("as many refusals of that day were appealed as are taken: ask the museum")]
+    /// Nothing was written of the refusal, and of its day as many were appealed as are written; or as many are looked at together as may be.
+    #[error("as many refusals were appealed as are taken: ask the museum")]
     TooManyAppeals,
     /// The same is known from there.
     #[error("that is known of the case already")]
@@ -121,7 +125,7 @@ pub enum AppealState {
     Granted,
     /// Somebody has looked, and the refusal stands.
     Refused,
-    /// Nobody has looked in time: it can be made once more.
+    /// Nobody has looked in time, or it waited behind one of which nothing follows for it: it can be made once more.
     Lapsed,
 }
 
@@ -186,6 +190,10 @@ pub struct Case {
     lapses_at: Timestamp,
     labels: Vec<Known>,
     pending: Option<Action>,
+    /// What is looked at with what it is about.
+    joined: Vec<Joined>,
+    /// With what it is looked at, or was before it was a case of its own.
+    followed: Option<Followed>,
     past: Past,
 }
 
@@ -203,9 +211,12 @@ impl Aggregate for Case {
         if let Command::Open(opened) = command {
             return self.open(opened);
         }
+        if let Command::Follow { case, is_same } = *command {
+            return if self.opened.is_some() { Err(Refusal::CaseExists) } else { Ok(vec![Event::Followed(Followed { case, is_same })]) };
+        }
         let opened = self.opened.as_deref().ok_or(Refusal::UnknownCase)?;
         let event = match command {
-            Command::Open(_) => return Err(Refusal::CaseExists),
+            Command::Open(_) | Command::Follow { .. } => return Err(Refusal::CaseExists),
             Command::Assign { .. } if self.status() == Some(Status::Decided) => return Err(Refusal::CaseDecided),
             Command::Assign { to } => Event::Assigned(Assigned { to: *to }),
             Command::Decide { verdict, reason, by } => return self.say(*verdict, *reason, *by),
@@ -214,6 +225,9 @@ impl Aggregate for Case {
                 Event::Undone(Undone { verdict: standing.decided.verdict })
             }
             Command::Appeal { gate_opens_at } => return self.appeal(now, opened, *gate_opens_at),
+            Command::Join { attempt, parties, rules, gate_opens_at } => {
+                Event::Joined(self.join(now, opened, (*attempt, parties, rules), *gate_opens_at)?)
+            }
             Command::Label { label, source } => {
                 let last = self.labels.iter().rfind(|known| known.source.rank() == source.rank());
                 if last.is_some_and(|known| (known.label, known.source) == (*label, *source)) {
@@ -244,7 +258,7 @@ impl Aggregate for Case {
         let broken = |invariant, what| Err(Broken { invariant, what });
         if self.openings > 1
             || (self.openings == 1) != self.opened.is_some()
-            || (self.opened.is_none() && (self.past.seq() > 0 || self.verdict.is_some()))
+            || (self.opened.is_none() && ((self.past.seq() > 0 && self.followed.is_none()) || self.verdict.is_some() || !self.joined.is_empty()))
         {
             return broken("CA-1", "a case was opened twice, or used before");
         }
@@ -296,6 +310,8 @@ impl Case {
             lapses_at: never,
             labels: Vec::new(),
             pending: None,
+            joined: Vec::new(),
+            followed: None,
             past: Past::default(),
         }
     }
@@ -334,11 +350,33 @@ impl Case {
         if self.appealed_at.is_some() && !self.appeal_lapsed && self.status() != Some(Status::Lapsed) {
             return Err(Refusal::AlreadyAppealed);
         }
-        // Soon enough for the visit, if it is still to come; at once, if that is nearly now.
-        let before_visit = gate_opens_at.filter(|opens_at| *opens_at > now).map(|opens_at| opens_at.plus_seconds(-REVIEW_ENDS_BEFORE_S).max(now));
-        let in_a_day = now.plus_seconds(APPEAL_DUE_S);
-        let (due_at, lapses_at) = (before_visit.map_or(in_a_day, |soon| soon.min(in_a_day)), now.plus_seconds(APPEAL_LAPSES_S));
+        let (due_at, lapses_at) = (appeal_due_at(now, gate_opens_at), now.plus_seconds(APPEAL_LAPSES_S));
         Ok(vec![Event::Appealed(Appealed { due_at, lapses_at })])
+    }
+
+    /// Another attempt is looked at with this one, while its appeal waits.
+    fn join(
+        &self,
+        now: Timestamp,
+        opened: &Opened,
+        (attempt, parties, rules): (AttemptId, &[Party], &[Code]),
+        gate_opens_at: Option<Timestamp>,
+    ) -> Result<Joined, Refusal> {
+        if !self.appeal_waits || !matches!(opened.subject, Subject::Attempt(_)) {
+            return Err(Refusal::NothingToAppeal);
+        }
+        if opened.subject == Subject::Attempt(attempt) || self.joined.iter().any(|known| known.attempt == attempt) {
+            return Err(Refusal::AlreadyAppealed);
+        }
+        if self.joined.len() >= JOINED_MAX {
+            return Err(Refusal::TooManyAppeals);
+        }
+        let parties: Vec<Party> = parties.iter().filter(|party| is_of_one(party)).take(PARTIES_MAX).copied().collect();
+        let is_same = parties.iter().any(|party| self.parties().any(|known| known == party));
+        if !is_same {
+            return Ok(Joined { attempt, is_same, parties: Vec::new(), rules: Vec::new(), due_at: self.due_at });
+        }
+        Ok(Joined { attempt, is_same, parties, rules: rules.to_vec(), due_at: appeal_due_at(now, gate_opens_at).min(self.due_at) })
     }
 
     fn happened(&mut self, at: Timestamp, event: &Event) {
@@ -380,6 +418,11 @@ impl Case {
             }
             Event::Labelled(labelled) => self.labels.push(Known { label: labelled.label, source: labelled.source, at }),
             Event::Acted(_) => self.pending = None,
+            Event::Joined(joined) => {
+                self.due_at = joined.due_at;
+                self.joined.push(joined.clone());
+            }
+            Event::Followed(followed) => self.followed = Some(*followed),
         }
     }
 
@@ -457,16 +500,52 @@ impl Case {
         })
     }
 
-    /// Whom the verdict lets pass, and what: who made an attempt that rules refused, and was found honest. None where no buyer or device was named, or no rule.
+    /// Who took part in what it is about, and in what is looked at with it and is the same.
+    fn parties(&self) -> impl Iterator<Item = &Party> {
+        let opened = self.opened.iter().flat_map(|opened| &opened.parties);
+        opened.chain(self.joined.iter().flat_map(|joined| &joined.parties))
+    }
+
+    /// Whose appeal about an attempt waits, and at which museum: for who has any of these in common it is looked at with this one. None if no such appeal waits.
+    #[must_use]
+    pub fn appellants(&self) -> Option<(MuseumId, Vec<Option<Party>>)> {
+        let opened = self.opened.as_deref().filter(|opened| self.appeal_waits && matches!(opened.subject, Subject::Attempt(_)))?;
+        let parties: Vec<Party> = self.parties().copied().collect();
+        Some((opened.museum, told_by(&parties)))
+    }
+
+    /// What is looked at with what it is about, in the order in which it came.
+    #[must_use]
+    pub fn joined(&self) -> &[Joined] {
+        &self.joined
+    }
+
+    /// With what this is looked at, or was before it was a case of its own.
+    #[must_use]
+    pub const fn followed(&self) -> Option<Followed> {
+        self.followed
+    }
+
+    /// Whom the verdict lets pass, and what: who made an attempt that rules refused, or one that was looked at with it and is the same, and was found honest. None where no buyer
+    /// or device was named, or no rule.
     #[must_use]
     pub fn pass(&self) -> Option<Pass> {
         let (opened, standing) = (self.opened.as_deref()?, self.verdict.as_ref()?);
         if !matches!(opened.subject, Subject::Attempt(_)) || standing.decided.verdict != Verdict::Legit {
             return None;
         }
-        let of_one = |party: &&Party| matches!(party.kind, PartyKind::Buyer | PartyKind::Device);
-        let parties: Vec<Party> = opened.parties.iter().filter(of_one).copied().collect();
-        let rules = opened.assessment.as_ref().map(|assessment| assessment.rules.clone()).unwrap_or_default();
+        let mut parties: Vec<Party> = Vec::new();
+        for party in self.parties().filter(|party| is_of_one(party)) {
+            if !parties.contains(party) {
+                parties.push(*party);
+            }
+        }
+        let mut rules = opened.assessment.as_ref().map(|assessment| assessment.rules.clone()).unwrap_or_default();
+        for rule in self.joined.iter().flat_map(|joined| &joined.rules) {
+            if !rules.contains(rule) {
+                rules.push(*rule);
+            }
+        }
         (!parties.is_empty() && !rules.is_empty()).then(|| Pass { parties, rules, until: standing.at.plus_seconds(PASS_S) })
     }
 
@@ -508,6 +587,27 @@ impl Case {
 #[must_use]
 pub fn in_time(opened_at: Timestamp, due_at: Timestamp, decided_at: Timestamp) -> (i64, bool) {
     (decided_at.micros_since(opened_at) / MICROS_PER_S, decided_at <= due_at)
+}
+
+/// By when somebody should look at an appeal: soon enough for the visit, if it is still to come; at once, if that is nearly now.
+fn appeal_due_at(now: Timestamp, gate_opens_at: Option<Timestamp>) -> Timestamp {
+    let before_visit = gate_opens_at.filter(|opens_at| *opens_at > now).map(|opens_at| opens_at.plus_seconds(-REVIEW_ENDS_BEFORE_S).max(now));
+    let in_a_day = now.plus_seconds(APPEAL_DUE_S);
+    before_visit.map_or(in_a_day, |soon| soon.min(in_a_day))
+}
+
+/// Whether a party is one person, or their family: behind a card token, a network or a totem are others too.
+const fn is_of_one(party: &Party) -> bool {
+    matches!(party.kind, PartyKind::Buyer | PartyKind::Device)
+}
+
+/// By whom those who appeal are told from others: the buyer, the device, the card and the network, each by itself; where none of these is named, the one that acts, or that
+/// nobody is.
+#[must_use]
+pub fn told_by(parties: &[Party]) -> Vec<Option<Party>> {
+    let tells = |party: &&Party| matches!(party.kind, PartyKind::Buyer | PartyKind::Device | PartyKind::Card | PartyKind::Network);
+    let told: Vec<Option<Party>> = parties.iter().filter(tells).copied().map(Some).collect();
+    if told.is_empty() { vec![parties.first().copied()] } else { told }
 }
 
 const fn label_of(verdict: Verdict) -> Option<Label> {

@@ -219,6 +219,72 @@ fn whoever_was_refused_and_is_found_honest_passes_the_same_rules_for_a_while() {
 }
 
 #[test]
+fn who_has_a_party_in_common_with_an_appeal_joins_it_and_what_is_said_holds_for_the_same_buyer_or_device() {
+    let party = |kind, n| Party { kind, pseudonym: crate::envelope::Digest(n) };
+    let join = |n, parties: &[Party], rules: &[&str], gate_opens_at| Command::Join {
+        attempt: AttemptId::new(20_000, n),
+        parties: parties.to_vec(),
+        rules: rules.iter().map(|rule| code(rule)).collect(),
+        gate_opens_at,
+    };
+    let (network, buyer, device) = (party(PartyKind::Network, 1), party(PartyKind::Buyer, 2), party(PartyKind::Device, 3));
+    let (other, card) = (party(PartyKind::Buyer, 30), party(PartyKind::Card, 40));
+    let mut case = refused(&["velocity"]);
+    assert_eq!(tell(&mut case, 1, &join(9, &[buyer], &[], None)), Err(Refusal::NothingToAppeal), "nobody has appealed");
+    tell(&mut case, 1, &APPEAL).unwrap();
+    let (museum, told) = case.appellants().unwrap();
+    assert_eq!((museum, told), (MuseumId(1), [network, buyer, device, party(PartyKind::Buyer, 4)].map(Some).to_vec()));
+    assert_eq!(tell(&mut case, 2, &join(5, &[buyer], &[], None)), Err(Refusal::AlreadyAppealed), "it is what the case is about");
+    // Another name on the same device, which is also looked at with whoever has only that name; its visit is sooner.
+    let due_at = case.deadlines().0;
+    let opens_at = Some(NOW.plus_seconds(3 * 3_600));
+    tell(&mut case, 3, &join(6, &[network, other, device], &["velocity", "hoarding"], opens_at)).unwrap();
+    assert_eq!(case.deadlines().0, NOW.plus_seconds(3 * 3_600 - REVIEW_ENDS_BEFORE_S));
+    assert!(case.deadlines().0 < due_at);
+    tell(&mut case, 4, &join(7, &[other], &["unsold-holds"], None)).unwrap();
+    assert_eq!(tell(&mut case, 5, &join(7, &[other], &[], None)), Err(Refusal::AlreadyAppealed));
+    // Who only comes from the same network, or by the same card, may be anybody.
+    let stranger = party(PartyKind::Device, 50);
+    tell(&mut case, 6, &join(8, &[network, card, stranger], &["card-testing"], Some(NOW.plus_seconds(60)))).unwrap();
+    let joined: Vec<_> = case.joined().iter().map(|joined| (joined.is_same, joined.parties.len(), joined.rules.len())).collect();
+    assert_eq!(joined, [(true, 2, 2), (true, 1, 1), (false, 0, 0)]);
+    assert_eq!(case.deadlines().0, NOW.plus_seconds(3 * 3_600 - REVIEW_ENDS_BEFORE_S), "a stranger makes nothing more urgent");
+    tell(&mut case, 7, &say(Verdict::Legit)).unwrap();
+    let pass = case.pass().unwrap();
+    assert_eq!(pass.parties, [buyer, device, party(PartyKind::Buyer, 4), other]);
+    assert_eq!(pass.rules, ["velocity", "hoarding", "unsold-holds"].map(code));
+    assert_eq!((case.appellants(), tell(&mut case, 8, &join(10, &[buyer], &[], None))), (None, Err(Refusal::NothingToAppeal)));
+
+    // No more than so many, and none of a sale.
+    let mut full = refused(&["velocity"]);
+    tell(&mut full, 1, &APPEAL).unwrap();
+    for n in 0..JOINED_MAX as u64 {
+        tell(&mut full, 2, &join(100 + n, &[buyer], &[], None)).unwrap();
+    }
+    assert_eq!(tell(&mut full, 3, &join(9, &[buyer], &[], None)), Err(Refusal::TooManyAppeals));
+    let mut sold = opened();
+    tell(&mut sold, 1, &say(Verdict::Fraud)).unwrap();
+    tell(&mut sold, 2, &APPEAL).unwrap();
+    assert_eq!((sold.appellants(), tell(&mut sold, 3, &join(9, &[buyer], &[], None))), (None, Err(Refusal::NothingToAppeal)));
+}
+
+#[test]
+fn what_is_looked_at_with_another_case_is_none_until_it_is_opened() {
+    let follow = |n, is_same| Command::Follow { case: CaseId(n), is_same };
+    let mut case = Case::new(CaseId(2));
+    tell(&mut case, 0, &follow(7, false)).unwrap();
+    tell(&mut case, 1, &follow(8, true)).unwrap();
+    assert_eq!(case.followed(), Some(Followed { case: CaseId(8), is_same: true }));
+    assert_eq!((case.opened().is_some(), case.status(), case.wake_at(), case.appellants()), (false, None, None, None));
+    assert_eq!(tell(&mut case, 2, &say(Verdict::Fraud)), Err(Refusal::UnknownCase));
+    assert_eq!(tell(&mut case, 2, &APPEAL), Err(Refusal::UnknownCase));
+    tell(&mut case, 3, &Command::Open(Box::new(about(Subject::Attempt(AttemptId::new(20_000, 5)))))).unwrap();
+    assert_eq!(tell(&mut case, 4, &follow(9, true)), Err(Refusal::CaseExists));
+    tell(&mut case, 5, &APPEAL).unwrap();
+    assert_eq!(case.appellants(), Some((MuseumId(1), vec![None])), "nobody was named: they are one with all others of whom that is so");
+}
+
+#[test]
 fn of_what_is_known_the_most_credible_counts() {
     let mut case = opened();
     tell(&mut case, 1, &Command::Label { label: Label::Fraud, source: LabelSource::GateRefusal }).unwrap();

@@ -337,6 +337,7 @@ fn waiting_rooms_are_announced_counted_and_withdrawn() {
         signing: [2; 32],
     };
     let announce = |code: &str| Command::AnnounceRoom { room: Box::new(room(code, 60)) };
+    let on_route = |code: &str, route| Command::AnnounceRoom { room: Box::new(Room { route: Some(RouteId(route)), ..room(code, 60) }) };
     let code: Code = "spring".parse().unwrap();
     let count = |early, late| Command::CountRoom { code, numbers: Numbers { early, late } };
     let (mut museum, mut records) = given(&[Command::Register { profile: profile() }, announce("spring"), count(5, 9), count(3, 10)]);
@@ -346,8 +347,18 @@ fn waiting_rooms_are_announced_counted_and_withdrawn() {
     assert_eq!(museum.decide(now(), &past), Err(Refusal::InvalidRoom(RoomError::OpensInThePast)));
     let other = Command::WithdrawRoom { code: "autumn".parse().unwrap() };
     assert_eq!(museum.decide(now(), &other), Err(Refusal::UnknownRoom));
-    for i in 0..15 {
-        let events = museum.decide(now(), &announce(&format!("room-{i}"))).unwrap();
+    // For the same slots there is one: whoever a second lets through the first would keep out, whenever each opens.
+    let overlap = Err(Refusal::RoomOverlaps { room: code });
+    assert_eq!((museum.decide(now(), &announce("second")), museum.decide(now(), &on_route("of-a-route", 1))), (overlap.clone(), overlap.clone()));
+    let ends_later = Room { opens_at: now().plus_seconds(5_000), closes_at: now().plus_seconds(6_000), ..room("later", 60) };
+    assert_eq!(museum.decide(now(), &Command::AnnounceRoom { room: Box::new(ends_later.clone()) }), overlap);
+    assert!(museum.decide(now().plus_seconds(160), &Command::AnnounceRoom { room: Box::new(ends_later) }).is_ok(), "the first has closed");
+    let events = museum.decide(now(), &Command::WithdrawRoom { code }).unwrap();
+    let record = museum.record(now(), None, events);
+    museum.apply(&record);
+    records.push(record);
+    for i in 0..16 {
+        let events = museum.decide(now(), &on_route(&format!("room-{i}"), i)).unwrap();
         let record = museum.record(now(), None, events);
         museum.apply(&record);
         museum.check().unwrap();

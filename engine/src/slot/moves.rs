@@ -4,8 +4,10 @@
 //! here, or `UndoMove` if the other slot refuses. From the first step on the old tickets are good nowhere, and the new ones exist only if the second was
 //! written; so nobody gets in twice, and nobody's ticket is lost.
 
+use std::collections::BTreeMap;
+
 use super::event::{Arrived, Event, Line, MoveBegun, MoveUndone, MovedOut, Renamed, line_of, total};
-use super::sale::standing_unblocked;
+use super::sale::{NAMED_ISSUE, standing_unblocked};
 use super::{CancelCause, Command, MoveStage, Refusal, Sale, Slot};
 use crate::channel::Channel;
 use crate::ids::{Code, HoldId, KeyId, PersonId};
@@ -64,7 +66,7 @@ impl Slot {
         self.places_for(now, arrived.channel, party)?;
         self.room_for_buyer(arrived.buyer.into_iter(), arrived.channel, party)?;
         let review = if asks_review { self.review_of(now, arrived.sale) } else { None };
-        Ok(std::iter::once(Event::Arrived(arrived.clone())).chain(review).collect())
+        Ok(std::iter::once(Event::Arrived(arrived.clone())).chain(names_of(arrived)).chain(review).collect())
     }
 
     pub(super) fn finish_move(&self, arrival: HoldId) -> Result<Vec<Event>, Refusal> {
@@ -157,6 +159,17 @@ impl Slot {
         let why = self.ledger.undone.iter().rev().find(|(undone, ..)| *undone == arrival).map(|(_, why, _)| why.clone());
         why.map(MoveFate::Undone)
     }
+}
+
+/// The names that tickets bring along stand on the second issue of their codes, as on what is sold with a name: of the first a gate looks for none. Those that arrived before this
+/// was so keep the first, which people have.
+fn names_of(arrived: &Arrived) -> impl Iterator<Item = Event> {
+    let mut named: BTreeMap<PersonId, Vec<(u16, u16)>> = BTreeMap::new();
+    for (number, person) in &arrived.holders {
+        named.entry(*person).or_default().push((*number, NAMED_ISSUE));
+    }
+    let sale = arrived.sale;
+    named.into_iter().map(move |(person, tickets)| Event::Renamed(Renamed { sale, tickets, holder: Some(person), replaced: Vec::new() }))
 }
 
 /// The lines of some tickets of a sale; their numbers ascend, as the lines do.

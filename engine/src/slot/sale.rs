@@ -8,7 +8,7 @@ use crate::money::Cents;
 use crate::time::Timestamp;
 
 /// The issue of a code with the first name on it: what was sold without one had the first.
-const NAMED_ISSUE: u16 = 2;
+pub(super) const NAMED_ISSUE: u16 = 2;
 
 impl Slot {
     /// What a command that sells comes to; any other sells nothing.

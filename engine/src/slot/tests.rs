@@ -116,7 +116,7 @@ fn arrived(n: u64, lines: &[Line]) -> Arrived {
         channel: Channel::Web,
         lines: lines.to_vec(),
         contact: Some(PersonId(3)),
-        holders: vec![(0, PersonId(4))],
+        holders: Vec::new(),
         refund_percent: 50,
         buyer: None,
     }

@@ -1,8 +1,11 @@
 //! Fraud cases over restarts: what a verdict asks for is done by whoever finds it, a case that nobody looks at lapses by itself, and what follows from the journal at start
 //! is what was known before.
 
+use tornello_engine::attempts::{Attempt, Ending, day_of};
 use tornello_engine::case::{self, Opened, Origin, Status, Subject, Verdict};
+use tornello_engine::envelope::{Party, PartyKind};
 use tornello_engine::fraud_rules::{self, Action, Condition, Op, Rule};
+use tornello_engine::ids::AttemptId;
 use tornello_engine::model_registry::{self, ModelKind};
 
 use super::limits::an_hour_later;
@@ -134,6 +137,112 @@ async fn a_verdict_follows_tickets_that_have_moved_and_that_move_while_it_is_giv
     assert_eq!((blocked(node).await, blocked_of(node, twice).await, blocked_of(node, late).await), (vec![false; 3], vec![false], vec![true]));
     undo(node, case_of(Subject::Sale(late)), by(15)).await.unwrap();
     assert_eq!(blocked_of(node, late).await, [false]);
+    house.running.stop().await;
+}
+
+/// Something that rules refused, as it is kept.
+async fn refused(node: &Node, n: u64, parties: &[Party]) -> Appealed {
+    let at = node.now();
+    let attempt = Attempt {
+        id: AttemptId::new(day_of(at), n),
+        at,
+        channel: Channel::Web,
+        museum: MUSEUM,
+        slot: Some(tomorrow()),
+        people: 10,
+        amount_cents: Cents::new(18_000),
+        parties: parties.to_vec(),
+        assessment: None,
+        ending: Ending::Blocked,
+        figures: None,
+    };
+    let id = attempt.id;
+    node.attempt(by(7_000 + u128::from(n)), attempt).await.unwrap();
+    Appealed::Attempt(id)
+}
+
+/// How appeals stand, one after the other.
+async fn stand(node: &Node, appealed: &[&Appealed]) -> Vec<case::AppealState> {
+    let mut states = Vec::new();
+    for appealed in appealed {
+        states.push(appeals::standing(node, appealed).await.unwrap().unwrap().state);
+    }
+    states
+}
+
+#[actix_rt::test]
+async fn of_those_who_have_a_party_in_common_one_appeal_waits_at_a_time() {
+    use case::AppealState::{Granted, Lapsed, Received};
+    let journal = Arc::new(MemoryJournal::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    let node = house.node();
+    let party = |kind, n| Party { kind, pseudonym: Digest(n) };
+    let (buyer, device, network) = (|n| party(PartyKind::Buyer, n), |n| party(PartyKind::Device, n), |n| party(PartyKind::Network, n));
+    let first = refused(node, 1, &[buyer(1), device(2), network(3)]).await;
+    let renamed = refused(node, 2, &[buyer(4), device(2)]).await;
+    let again = refused(node, 3, &[buyer(4)]).await;
+    let neighbour = refused(node, 4, &[buyer(5), device(6), network(3)]).await;
+    let other = refused(node, 5, &[buyer(7), device(8), network(9)]).await;
+    let (case, own) = (case_of(first.subject()), case_of(other.subject()));
+    for (appealed, key, expected) in [(&first, 1, case), (&renamed, 2, case), (&again, 3, case), (&neighbour, 4, case), (&other, 5, own)] {
+        for time in 0..2 {
+            assert_eq!(appeals::appeal(node, appealed, by(100 + key)).await, Ok(expected), "{key}, the {time}th time");
+        }
+        assert_eq!(appeals::appeal(node, appealed, by(200 + key)).await, Err(Failure::Refused(case::Refusal::AlreadyAppealed)), "{key}");
+    }
+    assert_eq!(node.cases().open(), 2, "two stand in the queue");
+    let joined = node.look_case(case, |case| case.joined().iter().map(|joined| joined.is_same).collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(joined, [true, true, false]);
+    assert_eq!(stand(node, &[&first, &renamed, &again, &neighbour, &other]).await, [Received; 5]);
+    assert_eq!(node.look_case(case_of(renamed.subject()), |case| case.opened().is_none()).await, Ok(true), "it is no case of its own");
+    house.running.stop().await;
+
+    // It all follows from the journal: who has a party in common joins after a restart as well.
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let node = house.node();
+    assert_eq!(stand(node, &[&first, &renamed, &again, &neighbour, &other]).await, [Received; 5]);
+    let later = refused(node, 6, &[buyer(4), device(60)]).await;
+    assert_eq!(appeals::appeal(node, &later, by(106)).await, Ok(case));
+    decide(node, case, by(20), Verdict::Legit, code("family")).await.unwrap();
+    // What is said of it holds for the same people; who only came from the same network may be anybody, and is next.
+    assert_eq!(stand(node, &[&first, &renamed, &again, &later, &neighbour, &other]).await, [Granted, Granted, Granted, Granted, Lapsed, Received]);
+    assert_eq!(appeals::appeal(node, &renamed, by(300)).await, Err(Failure::Refused(case::Refusal::AlreadyAppealed)), "somebody has looked");
+    let of_neighbour = case_of(neighbour.subject());
+    assert_eq!(appeals::appeal(node, &neighbour, by(301)).await, Ok(of_neighbour));
+    assert_eq!((stand(node, &[&neighbour]).await, node.cases().open()), (vec![Received], 2));
+    house.running.stop().await;
+    let house = House::on(journal).await;
+    assert_eq!(stand(house.node(), &[&later, &neighbour]).await, [Granted, Received]);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_joins_costs_no_place_among_those_that_are_written_because_somebody_appeals() {
+    let house = House::new().await;
+    let node = house.node();
+    let device = Party { kind: PartyKind::Device, pseudonym: Digest(1) };
+    let carried = |n: u64| {
+        let parties = vec![Party { kind: PartyKind::Buyer, pseudonym: Digest(1_000 + u128::from(n)) }, device];
+        Appealed::Carried(Box::new(Attempt {
+            id: AttemptId::new(day_of(now()), n),
+            at: now(),
+            channel: Channel::Web,
+            museum: MUSEUM,
+            slot: None,
+            people: 1,
+            amount_cents: Cents::new(1_800),
+            parties,
+            assessment: None,
+            ending: Ending::Blocked,
+            figures: None,
+        }))
+    };
+    for n in 1..=30 {
+        assert_eq!(appeals::appeal(node, &carried(n), by(100 + u128::from(n))).await, Ok(case_of(carried(1).subject())), "{n}");
+    }
+    let kept = node.look_attempts(day_of(now()), |attempts| attempts.entries().len()).await;
+    assert_eq!((kept, node.cases().open()), (Ok(1), 1));
     house.running.stop().await;
 }
 

@@ -3,7 +3,7 @@
 use tornello_engine::room::Room;
 
 use super::*;
-use crate::rooms::{HOLDS_OF_ONE_MAX, Passage, Place, RoomRefusal, commitment, lot_of, number_of, through};
+use crate::rooms::{Comer, HOLDS_OF_ONE_MAX, Passage, Place, RoomRefusal, commitment, lot_of, number_of, through};
 
 const ROOM: &str = "spring";
 
@@ -26,7 +26,17 @@ async fn announced(house: &House) {
 }
 
 async fn join(house: &House, who: u128) -> Place {
-    house.node().join_room(MUSEUM, code(ROOM), Digest(who)).await.unwrap()
+    join_on(house, who, None).await
+}
+
+/// Joins on a device, if there is one.
+async fn join_on(house: &House, who: u128, device: Option<u128>) -> Place {
+    house.node().join_room(MUSEUM, code(ROOM), Comer { who: Digest(who), device: device.map(Digest) }).await.unwrap()
+}
+
+/// The number by which somebody waits, as it stands in a token.
+fn number_in(token: &str) -> String {
+    token.split('.').nth(1).unwrap().to_owned()
 }
 
 fn place(house: &House, token: &str) -> Place {
@@ -114,7 +124,56 @@ async fn only_who_was_let_through_holds_places_while_the_room_is_open() {
     assert!(!let_through(&house, Some(&admission), 1), "it was not used in time");
     house.clock.set(room().closes_at);
     assert!(let_through(&house, None, 5));
-    assert_eq!(house.node().join_room(MUSEUM, code(ROOM), Digest(1)).await, Err(RoomRefusal::Unknown));
+    assert_eq!(house.node().join_room(MUSEUM, code(ROOM), Comer { who: Digest(1), device: None }).await, Err(RoomRefusal::Unknown));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn all_names_of_a_device_and_all_devices_of_a_name_are_one_number_with_its_holds() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    announced(&house).await;
+    let honest = join(&house, 900).await;
+    let (mut names, mut devices) = (Vec::new(), Vec::new());
+    for n in 0..50_u128 {
+        names.push(join_on(&house, n, Some(1_000)).await.token);
+        devices.push(join_on(&house, 500, Some(2_000 + n)).await.token);
+    }
+    let one = |tokens: &[String]| tokens.iter().all(|token| number_in(token) == number_in(&tokens[0]));
+    assert!(one(&names) && one(&devices) && number_in(&names[0]) != number_in(&devices[0]));
+    assert_ne!(names[0], names[1], "each name has what lets it through and nobody else");
+    let known = house.node().museums().get(MUSEUM).unwrap();
+    let has_come = |who, device: Option<u128>| {
+        let comer = Comer { who: Digest(who), device: device.map(Digest) };
+        house.node().has_come(MUSEUM, &known.museum.room(code(ROOM)).unwrap().room, comer)
+    };
+    assert!(has_come(7, None) && has_come(777, Some(1_000)) && has_come(500, Some(9_999)) && !has_come(777, Some(9_999)));
+    // A name of one, on the device of the other: still one of both, and who shares with either has it too.
+    assert_eq!(number_in(&join_on(&house, 7, Some(2_049)).await.token), number_in(&names[0]));
+    assert_eq!(number_in(&join_on(&house, 600, Some(2_049)).await.token), number_in(&devices[0]));
+    house.clock.set(room().opens_at.plus_seconds(60));
+    let places: Vec<_> = names.iter().map(|token| place(&house, token).position).collect();
+    assert!(places.iter().all(|position| *position == places[0] && position.is_some_and(|position| position <= 3)), "{places:?}");
+    assert!(place(&house, &honest.token).position.is_some_and(|position| position <= 3), "three have come");
+    // Three holds are all that they have together.
+    let admission = |n: usize| place(&house, &names[n]).admission.map(|(admission, _)| admission);
+    let through_as = |who: u128, key: u128, admission: &str| {
+        house.node().room_lets_through(tomorrow(), &by(key), Some(admission), |_| Some(Digest(who))).ok().flatten()
+    };
+    let (first, last) = (admission(0).unwrap(), admission(49).unwrap());
+    assert!(through_as(1, 1, &first).is_none(), "what lets one name through is no other's");
+    let held: Vec<_> = (1..=HOLDS_OF_ONE_MAX).filter_map(|n| through_as(n as u128, n as u128, &admission(n)?)).collect();
+    assert_eq!(held.len(), HOLDS_OF_ONE_MAX);
+    assert!(through_as(49, 9, &last).is_none() && admission(49).is_none());
+    drop(held);
+    drop(known);
+    house.running.stop().await;
+    // After a restart a device is the number that it was, whatever its names.
+    let house = House::in_folder_at(&folder, room().opens_at).await.unwrap();
+    names.iter().for_each(|token| drop(place(&house, token)));
+    for who in [3, 4_000] {
+        assert_eq!(number_in(&join_on(&house, who, Some(1_000)).await.token), number_in(&names[0]), "{who}");
+    }
     house.running.stop().await;
 }
 

@@ -38,8 +38,11 @@ pub struct CaseRow {
     pub model: String,
     /// What it may cost, in cents times percent.
     pub loss: i64,
-    /// The order of the list, largest first: what it may cost; of one picked at random, what another one may cost that was open when it was opened, by lot.
+    /// The order of the list, largest first: what it may cost; of one picked at random, what another one may cost that was open when it was opened, by lot. Appeals that wait
+    /// stand by when somebody should look: what was refused has cost nothing, however much was asked for.
     pub urgency: i64,
+    /// Whether it is an appeal that waits for somebody to look.
+    pub appeals: bool,
     /// When it was opened.
     pub opened_at: Timestamp,
     /// When somebody should have looked.
@@ -81,13 +84,49 @@ pub struct CaseFilter {
     pub origin: Option<String>,
     /// Only those opened from then on.
     pub opened_from: Option<Timestamp>,
-    /// Only after this one, in the order of the list.
-    pub after: Option<(i64, CaseId)>,
+    /// Only what comes after, in the order of the list.
+    pub after: Option<After>,
+}
+
+/// How far a list of cases was read: the last of those that stand by what they may cost, and the last of the appeals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct After {
+    /// How many were read.
+    pub count: u64,
+    /// Its urgency and id; none: none was read yet.
+    pub case: Option<(i64, CaseId)>,
+    /// When somebody should look, in microseconds, and its id; none: none was read yet.
+    pub appeal: Option<(i64, CaseId)>,
+}
+
+impl After {
+    /// As far as this, and these as well.
+    #[must_use]
+    pub fn read(mut self, rows: &[CaseRow]) -> Self {
+        self.count += rows.len() as u64;
+        for row in rows {
+            if row.appeals {
+                self.appeal = Some((row.due_at.as_micros(), row.case));
+            } else {
+                self.case = Some((row.urgency, row.case));
+            }
+        }
+        self
+    }
 }
 
 impl Views {
-    /// Cases in the order of their urgency, the most urgent first, at most `limit`.
+    /// Cases, at most `limit`: in the order of their urgency, the most urgent first, and every [`APPEAL_PLACE`]th place for the appeal at which somebody should look first. Where
+    /// there are none of the ones, the others have all places. The two are read one after the other: what is opened meanwhile may be missing.
     pub async fn fraud_cases(&self, filter: &CaseFilter, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
+        let after = filter.after.unwrap_or_default();
+        let cases = self.some_cases(filter, false, after.case.map(|(urgency, case)| (urgency.saturating_neg(), case)), limit).await?;
+        let appeals = self.some_cases(filter, true, after.appeal, limit).await?;
+        Ok(in_turn(cases, appeals, after.count, limit as usize))
+    }
+
+    /// Appeals that wait, or all others: an appeal is of an attempt that was refused, or of a sale whose tickets were blocked. The least place is first.
+    async fn some_cases(&self, filter: &CaseFilter, appeals: bool, after: Option<(i64, CaseId)>, limit: u32) -> Result<Vec<CaseRow>, ViewsError> {
         const QUERY: &str = "SELECT fraud_case, subject, origin, museum, channel, amount_cents, score, model, loss, opened_at, due_at, lapses_at, state, assignee,
                 verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm, urgency,
                 coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), ''),
@@ -95,26 +134,45 @@ impl Views {
                 + coalesce((SELECT sum(moved.refunded_cents) FROM sale AS moved WHERE moved.origin = fraud_case.subject AND moved.settlement = 'moved'), 0)
             FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
             AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
-            AND (?6 IS NULL OR urgency < ?6 OR (urgency = ?6 AND fraud_case > ?7)) AND (?9 IS NULL OR origin = ?9)
-            ORDER BY urgency DESC, fraud_case LIMIT ?8";
+            AND (state IN ('open', 'appealed') AND (origin = 'appeal' OR appealed_at IS NOT NULL)) = ?9 AND (?10 IS NULL OR origin = ?10)
+            AND (?6 IS NULL OR iif(?9, due_at, -urgency) > ?6 OR (iif(?9, due_at, -urgency) = ?6 AND fraud_case > ?7))
+            ORDER BY iif(?9, due_at, -urgency), fraud_case LIMIT ?8";
         let rows = sqlx::query(QUERY)
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.states.as_ref().map(written))
             .bind(filter.channel.clone())
             .bind(filter.assignee.clone())
             .bind(filter.opened_from.map(Timestamp::as_micros))
-            .bind(filter.after.map(|(urgency, _)| urgency))
-            .bind(filter.after.map(|(_, case)| case.to_string()).unwrap_or_default())
+            .bind(after.map(|(place, _)| place))
+            .bind(after.map(|(_, case)| case.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
+            .bind(i64::from(appeals))
             .bind(filter.origin.clone())
             .fetch_all(&self.pool())
             .await
             .map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| case_row(row).map_err(|error| self.noted(error))).collect()
+        rows.iter().map(|row| case_row(row, appeals).map_err(|error| self.noted(error))).collect()
     }
 }
 
-fn case_row(row: &SqliteRow) -> Result<CaseRow, sqlx::Error> {
+/// The how-manieth place of the queue is an appeal's, as long as one waits: so of what analysts read a fifth at most is appeals, whoever makes how many, and never less as
+/// long as there are any.
+pub const APPEAL_PLACE: u64 = 5;
+
+/// Puts appeals in their places among the others, behind so many that were read.
+fn in_turn(cases: Vec<CaseRow>, appeals: Vec<CaseRow>, read: u64, limit: usize) -> Vec<CaseRow> {
+    let (mut cases, mut appeals) = (cases.into_iter(), appeals.into_iter());
+    let mut rows = Vec::with_capacity(limit.min(cases.len() + appeals.len()));
+    while rows.len() < limit {
+        let place = read + rows.len() as u64 + 1;
+        let next = if place.is_multiple_of(APPEAL_PLACE) { appeals.next().or_else(|| cases.next()) } else { cases.next().or_else(|| appeals.next()) };
+        let Some(row) = next else { break };
+        rows.push(row);
+    }
+    rows
+}
+
+fn case_row(row: &SqliteRow, appeals: bool) -> Result<CaseRow, sqlx::Error> {
     let at = |index| Ok::<_, sqlx::Error>(Timestamp::from_micros(row.try_get(index)?));
     let if_any = |index| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(index)?.map(Timestamp::from_micros));
     Ok(CaseRow {
@@ -142,14 +200,17 @@ fn case_row(row: &SqliteRow) -> Result<CaseRow, sqlx::Error> {
         urgency: row.try_get(21)?,
         label: row.try_get(22)?,
         refunded_cents: row.try_get(23)?,
+        appeals,
     })
 }
 
-/// The urgency of something that chance has picked: that of one of the cases of its channel that are open, by lot, so that it is as likely to be read as any of them. By what it
-/// may cost it would stand behind all of them, as nobody suspects it, and those that cost most would be read alone. None if none is open.
+/// The urgency of something that chance has picked: that of one of the cases of its channel that are open and no appeals, by lot, so that it is as likely to be read as any of
+/// them. By what it may cost it would stand behind all of them, as nobody suspects it, and those that cost most would be read alone. None if none is open.
 async fn by_lot(tx: &mut SqliteConnection, channel: Channel, lot: u128) -> Result<Option<i64>, sqlx::Error> {
-    const COUNT: &str = "SELECT count(*) FROM fraud_case WHERE state IN ('open', 'appealed') AND channel = ? AND origin <> 'picked'";
-    const ONE: &str = "SELECT urgency FROM fraud_case WHERE state IN ('open', 'appealed') AND channel = ? AND origin <> 'picked'
+    const COUNT: &str =
+        "SELECT count(*) FROM fraud_case WHERE state = 'open' AND channel = ? AND origin NOT IN ('picked', 'appeal') AND appealed_at IS NULL";
+    const ONE: &str =
+        "SELECT urgency FROM fraud_case WHERE state = 'open' AND channel = ? AND origin NOT IN ('picked', 'appeal') AND appealed_at IS NULL
         ORDER BY urgency DESC, fraud_case LIMIT 1 OFFSET ?";
     let open: u32 = sqlx::query_scalar(COUNT).bind(channel.name()).fetch_one(&mut *tx).await?;
     if open == 0 {
@@ -237,6 +298,67 @@ pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestam
                 _ => return Ok(()),
             }
         }
+        case::Event::Joined(joined) => {
+            let ask = sqlx::query("UPDATE fraud_case SET due_at = ?2 WHERE fraud_case = ?1").bind(id);
+            ask.bind(joined.due_at.as_micros()).execute(tx).await?
+        }
+        // No case of its own.
+        case::Event::Followed(_) => return Ok(()),
     };
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many cases of a great loss as are asked for, and appeals that ask for more than any of them.
+    async fn put(views: &Views, cases: u64, appeals: u64) {
+        const CASE: &str = "INSERT INTO fraud_case VALUES (?, ?, ?, 3, 'web', 1, 100, NULL, '', ?, ?, 0, ?, 0, 'open', '', '', '', '', NULL, ?, 1)";
+        for n in 0..cases + appeals {
+            let (origin, urgency, appealed_at) = if n < cases { ("review", 1_000 + n, None) } else { ("appeal", 1_000_000, Some(1_i64)) };
+            let ask = sqlx::query(CASE).bind(CaseId(n).to_string()).bind(format!("subject-{n}")).bind(origin);
+            let ask = ask.bind(urgency as i64).bind(urgency as i64).bind(10_000 - n as i64).bind(appealed_at);
+            ask.execute(&views.pool()).await.unwrap();
+        }
+    }
+
+    /// All that is in the list, read in pages of that size.
+    async fn pages(views: &Views, size: u32) -> Vec<CaseRow> {
+        let (mut read, mut after) = (Vec::new(), After::default());
+        loop {
+            let filter = CaseFilter { after: Some(after), states: Some(vec!["open".to_owned(), "appealed".to_owned()]), ..CaseFilter::default() };
+            let mut rows = views.fraud_cases(&filter, size + 1).await.unwrap();
+            let is_last = rows.len() <= size as usize;
+            rows.truncate(size as usize);
+            after = after.read(&rows);
+            read.extend(rows);
+            if is_last {
+                return read;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_appeals_as_often_as_they_like_has_every_fifth_place_of_the_queue_by_when_it_is_due() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        put(&views, 12, 30).await;
+        for size in [1, 3, 7, 50] {
+            let rows = pages(&views, size).await;
+            let appeals: Vec<bool> = rows.iter().map(|row| row.appeals).collect();
+            let expected: Vec<bool> = (1..=42_u64).map(|place| place > 15 || place.is_multiple_of(APPEAL_PLACE)).collect();
+            assert_eq!(appeals, expected, "in pages of {size}");
+            let losses: Vec<i64> = rows.iter().filter(|row| !row.appeals).map(|row| row.urgency).collect();
+            let due: Vec<i64> = rows.iter().filter(|row| row.appeals).map(|row| row.due_at.as_micros()).collect();
+            assert!(losses.is_sorted_by(|a, b| a > b) && due.is_sorted_by(|a, b| a < b), "{losses:?} {due:?}");
+        }
+        // Nobody else waits: then they have all places. What was decided stands by what it may cost, whether it was appealed or not.
+        sqlx::query("UPDATE fraud_case SET state = 'decided' WHERE origin = 'review'").execute(&views.pool()).await.unwrap();
+        assert!(pages(&views, 7).await.iter().all(|row| row.appeals));
+        sqlx::query("UPDATE fraud_case SET state = 'decided'").execute(&views.pool()).await.unwrap();
+        let decided = views.fraud_cases(&CaseFilter { states: Some(vec!["decided".to_owned()]), ..CaseFilter::default() }, 100).await.unwrap();
+        assert!(decided.len() == 42 && decided.iter().all(|row| !row.appeals) && decided[0].urgency == 1_000_000);
+        views.close().await;
+    }
 }

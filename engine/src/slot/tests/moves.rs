@@ -187,6 +187,30 @@ fn a_ticket_that_moves_on_takes_its_name_and_its_refund_along() {
 }
 
 #[test]
+fn tickets_that_arrive_with_names_have_codes_that_say_so() {
+    let named = Arrived { holders: vec![(0, PersonId(4)), (1, PersonId(6)), (2, PersonId(4))], ..arrived(1, &[full(4)]) };
+    let arrive = Command::Arrive { arrived: Box::new(named.clone()), via: Channel::Web, asks_review: false };
+    let renamed = |tickets: &[(u16, u16)], holder| {
+        Event::Renamed(Renamed { sale: id(1), tickets: tickets.to_vec(), holder: Some(PersonId(holder)), replaced: vec![] })
+    };
+    let shown = |number, issue| Command::Admit { ticket: id(1).ticket(number), issue: Some(issue), gate: code("north"), museum: MUSEUM };
+    let mut world = given(&[]);
+    assert_eq!(world.ask(-DAY, &arrive), Ok(vec![Event::Arrived(named.clone()), renamed(&[(0, 2), (2, 2)], 4), renamed(&[(1, 2)], 6)]));
+    let holders: Vec<_> = world.slot.sale_of(id(1)).unwrap().holders.clone().into_iter().collect();
+    assert_eq!(holders, named.holders);
+    for number in 0..3 {
+        assert_eq!(world.ask(0, &shown(number, 1)), Err(Refusal::CodeOutdated { issue: 2 }), "{number}");
+        assert!(world.ask(0, &shown(number, 2)).is_ok(), "{number}");
+    }
+    assert!(world.ask(0, &shown(3, 1)).is_ok(), "nobody's name is on it");
+    // What arrived before this was so has codes of the first issue, and keeps them.
+    let mut before = given(&[(-2 * DAY, direct(2, &[full(1)], desk()))]);
+    let record = before.slot.record(at(-DAY), None, vec![Event::Arrived(named)]);
+    before.slot.apply(&record);
+    assert!(before.ask(0, &shown(0, 1)).is_ok());
+}
+
+#[test]
 fn renames() {
     let sold = [(-DAY, direct(1, &[full(10)], desk())), (-DAY, direct(2, &[full(10)], desk()))];
     let renamed = |tickets: &[(u16, u16)], holder, replaced: &[u128]| {
