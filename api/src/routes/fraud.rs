@@ -209,7 +209,7 @@ fn cursor(text: &str) -> Result<After, Problem> {
         if (place, case) == (NONE, NONE) { Some(None) } else { Some(Some((place.parse().ok()?, case.parse().ok()?))) }
     };
     let read = || match text.split('.').collect::<Vec<_>>()[..] {
-        [count, urgency, case, due, appeal] => Some(After { count: count.parse().ok()?, case: of(urgency, case)?, appeal: of(due, appeal)? }),
+        [count, urgency, case, due, appealed] => Some(After { count: count.parse().ok()?, case: of(urgency, case)?, appeal: of(due, appealed)? }),
         _ => None,
     };
     read().ok_or_else(|| Problem::malformed("cursor: give the one of the page before"))
@@ -410,6 +410,8 @@ impl Read {
             Event::Decided(decided) => format!("decided: {}", decided.verdict.name()),
             Event::Undone(undone) => format!("undone: {}", undone.verdict.name()),
             Event::Appealed(_) => "appealed".to_owned(),
+            Event::Joined(joined) => format!("another attempt is looked at with it: {}", joined.attempt),
+            Event::Followed(followed) => format!("looked at with case {}", followed.case),
             Event::Lapsed(_) => "lapsed".to_owned(),
             Event::Labelled(labelled) => format!("{} said by {}", label_name(labelled.label), labelled.source.name()),
             Event::Acted(acted) => {
