@@ -381,6 +381,7 @@ mod tests {
     fn what_gates_were_told_counts_once_before_and_after_it_is_written() {
         let (buildings, reading) = (Buildings::default(), heard(0, 5));
         let people = || buildings.since(MUSEUM, reading);
+        assert_eq!(people(), 0, "the reading has come in");
         buildings.told(scan(ticket(1, 0), 0));
         buildings.told(scan(ticket(1, 1), 2));
         buildings.told(scan(ticket(1, 2), 3));

@@ -127,7 +127,7 @@ async fn what_became_known_is_found_with_the_features_that_were_assessed() {
     assert_eq!(after.labelled.len(), 22);
     assert!(after.labelled.iter().filter(|example| example.case == of(2)).all(|example| example.fraud && example.source == LabelSource::Chargeback));
     // What staff do to a sale because of its case is not what it was suspected for.
-    let cancel = Command::Cancel { sale: sale_of(3), owner: None, tickets: vec![0], cause: slot::CancelCause::Visitor };
+    let cancel = Command::Cancel { sale: sale_of(3), owner: None, tickets: vec![0], cause: slot::CancelCause::Museum };
     house.node().slot(slot_of(3), by(3), cancel).await.unwrap();
     let cancelled = known(&house, later(&house, 31)).await;
     assert_eq!((cancelled.labelled.len(), cancelled.usual.len()), (22, after.usual.len() + 1));
