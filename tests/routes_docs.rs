@@ -304,7 +304,8 @@ fn headers_that_let_a_request_through_stand_in_the_contract() {
         names.sort_unstable();
         names
     };
-    assert_eq!(taking("Step-Up-Proof"), ["confirm_hold", "create_hold", "create_payment", "create_sale", "join_waiting_list", "move_sale"]);
+    let proving = ["confirm_hold", "create_hold", "create_payment", "create_sale", "join_waiting_list", "join_waiting_room", "move_sale"];
+    assert_eq!(taking("Step-Up-Proof"), proving);
     assert_eq!(taking("Waiting-Room-Admission"), ["create_hold", "join_waiting_list", "move_sale"]);
 }
 

@@ -291,7 +291,7 @@ async fn a_move_and_a_rename_are_told_in_both_slots() {
     let of = async |slot: SlotId| app.get(&format!("/v1/slots/{slot}/history"), &manager).await;
     let (here, there) = (of(eleven).await, of(twelve).await);
     assert_eq!(kinds(&here), [(1, "opened"), (1, "sold"), (2, "renamed"), (3, "move_begun"), (4, "moved_out")]);
-    assert_eq!(kinds(&there), [(1, "opened"), (1, "arrived")]);
+    assert_eq!(kinds(&there), [(1, "opened"), (1, "arrived"), (1, "renamed")], "the names come along");
     let fields = |history: &Value, record: usize, event: usize| history["records"][record]["events"][event]["fields"].clone();
     assert_eq!(fields(&here, 1, 0)["tickets"], json!([[0, 2]]), "ticket and issue");
     let begun = fields(&here, 2, 0);

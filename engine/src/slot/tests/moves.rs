@@ -195,7 +195,8 @@ fn tickets_that_arrive_with_names_have_codes_that_say_so() {
     };
     let shown = |number, issue| Command::Admit { ticket: id(1).ticket(number), issue: Some(issue), gate: code("north"), museum: MUSEUM };
     let mut world = given(&[]);
-    assert_eq!(world.ask(-DAY, &arrive), Ok(vec![Event::Arrived(named.clone()), renamed(&[(0, 2), (2, 2)], 4), renamed(&[(1, 2)], 6)]));
+    let events = world.ask(-DAY, &arrive).unwrap();
+    assert_eq!(events[1..], [Event::Arrived(named.clone()), renamed(&[(0, 2), (2, 2)], 4), renamed(&[(1, 2)], 6)], "after the slot was opened");
     let holders: Vec<_> = world.slot.sale_of(id(1)).unwrap().holders.clone().into_iter().collect();
     assert_eq!(holders, named.holders);
     for number in 0..3 {
