@@ -58,7 +58,9 @@ pub(super) fn evaluate(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn play(protocol: Protocol, bar: ProgressBar, json: bool) -> anyhow::Result<()> {
-    let (running, clock) = rehearsal::open(protocol.settings).await?;
+    bar.set_message("counting who acts");
+    bar.tick();
+    let (running, clock) = rehearsal::open(protocol).await?;
     let mut world = World::new(protocol.settings);
     let played = rehearsal::play(running.node(), &clock, &mut world, |day| {
         bar.set_message(format!("day {day}"));

@@ -3,7 +3,7 @@
 //!
 //! [`open`] sets up the museums of the world, [`House`] gives the commands one after the other, as every agent waits for its answer. What is simulated stays out of
 //! data folders: what analysts have to read is found by the node's own lists, made of its journal in a folder that is gone afterwards (`queue`). They read of as many
-//! parties a day as are 1% of what is scored in a world of that size.
+//! parties a day as are 1% of what is scored in such a world, shared out among the channels as the judge of that world does it.
 
 mod house;
 mod queue;
@@ -18,7 +18,7 @@ use tornello_actors::fraud::Sizes;
 use tornello_actors::journal::writer::Limits;
 use tornello_actors::node::{Node, Running, StartError};
 use tornello_datasets::fraud_world::{
-    BEGINS_S, DAY_S, Happened, Intent, PARTY_MAX, SALE_OPENS_DAYS, SLOT_S, SLOTS_PER_DAY, SOUGHT_OPENS_DAYS, Settings, VENUES, Venue, World, day_of,
+    BEGINS_S, DAY_S, Happened, Intent, PARTY_MAX, SALE_OPENS_DAYS, SLOT_S, SLOTS_PER_DAY, SOUGHT_OPENS_DAYS, VENUES, Venue, World, day_of,
 };
 use tornello_engine::calendar;
 use tornello_engine::ids::{MuseumId, RouteId};
@@ -32,7 +32,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::demo;
 pub use house::{House, Tally};
-use tornello_training::fraud_world::{Live, REVIEW_SHARE};
+use tornello_training::fraud_world::{self, Live, Protocol};
 
 /// The one route of each museum.
 const ROUTE: RouteId = RouteId(1);
@@ -72,19 +72,13 @@ pub enum RehearsalError {
     },
 }
 
-/// What is scored a day in each channel for each buyer that the world has on the web, in the order of the channels, as it is in the usual world.
-const SCORED: [f64; 5] = [3.6, 0.28, 0.98, 0.02, 0.12];
-
-/// Analysts read of as many parties a day as are 1% of what is scored in a world of this size: the usual budgets are for a region, and would let a small world look at everybody.
-fn sizes(settings: Settings) -> Sizes {
-    let alerts_per_day = SCORED.map(|scored| (scored * f64::from(settings.buyers_per_day) * REVIEW_SHARE).round() as u32);
-    Sizes { alerts_per_day, ..Sizes::default() }
-}
-
-/// Starts an installation in memory, on the day before the world begins, with the museums of the world and the budget of reviews that goes with its size.
-pub async fn open(settings: Settings) -> Result<(Running, Arc<ManualClock>), RehearsalError> {
+/// Starts an installation in memory, on the day before the world begins, with the museums of the world and the budgets of reviews that follow from the weeks to learn
+/// from ([`fraud_world::alerts_per_day`]).
+pub async fn open(protocol: Protocol) -> Result<(Running, Arc<ManualClock>), RehearsalError> {
     let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(BEGINS_S - DAY_S)));
-    let running = Node::start_in_memory_sized(Arc::clone(&clock) as _, Limits::default(), sizes(settings)).await?;
+    // The usual budgets are for a region, and would let a small world look at everybody.
+    let sizes = Sizes { alerts_per_day: fraud_world::alerts_per_day(protocol), ..Sizes::default() };
+    let running = Node::start_in_memory_sized(Arc::clone(&clock) as _, Limits::default(), sizes).await?;
     let node = running.node();
     let today = calendar::local_day(node.now());
     for venue in &VENUES {
@@ -163,13 +157,16 @@ fn plan(venue: &Venue) -> Result<OpeningPlan, String> {
 
 #[cfg(test)]
 mod tests {
+    use tornello_datasets::fraud_world::Settings;
+    use tornello_training::fraud_world::REVIEW_SHARE;
+
     use super::*;
 
     #[test]
     fn some_days_of_the_world_pass_through_the_node_and_its_journal_holds() {
         actix::System::new().block_on(async {
             let settings = Settings { days: 3, buyers_per_day: 60, ..Settings::new(5) };
-            let (running, clock) = open(settings).await.unwrap();
+            let (running, clock) = open(Protocol { settings, learn_days: 1 }).await.unwrap();
             let mut world = World::new(settings);
             let (tally, live) = play(running.node(), &clock, &mut world, |_| {}).await.unwrap();
             let count = |action, outcome| tally.get(&(action, outcome)).copied().unwrap_or(0);
@@ -193,7 +190,7 @@ mod tests {
     fn a_small_world_is_read_no_more_of_than_a_large_one() {
         actix::System::new().block_on(async {
             let settings = Settings { days: 13, buyers_per_day: 60, ..Settings::new(6) };
-            let (running, clock) = open(settings).await.unwrap();
+            let (running, clock) = open(Protocol { settings, learn_days: 8 }).await.unwrap();
             let mut world = World::new(settings);
             let (tally, live) = play(running.node(), &clock, &mut world, |_| {}).await.unwrap();
             let said = live.finish(world.truth(), tally.values().sum(), 8).approaches.remove(0);

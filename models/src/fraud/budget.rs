@@ -6,6 +6,8 @@
 //!
 //! Below the cut a few are picked by chance: if only what the model suspects were looked at, its verdicts would teach it nothing but itself.
 
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 
 /// Days of scores that the cut is taken from.
@@ -21,6 +23,41 @@ const RANDOM_SHARE: f64 = 0.05;
 pub struct Budget {
     /// Alerts a day, those picked by chance included.
     pub alerts_per_day: u32,
+}
+
+/// Shares out what the analysts of all channels together can read in a day, in whole alerts. Each channel is due its part by what happens there. Where fewer act than that, as at
+/// gates that thousands pass and a few are noticed at, the rest of it would lie unused, as somebody is read once a day whatever they do: it is shared out by how many act in
+/// each channel of whom nobody would read yet, so that whoever is left has the same chance of it wherever they act.
+///
+/// `events` and `parties` are what happened in the channels in some days, and how many acted, each counted once a day. What comes out is `alerts_per_day` together, if
+/// anybody acts.
+#[must_use]
+pub fn share_out<const CHANNELS: usize>(alerts_per_day: u32, events: [u64; CHANNELS], parties: [u64; CHANNELS], days: u32) -> [Budget; CHANNELS] {
+    let due = in_proportion(alerts_per_day, events);
+    let days = u64::from(days.max(1));
+    // As many as act on a usual day, and the one who makes it a whole number.
+    let used: [u32; CHANNELS] = std::array::from_fn(|i| u32::try_from(parties[i].div_ceil(days)).map_or(due[i], |act| due[i].min(act)));
+    let unread: [u64; CHANNELS] = std::array::from_fn(|i| parties[i].saturating_sub(u64::from(used[i]) * days));
+    let more = in_proportion(alerts_per_day - used.iter().sum::<u32>(), unread);
+    std::array::from_fn(|i| Budget { alerts_per_day: used[i] + more[i] })
+}
+
+/// Whole parts of a number: first what each is due in full, then one each where most of one is left over, the earlier one first where it is the same. None of anything where
+/// there is nothing to go by.
+fn in_proportion<const PARTS: usize>(number: u32, weights: [u64; PARTS]) -> [u32; PARTS] {
+    let all: u128 = weights.iter().copied().map(u128::from).sum();
+    if all == 0 {
+        return [0; PARTS];
+    }
+    let due = weights.map(|weight| u128::from(number) * u128::from(weight));
+    let mut parts = due.map(|due| (due / all) as u32);
+    let mut places: [usize; PARTS] = std::array::from_fn(|place| place);
+    places.sort_by_key(|place| Reverse(due[*place] % all));
+    let left = number - parts.iter().sum::<u32>();
+    for place in places.into_iter().take(left as usize) {
+        parts[place] += 1;
+    }
+    parts
 }
 
 /// The line of a channel: scores from 0 to 1, alerts above it.
@@ -150,6 +187,33 @@ mod tests {
         // 0.095 of 31 is 2.9: two places, of 31.
         assert!((f64::from(passed) / 10_000.0 - 2.0 / 31.0).abs() < 0.01, "{passed}");
         assert_eq!(Cut::update(None, &even(140), 14, Budget { alerts_per_day: 0 }).score, 1.0, "nobody reads");
+    }
+
+    #[test]
+    fn what_a_channel_has_no_use_for_is_read_elsewhere_and_no_alert_is_lost() {
+        let shares =
+            |alerts_per_day, events: [u64; 4], parties: [u64; 4]| share_out(alerts_per_day, events, parties, 10).map(|share| share.alerts_per_day);
+        // Everywhere more act than are read: by what happens there.
+        assert_eq!(shares(100, [800, 150, 50, 0], [1_000, 1_000, 1_000, 0]), [80, 15, 5, 0]);
+        // At the last one two act on a day: 48 of its 50 go to those who are left, nine in ten of whom are at the first.
+        assert_eq!(shares(100, [400, 100, 0, 500], [9_400, 1_100, 0, 20]), [40 + 43, 10 + 5, 0, 2]);
+        // One and a half a day are two.
+        assert_eq!(shares(100, [400, 100, 0, 500], [9_400, 1_100, 0, 15]), [40 + 43, 10 + 5, 0, 2]);
+        assert_eq!(shares(100, [1, 0, 0, 99], [30, 20, 0, 10]), [50, 49, 0, 1], "more than there are: all are read");
+        assert_eq!(shares(50, [1, 1, 1, 1], [0; 4]), [0; 4], "nobody acts");
+        assert_eq!(shares(50, [0; 4], [10, 30, 0, 0]), [13, 37, 0, 0], "as far as it is known, nothing happens: by who acts");
+        assert_eq!(shares(0, [5; 4], [5; 4]), [0; 4]);
+        for alerts_per_day in 0..200 {
+            assert_eq!(shares(alerts_per_day, [432, 33, 119, 461], [15_400, 3_300, 240, 16]).iter().sum::<u32>(), alerts_per_day);
+        }
+        assert_eq!(share_out(u32::MAX, [u64::MAX; 2], [u64::MAX; 2], 0).map(|share| share.alerts_per_day), [u32::MAX / 2 + 1, u32::MAX / 2]);
+    }
+
+    #[test]
+    fn parts_are_whole_and_come_to_the_number() {
+        assert_eq!(in_proportion(10, [87, 7, 6, 0]), [9, 1, 0, 0], "8.7, 0.7 and 0.6: those of which most is left over");
+        assert_eq!(in_proportion(2, [1, 1, 1, 1]), [1, 1, 0, 0], "the same of each: the first");
+        assert_eq!(in_proportion(2, [0, 0]), [0, 0]);
     }
 
     #[test]

@@ -1,17 +1,18 @@
-//! Judges a way of scoring on a history: day by day, channel by channel, with a budget. A review is opened for whoever acts (a browser, a card at a totem, an operator,
-//! an account) at most once a day; what the same one does later that day joins it and costs nothing more. The cut of a day follows from the days before
-//! ([`Cut`]), as it does live; nothing of the day itself is known when it begins.
+//! Judges a way of scoring on a history: day by day, channel by channel, with a budget of all channels together. A review is opened for whoever acts (a browser, a card at
+//! a totem, an operator, an account) at most once a day; what the same one does later that day joins it and costs nothing more. The cut of a day follows from the days
+//! before it ([`Cut`]), as it does live; nothing of the day itself is known when it begins.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use tornello_datasets::fraud_world::{Attack, Nature, Variant};
-use tornello_models::fraud::budget::{Alert, Budget, Cut, WINDOW_DAYS};
+use tornello_models::fraud::budget::{Alert, Budget, Cut, WINDOW_DAYS, share_out};
 use tornello_models::fraud::explain::{Cause, REASONS, Reason};
 use tornello_models::fraud::rules::Action as RuleAction;
 use tornello_models::fraud::signals::FEATURES;
 
 use super::causes::is_cause;
-use super::run::{Acting, History, Queue};
+use super::run::{Acting, History, Queue, Scored};
 
 /// The share of what is scored that analysts can read.
 pub const REVIEW_SHARE: f64 = 0.01;
@@ -88,13 +89,9 @@ pub fn open(history: &History, all: &[Option<Said>], from: i64, to: i64, share: 
 }
 
 /// As [`open`], where a share of one or the other is read.
-pub fn open_of(history: &History, all: &[Option<Said>], from: i64, to: i64, (share, of): (f64, Of)) -> Cases {
+pub fn open_of(history: &History, all: &[Option<Said>], from: i64, to: i64, share: (f64, Of)) -> Cases {
     let mut cases = Cases::default();
-    let actions = actions_by_day(history);
-    let counted = match of {
-        Of::Scored => actions.clone(),
-        Of::Parties => parties_by_day(history),
-    };
+    let counts = Counts::of(history);
     // The greatest score of everybody on each day: what the cut is drawn through, as one is read once a day.
     let mut greatest: BTreeMap<(Queue, i64), HashMap<Acting, f64>> = BTreeMap::new();
     for (scored, said) in history.scored.iter().zip(all) {
@@ -112,13 +109,11 @@ pub fn open_of(history: &History, all: &[Option<Said>], from: i64, to: i64, (sha
         }
         if day != today {
             today = day;
-            for queue in Queue::ALL {
-                let days = (day - i64::from(WINDOW_DAYS)).max(0)..day;
+            let days = window(day);
+            let seen = days.clone().count() as u32;
+            for (queue, budget) in Queue::ALL.into_iter().zip(counts.budgets(day, share)) {
                 let scores: Vec<f64> = days.clone().filter_map(|day| greatest.get(&(queue, day))).flat_map(HashMap::values).copied().collect();
-                let seen = days.clone().count() as u32;
-                let acted: u64 = days.map(|day| counted.get(&(queue, day)).copied().unwrap_or(0)).sum();
-                let alerts_per_day = (acted as f64 / f64::from(seen.max(1)) * share).round() as u32;
-                let cut = Cut::update(cuts.get(&queue).copied(), &scores, seen, Budget { alerts_per_day });
+                let cut = Cut::update(cuts.get(&queue).copied(), &scores, seen, budget);
                 cuts.insert(queue, cut);
             }
         }
@@ -149,7 +144,7 @@ pub fn open_of(history: &History, all: &[Option<Said>], from: i64, to: i64, (sha
             }
         }
     }
-    for ((queue, day), count) in actions {
+    for ((queue, day), count) in counts.scored {
         if (from..to).contains(&day) {
             *cases.actions.entry(queue).or_default() += count;
         }
@@ -163,25 +158,62 @@ pub fn party_days(history: &History, from: i64, to: i64) -> u64 {
     acted.filter(|(_, day)| (from..to).contains(day)).collect::<HashSet<_>>().len() as u64
 }
 
-fn parties_by_day(history: &History) -> BTreeMap<(Queue, i64), u64> {
-    let acted: HashSet<(Queue, i64, Acting)> =
-        history.scored.iter().filter_map(|scored| Some((scored.queue, scored.day(), scored.acting?))).collect();
-    let mut parties = BTreeMap::new();
+/// How many, by queue and day.
+type ByDay = BTreeMap<(Queue, i64), u64>;
+
+/// What the budgets of a day follow from.
+pub struct Counts {
+    /// What was scored, admissions included.
+    scored: ByDay,
+    /// Who acted, each counted once a day.
+    parties: ByDay,
+    /// Those of whom a rule wants somebody to read, each counted once a day.
+    ruled: ByDay,
+}
+
+impl Counts {
+    /// Those of all days of a history.
+    pub fn of(history: &History) -> Self {
+        let mut scored = ByDay::new();
+        for one in &history.scored {
+            *scored.entry((one.queue, one.day())).or_default() += 1;
+        }
+        for (day, count) in (0..).zip(&history.admissions) {
+            *scored.entry((Queue::Gate, day)).or_default() += count;
+        }
+        let parties = parties_by_day(history.scored.iter());
+        let ruled = parties_by_day(history.scored.iter().filter(|scored| scored.fired.action == Some(RuleAction::Review)));
+        Self { scored, parties, ruled }
+    }
+
+    /// Of how many analysts read because of the model on a day, queue by queue: by what the days before it brought. The share is one of all queues together, and what rules
+    /// want read is read first; the rest is shared out as [`share_out`] says.
+    pub fn budgets(&self, day: i64, (share, of): (f64, Of)) -> [Budget; Queue::ALL.len()] {
+        let days = window(day);
+        let seen = days.clone().count() as u32;
+        let by_queue = |counts: &ByDay| Queue::ALL.map(|queue| days.clone().filter_map(|day| counts.get(&(queue, day))).sum::<u64>());
+        let counted = by_queue(match of {
+            Of::Scored => &self.scored,
+            Of::Parties => &self.parties,
+        });
+        let (all, ruled) = (counted.iter().sum::<u64>(), by_queue(&self.ruled).iter().sum::<u64>());
+        let alerts_per_day = ((all as f64 * share - ruled as f64) / f64::from(seen.max(1))).round() as u32;
+        share_out(alerts_per_day, counted, by_queue(&self.parties), seen)
+    }
+}
+
+/// The days that the lines of a day follow from.
+fn window(day: i64) -> Range<i64> {
+    (day - i64::from(WINDOW_DAYS)).max(0)..day
+}
+
+fn parties_by_day<'a>(scored: impl Iterator<Item = &'a Scored>) -> ByDay {
+    let acted: HashSet<(Queue, i64, Acting)> = scored.filter_map(|scored| Some((scored.queue, scored.day(), scored.acting?))).collect();
+    let mut parties = ByDay::new();
     for (queue, day, _) in acted {
         *parties.entry((queue, day)).or_default() += 1;
     }
     parties
-}
-
-fn actions_by_day(history: &History) -> BTreeMap<(Queue, i64), u64> {
-    let mut actions = BTreeMap::new();
-    for scored in &history.scored {
-        *actions.entry((scored.queue, scored.day())).or_default() += 1;
-    }
-    for (day, count) in (0..).zip(&history.admissions) {
-        *actions.entry((Queue::Gate, day)).or_default() += count;
-    }
-    actions
 }
 
 /// Even over people and days, and always the same.
@@ -413,34 +445,65 @@ mod tests {
     use tornello_models::fraud::signals::{N, Outlet, Role};
 
     use super::*;
-    use crate::fraud_world::run::Scored;
+
+    fn nothing_of(days: u16) -> History {
+        History {
+            scored: Vec::new(),
+            admissions: vec![0; days.into()],
+            days: days.into(),
+            truth: Truth::default(),
+            blocked: Vec::new(),
+            stepped_up: Vec::new(),
+            intents: 0,
+        }
+    }
+
+    fn push(history: &mut History, queue: Queue, (day, party, what): (i64, u128, i64), fired: Fired) {
+        history.scored.push(Scored {
+            intent: history.scored.len() as u64,
+            at_us: (BEGINS_S + day * 86_400 + what) * 1_000_000,
+            queue,
+            acting: Some((Role::Device, party)),
+            parties: Vec::new(),
+            slot: 0,
+            features: [0.0; N],
+            fired,
+            charged: false,
+        });
+    }
+
+    #[test]
+    fn what_gates_cannot_use_of_their_part_is_read_elsewhere_and_rules_come_first() {
+        let (web, desk) = (Queue::Outlet(Outlet::Web), Queue::Outlet(Outlet::BoxOffice));
+        let budgets = |rules: &[Fired], share| {
+            let mut history = nothing_of(20);
+            for day in 0..20 {
+                // Nine in ten of those who act do so on the web, where four things happen for each at a desk; gates let thousands in and notice two of them.
+                (0..90).for_each(|party| (0..10).for_each(|what| push(&mut history, web, (day, party, what), Fired::default())));
+                (0..10).for_each(|party| (0..20).for_each(|what| push(&mut history, desk, (day, 1_000 + party, what), Fired::default())));
+                rules.iter().zip(2_000..).for_each(|(fired, party)| push(&mut history, Queue::Gate, (day, party, 0), *fired));
+            }
+            history.admissions = vec![3_898; 20];
+            let of = Counts::of(&history).budgets(18, share).map(|budget| budget.alerts_per_day);
+            (of[0], of[2], of[5], of.iter().sum::<u32>())
+        };
+        // A hundredth of 900, 200 and 3,900 is 9, 2 and 39; 37 of the 39 go to the 81 and 8 of whom nobody would read.
+        let none = Fired::default();
+        assert_eq!(budgets(&[none; 2], (0.01, Of::Scored)), (9 + 34, 2 + 3, 2, 50));
+        let mut review = none;
+        review.action = Some(RuleAction::Review);
+        assert_eq!(budgets(&[review; 2], (0.01, Of::Scored)).3, 48, "two are read because of rules");
+        // Of those who act, as many as there are: nothing is left over.
+        assert_eq!(budgets(&[none; 2], (0.5, Of::Parties)), (45, 5, 1, 51));
+    }
 
     #[test]
     fn a_share_of_those_who_act_is_not_one_of_all_that_they_do() {
         // A hundred on each day, who do ten things each; each day a little stranger than the day before.
         let (days, parties) = (21, 100_u128);
-        let mut history = History {
-            scored: Vec::new(),
-            admissions: vec![0; 21],
-            days,
-            truth: Truth::default(),
-            blocked: Vec::new(),
-            stepped_up: Vec::new(),
-            intents: 0,
-        };
-        let mut said = Vec::new();
+        let (mut history, mut said) = (nothing_of(21), Vec::new());
         for (day, party, what) in (0..days).flat_map(|day| (0..parties).flat_map(move |party| (0..10_i64).map(move |what| (day, party, what)))) {
-            history.scored.push(Scored {
-                intent: history.scored.len() as u64,
-                at_us: (BEGINS_S + day * 86_400 + what) * 1_000_000,
-                queue: Queue::Outlet(Outlet::Web),
-                acting: Some((Role::Device, party)),
-                parties: Vec::new(),
-                slot: 0,
-                features: [0.0; N],
-                fired: Fired::default(),
-                charged: false,
-            });
+            push(&mut history, Queue::Outlet(Outlet::Web), (day, party, what), Fired::default());
             said.push(Some(Said { score: (party as f64 + 0.01 * day as f64) / 1_000.0, ..Said::default() }));
         }
         assert_eq!((party_days(&history, 14, 21), party_days(&history, 0, 1)), (700, 100));

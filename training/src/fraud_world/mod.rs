@@ -102,6 +102,14 @@ pub fn evaluate(protocol: Protocol, mut rows: Option<&mut dyn Write>, mut progre
     Ok(Report::new(settings, learn_days, &history, approaches))
 }
 
+/// Of how many parties analysts read in a day because of the model, in the order of the channels, where somebody else draws the lines: by what the weeks to learn from bring in
+/// the plainest house, and as this protocol shares it out on the first day that is judged. What is left for gates is in none of them.
+pub fn alerts_per_day(Protocol { settings, learn_days }: Protocol) -> [u32; 5] {
+    let history = run::play_before(learn_days, settings, &RuleSet::hard_defaults(), |_| {});
+    let [web, kiosk, box_office, group, reseller, _gate] = judge::Counts::of(&history).budgets(learn_days, (REVIEW_SHARE, judge::Of::Scored));
+    [web, kiosk, box_office, group, reseller].map(|budget| budget.alerts_per_day)
+}
+
 #[cfg(test)]
 mod tests {
     use tornello_datasets::fraud_world::Attack;

@@ -292,7 +292,7 @@ impl fmt::Display for Report {
                 let recall = |attack: &Attack| format!("{} {:.2}", attack.name(), both(&of.attacks, *attack).recall());
                 writeln!(
                     f,
-                    "  recall where the model's share is {:.0}% of these instead ({:.2}% read, with what rules ask for): {}",
+                    "  recall where {:.0}% of these are read instead ({:.2}% were): {}",
                     100.0 * REVIEW_SHARE,
                     100.0 * approach.part_of_parties(of.read),
                     Attack::ALL.iter().map(recall).collect::<Vec<_>>().join(", ")

@@ -84,7 +84,12 @@ pub struct History {
 }
 
 /// Plays a world to its end. `progress` hears of each day.
-pub fn play(settings: Settings, rules: &RuleSet, mut progress: impl FnMut(i64)) -> History {
+pub fn play(settings: Settings, rules: &RuleSet, progress: impl FnMut(i64)) -> History {
+    play_before(i64::MAX, settings, rules, progress)
+}
+
+/// Plays the days of a world before one of them.
+pub fn play_before(end: i64, settings: Settings, rules: &RuleSet, mut progress: impl FnMut(i64)) -> History {
     let (mut world, mut house, mut store) = (World::new(settings), House::default(), Store::new(PARTIES));
     let days = i64::from(settings.days);
     let mut history = History {
@@ -97,7 +102,7 @@ pub fn play(settings: Settings, rules: &RuleSet, mut progress: impl FnMut(i64)) 
         intents: 0,
     };
     let mut today = -1;
-    while let Some(intent) = world.next() {
+    while let Some(intent) = world.next().filter(|intent| day_of(intent.at_us) < end) {
         if day_of(intent.at_us) != today {
             today = day_of(intent.at_us);
             progress(today);
@@ -132,7 +137,8 @@ fn one(intent: &Intent, house: &mut House, store: &mut Store, rules: &RuleSet, h
                 }
                 return Happened::Blocked;
             }
-            Some(RuleAction::StepUp) if !intent.checked => {
+            // Also where another rule asks for a review, as in the node.
+            _ if fired.needs_proof() && !intent.checked => {
                 history.stepped_up.push(intent.number);
                 return Happened::SteppedUp;
             }
