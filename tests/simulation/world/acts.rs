@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 use tornello_actors::moves;
 use tornello_engine::envelope::Envelope;
 
-use super::signals::gate;
 use super::*;
 use crate::PANIC;
 use crate::naive::{Naive, Stage};
@@ -187,21 +186,6 @@ impl World {
         self.wait_for_owner(slot).await
     }
 
-    /// Makes an owner wait, and its thread with it, until what this answers is dropped.
-    async fn hold_up(&self, slot: SlotId) -> Result<std::sync::mpsc::Sender<()>, Halt> {
-        let (go_on, gate) = gate();
-        let (reached, mut signal) = mpsc::unbounded_channel();
-        let (token, node) = (Token(reached.clone()), Arc::clone(self.node()));
-        let held = move |_: &Slot| {
-            token.look();
-            let _ = reached.send(());
-            gate.pass();
-        };
-        // If the queue was full, nothing waits.
-        reaches(&mut async move { node.look(slot, held).await }.boxed_local(), &mut signal).await?;
-        Ok(go_on)
-    }
-
     /// A handler panics. Whoever looked finds the next owner, or has stopped waiting.
     async fn panic_in_an_owner(&mut self) -> Result<(), Halt> {
         let slot = self.dice.pick(&self.slots);
@@ -212,27 +196,21 @@ impl World {
         self.counts.panics += 1;
         let (panicked, node) = (Arc::new(AtomicBool::new(false)), Arc::clone(self.node()));
         let (reached, mut signal) = mpsc::unbounded_channel();
-        let (token, once, (go_on, gate)) = (Token(reached), Arc::clone(&panicked), gate());
+        let (token, once) = (Token(reached), Arc::clone(&panicked));
         let mut look = async move {
             let panics = move |_: &Slot| {
                 token.look();
-                gate.pass();
                 assert!(once.swap(true, Ordering::SeqCst), "{PANIC}");
             };
             node.look(slot, panics).await
         }
         .boxed_local();
-        // Not before the one who looks waits for it: else it would ask for the next owner at once, or not, as the threads have it.
-        let seen_at_once = (&mut look).now_or_never().is_some();
-        drop(go_on);
-        if !seen_at_once {
-            within(signal.recv()).await?;
-        }
+        reaches(&mut look, &mut signal).await?;
         if !panicked.load(Ordering::SeqCst) {
             // The queue was full.
             return Ok(());
         }
-        // The fence's owner lives on the same thread: when it has been reached the other one is gone.
+        // When the fence's owner has been reached the other one is gone.
         self.wait_for_owner(self.fence).await?;
         self.auditor.unsee();
         self.down.insert(slot);
@@ -265,7 +243,7 @@ impl World {
         if self.down.contains(&slot) || self.life.standing.is_none() {
             return Ok(());
         }
-        let go_on = self.hold_up(slot).await?;
+        // It has no turn before the run waits for it.
         self.line(format_args!("slot {slot} is slow"));
         let mut requests: Vec<_> = (0..2 + self.dice.below(4)).map(|_| self.request()).filter(|(other, ..)| *other == slot).collect();
         if let Some(twice) = requests.first().cloned() {
@@ -279,7 +257,6 @@ impl World {
                 self.pass(seconds);
             }
         }
-        drop(go_on);
         self.wait_for_owner(slot).await?;
         self.taken();
         Ok(())
