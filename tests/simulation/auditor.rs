@@ -53,6 +53,19 @@ impl Told {
     pub const fn scan(&self) -> Scan {
         self.passage.scan(self.record.at)
     }
+
+    /// Whether it is on the disk: as the scan that it is, or as what the gate asked for, if that was asked again and came first.
+    fn is_written(&self, naive: &Naive) -> bool {
+        let Passage { ticket, direction, .. } = self.passage;
+        let is_it = |event: &Event| match event {
+            Event::Admitted(admitted) => (admitted.ticket, Direction::In) == (ticket, direction),
+            Event::Exited(exited) => (exited.ticket, Direction::Out) == (ticket, direction),
+            _ => false,
+        };
+        let asked = naive.keys.get(&(self.envelope.who, self.envelope.key)).into_iter().flatten();
+        naive.scans.contains(&self.scan())
+            || asked.filter_map(|seq| naive.records.get(*seq as usize - 1)).any(|record| record.events.iter().any(is_it))
+    }
 }
 
 /// A reading that a museum shares its room out by.
@@ -201,13 +214,13 @@ impl Auditor {
         rule(!self.doubtful.contains(&passage.ticket), "a ticket passes of which nobody knows whether it did")?;
         let mut then = naive.clone();
         for told in &*told {
-            // What is known already, or stands against it by now, is no part of it.
+            // What is written already, or can be no more, is no part of it. All else is, as what it comes to by now: somebody may have asked the slot itself meanwhile.
             let mut with = then.clone();
-            if with.foretell(&told.record, &shown(told.passage.issue), false).is_ok() {
+            if with.await_scan(told.record.at, told.scan(), told.passage.issue).is_ok() {
                 then = with;
             }
         }
-        then.foretell(record, &shown(passage.issue), true)?;
+        then.foretell(record, &shown(passage.issue))?;
         told.push(Told { envelope: envelope.clone(), passage, record: record.clone() });
         Ok(())
     }
@@ -219,7 +232,7 @@ impl Auditor {
         for (slot, told) in std::mem::take(&mut self.told) {
             let naive = self.slots.get(&slot).ok_or("a gate was told of a slot that nobody wrote to")?;
             for told in told {
-                let is_written = naive.scans.contains(&told.scan());
+                let is_written = told.is_written(naive);
                 // Who was let in is; who left may be known to have left by another scan.
                 rule(is_written || told.passage.direction == Direction::Out && !naive.is_inside(told.passage.ticket), "what a gate was told is lost")
                     .map_err(|wrong| format!("{wrong}: {:?}", told.scan()))?;
@@ -236,7 +249,7 @@ impl Auditor {
         self.unsee();
         let told = std::mem::take(&mut self.told).into_iter();
         told.flat_map(|(slot, told)| told.into_iter().map(move |told| (slot, told)))
-            .filter(|(slot, told)| self.slots.get(slot).is_none_or(|naive| !naive.scans.contains(&told.scan())))
+            .filter(|(slot, told)| self.slots.get(slot).is_none_or(|naive| !told.is_written(naive)))
             .map(|(_, told)| told)
             .collect()
     }

@@ -238,22 +238,20 @@ impl Naive {
         Ok(())
     }
 
-    /// Takes in what a gate was told before it is written. If that is now it is as at any gate; later it is a scan that comes in.
-    pub fn foretell(&mut self, told: &Record<Event>, asked: &Asked, now: bool) -> Result<(), String> {
-        if now {
-            match told.events.last() {
-                Some(Event::Admitted(admitted)) => {
-                    rule(self.people_upper(told.at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
-                    let against = self.against(admitted.ticket, told.at, asked.shown)?;
-                    rule(against.is_none(), "somebody is let in who may not be (SL-3)").map_err(|wrong| format!("{wrong}: {against:?}"))?;
-                }
-                Some(Event::Exited(exited)) => rule(self.is_inside(exited.ticket), "somebody leaves who is not inside")?,
-                Some(Event::ScansJudged(judged)) => {
-                    let passes = judged.scans.iter().any(|found| found.before.is_none() && found.judged.passed());
-                    rule(passes, "a gate lets somebody pass who does not")?;
-                }
-                _ => return Err("a gate is told of something else than who goes in or out".into()),
+    /// Takes in what a gate is told before it is written: now it is as at any gate, and it will come in as a scan.
+    pub fn foretell(&mut self, told: &Record<Event>, asked: &Asked) -> Result<(), String> {
+        match told.events.last() {
+            Some(Event::Admitted(admitted)) => {
+                rule(self.people_upper(told.at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
+                let against = self.against(admitted.ticket, told.at, asked.shown)?;
+                rule(against.is_none(), "somebody is let in who may not be (SL-3)").map_err(|wrong| format!("{wrong}: {against:?}"))?;
             }
+            Some(Event::Exited(exited)) => rule(self.is_inside(exited.ticket), "somebody leaves who is not inside")?,
+            Some(Event::ScansJudged(judged)) => {
+                let passes = judged.scans.iter().any(|found| found.before.is_none() && found.judged.passed());
+                rule(passes, "a gate lets somebody pass who does not")?;
+            }
+            _ => return Err("a gate is told of something else than who goes in or out".into()),
         }
         self.late(told.at, &told.events, asked.shown)
     }
