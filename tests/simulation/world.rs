@@ -16,6 +16,7 @@ use signals::{Token, reaches, until, within};
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -131,6 +132,8 @@ struct World {
     ceilings: [u32; 2],
     /// The read models, if the node has any.
     folder: Option<TempDir>,
+    /// As an earlier node left them.
+    left: Option<TempDir>,
     /// Whether the last batch on the disk may be torn.
     torn: bool,
     /// How many owners were looked at.
@@ -171,6 +174,7 @@ impl World {
             kept: Vec::new(),
             ceilings,
             folder,
+            left: None,
             torn: false,
             looks: 0,
             down: BTreeSet::new(),
@@ -550,7 +554,29 @@ impl World {
     async fn stop(&mut self) -> Result<(), Halt> {
         let running = self.life.running.take().ok_or_else(|| "the node is stopped twice".to_owned())?;
         self.drive(running.stop().boxed_local(), false).await?;
+        self.leave_read_models(false)?;
         self.audit()
+    }
+
+    /// What a node that has ended left beside the journal, as the next one finds it: of one that was killed now and then what one before it left, as what it saved after
+    /// it was killed was never saved.
+    fn leave_read_models(&mut self, killed: bool) -> Result<(), String> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let failed = |error: std::io::Error| format!("the read models cannot be copied: {error}");
+        match self.left.take() {
+            Some(left) if killed && self.dice.chance(60) => {
+                copy_files(left.path(), folder.path()).map_err(failed)?;
+                self.left = Some(left);
+                self.counts.behind += 1;
+                self.line(format_args!("it left no read models, but those of one before"));
+            }
+            _ => {
+                let left = tempfile::tempdir().map_err(failed)?;
+                copy_files(folder.path(), left.path()).map_err(failed)?;
+                self.left = Some(left);
+            }
+        }
+        Ok(())
     }
 
     /// The node dies at once: all that is left of it is on the disk.
@@ -579,6 +605,7 @@ impl World {
         if let Some(dead) = self.life.running.take() {
             // It ends now; the disk does not hear it any more.
             dead.stop().await;
+            self.leave_read_models(true)?;
         }
         if self.dice.chance(30) {
             self.jump();
@@ -681,6 +708,18 @@ fn policy(dice: &mut Dice) -> Policy {
         refund: Refund { full_until_s: 7_200, part_percent: dice.pick(&[0, 50, 33]), part_until_s: dice.pick(&[600, 3_600]) },
         ..Policy::default()
     }
+}
+
+/// Makes the files of a folder those of another one.
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    for file in std::fs::read_dir(to)? {
+        std::fs::remove_file(file?.path())?;
+    }
+    for file in std::fs::read_dir(from)? {
+        let file = file?;
+        std::fs::copy(file.path(), to.join(file.file_name()))?;
+    }
+    Ok(())
 }
 
 /// The hour in which an instant lies, or one so many hours later.
