@@ -1,4 +1,4 @@
-//! The simulated journal. Every append stands still until the run says what becomes of it, so that the run and not the threads decide what is gathered meanwhile.
+//! The simulated journal. Every append stands still until the run says what becomes of it, so that the run decides what is gathered meanwhile.
 //! What is on the disk survives the node; a dead node's handle writes nothing more.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -3,15 +3,16 @@
 //! and `naive` check after every step.
 //!
 //! Driven are all commands to slots: holds, sales, the gate, the desk, the waiting list, scans of gates without a network, new names; and moves between slots, by
-//! the node's own flow. Of a move callers send the first step like any command, so that it may be left there; the flow itself goes from owner to owner on threads
-//! of their own, and so is driven at the end of a round while nothing else is on its way, to its end or until its driver goes away or the node dies; what others
-//! ask between its steps comes in the rounds between. What is still under way at the end of a run the node finishes by itself.
+//! the node's own flow. Of a move callers send the first step like any command, so that it may be left there; the flow itself goes from owner to owner, and so is driven at
+//! the end of a round while nothing else is on its way, to its end or until its driver goes away or the node dies; what others ask between its steps comes in the rounds
+//! between. What is still under way at the end of a run the node finishes by itself.
 //!
 //! Gates let people in through the node, also while the journal does not write; then what they are told is held against a copy of the lists, and must be on the disk
 //! when it writes again. Readings share the room in a building out. Both go from owner to owner, so they are driven at the end of a round too. In some runs the node keeps
 //! read models, and starts from heads and snapshots; in all of them owners are retired, and a node dies in its start.
 //!
-//! The same seed is the same history: owners and the journal's writer run on the thread of the run, by turns, and nothing asks the machine for time or chance.
+//! The same seed is the same history, from the first line to the last batch: owners and the journal's writer run on the thread of the run, by turns. What still asks the
+//! machine for time are the node's timers, none of which ends before something else does; and SQLite has threads of its own, for which one thing at a time waits.
 //!
 //! Payments have runs of their own, see `payments`.
 //!

@@ -265,6 +265,10 @@ impl World {
             self.act().await?;
         }
         self.finish().await?;
+        for _ in 0..self.dice.below(5) {
+            let (slot, envelope, command) = self.request();
+            self.send(slot, envelope, command).await?;
+        }
         for _ in 0..self.dice.below(3) {
             self.drive_a_move().await?;
         }

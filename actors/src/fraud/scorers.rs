@@ -218,11 +218,11 @@ impl Follower {
                                 Some(batch) => self.tapped(batch).await,
                                 None => break,
                             },
-                            _ = committed.changed() => Ok(()),
                             Some(asking) = self.asked.recv() => {
                                 self.answer(asking);
                                 Ok(())
                             }
+                            _ = committed.changed() => Ok(()),
                         }
                     }
                 }

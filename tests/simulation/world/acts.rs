@@ -11,7 +11,7 @@ use crate::naive::{Naive, Stage};
 
 impl World {
     /// The flow of a move goes on, or begins: to its end, or until whoever drives it goes away. What callers ask between its steps comes in other rounds. It is driven
-    /// while nothing else is on its way, since it goes to and fro between owners on threads of their own.
+    /// while nothing else is on its way, since its driver waits from step to step for what is written.
     pub(super) async fn drive_a_move(&mut self) -> Result<(), Halt> {
         self.end_due(true).await?;
         let patience = self.dice.weighted(&[(1, 0), (3, 1), (2, 2), (6, usize::MAX)]);
@@ -130,8 +130,14 @@ impl World {
     pub(super) async fn send(&mut self, slot: SlotId, envelope: Envelope, command: Command) -> Result<(), Halt> {
         if self.life.standing.is_none() {
             self.end_due(true).await?;
+            let is_alone = self.pending.is_empty() && self.life.standing.is_none() && self.node().health() == Health::Writing;
             self.put_into_mailbox(slot, envelope, command);
-            return self.finish_pending().await;
+            self.finish_pending().await?;
+            // Whatever nobody knew when the journal failed in between was set aside.
+            if is_alone && self.node().health() == Health::Writing {
+                self.auditor.is_limited(self.auditor.sendings.len() - 1)?;
+            }
+            return Ok(());
         }
         self.put_into_mailbox(slot, envelope, command);
         if !self.down.contains(&slot) {
@@ -174,16 +180,18 @@ impl World {
         self.late.push(pending.sending);
     }
 
-    /// The clock wakes a slot whose deadline has come, while the journal stands still. (Of several, the threads would decide which one writes first.)
+    /// The clock wakes the slots whose deadline has come, while the journal stands still.
     async fn wake(&mut self) -> Result<(), Halt> {
         let due = self.node().board().due(self.now());
-        let [slot] = due[..] else { return Ok(()) };
-        if self.life.standing.is_none() || self.down.contains(&slot) {
+        if self.life.standing.is_none() || due.iter().any(|slot| self.down.contains(slot)) {
             return Ok(());
         }
-        self.line(format_args!("slot {slot} is woken"));
+        self.line(format_args!("{} slots are woken", due.len()));
         rule(self.node().wake_due().now_or_never().is_some(), "a wake waits for an owner that is there")?;
-        self.wait_for_owner(slot).await
+        for slot in due {
+            self.wait_for_owner(slot).await?;
+        }
+        Ok(())
     }
 
     /// A handler panics. Whoever looked finds the next owner, or has stopped waiting.
