@@ -11,8 +11,8 @@
 //! when it writes again. Readings share the room in a building out. Both go from owner to owner, so they are driven at the end of a round too. In some runs the node keeps
 //! read models, and starts from heads and snapshots; in all of them owners are retired, and a node dies in its start.
 //!
-//! The same seed is the same history, from the first line to the last batch: owners and the journal's writer run on the thread of the run, by turns. What still asks the
-//! machine for time are the node's timers, none of which ends before something else does; and SQLite has threads of its own, for which one thing at a time waits.
+//! The same seed is the same history, from the first line to the last batch: owners and the journal's writer run on the thread of the run, by turns. By the machine's time
+//! goes only how soon the node tries again, at the very end of a run, what it did in vain; and of read models SQLite has threads of its own, for which a run waits.
 //!
 //! Payments have runs of their own, see `payments`.
 //!
