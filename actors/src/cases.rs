@@ -459,6 +459,7 @@ pub(crate) async fn keep_looking(node: &Node) {
     let (mut pause_s, mut seen, mut next): (i64, u64, Timestamp) = (LOOK_EVERY_S, u64::MAX, node.now());
     loop {
         tokio::select! {
+            biased;
             () = node.clock().sleep_until(next) => {}
             () = node.cases().work() => {}
         }

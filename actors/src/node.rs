@@ -96,6 +96,8 @@ pub struct Settings {
     /// Whether flows of money, and reviews, go on by themselves, scorers hear what happens, and refusals at gates are noted; moves always go on. A replay, whose years are minutes, leaves them to whoever opens its folder next:
     /// they would go on at other times in each run.
     pub drives: bool,
+    /// Whether owners, scorers and the journal's writer run on the thread that starts the node, by turns: for a simulation, in which a seed decides what comes after what.
+    pub on_one_thread: bool,
 }
 
 impl Settings {
@@ -111,6 +113,7 @@ impl Settings {
             new_keys: false,
             scoring: Sizes::default(),
             drives: true,
+            on_one_thread: false,
         }
     }
 }
@@ -221,7 +224,7 @@ pub struct Files {
 /// What is left to do when a node stops.
 pub struct Running {
     node: Arc<Node>,
-    writer: std::thread::JoinHandle<()>,
+    writer: Writing,
     /// The tasks that end by themselves when the journal's queue and the owners are gone: the snapshots, the scorers.
     ending: Vec<tokio::task::JoinHandle<()>>,
     /// The read models.
@@ -231,6 +234,12 @@ pub struct Running {
     tasks: Vec<tokio::task::JoinHandle<()>>,
     /// Keeps the data folder from other processes for as long as anything may be written in it.
     lock: Option<File>,
+}
+
+/// The journal's writer, while it runs.
+enum Writing {
+    Apart(std::thread::JoinHandle<()>),
+    Here(tokio::task::JoinHandle<()>),
 }
 
 /// What became of a start; whoever tries again after one that failed finds nothing open. What the lists know of batches that are lost must outlive the machine: flushed,
@@ -286,15 +295,20 @@ impl Node {
         Self::assemble(journal, None, None, &settings, clock, |_| {}).await
     }
 
-    /// As [`Node::start_on`], with nobody who drives flows of money: they wait for whoever calls for them.
-    pub async fn start_undriven_on(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Running, StartError> {
-        let settings = Settings { limits, accept_clock: true, drives: false, ..Settings::new("") };
+    /// As [`Node::start_on`], on the caller's thread; with nobody who drives flows of money, unless it `drives`: they wait for whoever calls for them.
+    pub async fn start_on_one_thread(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, limits: Limits, drives: bool) -> Result<Running, StartError> {
+        let settings = Settings { limits, accept_clock: true, drives, on_one_thread: true, ..Settings::new("") };
         Self::assemble(journal, None, None, &settings, clock, |_| {}).await
     }
 
-    /// As [`Node::start_undriven_on`], with read models in a folder: heads are saved there, and snapshots.
-    pub async fn start_undriven_in(folder: PathBuf, journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Running, StartError> {
-        let settings = Settings { limits, accept_clock: true, drives: false, ..Settings::new(folder) };
+    /// As [`Node::start_on_one_thread`], undriven, with read models in a folder: heads are saved there, and snapshots.
+    pub async fn start_on_one_thread_in(
+        folder: PathBuf,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+    ) -> Result<Running, StartError> {
+        let settings = Settings { limits, accept_clock: true, drives: false, on_one_thread: true, ..Settings::new(folder) };
         let views = Views::open(&settings.data.join("views.db")).await?;
         closing(Self::assemble(journal, Some(views.clone()), None, &settings, clock, |_| {}).await, &views).await
     }
@@ -340,18 +354,24 @@ impl Node {
         let buildings = Arc::new(Buildings::default());
         buildings.restore(&board, &museums);
 
-        let scoring = Scoring::prepare(settings.scoring, files.is_some().then_some(settings.data.as_path()), Arc::clone(cases.passes()));
+        let data = files.is_some().then_some(settings.data.as_path());
+        let scoring = Scoring::prepare(settings.scoring, data, Arc::clone(cases.passes()), !settings.on_one_thread);
         let scoring = scoring.map_err(StartError::Thread)?;
         let tap = settings.drives.then(|| scoring.tap());
-        let (queue, thread) =
-            writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap).map_err(StartError::Thread)?;
+        let (queue, writer) = if settings.on_one_thread {
+            let (queue, writer) = writer::prepare(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap);
+            (queue, Writing::Here(tokio::spawn(writer)))
+        } else {
+            let started = writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap);
+            started.map(|(queue, thread)| (queue, Writing::Apart(thread))).map_err(StartError::Thread)?
+        };
         let (committed, health, stalls) = (queue.committed(), queue.health(), queue.stall_watch());
         scoring.scoring.follow(&defences);
         let (scoring, scored) = match settings.drives {
             true => scoring.follow(Arc::clone(&journal), started.head, committed.clone()),
             false => (scoring.scoring, oneshot::channel().1),
         };
-        let threads = Arc::new(Threads::start(settings.arbiters));
+        let threads = Arc::new(if settings.on_one_thread { Threads::none() } else { Threads::start(settings.arbiters) });
         let streams = Arc::new(streams);
         let parts = || (Arc::clone(&threads), queue.clone(), Arc::clone(&clock));
         let (run_on, jobs, time) = parts();
@@ -466,7 +486,7 @@ impl Node {
         }
         let merging = Arc::clone(&node);
         tasks.push(tokio::spawn(async move { merging.keep_merging().await }));
-        Ok(Running { node, writer: thread, ending, views, listed, tasks, lock: None })
+        Ok(Running { node, writer, ending, views, listed, tasks, lock: None })
     }
 
     /// Lends a thread to the owners, see [`Threads`].

@@ -238,7 +238,8 @@ where
 
     /// Retires the owners that nobody has asked since the last call, keeping their states as snapshots. Answers how many.
     pub async fn retire_idle(&self) -> usize {
-        let started: Vec<_> = self.owners.lock().iter().filter_map(|(stream, cell)| Some((*stream, cell.get()?.clone()))).collect();
+        let mut started: Vec<_> = self.owners.lock().iter().filter_map(|(stream, cell)| Some((*stream, cell.get()?.clone()))).collect();
+        started.sort_unstable_by_key(|(stream, _)| *stream);
         // So few at once that their states do not fill the memory a second time.
         let retiring = stream::iter(started).map(|(stream, started)| self.retire(stream, started)).buffer_unordered(RETIRING);
         let retired: Vec<bool> = retiring.collect().await;

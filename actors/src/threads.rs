@@ -20,6 +20,12 @@ impl Threads {
         Self { own: (0..count.max(1)).map(|_| Arbiter::new()).collect(), lent: RwLock::default() }
     }
 
+    /// No thread of its own: owners run on the one that asks for them.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { own: Box::default(), lent: RwLock::default() }
+    }
+
     /// New owners run on the threads that were lent, as long as there are any.
     pub fn lend(&self, thread: ArbiterHandle) {
         self.lent.write().push(thread);
@@ -38,7 +44,7 @@ impl Threads {
             // It has ended: whoever answers requests may stop before the house does.
             self.lent.write().retain(|thread| thread.spawn(ready(())));
         }
-        self.own[number % self.own.len()].handle()
+        self.own.get(number % self.own.len().max(1)).map_or_else(Arbiter::current, Arbiter::handle)
     }
 
     /// Ends the house's own threads.

@@ -16,7 +16,7 @@ use tornello_engine::envelope::{Digest, Envelope, PartyKind};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, SlotId, TicketId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Direction, Event, Keeper, Line, Scan, Slot};
+use tornello_engine::slot::{Command, Direction, Event, Keeper, Line, Refusal, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
 use super::naive::{Asked, Naive, Stage};
@@ -52,6 +52,19 @@ pub struct Told {
 impl Told {
     pub const fn scan(&self) -> Scan {
         self.passage.scan(self.record.at)
+    }
+
+    /// Whether it is on the disk: as the scan that it is, or as what the gate asked for, if that was asked again and came first.
+    fn is_written(&self, naive: &Naive) -> bool {
+        let Passage { ticket, direction, .. } = self.passage;
+        let is_it = |event: &Event| match event {
+            Event::Admitted(admitted) => (admitted.ticket, Direction::In) == (ticket, direction),
+            Event::Exited(exited) => (exited.ticket, Direction::Out) == (ticket, direction),
+            _ => false,
+        };
+        let asked = naive.keys.get(&(self.envelope.who, self.envelope.key)).into_iter().flatten();
+        naive.scans.contains(&self.scan())
+            || asked.filter_map(|seq| naive.records.get(*seq as usize - 1)).any(|record| record.events.iter().any(is_it))
     }
 }
 
@@ -218,13 +231,13 @@ impl Auditor {
         rule(!self.doubtful.contains(&passage.ticket), "a ticket passes of which nobody knows whether it did")?;
         let mut then = naive.clone();
         for told in &*told {
-            // What is known already, or stands against it by now, is no part of it.
+            // What is written already, or can be no more, is no part of it. All else is, as what it comes to by now: somebody may have asked the slot itself meanwhile.
             let mut with = then.clone();
-            if with.foretell(&told.record, &shown(told.passage.issue), false).is_ok() {
+            if with.await_scan(told.record.at, told.scan(), told.passage.issue).is_ok() {
                 then = with;
             }
         }
-        then.foretell(record, &shown(passage.issue), true)?;
+        then.foretell(record, &shown(passage.issue))?;
         told.push(Told { envelope: envelope.clone(), passage, record: record.clone() });
         self.filling = None;
         Ok(())
@@ -237,7 +250,7 @@ impl Auditor {
         for (slot, told) in std::mem::take(&mut self.told) {
             let naive = self.slots.get(&slot).ok_or("a gate was told of a slot that nobody wrote to")?;
             for told in told {
-                let is_written = naive.scans.contains(&told.scan());
+                let is_written = told.is_written(naive);
                 // Who was let in is; who left may be known to have left by another scan.
                 rule(is_written || told.passage.direction == Direction::Out && !naive.is_inside(told.passage.ticket), "what a gate was told is lost")
                     .map_err(|wrong| format!("{wrong}: {:?}", told.scan()))?;
@@ -298,7 +311,7 @@ impl Auditor {
         self.unsee();
         let told = std::mem::take(&mut self.told).into_iter();
         told.flat_map(|(slot, told)| told.into_iter().map(move |told| (slot, told)))
-            .filter(|(slot, told)| self.slots.get(slot).is_none_or(|naive| !naive.scans.contains(&told.scan())))
+            .filter(|(slot, told)| self.slots.get(slot).is_none_or(|naive| !told.is_written(naive)))
             .map(|(_, told)| told)
             .collect()
     }
@@ -364,17 +377,54 @@ impl Auditor {
     fn day_allows(&self, slot: SlotId, record: &Record<Event>, named: &[Digest]) -> Result<(), String> {
         let Some(naive) = self.slots.get(&slot) else { return Ok(()) };
         let Some(max) = naive.opening.policy.limits.day_max else { return Ok(()) };
-        let is_same_day = |other: SlotId| other.museum() == slot.museum() && calendar::local_day(other.start()) == calendar::local_day(slot.start());
         for event in &record.events {
-            if matches!(event, Event::Arrived(arrived) if is_same_day(arrived.from.slot())) {
+            if matches!(event, Event::Arrived(arrived) if is_same_day(arrived.from.slot(), slot)) {
                 continue;
             }
             let Some((buyers, more)) = naive.asks_of_day(event, named) else { continue };
-            let of_day = || self.slots.iter().filter(|(other, _)| is_same_day(**other)).map(|(_, naive)| naive);
-            let has: u32 = buyers.iter().flat_map(|buyer| of_day().map(|naive| naive.people_of_day(*buyer))).sum();
+            let has = self.has_of_day(slot, &buyers);
             rule(has + more <= u32::from(max), "a buyer has more of a day than anybody may").map_err(|wrong| format!("{wrong}: {has} and {more}"))?;
         }
         Ok(())
+    }
+
+    /// What a buyer has of a museum's day, over all its slots.
+    fn has_of_day(&self, slot: SlotId, buyers: &[Digest]) -> u32 {
+        let of_day = || self.slots.iter().filter(|(other, _)| is_same_day(**other, slot)).map(|(_, naive)| naive);
+        buyers.iter().flat_map(|buyer| of_day().map(|naive| naive.people_of_day(*buyer))).sum()
+    }
+
+    /// How many holds of a buyer are open at a museum, over all its slots.
+    fn open_at(&self, museum: MuseumId, buyers: &[Digest]) -> u32 {
+        let of_museum = || self.slots.iter().filter(|(slot, _)| slot.museum() == museum).map(|(_, naive)| naive);
+        buyers.iter().flat_map(|buyer| of_museum().map(|naive| naive.open_of(*buyer))).sum()
+    }
+
+    /// A buyer opens no more holds at a museum than anybody may have open.
+    fn museum_allows(&self, slot: SlotId, record: &Record<Event>, named: &[Digest]) -> Result<(), String> {
+        let Some(naive) = self.slots.get(&slot) else { return Ok(()) };
+        let Some(max) = naive.opening.policy.limits.holds_max else { return Ok(()) };
+        if named.is_empty() || !record.events.iter().any(Naive::opens) {
+            return Ok(());
+        }
+        let open = self.open_at(slot.museum(), named);
+        rule(open < u32::from(max), "a buyer has more holds open at a museum than anybody may").map_err(|wrong| format!("{wrong}: {open}"))
+    }
+
+    /// Somebody who asked while nothing else was on its way is refused for what buyers have only if they have it.
+    pub fn is_limited(&self, sending: usize) -> Result<(), String> {
+        let Sending { slot, envelope, command, outcome, .. } = &self.sendings[sending];
+        // Whoever amends a hold may not be its buyer.
+        let (Outcome::Answered(Err(Failure::Refused(refusal))), false) = (outcome, matches!(command, Command::Amend { .. })) else { return Ok(()) };
+        let buyers = buyers_of(envelope);
+        let here = self.slots.get(slot).map_or((0, 0), |naive| naive.all_of(&buyers));
+        let is_so = match refusal {
+            Refusal::TooManyForDay { has, .. } => *has == self.has_of_day(*slot, &buyers),
+            Refusal::TooManyForBuyer { has, .. } => *has == here.0,
+            Refusal::TooManyOpenHolds { max } => here.1.max(self.open_at(slot.museum(), &buyers)) >= u32::from(*max),
+            _ => true,
+        };
+        rule(is_so, "a buyer is refused for more than they have").map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}"))
     }
 
     fn take(&mut self, slot: SlotId, record: Record<Event>) -> Result<(), String> {
@@ -415,7 +465,8 @@ impl Auditor {
                 _ => {}
             }
         }
-        self.day_allows(slot, &record, &told.buyers).map_err(|wrong| format!("slot {slot}: {wrong}: {record:?}"))?;
+        let allowed = self.day_allows(slot, &record, &told.buyers).and_then(|()| self.museum_allows(slot, &record, &told.buyers));
+        allowed.map_err(|wrong| format!("slot {slot}: {wrong}: {record:?}"))?;
         let now = self.shared.map_or(record.at, |shared| shared.now);
         let before = (naive.in_force(now), naive.may_come(now));
         match self.replayed.get_mut(&slot) {
@@ -535,6 +586,10 @@ fn is_same(answered: &Record<Event>, written: &Record<Event>) -> bool {
         (answered, written) => answered == written,
     };
     is_asked && (answered.seq, answered.at, &answered.events) == (written.seq, written.at, &written.events)
+}
+
+fn is_same_day(slot: SlotId, other: SlotId) -> bool {
+    other.museum() == slot.museum() && calendar::local_day(other.start()) == calendar::local_day(slot.start())
 }
 
 /// By which pseudonyms the one who asks is known.

@@ -1,4 +1,4 @@
-//! The simulated journal. Every append stands still until the run says what becomes of it, so that the run and not the threads decide what is gathered meanwhile.
+//! The simulated journal. Every append stands still until the run says what becomes of it, so that the run decides what is gathered meanwhile.
 //! What is on the disk survives the node; a dead node's handle writes nothing more.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -111,6 +111,11 @@ impl Disk {
         self.lock().len()
     }
 
+    /// What the last batch is known by, and with it all before.
+    pub fn end(&self) -> String {
+        self.lock().last().map_or_else(String::new, name)
+    }
+
     /// The batches from this index on.
     pub fn since(&self, index: usize) -> Vec<Batch> {
         self.lock()[index..].to_vec()
@@ -123,14 +128,12 @@ impl Disk {
     fn head(&self) -> Head {
         head_of(&self.lock())
     }
+}
 
-    fn of(&self, stream: StreamId, limit: usize, wanted: impl Fn(u64, u64) -> bool) -> Result<Vec<Batch>, JournalError> {
-        if self.unreadable.load(Ordering::SeqCst) {
-            return Err(JournalError::Unreachable("input/output error".into()));
-        }
-        let holds = |batch: &&Batch| batch.spans.iter().any(|span| span.stream == stream && wanted(span.first, span.last));
-        Ok(self.lock().iter().filter(holds).take(limit).cloned().collect())
-    }
+/// What a batch is known by: no other one has this name, nor one after others.
+pub fn name(batch: &Batch) -> String {
+    let hash: String = batch.hash()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("batch {} {hash}", batch.number)
 }
 
 fn head_of(batches: &[Batch]) -> Head {
@@ -156,6 +159,15 @@ impl Mount {
         let died_with = self.disk.died_with.lock().expect("nobody panics with the disk in hand");
         let end = usize::try_from(self.life).ok().and_then(|life| died_with.get(life).copied());
         &batches[..end.map_or(batches.len(), |end| end.min(batches.len()))]
+    }
+
+    fn of(&self, stream: StreamId, limit: usize, wanted: impl Fn(u64, u64) -> bool) -> Result<Vec<Batch>, JournalError> {
+        self.ends()?;
+        if self.disk.unreadable.load(Ordering::SeqCst) {
+            return Err(JournalError::Unreachable("input/output error".into()));
+        }
+        let holds = |batch: &&Batch| batch.spans.iter().any(|span| span.stream == stream && wanted(span.first, span.last));
+        Ok(self.known(&self.disk.lock()).iter().filter(holds).take(limit).cloned().collect())
     }
 
     /// Whether it has come to its end in its start.
@@ -215,11 +227,11 @@ impl Journal for Mount {
     }
 
     fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
-        ready(self.ends().and_then(|()| self.disk.of(stream, limit as usize, |_, last| last > after))).boxed()
+        ready(self.of(stream, limit as usize, |_, last| last > after)).boxed()
     }
 
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
-        let with = self.ends().and_then(|()| self.disk.of(stream, 1, |first, last| (first..=last).contains(&seq)));
+        let with = self.of(stream, 1, |first, last| (first..=last).contains(&seq));
         ready(with.map(|mut batches| batches.pop())).boxed()
     }
 

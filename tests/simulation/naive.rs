@@ -246,22 +246,20 @@ impl Naive {
         Ok(())
     }
 
-    /// Takes in what a gate was told before it is written. If that is now it is as at any gate; later it is a scan that comes in.
-    pub fn foretell(&mut self, told: &Record<Event>, asked: &Asked, now: bool) -> Result<(), String> {
-        if now {
-            match told.events.last() {
-                Some(Event::Admitted(admitted)) => {
-                    rule(self.people_upper(told.at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
-                    let against = self.against(admitted.ticket, told.at, asked.shown)?;
-                    rule(against.is_none(), "somebody is let in who may not be (SL-3)").map_err(|wrong| format!("{wrong}: {against:?}"))?;
-                }
-                Some(Event::Exited(exited)) => rule(self.is_inside(exited.ticket), "somebody leaves who is not inside")?,
-                Some(Event::ScansJudged(judged)) => {
-                    let passes = judged.scans.iter().any(|found| found.before.is_none() && found.judged.passed());
-                    rule(passes, "a gate lets somebody pass who does not")?;
-                }
-                _ => return Err("a gate is told of something else than who goes in or out".into()),
+    /// Takes in what a gate is told before it is written: now it is as at any gate, and it will come in as a scan.
+    pub fn foretell(&mut self, told: &Record<Event>, asked: &Asked) -> Result<(), String> {
+        match told.events.last() {
+            Some(Event::Admitted(admitted)) => {
+                rule(self.people_upper(told.at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
+                let against = self.against(admitted.ticket, told.at, asked.shown)?;
+                rule(against.is_none(), "somebody is let in who may not be (SL-3)").map_err(|wrong| format!("{wrong}: {against:?}"))?;
             }
+            Some(Event::Exited(exited)) => rule(self.is_inside(exited.ticket), "somebody leaves who is not inside")?,
+            Some(Event::ScansJudged(judged)) => {
+                let passes = judged.scans.iter().any(|found| found.before.is_none() && found.judged.passed());
+                rule(passes, "a gate lets somebody pass who does not")?;
+            }
+            _ => return Err("a gate is told of something else than who goes in or out".into()),
         }
         self.late(told.at, &told.events, asked.shown)
     }
@@ -794,11 +792,32 @@ impl Naive {
             return Ok(());
         }
         let limits = self.opening.policy.limits;
-        let has: u32 = buyers.iter().map(|buyer| self.had(*buyer).0 + self.awaits(*buyer).0).sum();
-        let holds: u32 = buyers.iter().map(|buyer| self.had(*buyer).1 + self.awaits(*buyer).1).sum();
+        let (has, holds) = self.all_of(buyers);
         let few = more == 0 || limits.tickets_max.is_none_or(|max| has + more <= u32::from(max));
         rule(few, "a buyer has more of a slot than anybody may (SL-11)").map_err(|wrong| format!("{wrong}: {has} and {more}"))?;
         rule(!opens || limits.holds_max.is_none_or(|max| holds < u32::from(max)), "a buyer has more open holds than anybody may (SL-11)")
+    }
+
+    /// How many holds and entries of somebody are open here, through the channels in which they count for the museum.
+    pub fn open_of(&self, buyer: Digest) -> u32 {
+        let is_theirs = |of: Option<Digest>, channel: Channel| of == Some(buyer) && is_limited(channel);
+        let holds = self.live().filter(|(_, hold)| is_theirs(hold.buyer, hold.channel)).count();
+        (holds + self.waiting().filter(|entry| is_theirs(entry.buyer, entry.channel)).count()) as u32
+    }
+
+    /// The people whom somebody, by any of these pseudonyms, has and waits for here, and the holds and entries.
+    pub fn all_of(&self, buyers: &[Digest]) -> (u32, u32) {
+        let of = buyers.iter().map(|buyer| (self.had(*buyer), self.awaits(*buyer)));
+        of.fold((0, 0), |sum, (had, awaits)| (sum.0 + had.0 + awaits.0, sum.1 + had.1 + awaits.1))
+    }
+
+    /// Whether an event opens a hold or an entry that counts for the museum.
+    pub fn opens(event: &Event) -> bool {
+        match event {
+            Event::Held(held) => is_limited(held.channel),
+            Event::Waited(waited) => is_limited(waited.channel),
+            _ => false,
+        }
     }
 
     /// For how many people an event asks for the day of its slot, and by which pseudonyms; none if it asks for nothing that is limited.

@@ -2,10 +2,10 @@
 //! wakes its slots by itself only while the run lets it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tornello_actors::clock::{Clock, Steady};
 use tornello_engine::time::Timestamp;
 
@@ -37,14 +37,22 @@ pub struct SimulatedClock {
     machine: Arc<Machine>,
     started_us: i64,
     steady: Steady,
-    /// Whether those who sleep may wake; changed at every step of time.
-    waking: watch::Sender<bool>,
+    /// Whether those who sleep may wake.
+    wakes: AtomicBool,
+    /// Wakes them in the order in which they went to sleep, to look what time it is.
+    passed: Notify,
 }
 
 impl SimulatedClock {
     pub fn start(machine: &Arc<Machine>) -> Arc<Self> {
         let started_us = machine.monotonic_us.load(Ordering::Relaxed);
-        Arc::new(Self { machine: Arc::clone(machine), started_us, steady: Steady::start(machine.wall()), waking: watch::Sender::new(false) })
+        Arc::new(Self {
+            machine: Arc::clone(machine),
+            started_us,
+            steady: Steady::start(machine.wall()),
+            wakes: AtomicBool::new(false),
+            passed: Notify::new(),
+        })
     }
 
     /// Time passes, on both clocks of the machine; then the wall clock is looked at, as every second. Answers whether it was found to have jumped.
@@ -52,13 +60,14 @@ impl SimulatedClock {
         self.machine.monotonic_us.fetch_add(seconds * SECOND_US, Ordering::Relaxed);
         self.machine.wall_us.fetch_add(seconds * SECOND_US, Ordering::Relaxed);
         let jumped = self.steady.slew(self.elapsed_us(), self.machine.wall()).is_some();
-        self.waking.send_modify(|_| {});
+        self.passed.notify_waiters();
         jumped
     }
 
     /// From now on the node wakes its slots by itself.
     pub fn let_wake(&self) {
-        self.waking.send_replace(true);
+        self.wakes.store(true, Ordering::Relaxed);
+        self.passed.notify_waiters();
     }
 
     fn elapsed_us(&self) -> i64 {
@@ -72,10 +81,14 @@ impl Clock for SimulatedClock {
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
-        let mut waking = self.waking.subscribe();
         Box::pin(async move {
-            // The sender lives as long as `self`, so waiting cannot fail.
-            let _ = waking.wait_for(|waking| *waking && self.now() >= at).await;
+            loop {
+                let passed = self.passed.notified();
+                if self.wakes.load(Ordering::Relaxed) && self.now() >= at {
+                    return;
+                }
+                passed.await;
+            }
         })
     }
 

@@ -1,10 +1,8 @@
 //! One run: a node on the simulated disk and clock, callers, faults, and the auditor after every step.
 //!
-//! The node has threads of its own, and still the same seed is the same history. A round begins with an append that stands still; while it does, the run sends
-//! commands one at a time and waits until the slot's owner has taken each one, so that everything queues in the order of the run. Then the appends go one by one,
-//! each to its fate. What is left over (callers whose owner has stopped) is finished one caller at a time. Only the clock's own waking of slots, at the very end
-//! of a run, is left to the threads; and in a run with readings that are shared out, or with limits of buyers over several slots, now and then which slot writes
-//! first, or what still counts as set aside for a buyer. Of such a run the same seed is the same attempts: see [`Reach`].
+//! The node's owners and its journal's writer run on the thread of the run, by turns, so the same seed is the same history. A round begins with an append that stands
+//! still; while it does, the run sends commands one at a time and waits until the slot's owner has taken each one, so that everything queues in the order of the run.
+//! Then the appends go one by one, each to its fate. What is left over (callers whose owner has stopped) is finished one caller at a time.
 
 mod acts;
 mod counts;
@@ -18,6 +16,7 @@ use signals::{Token, reaches, until, within};
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,7 +28,7 @@ use tokio::sync::mpsc;
 use tornello_actors::clock::Clock;
 use tornello_actors::failure::Failure;
 use tornello_actors::journal::writer::{Health, Limits};
-use tornello_actors::journal::{Head, Journal};
+use tornello_actors::journal::{Journal, StreamId};
 use tornello_actors::node::{Node, Passage, Running, StartError};
 use tornello_actors::owner::Answer;
 use tornello_engine::aggregate::Aggregate;
@@ -43,7 +42,7 @@ use tornello_engine::time::Timestamp;
 use super::auditor::{Auditor, Outcome};
 use super::callers::{self, Callers};
 use super::dice::Dice;
-use super::disk::{Appending, Disk, Doing, Mount, Remains, Verdict};
+use super::disk::{self, Appending, Disk, Doing, Mount, Remains, Verdict};
 use super::opening::opening;
 use super::rule;
 use super::time::{Machine, SimulatedClock};
@@ -76,26 +75,15 @@ impl From<String> for Halt {
 /// What a run did.
 pub struct History {
     pub lines: Vec<String>,
-    /// How many lines and which journal there were when the node was left to itself.
-    pub decided: (usize, Head),
     pub counts: Counts,
 }
 
-/// What a run drives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// Everything.
-    All,
-    /// What the run orders by itself, whatever its threads do: neither readings that are shared out nor limits of buyers over several slots.
-    Ordered,
-}
-
 /// Runs a seed; what went wrong comes with the history so far.
-pub async fn run(seed: u64, reach: Reach) -> Result<History, (String, Vec<String>)> {
-    let mut world = World::new(seed, reach).await;
+pub async fn run(seed: u64) -> Result<History, (String, Vec<String>)> {
+    let mut world = World::new(seed).await;
     let ended = world.run().await;
     match ended {
-        Ok(decided) => Ok(History { lines: world.lines, decided, counts: world.counts }),
+        Ok(()) => Ok(History { lines: world.lines, counts: world.counts }),
         Err(wrong) => Err((wrong, world.lines)),
     }
 }
@@ -122,7 +110,6 @@ struct Life {
 
 struct World {
     dice: Dice,
-    reach: Reach,
     machine: Arc<Machine>,
     disk: Arc<Disk>,
     limits: Limits,
@@ -145,6 +132,8 @@ struct World {
     ceilings: [u32; 2],
     /// The read models, if the node has any.
     folder: Option<TempDir>,
+    /// As an earlier node left them.
+    left: Option<TempDir>,
     /// Whether the last batch on the disk may be torn.
     torn: bool,
     /// How many owners were looked at.
@@ -156,23 +145,19 @@ struct World {
 }
 
 impl World {
-    async fn new(seed: u64, reach: Reach) -> Self {
+    async fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let start: Timestamp = dice.pick(&STARTS).parse().expect("the starts are instants");
         let start = start.plus_seconds(dice.within(0, HOUR_S));
         let (machine, disk) = (Machine::new(start), Arc::<Disk>::default());
         let limits = Limits { queue: dice.pick(&[6, 16, 1_024]), batch: dice.pick(&[1, 1, 1, 2, 3, 8, 1_024]), pace: Duration::ZERO };
-        let mut policy = policy(&mut dice);
-        if reach == Reach::Ordered {
-            (policy.limits.holds_max, policy.limits.day_max) = (None, None);
-        }
+        let policy = policy(&mut dice);
         let folder = dice.chance(WITH_FOLDER_PERCENT).then(|| tempfile::tempdir().expect("there is room for a folder"));
         let ceilings = [(); 2].map(|()| 4 + dice.below(14) as u32);
         let life = Life::start(&machine, disk.mount(), folder.as_ref(), limits).await.expect("a simulated node starts");
         let fence = SlotId::new(PLUG, RouteId(1), hour_of(start, 30));
         let mut world = Self {
             dice,
-            reach,
             machine,
             disk,
             limits,
@@ -189,6 +174,7 @@ impl World {
             kept: Vec::new(),
             ceilings,
             folder,
+            left: None,
             torn: false,
             looks: 0,
             down: BTreeSet::new(),
@@ -200,7 +186,7 @@ impl World {
         world
     }
 
-    async fn run(&mut self) -> Result<(usize, Head), String> {
+    async fn run(&mut self) -> Result<(), String> {
         match self.open_museums().await {
             Ok(()) => {}
             Err(Halt::Wrong(wrong)) => return Err(wrong),
@@ -215,7 +201,7 @@ impl World {
             }
         }
         match self.end().await {
-            Ok(decided) => Ok(decided),
+            Ok(()) => Ok(()),
             Err(Halt::Wrong(wrong)) => Err(wrong),
             Err(Halt::Crashed) => Err("a crash that was not drawn".into()),
         }
@@ -256,9 +242,13 @@ impl World {
     }
 
     async fn round(&mut self) -> Result<(), Halt> {
-        self.disk.outage.store(self.dice.chance(4), Ordering::SeqCst);
+        let is_out = self.dice.chance(4);
+        if is_out {
+            self.disk.outage.store(true, Ordering::SeqCst);
+        }
         self.disk.unreadable.store(self.dice.chance(3), Ordering::SeqCst);
         if self.node().health() == Health::Stopped || self.dice.chance(5) {
+            self.disk.outage.store(is_out, Ordering::SeqCst);
             return self.stop_or_crash().await;
         }
         self.jump_without_being_followed()?;
@@ -268,11 +258,17 @@ impl World {
                 self.down.insert(slot);
             }
         }
+        // Not before: a disk that is back is found by whoever writes next, or by the writer within a second, and no clock of the machine is to decide which of them.
+        self.disk.outage.store(is_out, Ordering::SeqCst);
         self.plug().await?;
         for _ in 0..6 + self.dice.below(14) {
             self.act().await?;
         }
         self.finish().await?;
+        for _ in 0..self.dice.below(5) {
+            let (slot, envelope, command) = self.request();
+            self.send(slot, envelope, command).await?;
+        }
         for _ in 0..self.dice.below(3) {
             self.drive_a_move().await?;
         }
@@ -403,8 +399,8 @@ impl World {
     async fn decide(&mut self, verdict: Verdict) -> Result<(), Halt> {
         let Some(appending) = self.life.standing.take() else { return Ok(()) };
         let (number, spans) = (appending.batch.number, appending.batch.spans.clone());
-        let mut batch = format!("batch {number} {verdict:?}:");
-        for span in spans {
+        let mut batch = format!("{} {verdict:?}:", disk::name(&appending.batch));
+        for span in &spans {
             let _ = write!(batch, " {} {}..={}", span.stream, span.first, span.last);
         }
         self.line(format_args!("{batch}"));
@@ -412,6 +408,11 @@ impl World {
         self.counts.faults += u64::from(verdict != Verdict::Written);
         if verdict != Verdict::Written {
             self.auditor.unsee();
+            // Who waits for an owner that stops now would make the next one, and whoever comes next would wait for that: so it waits until its turn comes.
+            if self.disk.outage.load(Ordering::SeqCst) || matches!(verdict, Verdict::FlushFailed { .. }) {
+                self.down.extend(self.all_slots());
+            }
+            self.down.extend(spans.iter().filter_map(|span| if let StreamId::Slot(slot) = span.stream { Some(slot) } else { None }));
         }
         // What the writer did before is over.
         while self.life.doing.try_recv().is_ok() {}
@@ -506,7 +507,7 @@ impl World {
     }
 
     /// Asks each slot whose deadline has come for something that is not there: it ends what is due before it refuses.
-    /// That may be several records: they queue while the journal stands still, or the threads would decide which of them are one batch.
+    /// That may be several records: they queue while the journal stands still.
     async fn end_due(&mut self, faults: bool) -> Result<(), Halt> {
         for slot in self.node().board().due(self.now()) {
             let is_up = self.look_at(slot, faults, |_| ()).await?.is_ok();
@@ -557,7 +558,29 @@ impl World {
     async fn stop(&mut self) -> Result<(), Halt> {
         let running = self.life.running.take().ok_or_else(|| "the node is stopped twice".to_owned())?;
         self.drive(running.stop().boxed_local(), false).await?;
+        self.leave_read_models(false)?;
         self.audit()
+    }
+
+    /// What a node that has ended left beside the journal, as the next one finds it: of one that was killed now and then what one before it left, as what it saved after
+    /// it was killed was never saved.
+    fn leave_read_models(&mut self, killed: bool) -> Result<(), String> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let failed = |error: std::io::Error| format!("the read models cannot be copied: {error}");
+        match self.left.take() {
+            Some(left) if killed && self.dice.chance(60) => {
+                copy_files(left.path(), folder.path()).map_err(failed)?;
+                self.left = Some(left);
+                self.counts.behind += 1;
+                self.line(format_args!("it left no read models, but those of one before"));
+            }
+            _ => {
+                let left = tempfile::tempdir().map_err(failed)?;
+                copy_files(folder.path(), left.path()).map_err(failed)?;
+                self.left = Some(left);
+            }
+        }
+        Ok(())
     }
 
     /// The node dies at once: all that is left of it is on the disk.
@@ -584,8 +607,9 @@ impl World {
     /// The next life, by the wall clock of the machine, which may have been set meanwhile.
     async fn restart(&mut self) -> Result<(), String> {
         if let Some(dead) = self.life.running.take() {
-            // Its threads end now; the disk does not hear them any more.
+            // It ends now; the disk does not hear it any more.
             dead.stop().await;
+            self.leave_read_models(true)?;
         }
         if self.dice.chance(30) {
             self.jump();
@@ -660,8 +684,8 @@ impl Life {
         let clock = SimulatedClock::start(machine);
         let (journal, time): (Arc<dyn Journal>, Arc<dyn Clock>) = (mount, Arc::clone(&clock) as _);
         let running = match folder {
-            None => Node::start_undriven_on(journal, time, limits).await?,
-            Some(folder) => Node::start_undriven_in(folder.path().to_owned(), journal, time, limits).await?,
+            None => Node::start_on_one_thread(journal, time, limits, false).await?,
+            Some(folder) => Node::start_on_one_thread_in(folder.path().to_owned(), journal, time, limits).await?,
         };
         // What the node does by itself as it begins, it does now.
         for _ in 0..4 {
@@ -688,6 +712,18 @@ fn policy(dice: &mut Dice) -> Policy {
         refund: Refund { full_until_s: 7_200, part_percent: dice.pick(&[0, 50, 33]), part_until_s: dice.pick(&[600, 3_600]) },
         ..Policy::default()
     }
+}
+
+/// Makes the files of a folder those of another one.
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    for file in std::fs::read_dir(to)? {
+        std::fs::remove_file(file?.path())?;
+    }
+    for file in std::fs::read_dir(from)? {
+        let file = file?;
+        std::fs::copy(file.path(), to.join(file.file_name()))?;
+    }
+    Ok(())
 }
 
 /// The hour in which an instant lies, or one so many hours later.

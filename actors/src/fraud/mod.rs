@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use actix::Arbiter;
+use actix::{Arbiter, ArbiterHandle};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tornello_engine::channel::Channel;
@@ -218,8 +218,9 @@ pub struct Prepared {
 }
 
 impl Scoring {
-    /// Sets up the scorers; `data` is the folder for what they save, none in memory; `passes` whom rules are not to refuse. Call inside an actix system.
-    pub fn prepare(sizes: Sizes, data: Option<&Path>, passes: Arc<Passes>) -> std::io::Result<Prepared> {
+    /// Sets up the scorers; `data` is the folder for what they save, none in memory; `passes` whom rules are not to refuse; `apart` whether they have threads
+    /// of their own, or run on the one that follows. Call inside an actix system.
+    pub fn prepare(sizes: Sizes, data: Option<&Path>, passes: Arc<Passes>, apart: bool) -> std::io::Result<Prepared> {
         let budgets = sizes.alerts_per_day.map(|alerts_per_day| Budget { alerts_per_day });
         let judge = Judge::start(budgets, Duration::from_micros(sizes.score_us_max.into()), data.map(Shelf::in_folder))?;
         let progress = Arc::new(Progress::default());
@@ -238,7 +239,7 @@ impl Scoring {
             challenges: Challenges::new()?,
             passes,
             beyond: Mutex::new(Recent::new(BEYOND)),
-            threads: (0..threads).map(|_| Arbiter::new()).collect(),
+            threads: (0..if apart { threads } else { 0 }).map(|_| Arbiter::new()).collect(),
             trials: Semaphore::new(1),
             no_model: NO_MODEL.parse().map_err(std::io::Error::other)?,
             edition: said::edition(),
@@ -428,6 +429,10 @@ impl Scoring {
         self.staleness(&acting, now.as_micros())
     }
 
+    fn thread(&self, number: usize) -> ArbiterHandle {
+        self.threads.get(number % self.threads.len().max(1)).map_or_else(Arbiter::current, Arbiter::handle)
+    }
+
     /// Ends the scorers' threads.
     pub fn stop(&self) {
         for thread in &self.threads {
@@ -449,12 +454,10 @@ impl Prepared {
         let Self { scoring, tap: _, tapped, asked, file } = self;
         let (done, ended) = oneshot::channel();
         let follower = Follower::new(journal, &scoring, (file, asked), head);
-        if let Some(thread) = scoring.threads.first() {
-            thread.spawn(async move {
-                follower.run(tapped, committed).await;
-                let _ = done.send(());
-            });
-        }
+        scoring.thread(0).spawn(async move {
+            follower.run(tapped, committed).await;
+            let _ = done.send(());
+        });
         (scoring, ended)
     }
 }

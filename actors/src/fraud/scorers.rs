@@ -188,12 +188,12 @@ pub struct Follower {
 impl Follower {
     /// Starts the scorers. `head` is where the journal ends now; the state is saved in `file`, and `asked` is answered.
     pub fn new(journal: Arc<dyn Journal>, scoring: &Scoring, (file, asked): (Option<SavedFile>, mpsc::Receiver<Asking>), head: Head) -> Self {
-        let (counters, progress, threads) = (Arc::clone(&scoring.counters), Arc::clone(&scoring.progress), &scoring.threads);
+        let (counters, progress) = (Arc::clone(&scoring.counters), Arc::clone(&scoring.progress));
         progress.goal.store(head.number, Ordering::Release);
         let scorers = (0..SCORERS)
             .map(|number| {
                 let counters = Arc::clone(&counters);
-                Scorer::start_in_arbiter(&threads[number % threads.len()].handle(), move |_| Scorer { number, counters })
+                Scorer::start_in_arbiter(&scoring.thread(number), move |_| Scorer { number, counters })
             })
             .collect();
         let (judge, held) = (Arc::clone(&scoring.judge), Arc::clone(&scoring.held));
@@ -215,15 +215,16 @@ impl Follower {
                         self.read_up_to(end).await
                     } else {
                         tokio::select! {
+                            biased;
                             batch = tapped.recv() => match batch {
                                 Some(batch) => self.tapped(batch).await,
                                 None => break,
                             },
-                            _ = committed.changed() => Ok(()),
                             Some(asking) = self.asked.recv() => {
                                 self.answer(asking);
                                 Ok(())
                             }
+                            _ = committed.changed() => Ok(()),
                         }
                     }
                 }
@@ -427,7 +428,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn while_the_scorers_are_behind_rules_act_alone() {
-        let prepared = Scoring::prepare(Sizes { score_us_max: 1_000_000, ..Sizes::default() }, None, Arc::default()).unwrap();
+        let prepared = Scoring::prepare(Sizes { score_us_max: 1_000_000, ..Sizes::default() }, None, Arc::default(), true).unwrap();
         let (scoring, tap) = (Arc::clone(&prepared.scoring), prepared.tap());
         let acting = scoring.judge().install(&model(0, 8.0), Post::Champion).unwrap();
         let mut signal = SignalEvent::new(1_000_000, SignalKind::Sold { held: true }, Outlet::Web, 1);

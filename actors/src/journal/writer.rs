@@ -239,16 +239,28 @@ pub fn start(
     limits: Limits,
     tap: Option<Tap>,
 ) -> std::io::Result<(Queue, std::thread::JoinHandle<()>)> {
+    let (queue, writer) = prepare(journal, head, clock, limits, tap);
+    // It waits for its queue and for time, not for sockets: without these waking it costs less.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let thread = std::thread::Builder::new().name("journal".into()).spawn(move || runtime.block_on(writer))?;
+    Ok((queue, thread))
+}
+
+/// The writer before it runs, for whoever says on which thread it does: its queue, and what is to be run, as [`start`] does.
+pub fn prepare(
+    journal: Arc<dyn Journal>,
+    head: Head,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    tap: Option<Tap>,
+) -> (Queue, impl Future<Output = ()> + Send + 'static) {
     let (sender, jobs) = mpsc::channel(limits.queue);
     let (committed, follow) = watch::channel(head);
     let (health, feel) = watch::channel(Health::Writing);
     let (health, begun_us) = (Arc::new(health), Arc::new(AtomicI64::new(NOTHING_BEGUN)));
     let stalls = StallWatch { begun_us: Arc::clone(&begun_us), health: Arc::downgrade(&health) };
     let writer = Writer { journal, clock, head, health, begun_us, doubtful: None, committed, leases: HashMap::new(), leases_swept: 1024, tap };
-    // It waits for its queue and for time, not for sockets: without these waking it costs less.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let thread = std::thread::Builder::new().name("journal".into()).spawn(move || runtime.block_on(writer.run(jobs, limits)))?;
-    Ok((Queue { jobs: sender, committed: follow, health: feel, stalls }, thread))
+    (Queue { jobs: sender, committed: follow, health: feel, stalls }, writer.run(jobs, limits))
 }
 
 struct Writer {
@@ -287,7 +299,7 @@ impl Writer {
                 return;
             }
             if written >= RUSH {
-                // Nothing else runs on this thread.
+                // Whatever else runs on this thread waits too.
                 std::thread::sleep(limits.pace.saturating_sub(since_begun.elapsed()));
                 while gathered.len() < batch_max
                     && let Ok(job) = jobs.try_recv()

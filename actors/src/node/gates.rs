@@ -15,7 +15,7 @@
 //!
 //! The ceiling of a building holds over all slots together, forked or not: whoever may be told to come in is counted before that ([`Buildings`](crate::buildings::Buildings)).
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -293,8 +293,8 @@ impl Node {
 
     /// Ends the doubts about tickets whose requests have come to their end: what was on its way is on the disk, or never will be.
     async fn end_doubts(&self) {
-        let doubtful: HashSet<TicketId> = self.gates.doubtful.lock().keys().copied().collect();
-        let slots: HashSet<SlotId> = doubtful.iter().map(|ticket| ticket.slot()).collect();
+        let doubtful: BTreeSet<TicketId> = self.gates.doubtful.lock().keys().copied().collect();
+        let slots: BTreeSet<SlotId> = doubtful.iter().map(|ticket| ticket.slot()).collect();
         for slot in slots {
             // A look comes behind what was asked before it, and is answered when all of that is on the disk.
             let settled = self.look(slot, |_| ());

@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tornello_engine::ids::Code;
 use tornello_engine::time::Timestamp;
 
-use super::{FORGET_AFTER_S, Node, Running};
+use super::{FORGET_AFTER_S, Node, Running, Writing};
 use crate::clock::{RealClock, Stopwatch};
 use crate::journal::writer::{Health, STALLED_AFTER_US};
 use crate::limits;
@@ -59,6 +59,7 @@ impl Node {
     /// Ends when something has an earlier deadline than all others had, or what was due has been seen to.
     async fn sooner(&self) {
         tokio::select! {
+            biased;
             () = self.board.sooner() => {}
             () = self.payments.sooner() => {}
             () = self.quotes.sooner() => {}
@@ -73,7 +74,7 @@ impl Node {
             let beside = [node.payments.next_wake(), node.quotes.next_wake(), node.cases.next_wake()];
             let next = node.board.next_wake().into_iter().chain(beside.into_iter().flatten()).min();
             tokio::select! {
-                () = node.sooner() => {}
+                biased;
                 () = async { match next { Some(at) => node.clock.sleep_until(at).await, None => std::future::pending().await } } => {
                     // What it slept for may have ended before its time.
                     if !node.wake_due_again(&mut pauses).await {
@@ -83,6 +84,7 @@ impl Node {
                     let again = if node.health() == Health::Writing { WAKE_AGAIN } else { WAKE_AGAIN_BROKEN };
                     let _ = tokio::time::timeout(again, node.sooner()).await;
                 }
+                () = node.sooner() => {}
             }
         }
     }
@@ -111,6 +113,7 @@ impl Node {
         let mut unusable: Option<([Option<Code>; 2], u32)> = None;
         loop {
             let retire_now = tokio::select! {
+                biased;
                 _ = look.tick() => false,
                 _ = retire.tick() => true,
             };
@@ -234,8 +237,12 @@ impl Deadline {
     }
 }
 
-/// Whether a thread ends well. It is waited for by a thread that nobody waits for: the end of a process does not wait for it either.
-async fn end_of(thread: std::thread::JoinHandle<()>) -> bool {
+/// Whether the writer ends well. A thread is waited for by one that nobody waits for: the end of a process does not wait for it either.
+async fn end_of(writer: Writing) -> bool {
+    let thread = match writer {
+        Writing::Apart(thread) => thread,
+        Writing::Here(task) => return task.await.is_ok(),
+    };
     let (tell, ended) = oneshot::channel();
     let waiting = std::thread::Builder::new().name("ending".into()).spawn(move || tell.send(thread.join().is_ok()));
     waiting.is_ok() && ended.await.unwrap_or(false)

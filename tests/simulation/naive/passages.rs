@@ -76,13 +76,54 @@ fn told(events: &[Event]) -> Result<(TicketId, Vec<(Scan, Judged)>), String> {
     }
 }
 
+/// What a scan changes that comes in.
+struct News {
+    /// What was seen of the ticket before, and what with it.
+    known: Vec<Seen>,
+    all: Vec<Seen>,
+    /// The scans that come to something else than before.
+    changed: Vec<JudgedScan>,
+    good_for_nobody: bool,
+}
+
 impl Naive {
     /// A scan comes in late. All that was seen of its ticket is told anew with it, and the events must say just what is different then.
     pub(super) fn late(&mut self, at: Timestamp, events: &[Event], shown: Option<u16>) -> Result<(), String> {
         let (id, told) = told(events)?;
         let new: Vec<Scan> = told.iter().map(|(scan, _)| *scan).filter(|scan| !self.scans.contains(scan)).collect();
         let [scan] = new[..] else { return Err(format!("one scan comes in at a time, and once: {new:?}")) };
-        let age_us = at.micros_since(scan.scanned_at);
+        let News { known, all, changed, good_for_nobody } = self.hear(at, scan, shown)?;
+        let expected: Vec<(Scan, Judged)> = changed.iter().map(|found| (found.scan, found.judged)).collect();
+        rule(told == expected, "scans come to something else than what was seen").map_err(|wrong| format!("{wrong}: {expected:?} of {all:?}"))?;
+
+        let (was, is) = (Story::of(&known), Story::of(&all));
+        let is_last = all.last().is_some_and(|seen| seen.scan == Some(scan));
+        match events.first() {
+            Some(Event::ScansJudged(ScansJudged { scans, state, used, .. })) => {
+                rule(*scans == changed, "scans came to something else before than is said")?;
+                rule(good_for_nobody || *state == is.state(), "a ticket became something else than is said")?;
+                rule(*used == (was.entries == 0 && is.entries > 0), "a ticket is used that was used, or was not")
+            }
+            Some(Event::Admitted(admitted)) => {
+                let ticket = self.ticket(id)?;
+                rule((ticket.line.category, ticket.line.proof) == (admitted.category, admitted.proof), "the gate is told another category or proof")?;
+                rule(admitted.entry == is.entries && is_last, "entries are not counted one by one")
+            }
+            Some(Event::Exited(_)) => rule(is_last, "somebody leaves before what was seen later"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes in a scan that a gate was told and that is not written, with what it comes to by now: something else than the gate was told, if something was written of its
+    /// ticket meanwhile.
+    pub fn await_scan(&mut self, at: Timestamp, scan: Scan, shown: Option<u16>) -> Result<(), String> {
+        rule(!self.scans.contains(&scan), "a scan is known")?;
+        self.hear(at, scan, shown).map(drop)
+    }
+
+    /// Takes a scan in that is new, whatever is said of it.
+    fn hear(&mut self, at: Timestamp, scan: Scan, shown: Option<u16>) -> Result<News, String> {
+        let (id, age_us) = (scan.ticket, at.micros_since(scan.scanned_at));
         rule((-60_000_000..=7 * DAY_S * 1_000_000).contains(&age_us), "a scan of another time is taken in")?;
         self.scans.insert(scan);
         let (bar, bar_then) = (self.bar(id, shown)?, self.bar_then(id, shown, scan.scanned_at.min(at))?);
@@ -103,29 +144,10 @@ impl Naive {
             .filter_map(|seen| Some(JudgedScan { scan: seen.scan?, before: before(seen.scan?), judged: seen.judged }))
             .filter(|found| found.before != Some(found.judged))
             .collect();
-        let expected: Vec<(Scan, Judged)> = changed.iter().map(|found| (found.scan, found.judged)).collect();
-        rule(told == expected, "scans come to something else than what was seen").map_err(|wrong| format!("{wrong}: {expected:?} of {all:?}"))?;
-
-        let (was, is) = (Story::of(&known), Story::of(&all));
-        let is_last = all.last().is_some_and(|seen| seen.scan == Some(scan));
-        match events.first() {
-            Some(Event::ScansJudged(ScansJudged { scans, state, used, .. })) => {
-                rule(*scans == changed, "scans came to something else before than is said")?;
-                rule(good_for_nobody || *state == is.state(), "a ticket became something else than is said")?;
-                rule(*used == (was.entries == 0 && is.entries > 0), "a ticket is used that was used, or was not")?;
-            }
-            Some(Event::Admitted(admitted)) => {
-                let ticket = self.ticket(id)?;
-                rule((ticket.line.category, ticket.line.proof) == (admitted.category, admitted.proof), "the gate is told another category or proof")?;
-                rule(admitted.entry == is.entries && is_last, "entries are not counted one by one")?;
-            }
-            Some(Event::Exited(_)) => rule(is_last, "somebody leaves before what was seen later")?,
-            _ => {}
-        }
         let is_conflict = |judged: Option<Judged>| u32::from(judged.is_some_and(|judged| judged.conflict().is_some()));
         let measured_at = self.reading.as_ref().map(|reading| reading.event.measured_at);
         let mut people = 0;
-        for JudgedScan { scan, before, judged } in changed {
+        for &JudgedScan { scan, before, judged } in &changed {
             self.conflicts = self.conflicts + is_conflict(Some(judged)) - is_conflict(before);
             // If that was before the last reading, the sensors had seen it.
             if measured_at.is_some_and(|measured_at| scan.scanned_at <= measured_at) {
@@ -136,10 +158,11 @@ impl Naive {
         if let Some(reading) = &mut self.reading {
             reading.inside_then = reading.inside_then.saturating_add_signed(people);
         }
+        let is = Story::of(&all);
         let ticket = self.ticket(id)?;
-        ticket.passages = all;
+        ticket.passages.clone_from(&all);
         (ticket.inside, ticket.entries, ticket.first_at, ticket.last_at) = (is.inside, is.entries, is.first_at, is.last_at);
-        Ok(())
+        Ok(News { known, all, changed, good_for_nobody })
     }
 
     /// What speaks against a ticket whatever was seen of it, before anything else is asked.

@@ -44,7 +44,7 @@ use super::books::{Books, Over, Went};
 use super::outside::{Connection, Outside, Position};
 use crate::callers::code;
 use crate::dice::Dice;
-use crate::disk::{Appending, Disk, Doing, Mount, Remains, Verdict};
+use crate::disk::{self, Appending, Disk, Doing, Mount, Remains, Verdict};
 use crate::naive::Fate;
 use crate::opening::opening;
 use crate::rule;
@@ -308,13 +308,11 @@ impl World {
     async fn start(&mut self, first: bool) -> Result<(), String> {
         let (mount, doing): (Arc<Mount>, _) = self.disk.mount();
         let clock = SimulatedClock::start(&self.machine);
-        // Every job of the writer is a turn of its own, so that nothing depends on how quick its thread is.
         let limits = Limits { queue: 1_024, batch: 1, pace: Duration::ZERO };
         let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        let running = Node::start_on(mount as Arc<dyn Journal>, Arc::clone(&clock) as _, limits).await.map_err(|error| error.to_string())?;
+        let running =
+            Node::start_on_one_thread(mount as Arc<dyn Journal>, Arc::clone(&clock) as _, limits, true).await.map_err(|error| error.to_string())?;
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks() - before;
-        // Owners on this thread: nothing happens while it does something else.
-        running.node().lend(actix_rt::Arbiter::current());
         let alive = Arc::new(AtomicBool::new(true));
         running.node().connect(Arc::new(Connection { outside: Arc::clone(&self.outside), alive: Arc::clone(&alive) }));
         let (node, mut doing) = (Arc::clone(running.node()), doing);
@@ -401,7 +399,7 @@ impl World {
         }
         let standing = self.life.as_mut().and_then(|life| life.standing.take()).ok_or("no append stands still")?;
         if !is_plug {
-            let mut line = format!("batch {} {verdict:?}:", standing.batch.number);
+            let mut line = format!("{} {verdict:?}:", disk::name(&standing.batch));
             for span in &standing.batch.spans {
                 let _ = write!(line, " {} {}..={}", span.stream, span.first, span.last);
             }
@@ -412,12 +410,12 @@ impl World {
         standing.end(verdict);
         let life = self.life.as_mut().ok_or("no life")?;
         if matches!(verdict, Verdict::FlushFailed { .. }) {
-            spin(|| (life.running.node().health() == Health::Stopped).then_some(()))?;
+            turns_until(|| (life.running.node().health() == Health::Stopped).then_some(())).await?;
             self.line(format_args!("the disk has failed"));
             return self.crash().await;
         }
         let doing = &mut life.doing;
-        life.standing = Some(spin(|| if let Ok(Doing::Appending(appending)) = doing.try_recv() { Some(appending) } else { None })?);
+        life.standing = Some(turns_until(|| if let Ok(Doing::Appending(appending)) = doing.try_recv() { Some(appending) } else { None }).await?);
         let is_plug = self.stands_plug();
         if let Some(life) = &mut self.life {
             // Whatever stands now, behind a record of others the plug still waits.
@@ -804,13 +802,13 @@ const fn hour_of(at: Timestamp, later: i64) -> Timestamp {
     Timestamp::from_seconds((at.as_seconds().div_euclid(HOUR_S) + later) * HOUR_S)
 }
 
-/// Waits for the writer's thread, while nothing happens on this one.
-fn spin<T>(mut seen: impl FnMut() -> Option<T>) -> Result<T, String> {
-    for _ in 0..20_000_000_u64 {
+/// Lets the writer go on, and everybody else, until it has come so far.
+async fn turns_until<T>(mut seen: impl FnMut() -> Option<T>) -> Result<T, String> {
+    for _ in 0..STEPS_MAX {
         if let Some(seen) = seen() {
             return Ok(seen);
         }
-        std::thread::yield_now();
+        tokio::task::yield_now().await;
     }
     Err("the journal's writer hangs".into())
 }

@@ -5,14 +5,13 @@ use std::sync::atomic::AtomicBool;
 use tornello_actors::moves;
 use tornello_engine::envelope::Envelope;
 
-use super::signals::gate;
 use super::*;
 use crate::PANIC;
 use crate::naive::{Naive, Stage};
 
 impl World {
     /// The flow of a move goes on, or begins: to its end, or until whoever drives it goes away. What callers ask between its steps comes in other rounds. It is driven
-    /// while nothing else is on its way, since it goes to and fro between owners on threads of their own.
+    /// while nothing else is on its way, since its driver waits from step to step for what is written.
     pub(super) async fn drive_a_move(&mut self) -> Result<(), Halt> {
         self.end_due(true).await?;
         let patience = self.dice.weighted(&[(1, 0), (3, 1), (2, 2), (6, usize::MAX)]);
@@ -131,8 +130,14 @@ impl World {
     pub(super) async fn send(&mut self, slot: SlotId, envelope: Envelope, command: Command) -> Result<(), Halt> {
         if self.life.standing.is_none() {
             self.end_due(true).await?;
+            let is_alone = self.pending.is_empty() && self.life.standing.is_none() && self.node().health() == Health::Writing;
             self.put_into_mailbox(slot, envelope, command);
-            return self.finish_pending().await;
+            self.finish_pending().await?;
+            // Whatever nobody knew when the journal failed in between was set aside.
+            if is_alone && self.node().health() == Health::Writing {
+                self.auditor.is_limited(self.auditor.sendings.len() - 1)?;
+            }
+            return Ok(());
         }
         self.put_into_mailbox(slot, envelope, command);
         if !self.down.contains(&slot) {
@@ -175,31 +180,18 @@ impl World {
         self.late.push(pending.sending);
     }
 
-    /// The clock wakes a slot whose deadline has come, while the journal stands still. (Of several, the threads would decide which one writes first.)
+    /// The clock wakes the slots whose deadline has come, while the journal stands still.
     async fn wake(&mut self) -> Result<(), Halt> {
         let due = self.node().board().due(self.now());
-        let [slot] = due[..] else { return Ok(()) };
-        if self.life.standing.is_none() || self.down.contains(&slot) {
+        if self.life.standing.is_none() || due.iter().any(|slot| self.down.contains(slot)) {
             return Ok(());
         }
-        self.line(format_args!("slot {slot} is woken"));
+        self.line(format_args!("{} slots are woken", due.len()));
         rule(self.node().wake_due().now_or_never().is_some(), "a wake waits for an owner that is there")?;
-        self.wait_for_owner(slot).await
-    }
-
-    /// Makes an owner wait, and its thread with it, until what this answers is dropped.
-    async fn hold_up(&self, slot: SlotId) -> Result<std::sync::mpsc::Sender<()>, Halt> {
-        let (go_on, gate) = gate();
-        let (reached, mut signal) = mpsc::unbounded_channel();
-        let (token, node) = (Token(reached.clone()), Arc::clone(self.node()));
-        let held = move |_: &Slot| {
-            token.look();
-            let _ = reached.send(());
-            gate.pass();
-        };
-        // If the queue was full, nothing waits.
-        reaches(&mut async move { node.look(slot, held).await }.boxed_local(), &mut signal).await?;
-        Ok(go_on)
+        for slot in due {
+            self.wait_for_owner(slot).await?;
+        }
+        Ok(())
     }
 
     /// A handler panics. Whoever looked finds the next owner, or has stopped waiting.
@@ -212,27 +204,21 @@ impl World {
         self.counts.panics += 1;
         let (panicked, node) = (Arc::new(AtomicBool::new(false)), Arc::clone(self.node()));
         let (reached, mut signal) = mpsc::unbounded_channel();
-        let (token, once, (go_on, gate)) = (Token(reached), Arc::clone(&panicked), gate());
+        let (token, once) = (Token(reached), Arc::clone(&panicked));
         let mut look = async move {
             let panics = move |_: &Slot| {
                 token.look();
-                gate.pass();
                 assert!(once.swap(true, Ordering::SeqCst), "{PANIC}");
             };
             node.look(slot, panics).await
         }
         .boxed_local();
-        // Not before the one who looks waits for it: else it would ask for the next owner at once, or not, as the threads have it.
-        let seen_at_once = (&mut look).now_or_never().is_some();
-        drop(go_on);
-        if !seen_at_once {
-            within(signal.recv()).await?;
-        }
+        reaches(&mut look, &mut signal).await?;
         if !panicked.load(Ordering::SeqCst) {
             // The queue was full.
             return Ok(());
         }
-        // The fence's owner lives on the same thread: when it has been reached the other one is gone.
+        // When the fence's owner has been reached the other one is gone.
         self.wait_for_owner(self.fence).await?;
         self.auditor.unsee();
         self.down.insert(slot);
@@ -265,7 +251,7 @@ impl World {
         if self.down.contains(&slot) || self.life.standing.is_none() {
             return Ok(());
         }
-        let go_on = self.hold_up(slot).await?;
+        // It has no turn before the run waits for it.
         self.line(format_args!("slot {slot} is slow"));
         let mut requests: Vec<_> = (0..2 + self.dice.below(4)).map(|_| self.request()).filter(|(other, ..)| *other == slot).collect();
         if let Some(twice) = requests.first().cloned() {
@@ -279,7 +265,6 @@ impl World {
                 self.pass(seconds);
             }
         }
-        drop(go_on);
         self.wait_for_owner(slot).await?;
         self.taken();
         Ok(())

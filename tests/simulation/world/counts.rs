@@ -35,6 +35,7 @@ pub struct Counts {
     pub raised: u64,
     pub retired: u64,
     pub died_in_start: u64,
+    pub behind: u64,
     pub states: u64,
     pub refused_buyers: u64,
 }
@@ -69,6 +70,7 @@ impl Counts {
         self.raised += other.raised;
         self.retired += other.retired;
         self.died_in_start += other.died_in_start;
+        self.behind += other.behind;
         self.states += other.states;
         self.refused_buyers += other.refused_buyers;
     }

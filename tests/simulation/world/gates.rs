@@ -9,8 +9,7 @@ impl World {
     /// Gates have their turn, while nothing else is on its way; mostly the disk fails before they begin, and comes back now or later.
     pub(super) async fn drive_gates(&mut self) -> Result<(), Halt> {
         self.end_due(true).await?;
-        let is_alone = self.limits.batch == 1;
-        if is_alone && self.dice.chance(60) {
+        if self.dice.chance(60) {
             self.fail().await?;
         }
         for _ in 0..2 + self.dice.below(8) {
@@ -24,9 +23,7 @@ impl World {
                     let (slot, envelope, command) = self.request();
                     self.send(slot, envelope, command).await?;
                 }
-                // What several gates are told becomes several records at once, of which the auditor does not know the order yet.
-                _ if self.auditor.told.is_empty() => self.drive_a_passage().await?,
-                _ => {}
+                _ => self.drive_a_passage().await?,
             }
         }
         if self.dice.chance(60) {
@@ -50,9 +47,11 @@ impl World {
 
     /// The disk is there again, and somebody writes.
     async fn come_back(&mut self) -> Result<(), Halt> {
-        self.disk.outage.store(false, Ordering::SeqCst);
         self.disk.unreadable.store(false, Ordering::SeqCst);
-        if self.node().health() == Health::Recovering {
+        // Asked before: the writer finds out by itself within a second of the machine's.
+        let is_awaited = self.node().health() == Health::Recovering;
+        self.disk.outage.store(false, Ordering::SeqCst);
+        if is_awaited {
             self.line(format_args!("the disk comes back"));
             self.plug().await?;
             self.release(false).await?;

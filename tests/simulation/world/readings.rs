@@ -8,14 +8,13 @@ use crate::auditor::Shared;
 impl World {
     /// A reading of one of the buildings, while nothing else is on its way.
     pub(super) async fn drive_a_reading(&mut self) -> Result<(), Halt> {
-        // Cuts of several slots are several records at once.
-        if self.limits.batch != 1 || self.node().health() != Health::Writing || self.reach == Reach::Ordered {
+        if self.node().health() != Health::Writing {
             return Ok(());
         }
         self.end_due(true).await?;
         let (now, place) = (self.now(), self.dice.index(2));
         let (museum, ceiling) = (MUSEUMS[place], self.ceilings[place]);
-        // Whoever has no owner would get one when its turn comes, or before, as the threads have it.
+        // What is asked from now on is asked of these as well.
         for hours in -1..=2 {
             let slot = SlotId::new(museum, RouteId(1), hour_of(now, hours));
             if self.node().museums().opening(slot).is_some() && !self.slots.contains(&slot) {

@@ -56,10 +56,11 @@ impl World {
     }
 
     /// The end: the clock goes on and wakes what is due by itself; the journal is verified, and a last start finds the same.
-    pub(super) async fn end(&mut self) -> Result<(usize, Head), Halt> {
+    pub(super) async fn end(&mut self) -> Result<(), Halt> {
+        let writes = self.node().health() == Health::Writing;
         self.disk.outage.store(false, Ordering::SeqCst);
         self.disk.unreadable.store(false, Ordering::SeqCst);
-        if self.node().health() != Health::Writing {
+        if !writes {
             self.stop().await?;
             self.restart().await?;
         }
@@ -70,7 +71,7 @@ impl World {
             let left = self.drive(async move { moves::resume(&node).await }.boxed_local(), false).await?;
             self.line(format_args!("moves are resumed, {left} are left"));
         }
-        let decided = (self.lines.len(), self.node().head());
+        self.line(format_args!("the node is left to itself"));
         let node = Arc::clone(self.node());
         let merges = !self.auditor.told.is_empty();
         self.life.clock.let_wake();
@@ -119,7 +120,9 @@ impl World {
         self.compare().await?;
         self.stop().await?;
         self.count();
-        Ok(decided)
+        let end = self.disk.end();
+        self.line(format_args!("the journal ends with {end}"));
+        Ok(())
     }
 }
 

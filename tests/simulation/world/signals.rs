@@ -1,6 +1,5 @@
-//! How a run waits for threads that are not its own.
+//! How a run waits for others on its thread.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
@@ -24,22 +23,6 @@ impl Drop for Token {
     }
 }
 
-/// Where an owner waits until the run goes on.
-#[derive(Clone)]
-pub(super) struct Gate(Arc<Mutex<std::sync::mpsc::Receiver<()>>>);
-
-pub(super) fn gate() -> (std::sync::mpsc::Sender<()>, Gate) {
-    let (go_on, wait) = std::sync::mpsc::channel();
-    (go_on, Gate(Arc::new(Mutex::new(wait))))
-}
-
-impl Gate {
-    /// Ends when the other end is dropped.
-    pub(super) fn pass(&self) {
-        let _ = self.0.lock().map(|wait| wait.recv());
-    }
-}
-
 /// Sends a look and waits for its signal. What becomes of the look then is not touched: it would ask for the next owner if this one has stopped meanwhile.
 pub(super) async fn reaches<T>(look: &mut LocalBoxFuture<'static, T>, signal: &mut mpsc::UnboundedReceiver<()>) -> Result<(), Halt> {
     if look.now_or_never().is_none() {
@@ -52,11 +35,10 @@ pub(super) async fn within<T>(future: impl Future<Output = T>) -> Result<T, Halt
     tokio::time::timeout(HANGS, future).await.map_err(|_| Halt::Wrong("the node hangs".into()))
 }
 
-/// Ends when another thread has come so far.
+/// Ends when the others have come so far.
 pub(super) async fn until(reached: impl Fn() -> bool) -> Result<(), Halt> {
     within(async {
         while !reached() {
-            std::thread::yield_now();
             tokio::task::yield_now().await;
         }
     })

@@ -11,6 +11,7 @@ use super::*;
 use crate::journal::Span;
 use crate::journal::wire::{self, Wire};
 use crate::keys::{Denied, NewKey, Role};
+use crate::node::Writing;
 use crate::node::startup::{AHEAD_S, BEHIND_S};
 use crate::people::PeopleError;
 use crate::views::SaleFilter;
@@ -567,11 +568,12 @@ async fn nobody_else_has_the_folder_before_all_that_writes_there_has_ended() {
     house.ask(1, sell(1, 3)).await.unwrap();
     // The writer takes its time.
     let (let_go, held) = std::sync::mpsc::channel::<()>();
-    let writer = std::mem::replace(&mut house.running.writer, std::thread::spawn(|| ()));
-    house.running.writer = std::thread::spawn(move || {
+    let Writing::Apart(writer) = std::mem::replace(&mut house.running.writer, Writing::Apart(std::thread::spawn(|| ()))) else { unreachable!() };
+    let late = move || {
         let _ = held.recv();
         writer.join().unwrap();
-    });
+    };
+    house.running.writer = Writing::Apart(std::thread::spawn(late));
     let node = Arc::downgrade(house.node());
     let stopping = actix_rt::spawn(house.running.stop());
     while node.strong_count() > 0 {

@@ -229,6 +229,8 @@ impl World {
         let Life { running, doing, standing, .. } = life;
         drop((standing, doing));
         running.stop().await;
+        let end = self.disk.end();
+        self.line(format_args!("the journal ends with {end}"));
         Ok(())
     }
 }
