@@ -256,11 +256,22 @@ async fn closing(started: Result<Running, StartError>, views: &Views) -> Result<
 impl Node {
     /// Starts on a data folder. Call inside an actix system.
     pub async fn start(settings: &Settings, clock: Arc<dyn Clock>, progress: impl FnMut(u64)) -> Result<Running, StartError> {
+        Self::start_over(settings, clock, progress, |journal| Arc::new(journal)).await
+    }
+
+    /// As [`Node::start`], with what `between` puts between the node and its journal: for tests with one that fails.
+    pub async fn start_over(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        progress: impl FnMut(u64),
+        between: impl FnOnce(FileJournal) -> Arc<dyn Journal>,
+    ) -> Result<Running, StartError> {
         let data = &settings.data;
         secret_file::make_folder(data).map_err(|error| StartError::Folder { folder: data.clone(), source: error.into() })?;
         let lock = lock(data)?;
-        let journal = Arc::new(FileJournal::open(&data.join(file::FILE)).await?);
+        let journal = FileJournal::open(&data.join(file::FILE)).await?;
         journal.settle().await?;
+        let journal = between(journal);
         let was_used = check_keys(data, &*journal, settings.new_keys).await?;
         // First of all that is made: what depends on them is never there without them.
         let master = MasterKey::load_or_create(&KeyFile::Master.of(data))?;

@@ -438,6 +438,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use tornello_engine::account::{self, Account};
     use tornello_engine::ids::AccountId;
 
@@ -447,6 +449,32 @@ mod tests {
     use crate::journal::writer::{self, Limits};
     use crate::journal::{Head, Journal, StreamId};
     use crate::views::Views;
+
+    /// Keeps up to which record the owner knew its stream to be written, when the house was told.
+    struct Watched(AtomicU64);
+
+    impl Tell<Account> for Watched {
+        type View = ();
+        fn view(&self, _: &Account) {}
+        fn committed(&self, stream: &Lease, _: &Record<account::Event>, (): (), _: u64) {
+            self.0.store(stream.committed(), Ordering::SeqCst);
+        }
+        fn rebuilt(&self, _: &Lease, _: &Account) {}
+    }
+
+    #[tokio::test]
+    async fn an_owner_says_nothing_that_follows_from_a_record_before_the_house_was_told_of_it() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1)));
+        let (queue, _) = writer::start(Arc::new(MemoryJournal::default()), Head::EMPTY, clock, Limits::default(), None).unwrap();
+        let (lease, state) = (queue.lease(StreamId::Account(AccountId(1))).await.unwrap(), Account::new(AccountId(1)));
+        let record = state.record(Timestamp::from_seconds(1), None, vec![account::Event::Suspended(account::Suspended {})]);
+        let (answer, answered) = oneshot::channel();
+        let (tell, leased) = (Arc::new(Watched(AtomicU64::new(u64::MAX))), Arc::clone(&lease));
+        let append = Append { lease: leased, record, view: Some(()), tell: Arc::clone(&tell), answer: Some(answer), kept: None, snapshot: None };
+        queue.permit().unwrap().write(Box::new(append));
+        answered.await.unwrap().unwrap();
+        assert_eq!((tell.0.load(Ordering::SeqCst), lease.committed()), (0, 1));
+    }
 
     #[tokio::test]
     async fn a_snapshot_is_kept_only_of_what_is_on_the_disk() {

@@ -4,7 +4,11 @@
 //!
 //! A hold ends by itself once its time is up, at any moment from then on: nobody asks for that, so it is a step of its own, taken wherever it is needed. Its time is known
 //! only as far as the clock was when it was asked for and when that was answered; whoever asks for something when a time is up for sure finds the hold ended.
+//!
+//! While the journal does not write, gates go on by themselves, where it has failed in a history at all: what they tell says so. They know what they told, the slot does
+//! not until it is merged, so places given back meanwhile are a conflict then. Each merge is a step of its own too; the slot decides for no gate before the last one.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Seconds for which a hold lives, and for which it lives longer when that is asked for, once.
@@ -55,19 +59,32 @@ pub enum Call {
     },
     /// What was due has ended.
     Settle,
+    /// What gates told by themselves is written.
+    Merge,
 }
 
 impl Call {
     /// Whether it asks for a change, under a key: then it is done once however often it is asked for.
     pub const fn changes(self) -> bool {
-        !matches!(self, Self::Read | Self::Look { .. } | Self::Pass { .. } | Self::Settle)
+        !matches!(self, Self::Read | Self::Look { .. } | Self::Pass { .. } | Self::Settle | Self::Merge)
     }
+}
+
+/// What gates do while the journal does not write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gates {
+    /// Nothing else than ever: it has always written.
+    Ask,
+    /// They may have gone on by themselves.
+    MayGoOn,
 }
 
 /// What it was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     Done,
+    /// Done, by a gate that went on by itself: it is written later.
+    Told,
     Refused,
     /// There are too few places: so many are left.
     TooFew {
@@ -77,8 +94,8 @@ pub enum Answer {
         held: u32,
         sold: u32,
         capacity: u32,
-        /// How many were let in, and are inside; none where gates are told before it is written.
-        visitors: Option<(u32, u32)>,
+        admitted: u32,
+        inside: u32,
     },
 }
 
@@ -112,6 +129,17 @@ enum Ticket {
     Cancelled,
 }
 
+/// What a gate told by itself, and is not written yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Passage {
+    number: usize,
+    sale: usize,
+    ticket: usize,
+    to: Ticket,
+    /// What the clock said before it was asked.
+    since: i64,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Slot {
     now: i64,
@@ -120,6 +148,10 @@ struct Slot {
     sales: BTreeMap<usize, Vec<Ticket>>,
     /// The calls that were done: whoever asks for one again is answered the same.
     done: BTreeSet<usize>,
+    /// In the order in which it was told.
+    told: Vec<Passage>,
+    /// The calls that were told, and could not be done any more when they were merged.
+    conflicts: BTreeSet<usize>,
 }
 
 impl Slot {
@@ -135,17 +167,52 @@ impl Slot {
         self.tickets(|ticket| ticket != Ticket::Cancelled)
     }
 
-    /// The answer to an operation, and what becomes of the slot; none if it cannot be answered before something that is due has ended.
-    fn asked(&self, operation: &Operation) -> Option<(Answer, Self)> {
+    /// The answers that an operation can get, each with what becomes of the slot; none if something must have happened by itself before.
+    fn asked(&self, operation: &Operation, gates: Gates) -> Vec<(Answer, Self)> {
+        let number = operation.first;
+        if self.conflicts.contains(&number) {
+            return vec![(Answer::Refused, self.clone())];
+        }
+        if self.done.contains(&number) {
+            // Also what came to be written otherwise than it was told, or was told once more.
+            let answers: &[Answer] = if gates == Gates::MayGoOn { &[Answer::Done, Answer::Told] } else { &[Answer::Done] };
+            return answers.iter().map(|answer| (*answer, self.clone())).collect();
+        }
+        let passage = |sale, ticket, to| Passage { number, sale, ticket, to, since: operation.clock.0 };
+        let at_gate = match operation.call {
+            Call::Admit { sale, ticket } => Some(passage(sale, ticket, Ticket::Inside)),
+            Call::Exit { sale, ticket } => Some(passage(sale, ticket, Ticket::Outside)),
+            _ => None,
+        };
+        let by_itself = at_gate.filter(|_| gates == Gates::MayGoOn).map(|passage| self.told(passage));
+        // Nothing of a gate is decided by the slot before all that gates told is merged.
+        let is_asked = at_gate.is_none() || self.told.is_empty();
+        let by_slot = is_asked.then(|| self.decided(operation)).flatten();
+        by_itself.into_iter().chain(by_slot).collect()
+    }
+
+    /// What a gate tells by itself. It sees to no hold whose time is up.
+    fn told(&self, passage: Passage) -> (Answer, Self) {
+        let mut seen = self.clone();
+        for told in &self.told {
+            seen.turn(told.sale, told.ticket, told.to);
+        }
+        if !seen.turn(passage.sale, passage.ticket, passage.to) {
+            return (Answer::Refused, self.clone());
+        }
+        let mut next = self.clone();
+        next.done.insert(passage.number);
+        next.told.push(passage);
+        (Answer::Told, next)
+    }
+
+    /// What the slot decides; none if something that is due must have ended before.
+    fn decided(&self, operation: &Operation) -> Option<(Answer, Self)> {
         let (number, now) = (operation.first, operation.clock.0);
         let mut next = self.clone();
         if operation.call.changes() {
-            if self.done.contains(&number) {
-                return Some((Answer::Done, next));
-            }
-            // Whatever the slot writes, it first ends what is due. But a gate may have been told by itself, while the journal does not write: that is written later.
-            let at_gate = matches!(operation.call, Call::Admit { .. } | Call::Exit { .. });
-            if !at_gate && self.holds.values().any(|hold| hold.ends.1 <= now) {
+            // Whatever the slot writes, it first ends what is due.
+            if self.is_due(now) {
                 return None;
             }
             next.done.insert(number);
@@ -178,31 +245,43 @@ impl Slot {
                 next.capacity = capacity;
                 true
             }
-            Call::Admit { sale, ticket } => next.turn(sale, ticket, Ticket::Valid, Ticket::Inside),
-            Call::Exit { sale, ticket } => next.turn(sale, ticket, Ticket::Inside, Ticket::Outside),
+            Call::Admit { sale, ticket } => next.turn(sale, ticket, Ticket::Inside),
+            Call::Exit { sale, ticket } => next.turn(sale, ticket, Ticket::Outside),
             Call::Look { hold } => next.holds.contains_key(&hold),
             Call::Read => {
-                let visitors =
-                    (self.tickets(|ticket| matches!(ticket, Ticket::Inside | Ticket::Outside)), self.tickets(|ticket| ticket == Ticket::Inside));
-                let is_told = matches!(operation.answer, Some(Answer::Counters { visitors: None, .. }));
-                let visitors = (!is_told).then_some(visitors);
-                return Some((Answer::Counters { held: self.held(), sold: self.sold(), capacity: self.capacity, visitors }, next));
+                let (held, sold, capacity) = (self.held(), self.sold(), self.capacity);
+                let inside = self.tickets(|ticket| ticket == Ticket::Inside);
+                let admitted = inside + self.tickets(|ticket| ticket == Ticket::Outside);
+                return Some((Answer::Counters { held, sold, capacity, admitted, inside }, next));
             }
             Call::Pass { seconds } => {
                 next.now += seconds;
                 true
             }
-            Call::Settle => self.holds.values().all(|hold| hold.ends.1 > now),
+            Call::Settle => !self.is_due(now),
+            Call::Merge => self.told.is_empty(),
         };
         Some(if done { (Answer::Done, next) } else { (Answer::Refused, self.clone()) })
     }
 
-    fn turn(&mut self, sale: usize, ticket: usize, from: Ticket, to: Ticket) -> bool {
+    /// Whether a hold has surely come to its end by then.
+    fn is_due(&self, now: i64) -> bool {
+        self.holds.values().any(|hold| hold.ends.1 <= now)
+    }
+
+    /// In, once; or out again.
+    fn turn(&mut self, sale: usize, ticket: usize, to: Ticket) -> bool {
+        let from = if to == Ticket::Inside { Ticket::Valid } else { Ticket::Inside };
         let ticket = self.sales.get_mut(&sale).and_then(|tickets| tickets.get_mut(ticket)).filter(|ticket| **ticket == from);
         ticket.is_some_and(|ticket| {
             *ticket = to;
             true
         })
+    }
+
+    /// The slot after each thing that may happen by itself.
+    fn by_itself(&self) -> impl Iterator<Item = Self> {
+        self.ended().chain(self.merged())
     }
 
     /// The slot after each hold that may have ended by now.
@@ -211,6 +290,21 @@ impl Slot {
         due.map(|number| {
             let mut next = self.clone();
             next.holds.remove(&number);
+            next
+        })
+    }
+
+    /// The slot after each passage that may be merged next: those of one ticket in their order. As whatever the slot writes, it comes after what was due.
+    fn merged(&self) -> impl Iterator<Item = Self> {
+        let is_first =
+            |place: usize, passage: &Passage| !self.told[..place].iter().any(|told| (told.sale, told.ticket) == (passage.sale, passage.ticket));
+        let next = self.told.iter().enumerate().filter(move |(place, passage)| is_first(*place, passage) && !self.is_due(passage.since));
+        next.map(|(place, passage)| {
+            let mut next = self.clone();
+            next.told.remove(place);
+            if !next.turn(passage.sale, passage.ticket, passage.to) {
+                next.conflicts.insert(passage.number);
+            }
             next
         })
     }
@@ -233,30 +327,35 @@ impl Taken {
 }
 
 /// Whether an order can be found for a slot of so many places where nothing is taken at first, when the clock says `now`.
-pub fn is_linearizable(capacity: u32, now: i64, history: &[Operation]) -> bool {
-    let slot = Slot { now, capacity, holds: BTreeMap::new(), sales: BTreeMap::new(), done: BTreeSet::new() };
+pub fn is_linearizable(capacity: u32, now: i64, gates: Gates, history: &[Operation]) -> bool {
+    let slot =
+        Slot { now, capacity, holds: BTreeMap::new(), sales: BTreeMap::new(), done: BTreeSet::new(), told: Vec::new(), conflicts: BTreeSet::new() };
     let mut tried = HashSet::new();
     let mut ahead = vec![(Taken(vec![0; history.len().div_ceil(64)]), slot)];
+    // What is answered first is tried first, so it is put last; what nobody knows to be done is tried at last.
+    let mut operations: Vec<(usize, &Operation)> = history.iter().enumerate().collect();
+    operations.sort_by_key(|(_, operation)| (operation.answer.is_some(), Reverse(operation.answered)));
     while let Some((taken, slot)) = ahead.pop() {
-        let open = || history.iter().enumerate().filter(|(number, _)| !taken.has(*number));
+        let open = || operations.iter().filter(|(number, _)| !taken.has(*number));
         // Nothing may be put before what was answered before it was asked.
-        let Some(first_answer) = open().filter(|(_, operation)| operation.answer.is_some()).map(|(_, operation)| operation.answered).min() else {
+        let Some(first_answer) = open().next_back().filter(|(_, operation)| operation.answer.is_some()).map(|(_, operation)| operation.answered)
+        else {
             return true;
         };
-        for next in slot.ended() {
-            let step = (taken.clone(), next);
-            if tried.insert(step.clone()) {
-                ahead.push(step);
+        let mut steps: Vec<_> = slot.by_itself().map(|next| (taken.clone(), next)).collect();
+        for (number, operation) in open().filter(|(_, operation)| operation.asked < first_answer) {
+            for (answer, next) in slot.asked(operation, gates) {
+                match operation.answer {
+                    Some(known) if known == answer => steps.push((taken.with(*number), next)),
+                    // What nobody knows to be done counts only if it does something; else it is the same as never. That it was done is seen by the slot.
+                    None if next != slot => steps.push((taken.clone(), next)),
+                    _ => {}
+                }
             }
         }
-        for (number, operation) in open().filter(|(_, operation)| operation.asked < first_answer) {
-            let Some((answer, next)) = slot.asked(operation) else { continue };
-            // What nobody knows to be done counts only if it does something; else it is the same as never.
-            if operation.answer.map_or(answer == Answer::Done, |known| known == answer) {
-                let step = (taken.with(number), next);
-                if tried.insert(step.clone()) {
-                    ahead.push(step);
-                }
+        for step in steps {
+            if tried.insert(step.clone()) {
+                ahead.push(step);
             }
         }
     }
@@ -270,17 +369,18 @@ mod tests {
     const HOLD: Call = Call::Hold { people: 2 };
     const SELL: Call = Call::Sell { people: 2 };
     const DONE: Option<Answer> = Some(Answer::Done);
+    const TOLD: Option<Answer> = Some(Answer::Told);
     const REFUSED: Option<Answer> = Some(Answer::Refused);
 
     /// The call, its answer, when it was asked and answered.
     type Line = (Call, Option<Answer>, u64, u64);
 
     fn counters(held: u32, sold: u32) -> Option<Answer> {
-        Some(Answer::Counters { held, sold, capacity: 3, visitors: None })
+        Some(Answer::Counters { held, sold, capacity: 3, admitted: 0, inside: 0 })
     }
 
     fn visitors(sold: u32, admitted: u32, inside: u32) -> Option<Answer> {
-        Some(Answer::Counters { held: 0, sold, capacity: 3, visitors: Some((admitted, inside)) })
+        Some(Answer::Counters { held: 0, sold, capacity: 3, admitted, inside })
     }
 
     fn too_few(available: u32) -> Option<Answer> {
@@ -292,7 +392,7 @@ mod tests {
     }
 
     /// Whether a slot of three places can have answered this. The clock says what has passed by calls that were answered; `again` repeats an earlier call.
-    fn check_with(lines: &[Line], again: &[(usize, usize)]) -> bool {
+    fn check_with(gates: Gates, lines: &[Line], again: &[(usize, usize)]) -> bool {
         let passed = |before: u64, by_asked: bool| -> i64 {
             let seconds = |(call, _, asked, answered): &Line| match call {
                 Call::Pass { seconds } if (if by_asked { *asked } else { *answered }) < before => *seconds,
@@ -309,17 +409,17 @@ mod tests {
                 Operation { call: *call, first, answer: *answer, asked: *asked, answered: *answered, clock: (passed(*asked, false), until) }
             })
             .collect();
-        is_linearizable(3, 0, &history)
+        is_linearizable(3, 0, gates, &history)
     }
 
     fn check(lines: &[Line]) -> bool {
-        check_with(lines, &[])
+        check_with(Gates::Ask, lines, &[])
     }
 
     #[test]
     fn what_can_have_happened_is_accepted() {
         let pass = |seconds| Call::Pass { seconds };
-        let right: [&[Line]; 16] = [
+        let right: [&[Line]; 15] = [
             &[],
             &[(HOLD, DONE, 1, 2), (Call::Read, counters(2, 0), 3, 4), (Call::Confirm { hold: 0 }, DONE, 5, 6), (Call::Read, counters(0, 2), 7, 8)],
             // At the same time, in either order.
@@ -333,14 +433,6 @@ mod tests {
             // Time is up: the counters show it a little later, whoever asks for something finds it.
             &[(HOLD, DONE, 1, 2), (pass(900), DONE, 3, 4), (Call::Read, counters(2, 0), 5, 6), (HOLD, DONE, 7, 8), (Call::Settle, DONE, 9, 10)],
             &[(HOLD, DONE, 1, 2), (pass(900), DONE, 3, 6), (Call::Confirm { hold: 0 }, DONE, 4, 5), (Call::Settle, DONE, 7, 8)],
-            // A gate was told while the journal did not write: the hold whose time is up still counts.
-            &[
-                (Call::Sell { people: 1 }, DONE, 1, 2),
-                (HOLD, DONE, 3, 4),
-                (pass(900), DONE, 5, 6),
-                (Call::Admit { sale: 0, ticket: 0 }, DONE, 7, 8),
-                (Call::Read, counters(2, 1), 9, 10),
-            ],
             &[
                 (HOLD, DONE, 1, 2),
                 (Call::Extend { hold: 0 }, DONE, 3, 4),
@@ -366,21 +458,22 @@ mod tests {
 
     #[test]
     fn a_call_is_done_once_however_often_it_is_asked_for() {
+        let check_asked = |lines: &[Line], again: &[(usize, usize)]| check_with(Gates::Ask, lines, again);
         let (confirm, read) = (Call::Confirm { hold: 0 }, |held, sold, asked| (Call::Read, counters(held, sold), asked, asked + 1));
-        assert!(check_with(&[(HOLD, DONE, 1, 2), (HOLD, DONE, 3, 4), read(2, 0, 5)], &[(1, 0)]));
-        assert!(check_with(&[(HOLD, None, 1, 0), (HOLD, DONE, 3, 4), read(2, 0, 5)], &[(1, 0)]), "it was given up, and asked again");
-        assert!(check_with(
+        assert!(check_asked(&[(HOLD, DONE, 1, 2), (HOLD, DONE, 3, 4), read(2, 0, 5)], &[(1, 0)]));
+        assert!(check_asked(&[(HOLD, None, 1, 0), (HOLD, DONE, 3, 4), read(2, 0, 5)], &[(1, 0)]), "it was given up, and asked again");
+        assert!(check_asked(
             &[(HOLD, DONE, 1, 2), (confirm, DONE, 3, 4), (HOLD, DONE, 5, 6), (confirm, DONE, 7, 8), read(0, 2, 9)],
             &[(2, 0), (3, 1)]
         ));
-        assert!(check_with(
+        assert!(check_asked(
             &[(Call::Sell { people: 3 }, DONE, 1, 2), (HOLD, too_few(0), 3, 4), (Call::Cancel { sale: 0 }, DONE, 5, 6), (HOLD, DONE, 7, 8)],
             &[(3, 1)]
         ));
-        assert!(!check_with(&[(HOLD, DONE, 1, 2), (HOLD, too_few(1), 3, 4)], &[(1, 0)]), "the repeat is refused");
-        assert!(!check_with(&[(HOLD, None, 1, 0), (HOLD, DONE, 3, 4), read(0, 0, 5)], &[(1, 0)]), "a repeat that does nothing");
+        assert!(!check_asked(&[(HOLD, DONE, 1, 2), (HOLD, too_few(1), 3, 4)], &[(1, 0)]), "the repeat is refused");
+        assert!(!check_asked(&[(HOLD, None, 1, 0), (HOLD, DONE, 3, 4), read(0, 0, 5)], &[(1, 0)]), "a repeat that does nothing");
         assert!(
-            !check_with(&[(Call::Sell { people: 1 }, DONE, 1, 2), (Call::Sell { people: 1 }, DONE, 3, 4), read(0, 2, 5)], &[(1, 0)]),
+            !check_asked(&[(Call::Sell { people: 1 }, DONE, 1, 2), (Call::Sell { people: 1 }, DONE, 3, 4), read(0, 2, 5)], &[(1, 0)]),
             "sold twice"
         );
     }
@@ -419,5 +512,124 @@ mod tests {
         for (what, history) in wrong {
             assert!(!check(history), "{what}");
         }
+    }
+
+    #[test]
+    fn what_gates_tell_by_themselves_is_accepted_only_where_they_may() {
+        let (merged, sell_one) = ((Call::Merge, DONE), Call::Sell { people: 1 });
+        let exit = Call::Exit { sale: 0, ticket: 0 };
+        let right: [(&[Line], &[(usize, usize)]); 6] = [
+            // The counters show it when it is merged.
+            (&[(SELL, DONE, 1, 2), (admit(0), TOLD, 3, 4), (Call::Read, visitors(2, 0, 0), 5, 6), (Call::Read, visitors(2, 1, 1), 7, 8)], &[]),
+            (
+                &[(SELL, DONE, 1, 2), (admit(0), TOLD, 3, 4), (exit, TOLD, 5, 6), (merged.0, merged.1, 7, 8), (Call::Read, visitors(2, 1, 0), 9, 10)],
+                &[],
+            ),
+            // Before that the hold whose time is up still counts.
+            (
+                &[
+                    (sell_one, DONE, 1, 2),
+                    (HOLD, DONE, 3, 4),
+                    (Call::Pass { seconds: 900 }, DONE, 5, 6),
+                    (admit(0), TOLD, 7, 8),
+                    (Call::Read, counters(2, 1), 9, 10),
+                    (merged.0, merged.1, 11, 12),
+                    (Call::Read, visitors(1, 1, 1), 13, 14),
+                ],
+                &[],
+            ),
+            // It was given back before it was merged, and whoever asks again hears that.
+            (
+                &[
+                    (SELL, DONE, 1, 2),
+                    (admit(0), TOLD, 3, 4),
+                    (Call::Cancel { sale: 0 }, DONE, 5, 6),
+                    (merged.0, merged.1, 7, 8),
+                    (Call::Read, visitors(0, 0, 0), 9, 10),
+                    (admit(0), REFUSED, 11, 12),
+                ],
+                &[(5, 1)],
+            ),
+            // The slot was asked before, and that was written though nobody heard of it: whoever asks again does.
+            (
+                &[
+                    (SELL, DONE, 1, 2),
+                    (admit(1), None, 3, 0),
+                    (admit(0), TOLD, 5, 6),
+                    (Call::Read, visitors(2, 0, 0), 7, 8),
+                    (admit(1), DONE, 9, 10),
+                    (Call::Read, visitors(2, 1, 1), 11, 12),
+                ],
+                &[(4, 1)],
+            ),
+            (&[(SELL, DONE, 1, 2), (admit(0), None, 3, 0), (admit(0), TOLD, 5, 6), (admit(0), DONE, 7, 8)], &[(2, 1), (3, 1)]),
+        ];
+        for (number, (history, again)) in right.into_iter().enumerate() {
+            assert!(check_with(Gates::MayGoOn, history, again), "history {number} is right");
+            assert!(!check_with(Gates::Ask, history, again), "history {number} is right only where gates may go on by themselves");
+        }
+    }
+
+    #[test]
+    fn gates_that_may_go_on_by_themselves_let_nothing_else_pass() {
+        let sell_one = Call::Sell { people: 1 };
+        let wrong: [(&str, &[Line]); 13] = [
+            ("told twice", &[(SELL, DONE, 1, 2), (admit(0), TOLD, 3, 4), (admit(0), TOLD, 5, 6)]),
+            ("told twice at the same time", &[(SELL, DONE, 1, 2), (admit(0), TOLD, 3, 6), (admit(0), TOLD, 4, 5)]),
+            ("let in by the slot after it was told", &[(SELL, DONE, 1, 2), (admit(0), TOLD, 3, 4), (admit(0), DONE, 5, 6)]),
+            ("told after the slot let in", &[(SELL, DONE, 1, 2), (admit(0), DONE, 3, 4), (admit(0), TOLD, 5, 6)]),
+            ("refused without a reason", &[(SELL, DONE, 1, 2), (admit(0), REFUSED, 3, 4)]),
+            ("told of a ticket that was given back", &[(SELL, DONE, 1, 2), (Call::Cancel { sale: 0 }, DONE, 3, 4), (admit(0), TOLD, 5, 6)]),
+            (
+                "told and never written",
+                &[(SELL, DONE, 1, 2), (admit(0), TOLD, 3, 4), (Call::Merge, DONE, 5, 6), (Call::Read, visitors(2, 0, 0), 7, 8)],
+            ),
+            (
+                "written in another order than it was told",
+                &[
+                    (SELL, DONE, 1, 2),
+                    (admit(0), TOLD, 3, 4),
+                    (Call::Exit { sale: 0, ticket: 0 }, TOLD, 5, 6),
+                    (Call::Merge, DONE, 7, 8),
+                    (Call::Read, visitors(2, 1, 1), 9, 10),
+                ],
+            ),
+            (
+                "given back after it was written",
+                &[(sell_one, DONE, 1, 2), (admit(0), TOLD, 3, 4), (Call::Merge, DONE, 5, 6), (Call::Cancel { sale: 0 }, DONE, 7, 8)],
+            ),
+            (
+                "the slot lets in before what was told is written",
+                &[(SELL, DONE, 1, 2), (admit(0), TOLD, 3, 4), (admit(1), DONE, 5, 6), (Call::Read, visitors(2, 1, 1), 7, 8)],
+            ),
+            (
+                "written before what was due has ended",
+                &[
+                    (sell_one, DONE, 1, 2),
+                    (HOLD, DONE, 3, 4),
+                    (Call::Pass { seconds: 900 }, DONE, 5, 6),
+                    (admit(0), TOLD, 7, 8),
+                    (Call::Read, Some(Answer::Counters { held: 2, sold: 1, capacity: 3, admitted: 1, inside: 1 }), 9, 10),
+                ],
+            ),
+            (
+                "let in by the slot before what was due has ended",
+                &[
+                    (sell_one, DONE, 1, 2),
+                    (HOLD, DONE, 3, 4),
+                    (Call::Pass { seconds: 900 }, DONE, 5, 6),
+                    (admit(0), DONE, 7, 8),
+                    (Call::Look { hold: 1 }, DONE, 9, 10),
+                ],
+            ),
+            ("a lost hold", &[(HOLD, DONE, 1, 2), (Call::Look { hold: 0 }, REFUSED, 3, 4)]),
+        ];
+        for (what, history) in wrong {
+            assert!(!check_with(Gates::MayGoOn, history, &[]), "{what}");
+        }
+        let (merged, read) = ((Call::Merge, DONE, 7, 8), |sold, asked| (Call::Read, visitors(sold, 0, 0), asked, asked + 1));
+        let given_back =
+            [(SELL, DONE, 1, 2), (admit(0), TOLD, 3, 4), (Call::Cancel { sale: 0 }, DONE, 5, 6), merged, read(0, 9), (admit(0), TOLD, 11, 12)];
+        assert!(!check_with(Gates::MayGoOn, &given_back, &[(5, 1)]), "a conflict is told as if it were none");
     }
 }

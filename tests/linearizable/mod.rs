@@ -2,10 +2,12 @@
 //! `TORNELLO_HISTORIES=1000` for more. Each history has a slot of its own, on a server with several workers and slots on threads of their own; the clients come from a
 //! seed that is the history's number, what the machine makes of them differs each time, so a history that fails is printed whole.
 //!
-//! Clients ask again under the same key, above all for what they gave up; time passes, so that holds end; places are added and taken away; visitors come and go. In one
-//! history of four the server is stopped, in whatever it does, and started again.
+//! Clients ask again under the same key, above all for what they gave up; time passes, so that holds end; places are added and taken away; visitors come and go. Of four
+//! histories one is on a journal that fails now and then, and in one the server is stopped, in whatever it does, and started again. At the end of each all is written, and
+//! everybody sees it.
 
 mod checker;
+mod flaky;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,10 +22,13 @@ use tokio::sync::watch;
 use tornello_actors::clock::ManualClock;
 use tornello_actors::keys::Role;
 use tornello_api::server::ServerSettings;
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::ids::{HoldId, RouteId, SlotId};
+use tornello_engine::slot::Slot;
 
-use self::checker::{Answer, Call, Operation, is_linearizable};
+use self::checker::{Answer, Call, Gates, Operation, is_linearizable};
+use self::flaky::Faults;
 use crate::support::{App, MARE, TORRE, settings, today};
 
 const HISTORIES: u64 = 20;
@@ -53,6 +58,8 @@ impl Dice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     None,
+    /// The journal fails now and then.
+    Journal,
     Restart,
 }
 
@@ -81,6 +88,7 @@ struct History<'a> {
     keys: &'a Keys,
     slot: SlotId,
     trouble: Trouble,
+    faults: &'a Faults,
     ticks: AtomicU64,
     operations: Mutex<Vec<Operation>>,
     bookings: Mutex<Vec<Booking>>,
@@ -180,7 +188,7 @@ impl History<'_> {
             Call::Admit { sale, ticket } => (Method::POST, "/v1/admissions".to_owned(), passage(sale, ticket), gate),
             Call::Exit { sale, ticket } => (Method::POST, "/v1/exits".to_owned(), passage(sale, ticket), gate),
             Call::Look { hold } => (Method::GET, format!("/v1/holds/{}", id(hold)), Value::Null, office),
-            Call::Read | Call::Pass { .. } | Call::Settle => (Method::GET, format!("/v1/slots/{}", self.slot), Value::Null, office),
+            Call::Read | Call::Pass { .. } | Call::Settle | Call::Merge => (Method::GET, format!("/v1/slots/{}", self.slot), Value::Null, office),
         }
     }
 
@@ -239,15 +247,18 @@ impl History<'_> {
                 return number;
             }
             (StatusCode::SERVICE_UNAVAILABLE, _) => return number,
+            // On a machine that has much else to do the server may wait in vain for what a client is about to send.
+            (StatusCode::REQUEST_TIMEOUT, _) if body.is_null() => return number,
             // A server that is stopped lets go of what it does, and says nothing of it.
             (status, _) if self.trouble == Trouble::Restart && !status.is_success() && body.is_null() => return number,
             (StatusCode::OK, Call::Read) => {
-                let visitors = Some((count("admitted"), count("inside")));
-                Answer::Counters { held: count("held"), sold: count("sold"), capacity: count("capacity"), visitors }
+                let (admitted, inside) = (count("admitted"), count("inside"));
+                Answer::Counters { held: count("held"), sold: count("sold"), capacity: count("capacity"), admitted, inside }
             }
+            (StatusCode::ACCEPTED, Call::Admit { .. } | Call::Exit { .. }) => Answer::Told,
             (status, _) if status.is_success() => Answer::Done,
             (_, Call::Hold { .. } | Call::Sell { .. }) => {
-                assert_eq!(body["code"], "not_enough_places", "{body}");
+                assert_eq!(body["code"], "not_enough_places", "{status} {body}");
                 Answer::TooFew { available: count("available") }
             }
             (StatusCode::CONFLICT | StatusCode::GONE | StatusCode::NOT_FOUND, _) => Answer::Refused,
@@ -286,11 +297,32 @@ impl History<'_> {
         self.end(number, self.tick(), Answer::Done);
         let number = self.begin(Call::Settle, None);
         app.node().wake_due().await;
-        // A look is answered when all that it sees is on the disk.
-        if app.node().look(self.slot, |_| ()).await.is_ok() {
-            self.end(number, self.tick(), Answer::Done);
-        } else {
+        // A look is answered when all that it sees is on the disk. Whom a journal that fails stops is not woken, nor is who comes after it: whoever wakes asks again.
+        let is_due = move |slot: &Slot| slot.wake_at().is_some_and(|due| due <= now);
+        let seen = app.node().look(self.slot, is_due).await;
+        if seen.is_err() || seen == Ok(true) && self.faults.failed.load(Ordering::SeqCst) > 0 {
             self.nothing(number, self.tick());
+        } else {
+            self.end(number, self.tick(), Answer::Done);
+        }
+    }
+
+    /// The journal fails no more: what is due ends, what gates were told is written, and then everybody sees all that was done.
+    async fn come_to_rest(&self, app: &App) {
+        self.faults.may_fail.store(false, Ordering::SeqCst);
+        self.faults.away.store(0, Ordering::SeqCst);
+        // The first that comes asks the journal whether it is back.
+        self.ask(Call::SetCapacity { capacity: CAPACITY }, None, &format!("{}-rest", self.slot), true).await;
+        let number = self.begin(Call::Merge, None);
+        while !app.node().end_forks().await {
+            tokio::task::yield_now().await;
+        }
+        self.end(number, self.tick(), Answer::Done);
+        self.pass(app, 0).await;
+        self.ask(Call::Read, None, "", true).await;
+        let bookings = self.bookings.lock().unwrap().clone();
+        for hold in bookings.iter().filter(|booking| booking.is_hold) {
+            self.ask(Call::Look { hold: hold.number }, None, "", true).await;
         }
     }
 
@@ -317,22 +349,28 @@ fn server() -> ServerSettings {
 /// One history after the other on one installation.
 struct Run {
     app: App,
+    faults: Arc<Faults>,
     keys: Keys,
 }
 
 impl Run {
     async fn start() -> Self {
-        let app = App::start_threaded(server(), ARBITERS).await;
+        let faults = Arc::new(Faults::new(Dice(1)));
+        let app = App::start_threaded(server(), ARBITERS, |journal| Arc::clone(&faults).over(journal)).await;
         let keys = Keys { office: app.key(Role::BoxOffice).await, manager: app.key(Role::Manager).await, gate: app.key(Role::Gate).await };
-        Self { app, keys }
+        Self { app, faults, keys }
     }
 
     /// Runs a history; answers the installation, and the history with the time at which it began.
     async fn history(self, number: u64) -> (Self, i64, Vec<Operation>) {
-        let Self { app, keys } = self;
+        let Self { app, faults, keys } = self;
         let slot = slot_of(number);
         app.clock.set(app.node().now().max(slot.start().plus_seconds(-BEFORE_S)));
-        let trouble = if number % 4 == 2 { Trouble::Restart } else { Trouble::None };
+        let trouble = match number % 4 {
+            1 => Trouble::Journal,
+            2 => Trouble::Restart,
+            _ => Trouble::None,
+        };
         let (moved, address) = watch::channel(app.address);
         let history = History {
             address,
@@ -341,11 +379,13 @@ impl Run {
             keys: &keys,
             slot,
             trouble,
+            faults: &faults,
             ticks: AtomicU64::new(0),
             operations: Mutex::default(),
             bookings: Mutex::default(),
         };
         let began = history.now();
+        faults.may_fail.store(trouble == Trouble::Journal, Ordering::SeqCst);
         let all = (CLIENTS * OPERATIONS) as usize;
         let mut dice = Dice(number ^ 0x7469_6d65);
         let house = async {
@@ -353,7 +393,7 @@ impl Run {
             for part in 1..=4 {
                 history.until(all * part / 6).await;
                 if trouble == Trouble::Restart && part == 2 {
-                    app = app.restart_threaded(server(), ARBITERS).await;
+                    app = app.restart_threaded(server(), ARBITERS, |journal| Arc::clone(&faults).over(journal)).await;
                     moved.send_replace(app.address);
                 }
                 history.pass(&app, 60 + dice.below(500) as i64).await;
@@ -362,8 +402,9 @@ impl Run {
         };
         let clients = join_all((0..CLIENTS).map(|client| history.client(client, Dice(number * CLIENTS + client))));
         let (app, _) = join(house, clients).await;
+        history.come_to_rest(&app).await;
         let operations = history.operations.into_inner().unwrap();
-        (Self { app, keys }, began, operations)
+        (Self { app, faults, keys }, began, operations)
     }
 }
 
@@ -372,20 +413,29 @@ async fn histories_of_a_slot_are_linearizable() {
     let histories = std::env::var("TORNELLO_HISTORIES").map_or(HISTORIES, |text| text.parse().expect("TORNELLO_HISTORIES is a number"));
     assert!(histories <= 6_000, "there are slots for 6,000 histories");
     let mut run = Run::start().await;
-    let (mut operations, mut unknown, mut again) = (0, 0, 0);
+    let (mut operations, mut unknown, mut again, mut failed, mut told) = (0, 0, 0, 0, 0);
     for number in 0..histories {
         let (next, began, history) = run.history(number).await;
         run = next;
         operations += history.len();
         unknown += history.iter().filter(|operation| operation.answer.is_none()).count();
         again += history.iter().enumerate().filter(|(number, operation)| operation.first != *number).count();
+        let failures = run.faults.failed.swap(0, Ordering::SeqCst);
+        failed += failures;
+        told += history.iter().filter(|operation| operation.answer == Some(Answer::Told)).count();
+        let gates = if failures == 0 { Gates::Ask } else { Gates::MayGoOn };
         let lines = || history.iter().enumerate().map(|(n, operation)| format!("{n:3} {operation:?}")).collect::<Vec<_>>().join("\n");
-        assert!(is_linearizable(CAPACITY, began, &history), "history {number} is not linearizable:\n{}", lines());
+        assert!(is_linearizable(CAPACITY, began, gates, &history), "history {number} is not linearizable:\n{}", lines());
         if (number + 1) % 100 == 0 {
-            println!("{} histories, {operations} operations, {unknown} of them without an answer, {again} asked again", number + 1);
+            println!(
+                "{} histories, {operations} operations, {unknown} of them without an answer, {again} asked again, {failed} failures, {told} told at gates",
+                number + 1
+            );
         }
     }
-    println!("{histories} histories, {operations} operations, {unknown} of them without an answer, {again} asked again");
-    assert!(again > 0, "nobody asks again");
+    println!(
+        "{histories} histories, {operations} operations, {unknown} of them without an answer, {again} asked again, {failed} failures, {told} told at gates"
+    );
+    assert!(again > 0 && (histories < 4 || failed > 0), "nobody asks again, or the journal never fails");
     run.app.stop().await;
 }

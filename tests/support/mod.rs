@@ -15,6 +15,8 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 use tornello_actors::clock::ManualClock;
+use tornello_actors::journal::Journal;
+use tornello_actors::journal::file::FileJournal;
 use tornello_actors::keys::{Museums, NewKey, Role};
 use tornello_actors::node::{Node, Running, Settings};
 use tornello_api::pagopa::gateway::Pagopa;
@@ -55,26 +57,32 @@ pub struct App {
 }
 
 impl App {
-    /// As [`App::start_with`], with so many threads for slots.
-    pub async fn start_threaded(settings: ServerSettings, arbiters: usize) -> Self {
+    /// As [`App::start_with`], with so many threads for slots, and something between it and its journal.
+    pub async fn start_threaded(settings: ServerSettings, arbiters: usize, between: impl FnOnce(FileJournal) -> Arc<dyn Journal>) -> Self {
         let clock = Arc::new(ManualClock::new(NOW.parse().unwrap()));
-        let app = Self::open_threaded(tempfile::tempdir().unwrap(), clock, settings, arbiters).await;
+        let app = Self::open_threaded(tempfile::tempdir().unwrap(), clock, settings, arbiters, between).await;
         app.register_both().await;
         app
     }
 
     /// Stops in whatever it does, so that who is being served is answered or not, and starts again as [`App::start_threaded`] does.
-    pub async fn restart_threaded(self, settings: ServerSettings, arbiters: usize) -> Self {
+    pub async fn restart_threaded(self, settings: ServerSettings, arbiters: usize, between: impl FnOnce(FileJournal) -> Arc<dyn Journal>) -> Self {
         drop(self.client);
         self.server.stop(false).await;
         self.serving.await.unwrap().unwrap();
         self.running.stop().await;
-        Self::open_threaded(self.folder, self.clock, settings, arbiters).await
+        Self::open_threaded(self.folder, self.clock, settings, arbiters, between).await
     }
 
-    async fn open_threaded(folder: TempDir, clock: Arc<ManualClock>, settings: ServerSettings, arbiters: usize) -> Self {
+    async fn open_threaded(
+        folder: TempDir,
+        clock: Arc<ManualClock>,
+        settings: ServerSettings,
+        arbiters: usize,
+        between: impl FnOnce(FileJournal) -> Arc<dyn Journal>,
+    ) -> Self {
         let of_node = Settings { arbiters, ..Settings::new(folder.path()) };
-        let running = Node::start(&of_node, Arc::clone(&clock) as _, |_| {}).await.unwrap();
+        let running = Node::start_over(&of_node, Arc::clone(&clock) as _, |_| {}, between).await.unwrap();
         Self::serve(running, folder, clock, settings)
     }
 

@@ -368,8 +368,9 @@ impl Writer {
             Ok(()) => {
                 self.head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
                 for pending in &mut live {
-                    pending.lease().committed.store(pending.seq(), Ordering::Release);
+                    // In this order: what follows from a record is said as soon as its owner knows it to be written, and whoever hears that looks at the counters next.
                     pending.tell(batch.number);
+                    pending.lease().committed.store(pending.seq(), Ordering::Release);
                 }
                 if let Some(tap) = &self.tap {
                     tap(batch, self.head.hash);
@@ -440,6 +441,10 @@ impl Writer {
                 self.head = head;
                 if let Some((_, records)) = self.doubtful.take().filter(|(doubtful, _)| *doubtful == head) {
                     tracing::warn!(batch = head.number, "a batch was written although its append failed");
+                    // Who became owner meanwhile may have read the stream back without it. Before anybody is told: nobody who has seen the counters hears less of an owner.
+                    for lease in records.iter().filter_map(|pending| self.leases.get(&pending.lease().stream)?.upgrade()) {
+                        lease.end();
+                    }
                     for mut pending in records {
                         pending.tell(head.number);
                     }

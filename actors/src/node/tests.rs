@@ -202,6 +202,8 @@ enum Fault {
     Lost,
     /// It is written, but nobody knows.
     Written,
+    /// As `Written`, and nobody reads it before the journal is back.
+    Late,
     /// The disk did not flush.
     Flush,
     /// None: this one succeeds.
@@ -212,6 +214,8 @@ enum Fault {
 struct Faulty {
     inner: MemoryJournal,
     faults: Mutex<VecDeque<Fault>>,
+    /// What was written, as is seen when the journal is back.
+    late: Mutex<Option<Batch>>,
     /// Nothing can be written, until this is false.
     full: AtomicBool,
     /// Nobody can say where the journal ends, until this is false.
@@ -237,6 +241,10 @@ impl Journal for Faulty {
                     self.inner.append(batch).await?;
                     Err(JournalError::Unreachable("input/output error".into()))
                 }
+                Some(Fault::Late) => {
+                    *self.late.lock() = Some(batch.clone());
+                    Err(JournalError::Unreachable("input/output error".into()))
+                }
             }
         })
     }
@@ -259,7 +267,13 @@ impl Journal for Faulty {
         if self.full.load(Ordering::Relaxed) || self.unreachable.load(Ordering::Relaxed) {
             return Box::pin(async { Err(JournalError::Full("no space left on device".into())) });
         }
-        self.inner.recover()
+        Box::pin(async {
+            let late = self.late.lock().take();
+            if let Some(batch) = late {
+                self.inner.append(&batch).await?;
+            }
+            self.inner.recover().await
+        })
     }
 }
 

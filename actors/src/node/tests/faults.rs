@@ -171,3 +171,25 @@ async fn a_batch_that_was_written_though_its_append_failed_is_told_to_the_house(
     assert_eq!((house.taken(), house.node().board().next_wake()), (3, Some(now().plus_seconds(900))));
     house.running.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_slot_that_was_read_back_before_a_written_batch_was_found_is_read_back_again() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 2)).await.unwrap();
+    journal.faults.lock().push_back(Fault::Late);
+    journal.unreachable.store(true, Ordering::Relaxed);
+    assert_eq!(house.ask(2, hold(2, 18)).await, Err(Failure::OutcomeUnknown));
+    let taken = || house.node().look(tomorrow(), |slot| slot.places().taken());
+    assert_eq!(taken().await, Ok(2), "nobody knows more yet");
+    journal.unreachable.store(false, Ordering::Relaxed);
+    // The journal is back for another slot, and what it held is on the board.
+    let other = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(3_600));
+    house.node().slot(other, by(3), sell_in(other, 1, 1)).await.unwrap();
+    assert_eq!(house.taken(), 20);
+    assert_eq!(taken().await, Ok(20), "the slot knows what the board shows");
+    let refused = house.ask(4, hold(4, 1)).await;
+    assert!(matches!(refused, Err(Failure::Refused(Refusal::NotEnoughPlaces { available: 0, .. }))), "{refused:?}");
+    house.running.stop().await;
+}
