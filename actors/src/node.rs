@@ -256,7 +256,7 @@ async fn closing(started: Result<Running, StartError>, views: &Views) -> Result<
 impl Node {
     /// Starts on a data folder. Call inside an actix system.
     pub async fn start(settings: &Settings, clock: Arc<dyn Clock>, progress: impl FnMut(u64)) -> Result<Running, StartError> {
-        Self::start_over(settings, clock, progress, |journal| Arc::new(journal)).await
+        Self::start_over(settings, clock, progress, |journal| Arc::new(journal) as Arc<dyn Journal>).await
     }
 
     /// As [`Node::start`], with what `between` puts between the node and its journal: for tests with one that fails.
