@@ -518,7 +518,8 @@ mod tests {
     fn what_gates_tell_by_themselves_is_accepted_only_where_they_may() {
         let (merged, sell_one) = ((Call::Merge, DONE), Call::Sell { people: 1 });
         let exit = Call::Exit { sale: 0, ticket: 0 };
-        let right: [(&[Line], &[(usize, usize)]); 6] = [
+        type Told<'a> = (&'a [Line], &'a [(usize, usize)]);
+        let right: [Told<'_>; 6] = [
             // The counters show it when it is merged.
             (&[(SELL, DONE, 1, 2), (admit(0), TOLD, 3, 4), (Call::Read, visitors(2, 0, 0), 5, 6), (Call::Read, visitors(2, 1, 1), 7, 8)], &[]),
             (

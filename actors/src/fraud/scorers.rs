@@ -397,7 +397,7 @@ mod tests {
     async fn what_is_known_is_saved_as_of_the_batch_after_which_the_last_shard_was_copied() {
         let folder = tempfile::tempdir().unwrap();
         let (file, journal) = (SavedFile::in_folder(folder.path()), Arc::new(MemoryJournal::default()));
-        let prepared = Scoring::prepare(Sizes::default(), None, Arc::default()).unwrap();
+        let prepared = Scoring::prepare(Sizes::default(), None, Arc::default(), true).unwrap();
         let scoring = Arc::clone(&prepared.scoring);
         let (_asking, asked) = mpsc::channel(1);
         let mut follower = Follower::new(journal, &scoring, (Some(file.clone()), asked), Head::EMPTY);
