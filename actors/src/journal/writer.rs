@@ -442,8 +442,11 @@ impl Writer {
                 if let Some((_, records)) = self.doubtful.take().filter(|(doubtful, _)| *doubtful == head) {
                     tracing::warn!(batch = head.number, "a batch was written although its append failed");
                     // Who became owner meanwhile may have read the stream back without it. Before anybody is told: nobody who has seen the counters hears less of an owner.
-                    for lease in records.iter().filter_map(|pending| self.leases.get(&pending.lease().stream)?.upgrade()) {
-                        lease.end();
+                    for pending in &records {
+                        let owned = self.leases.get(&pending.lease().stream).and_then(Weak::upgrade);
+                        if let Some(lease) = owned.filter(|lease| lease.committed() < pending.seq()) {
+                            lease.end();
+                        }
                     }
                     for mut pending in records {
                         pending.tell(head.number);
