@@ -188,7 +188,7 @@ async fn a_ticket_of_a_full_slot_goes_to_another_person_under_a_new_code() {
     let ten = slot(TORRE, 10);
     // Nobody is suspected of anything: so the shop may change names.
     let sale = sell(&app, &web, ten, 7, "some").await["sale"].as_str().unwrap().to_owned();
-    for (count, name) in [(7, "more"), (6, "the rest")] {
+    for (count, name) in [(7, "more"), (6, "rest")] {
         sell(&app, &web, ten, count, name).await;
     }
     let id = ticket(&sale, 4);
