@@ -56,6 +56,8 @@ struct Asking {
     requests: u32,
     /// Whether of some request nobody knows whether it was done.
     is_doubtful: bool,
+    /// Whether they are known to have come in, and so are counted already.
+    is_inside: bool,
 }
 
 /// Room for one person at a gate, if there is any, until it is known whether they came in. Dropped without an answer it stays taken until [`Buildings::forget`].
@@ -114,7 +116,7 @@ impl Buildings {
         let building = buildings.entry(ticket.slot().museum()).or_default();
         building.hear(heard);
         // Nobody is inside twice: who asks again, or beside another one with the same ticket, is one person.
-        let others = building.asking.len() - usize::from(building.asking.contains_key(&ticket));
+        let others = building.asking.iter().filter(|(other, asking)| **other != ticket && !asking.is_inside).count();
         let room = Room { inside: building.upper(others), ceiling };
         if !room.is_full() {
             building.asking.entry(ticket).or_default().requests += 1;
@@ -233,10 +235,12 @@ impl Building {
                 let scan =
                     Scan { ticket: admitted.ticket, scanned_at: admitted.scanned_at.unwrap_or(now), gate: admitted.gate, direction: Direction::In };
                 self.pass(scan, admitted.scanned_at.is_some(), 1, now);
+                self.is_inside(admitted.ticket, true);
             }
             Event::Exited(exited) => {
                 let scan = Scan { ticket: exited.ticket, scanned_at: exited.scanned_at.unwrap_or(now), gate: exited.gate, direction: Direction::Out };
                 self.pass(scan, exited.scanned_at.is_some(), 1, now);
+                self.is_inside(exited.ticket, false);
             }
             Event::ScansJudged(judged) => {
                 for JudgedScan { scan, before, judged } in &judged.scans {
@@ -245,6 +249,13 @@ impl Building {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whoever asks and is known to be in is counted as that, and not once more as somebody who may come in.
+    fn is_inside(&mut self, ticket: TicketId, is_inside: bool) {
+        if let Some(asking) = self.asking.get_mut(&ticket) {
+            asking.is_inside = is_inside;
         }
     }
 
@@ -370,6 +381,15 @@ mod tests {
         assert!(full(ticket(2, 0)) && !full(ticket(1, 0)), "who asks again is one person");
         first.answered();
         assert!(!full(ticket(2, 0)), "they were refused");
+        // Known to have come in they count once, also before the gate is answered.
+        let first = buildings.seat(ticket(1, 1), heard(0, 8), 10);
+        buildings.write(1, admitted(ticket(1, 1), None));
+        assert_eq!(buildings.since(MUSEUM, heard(0, 8)), 1);
+        let other = buildings.seat(ticket(2, 0), heard(0, 8), 10);
+        assert!(!other.room().is_full(), "one more place is left");
+        other.answered();
+        first.answered();
+        buildings.write(2, exited(ticket(1, 1)));
         // In doubt whether they came in they count, until that is known.
         drop(buildings.seat(ticket(1, 0), reading, 10));
         assert!(full(ticket(2, 0)));

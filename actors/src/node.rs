@@ -132,7 +132,10 @@ impl Tell<Slot> for SlotTell {
     fn committed(&self, stream: &Lease, record: &Record<slot::Event>, view: SlotHead, _: u64) {
         if let StreamId::Slot(slot) = stream.stream {
             self.1.take(&view.policy.limits, record);
-            self.2.take(slot.museum(), record);
+            // Whoever read the stream back with this record has counted it.
+            if self.0.head(slot).is_none_or(|known| known.seq < record.seq) {
+                self.2.take(slot.museum(), record);
+            }
             self.0.publish(slot, view);
         }
     }
@@ -140,7 +143,7 @@ impl Tell<Slot> for SlotTell {
     fn rebuilt(&self, stream: &Lease, state: &Slot) {
         let StreamId::Slot(slot) = stream.stream else { return };
         let (before, head) = (self.0.head(slot), SlotHead::of(state));
-        if !state.is_opened() || before == Some(head) {
+        if !state.is_opened() || before == Some(head) || before.is_some_and(|before| before.seq > head.seq) {
             return;
         }
         self.1.put(state);

@@ -196,10 +196,14 @@ impl Counts {
 
     /// The number of somebody on a device: the one by which either has come, else that of the device, which stays the same through a restart.
     fn number(&mut self, own: u64, device: Option<u64>) -> u64 {
-        let came = self.came_as(own).or_else(|| self.came_as(device?));
-        let number = came.unwrap_or_else(|| device.unwrap_or(own));
-        for other in [Some(own), device].into_iter().flatten() {
-            self.shares(other, number);
+        let by_device = device.and_then(|device| self.came_as(device));
+        let number = self.came_as(own).or(by_device).unwrap_or_else(|| device.unwrap_or(own));
+        // A name that only rides on a device that has come was not worked for: else anybody could bind the names of others to a place of their own.
+        if by_device.is_none() {
+            self.shares(own, number);
+        }
+        if let Some(device) = device {
+            self.shares(device, number);
         }
         number
     }
@@ -368,9 +372,8 @@ impl Rooms {
     fn early(&self, key: Key, announced: &Announced, known: Option<Waiter>) -> u64 {
         let mut rooms = self.0.lock();
         let counts = rooms.entry(key).or_insert_with(|| Counts::of(announced.numbers));
-        if let Some(Waiter { number, own }) = known.filter(|_| counts.early.len() < EARLY_MAX) {
+        if let Some(Waiter { number, .. }) = known.filter(|_| counts.early.len() < EARLY_MAX) {
             counts.early.insert(number);
-            counts.shares(own, number);
         }
         counts.early_count()
     }

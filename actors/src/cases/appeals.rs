@@ -143,7 +143,7 @@ pub struct Standing {
     pub passes_until: Option<Timestamp>,
 }
 
-/// Asks for another look at what was refused. Repeated, it is the same appeal.
+/// Asks for another look at what was refused. Repeated, it is the same appeal; of one that waited behind somebody else's it is the next, once that is decided.
 ///
 /// # Errors
 /// `unknown_case` if nothing is known of an attempt, `nothing_to_appeal` of a sale that nobody blocked, `too_many_appeals` if it was carried and no more of its day is written or

@@ -31,7 +31,7 @@ use super::said::{Found, Judged, NO_MODEL, UNREAD, edition, of_option};
 use super::shelf::Shelf;
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Journal, JournalError, StreamId, batches_after};
-use crate::streams::{corrupt, record_of};
+use crate::streams::{all_of, corrupt};
 
 /// How many batches are read at once.
 const ROUND: u32 = 64;
@@ -199,9 +199,10 @@ impl Mark {
 /// # Errors
 /// Those of the journal.
 pub async fn assessment_of(journal: &dyn Journal, case: CaseId) -> Result<Option<Assessment>, JournalError> {
-    let first = record_of::<case::Event>(journal, StreamId::Case(case), 1).await?;
     let opened = |event| if let case::Event::Opened(opened) = event { opened.assessment } else { None };
-    Ok(first.and_then(|first| first.events.into_iter().find_map(opened)))
+    // Before it was opened it may have followed another one.
+    let records = all_of::<case::Event>(journal, StreamId::Case(case)).await?;
+    Ok(records.into_iter().flat_map(|record| record.events).find_map(opened))
 }
 
 /// Says again what stands in a journal. `shelf` has the models that were at work, `parties` is about how many were counted at once. Reads the whole journal, and all of it twice

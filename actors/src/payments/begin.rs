@@ -230,7 +230,7 @@ async fn room_for_named(node: &Node, envelope: &Envelope, opened: &Opened) -> St
         return Ok(asides);
     }
     let mut by_slot: BTreeMap<SlotId, Vec<(HoldId, Envelope, slot::Command)>> = BTreeMap::new();
-    for item in opened.items.iter().filter(|item| limits_buyers(node, item.hold.slot())) {
+    for item in opened.items.iter().filter(|item| node.limits_buyers(item.hold.slot())) {
         let (hold, settlement) = (item.hold, settlement_of(PaymentId::from_raw(0), item));
         let command = slot::Command::SellPaid { hold, owner: None, lines: item.lines.clone(), keeper: None, settlement, contact: None };
         // A key that no slot knows: nothing is asked of it but what a new command is asked.
@@ -245,8 +245,10 @@ async fn room_for_named(node: &Node, envelope: &Envelope, opened: &Opened) -> St
         if let Some((hold, why)) = node.look(slot, look).await.map_err(|failure| of_slot(first, failure))? {
             return Err(Failure::Refused(Refusal::Slot { hold, why }));
         }
-        for (hold, asked, command) in &asked {
-            asides.extend(node.set_aside(slot, asked, command).await.map_err(|failure| of_slot(*hold, failure))?);
+        for (hold, asked, _) in &asked {
+            // As it is asked when it is kept: by what the buyer has that day, and by their open holds.
+            let bind = slot::Command::Bind { hold: *hold, payment: PaymentId::from_raw(0), over: None };
+            asides.extend(node.set_aside(slot, asked, &bind).await.map_err(|failure| of_slot(*hold, failure))?);
         }
     }
     Ok(asides)

@@ -119,15 +119,20 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     // Places that are sold anew are bought by whoever held them, or late money would buy what the buyer may not have.
     let mut named = match node.day_limits().buyer_of(hold) {
         Some(pseudonym) => vec![Party { kind: PartyKind::Buyer, pseudonym }],
-        None if limits_buyers(node, slot) => {
-            let holder = held_by(node, hold).await?;
-            if holder.is_empty() { named_in(node, id).await? } else { holder }
+        // Where somebody must be named, whoever held it was, by a device at least.
+        None if limits_buyers(node, slot) || node.board().head(slot).is_some_and(|head| head.policy.limits.buyer_required) => {
+            let mut holder = held_by(node, hold).await?;
+            if !holder.iter().any(|party| party.kind == PartyKind::Buyer) {
+                holder.extend(named_in(node, id).await?);
+            }
+            holder
         }
         None => Vec::new(),
     };
     // Nothing else says of a sale without its hold whose card paid for it, or from which device.
     let of_payment = first_envelope(node, id).await.map_err(|error| read_failed(&error))?.map(|first| first.parties).unwrap_or_default();
-    named.extend(of_payment.into_iter().filter(|party| party.kind != PartyKind::Buyer).chain(of_quote));
+    let others: Vec<Party> = of_payment.into_iter().filter(|party| party.kind != PartyKind::Buyer && !named.contains(party)).collect();
+    named.extend(others.into_iter().chain(of_quote));
     for salt in 0..SALTS {
         let sale = anew(id, number, slot, salt);
         let (lines, channel) = (item.lines.clone(), opened.channel);
@@ -181,7 +186,7 @@ async fn held_by(node: &Node, hold: HoldId) -> Step<Vec<Party>> {
         Ok(ControlFlow::Break(()))
     };
     visit(node.journal().as_ref(), StreamId::Slot(hold.slot()), 0, look).await.map_err(|error| read_failed(&error))?;
-    found.retain(|party| party.kind == PartyKind::Buyer);
+    found.retain(|party| matches!(party.kind, PartyKind::Buyer | PartyKind::Device));
     Ok(found)
 }
 

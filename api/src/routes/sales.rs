@@ -18,7 +18,7 @@ use tornello_actors::quotes;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, HoldId, KeyId, SlotId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{CancelCause, Command, DeskMethod, Event, FRAUD, Refusal, Sale, Settlement};
+use tornello_engine::slot::{CancelCause, Command, DeskMethod, Event, FRAUD, Refusal, Sale, Settlement, Slot};
 use tornello_engine::text::is_line;
 
 use crate::acting::{self, Asked, Proof};
@@ -228,7 +228,7 @@ pub async fn seen<R: Send + 'static>(
     node: &Node,
     caller: &Caller,
     id: HoldId,
-    read: impl Fn(&tornello_engine::slot::Slot, &Sale) -> R + Clone + Send + 'static,
+    read: impl Fn(&Slot, &Sale) -> R + Clone + Send + 'static,
 ) -> Result<R, Problem> {
     let owner = owner(node, caller, id).await?;
     let found = node.look(id.slot(), move |slot| {
@@ -440,8 +440,13 @@ pub async fn unblock(
     let sale = sale.into_inner();
     caller.may_at(Scope::Manage, sale.slot().museum())?;
     let envelope = envelope(&node, &caller, &key, &["unblock", &sale.to_string()], &*form, &[], None)?;
-    // Where no verdict says so (any more) it is a word like any other.
-    let keeps = cases::fraud_said_of(&node, sale).await?.and_then(|_| FRAUD.parse().ok());
+    // Where no verdict says so (any more) it is a word like any other: if it stood before the verdict was asked about, as one may come in between.
+    let is_fraud = |reason: &Code| reason.as_str() == FRAUD;
+    let stands =
+        move |slot: &Slot| slot.sale_of(sale).is_some_and(|sale| sale.tickets.iter().filter_map(|ticket| ticket.blocked.as_ref()).any(is_fraud));
+    let stood = node.look(sale.slot(), stands).await?;
+    let is_word = stood && cases::fraud_said_of(&node, sale).await?.is_none();
+    let keeps = if is_word { None } else { FRAUD.parse().ok() };
     let UnblockForm { tickets, reason } = form.into_inner();
     let record = node.slot(sale.slot(), envelope, Command::Unblock { sale, tickets, reason, keeps }).await?;
     Ok(HttpResponse::Ok().json(BlockedView::of(sale, &record).ok_or_else(not_rebuilt)?))

@@ -213,10 +213,12 @@ impl Rejudged {
     /// Takes in what one scan of the batch has changed.
     fn take(&mut self, changed: impl IntoIterator<Item = JudgedScan>) {
         for found in changed {
-            self.0.entry(found.scan).and_modify(|known| known.judged = found.judged).or_insert(found);
+            let known = self.0.entry(found.scan).and_modify(|known| known.judged = found.judged).or_insert(found);
+            // What one scan has turned round, and the next one back, has not changed.
+            if known.before == Some(known.judged) {
+                self.0.remove(&found.scan);
+            }
         }
-        // What one scan has turned round, and the next one back, has not changed.
-        self.0.retain(|_, known| known.before != Some(known.judged));
     }
 
     /// How many have become conflicts, and how many are none any more.

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 /// How far the clock of a gate without a network may be ahead, in seconds.
 const CLOCK_AHEAD_S: i64 = 60;
 /// How old a scan may be that comes in, in seconds: 7 days.
-const SCAN_AGE_MAX_S: i64 = 7 * 86_400;
+pub(super) const SCAN_AGE_MAX_S: i64 = 7 * 86_400;
 /// The most conflicts that a slot keeps: beyond it something else is wrong than a few tickets.
 const CONFLICTS_MAX: u32 = 10_000;
 /// The most exits that are kept of one ticket of which nobody knows how its holder came in.

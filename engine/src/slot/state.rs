@@ -12,6 +12,7 @@ use super::event::{
     Keeper, Line, MoveBegun, MoveUndone, MovedOut, Offered, Prolonged, Renamed, Scan, ScansJudged, Settlement, Sold, Unblocked, Waited, line_of,
     people, total,
 };
+use super::gate::SCAN_AGE_MAX_S;
 use super::passages::{Bars, Passage, Taken, Told};
 use super::waiting_list::{Waiting, WaitingEnd, WaitingList};
 use super::{Broken, Channel, Refusal};
@@ -863,6 +864,9 @@ fn keep_was(was: &mut BTreeMap<TicketId, Vec<(Timestamp, Bars)>>, ticket: Ticket
         return;
     }
     let kept = was.entry(ticket).or_default();
+    // Older scans are not taken in.
+    let oldest = at.plus_seconds(-SCAN_AGE_MAX_S);
+    kept.retain(|(until, _)| *until > oldest);
     match kept.last() {
         Some((until, first)) if *until == at => {
             if *first == after {

@@ -291,9 +291,9 @@ pub fn hard_defaults() -> Vec<Rule> {
     let reseller = |name: &str, condition: Condition, it: &str, en: &str| {
         rule(&[Outlet::Reseller], name, vec![condition, at_least("people", 20.0)], Action::Review, (it, en))
     };
-    // Nobody is in a count of cash.
+    // Nobody is in a count of cash, and it costs nothing; the signal of a payment names no people either.
     let count = |name: &str, conditions: Vec<Condition>, it: &str, en: &str| {
-        let conditions = [vec![at_most("people", 0.0)], conditions].concat();
+        let conditions = [vec![at_most("people", 0.0), at_most("cents", 0.0)], conditions].concat();
         rule(&[Outlet::BoxOffice], name, conditions, Action::Review, (it, en))
     };
     vec![
@@ -446,21 +446,26 @@ mod tests {
     #[test]
     fn what_resellers_and_desks_do_is_looked_at_and_never_refused() {
         let set = RuleSet::hard_defaults();
-        let cases: [(Outlet, Case<'_>); 14] = [
+        let cases: [(Outlet, Case<'_>); 15] = [
             (Outlet::Reseller, (&[("account_unsold_1d", 190.0), ("people", 30.0)], &[], None)),
             (Outlet::Reseller, (&[("account_unsold_1d", 900.0), ("people", 19.0)], &[], None)),
             (Outlet::Reseller, (&[("account_unsold_1d", 200.0), ("people", 20.0)], &["reseller-hoarding"], Some(Action::Review))),
             (Outlet::Reseller, (&[("account_holds_1h", 590.0), ("people", 30.0)], &[], None)),
             (Outlet::Reseller, (&[("account_holds_1h", 600.0), ("people", 20.0)], &["reseller-velocity"], Some(Action::Review))),
             (Outlet::Reseller, (&[("person_twice_7d", 2.0)], &["double-scan"], Some(Action::Review))),
-            (Outlet::BoxOffice, (&[("operator_gap_7d", 19_000.0)], &[], None)),
-            (Outlet::BoxOffice, (&[("operator_gap_7d", 20_000.0)], &["desk-gap"], Some(Action::Review))),
-            (Outlet::BoxOffice, (&[("operator_voids_1d", 30.0), ("operator_void_share_1d", 0.2)], &[], None)),
-            (Outlet::BoxOffice, (&[("operator_voids_1d", 30.0), ("operator_void_share_1d", 0.25)], &["desk-voids"], Some(Action::Review))),
-            (Outlet::BoxOffice, (&[("operator_late_voids_7d", 29.0)], &[], None)),
-            (Outlet::BoxOffice, (&[("operator_late_voids_7d", 30.0)], &["desk-late-voids"], Some(Action::Review))),
+            (Outlet::BoxOffice, (&[("cents", 0.0), ("operator_gap_7d", 19_000.0)], &[], None)),
+            (Outlet::BoxOffice, (&[("cents", 0.0), ("operator_gap_7d", 20_000.0)], &["desk-gap"], Some(Action::Review))),
+            (Outlet::BoxOffice, (&[("cents", 0.0), ("operator_voids_1d", 30.0), ("operator_void_share_1d", 0.2)], &[], None)),
+            (
+                Outlet::BoxOffice,
+                (&[("cents", 0.0), ("operator_voids_1d", 30.0), ("operator_void_share_1d", 0.25)], &["desk-voids"], Some(Action::Review)),
+            ),
+            (Outlet::BoxOffice, (&[("cents", 0.0), ("operator_late_voids_7d", 29.0)], &[], None)),
+            (Outlet::BoxOffice, (&[("cents", 0.0), ("operator_late_voids_7d", 30.0)], &["desk-late-voids"], Some(Action::Review))),
             // Whoever buys at the desk, or gives tickets back there, does not wait for that.
-            (Outlet::BoxOffice, (&[("operator_gap_7d", 90_000.0), ("operator_late_voids_7d", 90.0), ("people", 2.0)], &[], None)),
+            (Outlet::BoxOffice, (&[("cents", 0.0), ("operator_gap_7d", 90_000.0), ("operator_late_voids_7d", 90.0), ("people", 2.0)], &[], None)),
+            // A payment that begins at the desk names no people.
+            (Outlet::BoxOffice, (&[("operator_gap_7d", 90_000.0), ("cents", 1_200.0)], &[], None)),
             (Outlet::Kiosk, (&[("operator_voids_1d", 90.0), ("operator_void_share_1d", 1.0)], &[], None)),
         ];
         for (outlet, (values, expected, action)) in cases {

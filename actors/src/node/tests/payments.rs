@@ -691,8 +691,13 @@ async fn who_has_paid_gets_tickets_at_once_while_a_gateway_does_not_answer() {
 
 /// From now on slots that are opened let one buyer have so many people, and any number on a day.
 async fn limit_slot(node: &Node, tickets_max: u16) {
+    limit(node, |limits| limits.tickets_max = Some(tickets_max)).await;
+}
+
+/// From now on slots that are opened have such limits.
+async fn limit(node: &Node, change: impl FnOnce(&mut slot::Limits)) {
     let mut plan = plan();
-    plan.routes[0].policy.limits.tickets_max = Some(tickets_max);
+    change(&mut plan.routes[0].policy.limits);
     node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: calendar::local_day(now()), plan }).await.unwrap();
 }
 
@@ -735,6 +740,35 @@ async fn holds_of_one_slot_count_together_for_a_buyer_who_is_named_when_the_paym
     let id = begin(102, &[1]).await.unwrap();
     shop.pay(id, node_says("a", 3_600)).await.unwrap();
     assert_eq!(shop.money(id).await, [0, 3_600, 0, 0]);
+    shop.stop().await;
+}
+
+#[actix_rt::test]
+async fn late_money_of_a_slot_that_is_for_somebody_only_is_of_whoever_held_the_places() {
+    let shop = Shop::new().await;
+    limit(shop.node(), |limits| limits.buyer_required = true).await;
+    let id = let_go(&shop).await;
+    shop.pay(id, node_says("t1", 3_600)).await.unwrap();
+    let payment = shop.payment(id).await;
+    assert!(matches!(payment.items(), [ItemEnd::Sold { .. }]), "they had been named: {:?}", payment.items());
+    assert_eq!(shop.money(id).await, [0, 3_600, 0, 0]);
+    shop.stop().await;
+}
+
+#[actix_rt::test]
+async fn of_holds_that_would_be_too_many_open_ones_none_is_kept_for_a_payment() {
+    let shop = Shop::new().await;
+    limit(shop.node(), |limits| limits.holds_max = Some(2)).await;
+    for n in 1..=3 {
+        shop.house.ask(u128::from(n), hold(n, 1)).await.unwrap();
+    }
+    let begin = async |key, holds: &[u64]| payments::begin(shop.node(), of(key, Some(7)), request(holds)).await;
+    let refused = begin(101, &[1, 2, 3]).await;
+    assert!(matches!(refused, Err(Failure::Refused(payments::Refusal::Slot { why: slot::Refusal::TooManyOpenHolds { .. }, .. }))), "{refused:?}");
+    let kept = |slot: &slot::Slot| (1..=3).filter(|n| slot.hold_of(HoldId::new(tomorrow(), *n)).unwrap().kept_for.is_some()).count();
+    assert_eq!(shop.node().look(tomorrow(), kept).await.unwrap(), 0);
+    begin(102, &[1, 2]).await.unwrap();
+    assert_eq!(shop.node().look(tomorrow(), kept).await.unwrap(), 2);
     shop.stop().await;
 }
 

@@ -103,7 +103,7 @@ impl After {
     /// As far as this, and these as well.
     #[must_use]
     pub fn read(mut self, rows: &[CaseRow]) -> Self {
-        self.count += rows.len() as u64;
+        self.count = self.count.saturating_add(rows.len() as u64);
         for row in rows {
             if row.appeals {
                 self.appeal = Some((row.due_at.as_micros(), row.case));
@@ -164,7 +164,7 @@ fn in_turn(cases: Vec<CaseRow>, appeals: Vec<CaseRow>, read: u64, limit: usize) 
     let (mut cases, mut appeals) = (cases.into_iter(), appeals.into_iter());
     let mut rows = Vec::with_capacity(limit.min(cases.len() + appeals.len()));
     while rows.len() < limit {
-        let place = read + rows.len() as u64 + 1;
+        let place = (read % APPEAL_PLACE) + rows.len() as u64 + 1;
         let next = if place.is_multiple_of(APPEAL_PLACE) { appeals.next().or_else(|| cases.next()) } else { cases.next().or_else(|| appeals.next()) };
         let Some(row) = next else { break };
         rows.push(row);

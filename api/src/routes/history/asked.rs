@@ -300,7 +300,13 @@ impl HistoryQuery {
                 let owner = asker.owner_of(slot, sale);
                 Command::Rename { sale, owner, tickets: self.numbers()?, holder: Some(PersonId(random().into())) }
             }
-            Asked::Block => Command::Block { sale: self.sale_of(id)?, tickets: self.numbers()?, reason: named(self.reason, "reason")? },
+            Asked::Block => {
+                let reason = named(self.reason, "reason")?;
+                if reason.as_str() == FRAUD {
+                    return Err(Problem::invalid("reason: `fraud` is what the verdict of a fraud case says; another word is expected"));
+                }
+                Command::Block { sale: self.sale_of(id)?, tickets: self.numbers()?, reason }
+            }
             // What a verdict blocks is lifted with the verdict.
             Asked::Unblock => {
                 let (sale, tickets, keeps) = (self.sale_of(id)?, self.numbers()?, FRAUD.parse().ok());

@@ -337,6 +337,9 @@ impl Before<'_> {
             Asked::Cancel => {
                 Said::not_decided("whether a rule would have blocked it (`blocked_by_rule`); no proof is asked for tickets that come back")
             }
+            Asked::Rename if self.asker.caller.as_ref().is_some_and(|caller| caller.owner().is_some()) => {
+                Said::not_decided("whether the name on the ticket had been a proof, which a shop does not change (`named_as_proof`)")
+            }
             Asked::Extend | Asked::Release | Asked::Leave | Asked::Rename | Asked::Block | Asked::Unblock => Said::not_asked("that is not assessed"),
             Asked::Admit | Asked::Exit | Asked::Scan => Said::not_asked("gates are never asked to wait for an assessment"),
         }
