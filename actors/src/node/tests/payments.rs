@@ -764,8 +764,8 @@ async fn of_holds_that_would_be_too_many_open_ones_none_is_kept_for_a_payment() 
     }
     let begin = async |key, holds: &[u64]| payments::begin(shop.node(), of(key, Some(7)), request(holds)).await;
     let refused = begin(101, &[1, 2, 3]).await;
-    assert!(matches!(refused, Err(Failure::Refused(payments::Refusal::Slot { why: slot::Refusal::TooManyOpenHolds { .. }, .. }))), "{refused:?}");
-    let kept = |slot: &slot::Slot| (1..=3).filter(|n| slot.hold_of(HoldId::new(tomorrow(), *n)).unwrap().kept_for.is_some()).count();
+    assert!(matches!(refused, Err(Failure::Refused(payments::Refusal::Slot { why: Refusal::TooManyOpenHolds { .. }, .. }))), "{refused:?}");
+    let kept = |slot: &Slot| (1..=3).filter(|n| slot.hold_of(HoldId::new(tomorrow(), *n)).unwrap().kept_for.is_some()).count();
     assert_eq!(shop.node().look(tomorrow(), kept).await.unwrap(), 0);
     begin(102, &[1, 2]).await.unwrap();
     assert_eq!(shop.node().look(tomorrow(), kept).await.unwrap(), 2);
