@@ -193,49 +193,33 @@ impl From<CaseOpened2> for case::Opened {
     }
 }
 
+/// [`Attempt`] before it was noted what had been assessed, with assessments of then.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct AttemptUnder<A> {
+    id: AttemptId,
+    at: Timestamp,
+    channel: Channel,
+    museum: MuseumId,
+    slot: Option<SlotId>,
+    people: u32,
+    amount_cents: Cents,
+    parties: Vec<Party>,
+    assessment: Option<A>,
+    ending: Ending,
+}
+
 /// [`Attempt`] before assessments said how likely fraud is.
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
-pub(super) struct Attempt1 {
-    id: AttemptId,
-    at: Timestamp,
-    channel: Channel,
-    museum: MuseumId,
-    slot: Option<SlotId>,
-    people: u32,
-    amount_cents: Cents,
-    parties: Vec<Party>,
-    assessment: Option<Assessment2>,
-    ending: Ending,
-}
-
-impl From<Attempt1> for Attempt {
-    fn from(before: Attempt1) -> Self {
-        let Attempt1 { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending } = before;
-        let (assessment, figures) = (assessment.map(Assessment::from), None);
-        Self { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending, figures }
-    }
-}
-
+pub(super) type Attempt1 = AttemptUnder<Assessment2>;
 /// [`Attempt`] before it was noted what had been assessed.
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
-pub(super) struct Attempt2 {
-    id: AttemptId,
-    at: Timestamp,
-    channel: Channel,
-    museum: MuseumId,
-    slot: Option<SlotId>,
-    people: u32,
-    amount_cents: Cents,
-    parties: Vec<Party>,
-    assessment: Option<Assessment3>,
-    ending: Ending,
-}
+pub(super) type Attempt2 = AttemptUnder<Assessment3>;
 
-impl From<Attempt2> for Attempt {
-    fn from(before: Attempt2) -> Self {
-        let Attempt2 { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending } = before;
+impl<A> From<AttemptUnder<A>> for Attempt
+where
+    Assessment: From<A>,
+{
+    fn from(before: AttemptUnder<A>) -> Self {
+        let AttemptUnder { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending } = before;
         let (assessment, figures) = (assessment.map(Assessment::from), None);
         Self { id, at, channel, museum, slot, people, amount_cents, parties, assessment, ending, figures }
     }
