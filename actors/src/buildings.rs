@@ -140,14 +140,17 @@ impl Buildings {
         }
     }
 
+    /// Whether a record of a slot says that somebody came in or left.
+    #[must_use]
+    pub fn concerns(record: &Record<Event>) -> bool {
+        record.events.iter().any(|event| matches!(event, Event::Admitted(_) | Event::Exited(_) | Event::ScansJudged(_)))
+    }
+
     /// Takes in what is written of a slot: who came in, and who left.
     pub fn take(&self, museum: MuseumId, record: &Record<Event>) {
-        let passes = |event: &Event| matches!(event, Event::Admitted(_) | Event::Exited(_) | Event::ScansJudged(_));
-        if record.events.iter().any(passes) {
-            let mut buildings = self.0.lock();
-            let building = buildings.entry(museum).or_default();
-            record.events.iter().for_each(|event| building.take(event, record.at));
-        }
+        let mut buildings = self.0.lock();
+        let building = buildings.entry(museum).or_default();
+        record.events.iter().for_each(|event| building.take(event, record.at));
     }
 
     /// Takes in how many more people are inside by the tickets of a slot than was known of it, when it was read back from the disk.

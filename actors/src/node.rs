@@ -133,7 +133,7 @@ impl Tell<Slot> for SlotTell {
         if let StreamId::Slot(slot) = stream.stream {
             self.1.take(&view.policy.limits, record);
             // Whoever read the stream back with this record has counted it.
-            if self.0.head(slot).is_none_or(|known| known.seq < record.seq) {
+            if Buildings::concerns(record) && self.0.head(slot).is_none_or(|known| known.seq < record.seq) {
                 self.2.take(slot.museum(), record);
             }
             self.0.publish(slot, view);
