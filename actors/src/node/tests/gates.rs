@@ -148,18 +148,22 @@ async fn on_a_full_disk_gates_are_told_what_they_would_be_told_online_and_it_is_
     online.running.stop().await;
 }
 
+/// Ten minutes before a later slot begins, which has sold five places: both let in. There may be 30 people, and there are 27. Answers that slot, and what was read.
+async fn nearly_full(house: &House) -> (SlotId, Occupancy) {
+    let next = SlotId::new(MUSEUM, RouteId(1), now().plus_seconds(3_600));
+    house.node().slot(next, by(2), sell_in(next, 1, 5)).await.unwrap();
+    let at = now().plus_seconds(50 * 60);
+    house.clock.set(at);
+    let reading = Reading { museum: MUSEUM, sensor: code("door"), at, measured: Measured::Inside { people: 27, sd: Some(0) } };
+    (next, house.node().read(reading, KeyId(3)).await.unwrap().unwrap())
+}
+
 #[actix_rt::test]
 async fn the_room_in_a_building_is_spent_once_over_all_slots_also_while_the_journal_does_not_write() {
     let journal = Arc::new(Faulty::default());
     let house = sold(&journal).await;
-    let next = SlotId::new(MUSEUM, RouteId(1), now().plus_seconds(3_600));
-    house.node().slot(next, by(2), sell_in(next, 1, 5)).await.unwrap();
-    // Ten minutes before the later slot begins both let in. There may be 30 people, and there are 27.
-    let at = now().plus_seconds(50 * 60);
-    house.clock.set(at);
-    let reading = Reading { museum: MUSEUM, sensor: code("door"), at, measured: Measured::Inside { people: 27, sd: Some(0) } };
-    let occupancy = house.node().read(reading, KeyId(3)).await.unwrap().unwrap();
-    house.clock.set(at.plus_seconds(1));
+    let (next, occupancy) = nearly_full(&house).await;
+    house.clock.set(house.node().now().plus_seconds(1));
     let said = async |key: u128, slot: SlotId, number: u16, direction: Direction| {
         let passage = Passage { ticket: HoldId::new(slot, 1).ticket(number), issue: Some(1), gate: code("north"), museum: MUSEUM, direction };
         match house.node().pass(by(key), passage).await {
@@ -184,12 +188,7 @@ async fn the_room_in_a_building_is_spent_once_over_all_slots_also_while_the_jour
 #[actix_rt::test]
 async fn the_gates_of_two_slots_that_ask_at_once_share_what_room_there_is() {
     let house = sold(&Arc::new(Faulty::default())).await;
-    let next = SlotId::new(MUSEUM, RouteId(1), now().plus_seconds(3_600));
-    house.node().slot(next, by(2), sell_in(next, 1, 5)).await.unwrap();
-    let at = now().plus_seconds(50 * 60);
-    house.clock.set(at);
-    let reading = Reading { museum: MUSEUM, sensor: code("door"), at, measured: Measured::Inside { people: 27, sd: Some(0) } };
-    let occupancy = house.node().read(reading, KeyId(3)).await.unwrap().unwrap();
+    let (next, occupancy) = nearly_full(&house).await;
     let tickets = (0..5).flat_map(|number| [today(), next].map(|slot| HoldId::new(slot, 1).ticket(number)));
     let enter = |(key, ticket)| house.node().pass(by(key), Passage { ticket, ..passage(0, Direction::In) });
     let answers = join_all((10..).zip(tickets).map(enter)).await;
