@@ -15,6 +15,7 @@ mod routes_fraud;
 mod routes_fraud_again;
 mod routes_fraud_chance;
 mod routes_fraud_learning;
+mod routes_fraud_rules;
 mod routes_gates;
 mod routes_group_policy;
 mod routes_health;

@@ -20,7 +20,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::routes_fraud::look;
 use crate::routes_fraud_again::all_is_said_again;
-use crate::support::{App, TORRE, code, plan, slot, today};
+use crate::support::{App, TORRE, code, plan, slot};
 
 /// How many buy before anything is learned: every fourth on a device that others use too, which is what fraud is here. One honest buyer of seven does as well.
 const BEFORE: u64 = 280;
@@ -86,8 +86,7 @@ async fn what_analysts_found_is_learned_and_says_how_likely_fraud_is() {
     for sessions in &mut large.routes[0].week {
         sessions.iter_mut().for_each(|session| session.capacity = 500);
     }
-    let set = tornello_engine::museum::Command::SetPlan { valid_from: today(), plan: large };
-    app.node().museum(TORRE, by(99), set).await.unwrap();
+    app.set_plan(large).await;
     for n in 0..BEFORE {
         buys(&app, n).await;
         if n % 100 == 99 {

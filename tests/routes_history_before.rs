@@ -4,12 +4,9 @@ use jiff::civil::time;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
-use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{KeyId, SlotId};
-use tornello_engine::museum::Command;
-use tornello_engine::plan::OpeningPlan;
+use tornello_engine::ids::SlotId;
 
-use crate::support::{App, MARE, TORRE, plan, slot, today};
+use crate::support::{App, MARE, TORRE, plan, slot};
 
 /// All steps, in their order.
 const STEPS: [&str; 12] =
@@ -19,13 +16,6 @@ const STEPS: [&str; 12] =
 fn later(days: i64, hour: i8) -> SlotId {
     let today = slot(TORRE, hour);
     SlotId::new(TORRE, today.route(), today.start().plus_seconds(days * 86_400))
-}
-
-/// Sets a plan from today on.
-async fn set(app: &App, plan: OpeningPlan) {
-    let key = Digest(90);
-    let by = Envelope { who: KeyId::SYSTEM, key, body: key, parties: vec![], assessment: None, order: None, formerly: Vec::new() };
-    app.node().museum(TORRE, by, Command::SetPlan { valid_from: today(), plan }).await.unwrap();
 }
 
 /// The number of a key, as records name it.
@@ -66,7 +56,7 @@ async fn what_a_buyer_had_in_other_slots_then_is_counted() {
     let mut limited = plan();
     let limits = &mut limited.routes[0].policy.limits;
     (limits.day_max, limits.holds_max) = (Some(4), Some(2));
-    set(&app, limited).await;
+    app.set_plan(limited).await;
     let (ten, eleven, after) = (later(1, 10), later(1, 11), later(2, 10));
     let hold = async |slot: SlotId, name: &str, count: u16| {
         let body = json!({"lines": [{"category": "full", "count": count}], "parties": [{"kind": "buyer", "value": "ada"}]});
@@ -316,7 +306,7 @@ async fn a_slot_that_nobody_had_written_to_is_as_the_plan_of_then_has_it() {
     for sessions in &mut longer.routes[0].week {
         (sessions[0].closes, sessions[0].last_entry, sessions[0].capacity) = (time(22, 0, 0, 0), time(21, 0, 0, 0), 5);
     }
-    set(&app, longer).await;
+    app.set_plan(longer).await;
     let since = app.node().now();
     for (slot, at, capacity, expected) in [
         (ten, before, 20, ("passed", None)),

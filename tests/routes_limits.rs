@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use tornello_actors::journal::StreamId;
 use tornello_actors::keys::Role;
 use tornello_actors::streams::all_of;
-use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{KeyId, MuseumId, SlotId};
+use tornello_engine::envelope::Digest;
+use tornello_engine::ids::SlotId;
 use tornello_engine::slot::Event;
 use tornello_engine::time::Timestamp;
 
-use crate::support::{App, TORRE, plan, slot, today};
+use crate::support::{App, TORRE, plan, slot};
 
 #[actix_rt::test]
 async fn one_buyer_has_so_much_and_no_more() {
@@ -19,8 +19,7 @@ async fn one_buyer_has_so_much_and_no_more() {
     let mut plan = plan();
     let limits = &mut plan.routes[0].policy.limits;
     (limits.tickets_max, limits.holds_max, limits.day_max) = (Some(4), Some(2), Some(6));
-    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
-    app.node().museum(MuseumId(1), by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
+    app.set_plan(plan).await;
     let hold = |count: u32, buyer: &str| json!({"lines": [{"category": "full", "count": count}], "parties": [{"kind": "buyer", "value": buyer}]});
     let path = |slot: SlotId| format!("/v1/slots/{slot}/holds");
     let cases = [
@@ -54,8 +53,7 @@ async fn a_hold_of_nobody_is_open_for_whoever_is_named_with_its_payment() {
     let (web, [fifteen, sixteen, seventeen]) = (app.key(Role::Web).await, [15, 16, 17].map(|hour| slot(TORRE, hour)));
     let mut plan = plan();
     plan.routes[0].policy.limits.holds_max = Some(2);
-    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
-    app.node().museum(MuseumId(1), by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
+    app.set_plan(plan).await;
     let lines = || json!([{"category": "full", "count": 1}]);
     let party = |buyer: &str| json!([{"kind": "buyer", "value": buyer}]);
     let code_of = |(status, answer): (StatusCode, Value)| (status.as_u16(), answer["code"].as_str().unwrap_or_default().to_owned());
@@ -88,8 +86,7 @@ async fn a_museum_can_keep_places_over_the_web_for_somebody_only() {
     let (web, office, fifteen) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, slot(TORRE, 15));
     let mut plan = plan();
     plan.routes[0].policy.limits.buyer_required = true;
-    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
-    app.node().museum(MuseumId(1), by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
+    app.set_plan(plan).await;
     let path = format!("/v1/slots/{fifteen}/holds");
     let asked = |parties: Value| json!({"lines": [{"category": "under-18", "count": 1}], "parties": parties});
     let network = json!([{"kind": "network", "value": "203.0.113.9"}]);
@@ -121,8 +118,7 @@ async fn one_buyer_has_so_much_of_a_day_however_it_is_bought() {
     let [fifteen, sixteen, seventeen, eighteen] = [15, 16, 17, 18].map(|hour| slot(TORRE, hour));
     let mut plan = plan();
     plan.routes[0].policy.limits.day_max = Some(4);
-    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: Vec::new() };
-    app.node().museum(MuseumId(1), by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
+    app.set_plan(plan).await;
     let party = |buyer: &str| json!([{"kind": "buyer", "value": buyer}]);
     let asked = |count: u32, buyer: &str| json!({"lines": [{"category": "under-18", "count": count}], "parties": party(buyer)});
     let waiting = |slot: SlotId| format!("/v1/slots/{slot}/waiting");
@@ -185,8 +181,7 @@ async fn what_was_bought_in_another_month_counts_until_the_day_is_over() {
     let policy = &mut plan.routes[0].policy;
     policy.sale_opens_s = 120 * 86_400;
     (policy.limits.tickets_max, policy.limits.day_max) = (Some(3), Some(4));
-    let by = Envelope { who: KeyId::SYSTEM, key: Digest(99), body: Digest(99), parties: vec![], assessment: None, order: None, formerly: vec![] };
-    app.node().museum(TORRE, by, tornello_engine::museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
+    app.set_plan(plan).await;
     let at = |start: &str| SlotId::new(TORRE, slot(TORRE, 9).route(), start.parse().unwrap());
     let (one, two, day_after) = (at("2027-01-20T10:00:00Z"), at("2027-01-20T14:00:00Z"), at("2027-01-21T10:00:00Z"));
     let asked =

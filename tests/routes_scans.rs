@@ -4,13 +4,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{HoldId, KeyId};
-use tornello_engine::museum;
+use tornello_engine::ids::HoldId;
 use tornello_engine::slot::Reentry;
 
 use crate::routes_sales::{desk, ticket};
-use crate::support::{App, MARE, TORRE, expect, plan, slot, today};
+use crate::support::{App, MARE, TORRE, expect, plan, slot};
 
 async fn send(app: &App, key: &str, scans: &[Value]) -> Value {
     let lines: String = scans.iter().map(|scan| format!("{scan}\n")).collect();
@@ -153,9 +151,7 @@ async fn it_does_not_matter_which_gate_sends_first_when_somebody_comes_back() {
         let app = App::start().await;
         let mut plan = plan();
         plan.routes[0].policy.reentry = Reentry { times_max: 1, within_s: 7_200 };
-        let key = Digest(99);
-        let by = Envelope { who: KeyId::SYSTEM, key, body: key, parties: vec![], assessment: None, order: None, formerly: Vec::new() };
-        app.node().museum(TORRE, by, museum::Command::SetPlan { valid_from: today(), plan }).await.unwrap();
+        app.set_plan(plan).await;
         let (gate, office) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await);
         let sale = sell(&app, 2).await;
         let id = ticket(&sale, 0);

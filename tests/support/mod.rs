@@ -189,6 +189,12 @@ impl App {
         self.key_for(role, Museums::All).await
     }
 
+    /// Gives the first museum another plan, from today on: once in a test.
+    pub async fn set_plan(&self, plan: OpeningPlan) {
+        let set = Command::SetPlan { valid_from: today(), plan };
+        self.node().museum(TORRE, Envelope::by_system(Digest(99)), set).await.unwrap();
+    }
+
     /// A new key of a role for some museums.
     pub async fn key_for(&self, role: Role, museums: Museums) -> String {
         let account = matches!(role, Role::Reseller | Role::Operator).then(|| code("tour-op"));
