@@ -80,8 +80,7 @@ async fn write_down(node: &Node, envelope: Envelope, request: &Request) -> Step<
         return Ok(id);
     }
     let opened = opened(node, &envelope, request).await?;
-    // What is set aside is given back at once: each hold that is kept asks for it again, and counts for the buyer from then on.
-    drop(room_for_named(node, &envelope, &opened).await?);
+    room_for_named(node, &envelope, &opened).await?;
     if let Some(assessment) = &envelope.assessment {
         node.scoring().remember_payment(id, assessment);
     }
@@ -223,12 +222,12 @@ async fn opened(node: &Node, envelope: &Envelope, request: &Request) -> Step<Ope
 }
 
 /// Whether a buyer who is named when the payment begins, and was not when the places were held, may have them, all together and before any is kept: who pays is not to be
-/// told afterwards. They count for the buyer from when they are kept, one by one.
-async fn room_for_named(node: &Node, envelope: &Envelope, opened: &Opened) -> Step<Vec<Aside>> {
-    let mut asides = Vec::new();
+/// told afterwards. What is set aside meanwhile is given back at once: each hold that is kept asks for it again, and counts for the buyer from then on.
+async fn room_for_named(node: &Node, envelope: &Envelope, opened: &Opened) -> Step<()> {
     if envelope.buyer().is_none() {
-        return Ok(asides);
+        return Ok(());
     }
+    let mut asides: Vec<Aside> = Vec::new();
     let mut by_slot: BTreeMap<SlotId, Vec<(HoldId, Envelope, slot::Command)>> = BTreeMap::new();
     for item in opened.items.iter().filter(|item| node.limits_buyers(item.hold.slot())) {
         let (hold, settlement) = (item.hold, settlement_of(PaymentId::from_raw(0), item));
@@ -251,7 +250,7 @@ async fn room_for_named(node: &Node, envelope: &Envelope, opened: &Opened) -> St
             asides.extend(node.set_aside(slot, asked, &bind).await.map_err(|failure| of_slot(*hold, failure))?);
         }
     }
-    Ok(asides)
+    Ok(())
 }
 
 /// The first of some holds of a slot that would be too many for the buyer who is named, if those before it were sold; and why.
@@ -279,8 +278,8 @@ fn too_many_together(slot: &Slot, now: Timestamp, asked: &[(HoldId, Envelope, sl
     None
 }
 
-/// Whether a slot limits how many places a buyer has in it, or on its day.
-pub(super) fn limits_buyers(node: &Node, slot: SlotId) -> bool {
+/// Whether a slot limits how many places a buyer has in it, or on its day; how many open holds makes no difference to who has paid.
+pub(super) fn limits_places(node: &Node, slot: SlotId) -> bool {
     let limits = |policy: slot::Policy| policy.limits.tickets_max.is_some() || policy.limits.day_max.is_some();
     node.board().head(slot).is_some_and(|head| limits(head.policy))
 }

@@ -12,7 +12,7 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Keeper, Settlement, Slot};
 use tornello_engine::voucher;
 
-use super::begin::{end_in, is_under_way, limits_buyers};
+use super::begin::{end_in, is_under_way, limits_places};
 use super::{ROUNDS, Refusal, SALTS, Step, left_of, note, of_slot, step};
 use crate::digest::{digest, mark_of};
 use crate::failure::Failure;
@@ -98,7 +98,7 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         return Ok(Ok(sale));
     }
     // Who was named when the payment began buys a hold that nobody was named for; any other is of whoever held it.
-    let mut named = if limits_buyers(node, slot) && is_unnamed { named_in(node, id).await? } else { Vec::new() };
+    let mut named = if limits_places(node, slot) && is_unnamed { named_in(node, id).await? } else { Vec::new() };
     named.extend(&of_quote);
     // What another payment is under way for by now is left to that one, however late this one's money is.
     let keeper = match kept_for {
@@ -120,7 +120,7 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
     let mut named = match node.day_limits().buyer_of(hold) {
         Some(pseudonym) => vec![Party { kind: PartyKind::Buyer, pseudonym }],
         // Where somebody must be named, whoever held it was, by a device at least.
-        None if limits_buyers(node, slot) || node.board().head(slot).is_some_and(|head| head.policy.limits.buyer_required) => {
+        None if limits_places(node, slot) || node.board().head(slot).is_some_and(|head| head.policy.limits.buyer_required) => {
             let mut holder = held_by(node, hold).await?;
             if !holder.iter().any(|party| party.kind == PartyKind::Buyer) {
                 holder.extend(named_in(node, id).await?);
