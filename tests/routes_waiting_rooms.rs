@@ -242,6 +242,30 @@ async fn a_device_with_many_names_waits_in_one_place_and_each_new_one_works_for_
 }
 
 #[actix_rt::test]
+async fn a_device_joins_and_its_buyer_is_named_only_at_the_hold() {
+    let app = App::start().await;
+    let (manager, web, slot) = (app.key(Role::Manager).await, app.key(Role::Web).await, slot(TORRE, 14));
+    assert_eq!(app.post(ROOMS, &manager, "announce", &room()).await.0, StatusCode::CREATED);
+    let device = |device: &str| json!([{"kind": "device", "value": device}]);
+    let joined = join(&app, &web, &json!({"parties": device("d-1")})).await;
+    app.pass(1_801).await;
+    let (_, turn) = place(&app, &web, joined["token"].as_str().unwrap()).await;
+    let admission = turn["admission"].as_str().unwrap_or_else(|| panic!("{turn}"));
+    let hold = async |name: &'static str, buyer: &'static str, on: &'static str| {
+        let mut body = lines("full", 1);
+        body["parties"] = device(on);
+        body["parties"].as_array_mut().unwrap().push(json!({"kind": "buyer", "value": buyer}));
+        let request = app.request(Method::POST, &format!("/v1/slots/{slot}/holds"), &web).header("Idempotency-Key", name);
+        request.header("Waiting-Room-Admission", admission).json(&body).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(hold("elsewhere", "maria@example.it", "d-2").await, 403);
+    for (name, buyer, status) in [("one", "maria", 201), ("two", "luca", 201), ("three", "anna", 201), ("four", "ada", 403), ("one", "maria", 201)] {
+        assert_eq!(hold(name, buyer, "d-1").await, status, "{name}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn every_refusal_of_a_waiting_room() {
     let app = App::start().await;
     let (manager, web) = (app.key(Role::Manager).await, app.key(Role::Web).await);

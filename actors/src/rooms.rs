@@ -347,10 +347,12 @@ fn admission(museum: MuseumId, room: &Room, Waiter { number, own }: Waiter, unti
     signed(museum, room, &format!("a2.{number:016x}.{own:016x}.{}", until.as_micros()))
 }
 
-/// The number that a token lets through at `now`, if it is this one's.
-fn admitted(museum: MuseumId, room: &Room, token: &str, who: Digest, now: Timestamp) -> Option<u64> {
+/// The number that a token lets through at `now`, if it is this one's: that of a name, or of a device that came before anybody was named. Whoever it lets through, the
+/// holds are those of the number.
+fn admitted(museum: MuseumId, room: &Room, token: &str, comer: Comer, now: Timestamp) -> Option<u64> {
     let (waiter, until) = Waiter::read(opened(museum, room, token)?, "a2.", "a1.")?;
-    (now.as_micros() < until.parse::<i64>().ok()? && number_of(room, who) == waiter.own).then_some(waiter.number)
+    let (own, device) = comer.numbers(room);
+    (now.as_micros() < until.parse::<i64>().ok()? && (waiter.own == own || Some(waiter.own) == device)).then_some(waiter.number)
 }
 
 impl Rooms {
@@ -491,15 +493,15 @@ impl Node {
         slot: SlotId,
         asked: &Envelope,
         carried: Option<&str>,
-        who: impl Fn(&Room) -> Option<Digest>,
+        comer: impl Fn(&Room) -> Option<Comer>,
     ) -> Result<Option<Passage<'_>>, Guarded> {
         let (now, museum) = (self.now(), slot.museum());
         let Some(known) = self.museums().get(museum) else { return Ok(None) };
         let Some(announced) = guarding(museum, known.museum.rooms(), slot, now) else { return Ok(None) };
         let room = &announced.room;
         if now >= room.opens_at
-            && let (Some(token), Some(who)) = (carried, who(room))
-            && let Some(number) = admitted(museum, room, token, who, now)
+            && let (Some(token), Some(comer)) = (carried, comer(room))
+            && let Some(number) = admitted(museum, room, token, comer, now)
             && let Some(passage) = self.rooms().take_hold((museum, room.code, room.opens_at), announced, number, request_of(asked))
         {
             return Ok(Some(passage));

@@ -112,8 +112,8 @@ pub struct RoomList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinForm {
-    /// Who takes part: a buyer and the device, or the device alone if nobody is known yet. The same buyer, or the device where none was named, must stand in the hold. Who has an
-    /// `account` with the shop, and is named by it as well, needs no proof.
+    /// Who takes part: a buyer and the device, or the device alone if nobody is known yet. The same buyer, or the device where none was named, must stand in the hold, which may
+    /// name the buyer first. Who has an `account` with the shop, and is named by it as well, needs no proof.
     #[schema(min_items = 1, max_items = 8)]
     pub parties: Vec<PartyForm>,
 }
@@ -347,7 +347,7 @@ impl FromRequest for Admission {
 /// What lets these hold places of a slot through a channel, or asserts that they need nothing: over the web while a waiting room is open only those may whom it lets
 /// through. What a stream has done for this envelope is answered as it was, whoever is let through by now.
 ///
-/// Only the first buyer counts, or the device where no buyer is named: one who was let through takes no others along.
+/// Only the first buyer counts, or the device where no buyer was named when it came: one who was let through takes no others along.
 pub async fn passage<'a>(
     node: &'a Node,
     (stream, asked): (SlotId, &Envelope),
@@ -372,6 +372,6 @@ fn let_through<'a>(
     if channel != Channel::Web {
         return Ok(None);
     }
-    let who = |room: &Room| comer(node, room, parties).ok().flatten().map(|comer| comer.who);
-    node.room_lets_through(slot, asked, admission.0.as_deref(), who).map_err(Problem::from)
+    let comer = |room: &Room| comer(node, room, parties).ok().flatten();
+    node.room_lets_through(slot, asked, admission.0.as_deref(), comer).map_err(Problem::from)
 }

@@ -43,13 +43,18 @@ fn place(house: &House, token: &str) -> Place {
     house.node().room_place(MUSEUM, code(ROOM), token).unwrap()
 }
 
+/// Somebody without a device.
+fn named(who: u128) -> Comer {
+    Comer { who: Digest(who), device: None }
+}
+
 fn let_through(house: &House, carried: Option<&str>, who: u128) -> bool {
-    house.node().room_lets_through(tomorrow(), &by(90), carried, |_| Some(Digest(who))).is_ok()
+    house.node().room_lets_through(tomorrow(), &by(90), carried, |_| Some(named(who))).is_ok()
 }
 
 /// What lets the first who came hold places, if anything does, by a request of that key.
 fn passage<'a>(house: &'a House, admission: &str, key: u128) -> Option<Passage<'a>> {
-    house.node().room_lets_through(tomorrow(), &by(key), Some(admission), |_| Some(Digest(1))).ok().flatten()
+    house.node().room_lets_through(tomorrow(), &by(key), Some(admission), |_| Some(named(1))).ok().flatten()
 }
 
 /// A house with a room that has opened, and what lets the first who came through.
@@ -124,7 +129,7 @@ async fn only_who_was_let_through_holds_places_while_the_room_is_open() {
     assert!(!let_through(&house, Some(&admission), 1), "it was not used in time");
     house.clock.set(room().closes_at);
     assert!(let_through(&house, None, 5));
-    assert_eq!(house.node().join_room(MUSEUM, code(ROOM), Comer { who: Digest(1), device: None }).await, Err(RoomRefusal::Unknown));
+    assert_eq!(house.node().join_room(MUSEUM, code(ROOM), named(1)).await, Err(RoomRefusal::Unknown));
     house.running.stop().await;
 }
 
@@ -159,7 +164,7 @@ async fn all_names_of_a_device_and_all_devices_of_a_name_are_one_number_with_its
     // Three holds are all that they have together.
     let admission = |n: usize| place(&house, &names[n]).admission.map(|(admission, _)| admission);
     let through_as = |who: u128, key: u128, admission: &str| {
-        house.node().room_lets_through(tomorrow(), &by(key), Some(admission), |_| Some(Digest(who))).ok().flatten()
+        house.node().room_lets_through(tomorrow(), &by(key), Some(admission), |_| Some(named(who))).ok().flatten()
     };
     let (first, last) = (admission(0).unwrap(), admission(49).unwrap());
     assert!(through_as(1, 1, &first).is_none(), "what lets one name through is no other's");
@@ -175,6 +180,31 @@ async fn all_names_of_a_device_and_all_devices_of_a_name_are_one_number_with_its
     for who in [3, 4_000] {
         assert_eq!(number_in(&join_on(&house, who, Some(1_000)).await.token), number_in(&names[0]), "{who}");
     }
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_device_that_came_before_anybody_was_named_holds_for_a_buyer_and_has_no_more_holds_for_many() {
+    let house = House::new().await;
+    announced(&house).await;
+    let device = 1_000;
+    // A device alone is who comes, and is the device.
+    let joined = join_on(&house, device, Some(device)).await;
+    let other = join_on(&house, 7, Some(2_000)).await;
+    house.clock.set(room().opens_at.plus_seconds(60));
+    let admission = |token: &str| place(&house, token).admission.map(|(admission, _)| admission).unwrap();
+    let (by_device, by_name) = (admission(&joined.token), admission(&other.token));
+    let through_as = |key: u128, admission: &str, who: u128, device: u128| {
+        let comer = Comer { who: Digest(who), device: Some(Digest(device)) };
+        house.node().room_lets_through(tomorrow(), &by(key), Some(admission), |_| Some(comer)).ok().flatten()
+    };
+    assert!(through_as(1, &by_device, 1, 3_000).is_none(), "on another device it lets nobody through");
+    assert!(through_as(2, &by_name, 8, 2_000).is_none(), "who came by a name holds by that name");
+    // However many buyers are named on it: three holds are all that the number has, by the device alone as well.
+    let held: Vec<_> = (1..=5).filter_map(|n| through_as(10 + n, &by_device, n, device)).collect();
+    assert_eq!(held.len(), HOLDS_OF_ONE_MAX);
+    assert!(through_as(20, &by_device, device, device).is_none() && place(&house, &joined.token).admission.is_none());
+    drop(held);
     house.running.stop().await;
 }
 
