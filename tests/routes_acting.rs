@@ -525,6 +525,54 @@ async fn a_name_that_was_a_proof_goes_along_with_its_ticket_and_only_a_desk_chan
 }
 
 #[actix_rt::test]
+async fn a_desk_is_never_asked_for_a_proof_also_of_what_was_held_over_the_web() {
+    let app = App::start().await;
+    let (web, desk, slot) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, slot(TORRE, 15));
+    hoard(&app, &web, slot, "spin", 5, 30).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let two = json!({"lines": [{"category": "under-18", "count": 2}], "parties": [{"kind": "buyer", "value": "spin"}]});
+    let (_, held) = app.post(&format!("/v1/slots/{slot}/holds"), &web, "kept", &two).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let confirm = format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap());
+    let free = json!({"settlement": {"free": {}}});
+    assert_eq!(app.post(&confirm, &web, "web", &free).await.1["code"], "step_up_required");
+    let (status, sold) = app.post(&confirm, &desk, "desk", &free).await;
+    assert_eq!(status, StatusCode::CREATED, "{sold}");
+    // Nor of its own places, by a rule that speaks of desks.
+    let rule = json!({"name": "work", "when": [{"feature": "people", "op": "at_least", "threshold_milli": 1_000}], "action": "step_up",
+        "sentence_it": "Troppo.", "sentence_en": "Too much."});
+    assert_eq!(app.post("/v1/fraud/rules", &app.key(Role::Analyst).await, "draft", &rule).await.0, StatusCode::CREATED);
+    let go = app.post("/v1/fraud/rules/work/activate", &app.key(Role::Manager).await, "go", &json!({"draft": 1})).await;
+    assert_eq!(go.0, StatusCode::OK, "{}", go.1);
+    assert_eq!(ask(&app, &web, slot, "web-asks", "anna", None).await.1["code"], "step_up_required", "it is in force");
+    assert_eq!(ask(&app, &desk, slot, "desk-asks", "anna", None).await.0, StatusCode::CREATED);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_name_that_somebody_gave_where_only_a_look_was_asked_for_is_the_shops_to_change() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 15));
+    let eight = json!({"lines": [{"category": "under-18", "count": 8}], "parties": [{"kind": "buyer", "value": "anna@example.it"}]});
+    let (status, held) = app.post(&format!("/v1/slots/{slot}/holds"), &web, "held", &eight).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let named = json!({"settlement": {"free": {}}, "holder": {"given_name": "Maria", "family_name": "Rossi"}});
+    let (status, sale) = app.post(&format!("/v1/holds/{}/confirm", held["hold"].as_str().unwrap()), &web, "named", &named).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    let id: HoldId = sale["sale"].as_str().unwrap().parse().unwrap();
+    let views = &app.node().files().unwrap().views;
+    views.reach(app.node().head().number).await;
+    let said = views.assessed_for_case(Subject::Sale(id)).await.unwrap().and_then(|found| found.assessment).unwrap();
+    assert_eq!((said.outcome, said.rules), (Outcome::Review, vec![code("price-zero")]));
+    let other = json!({"holder": {"given_name": "Luca", "family_name": "Neri"}});
+    let path = format!("/v1/tickets/{}/rename", sale["tickets"][0]["ticket"].as_str().unwrap());
+    let (status, renamed) = app.post(&path, &web, "gift", &other).await;
+    assert_eq!(status, StatusCode::OK, "{renamed}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_rule_is_tried_before_anybody_puts_it_in_force() {
     let app = App::start().await;
     let (web, analyst, slot) = (app.key(Role::Web).await, app.key(Role::Analyst).await, slot(TORRE, 11));

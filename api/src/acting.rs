@@ -59,8 +59,9 @@ pub struct Asked<'a> {
     pub hold: HoldId,
     /// The places; of a payment those of all its holds.
     pub lines: &'a [Line],
-    /// Whether every ticket will bear somebody's name, which a gate compares with a document: that is a step-up by itself.
-    pub named: bool,
+    /// Whether there is proof enough by itself: every ticket will bear somebody's name, which a gate compares with a document, or it is done at a desk, where somebody sees who
+    /// asks, and no machine of theirs can work.
+    pub proven: bool,
 }
 
 /// Why something was refused, in words for whoever asked.
@@ -98,11 +99,11 @@ async fn sold_of(node: &Node, sale: HoldId) -> Result<Option<Arc<Held>>, Problem
 }
 
 /// As [`weigh`], when a hold is bought. Its places are remembered; if not, the slot is asked, which a web buyer notices after a restart only.
-pub async fn weigh_held(node: &Node, envelope: &mut Envelope, kind: SignalKind, hold: HoldId, named: bool, proof: &Proof) -> Result<(), Problem> {
+pub async fn weigh_held(node: &Node, envelope: &mut Envelope, kind: SignalKind, hold: HoldId, proven: bool, proof: &Proof) -> Result<(), Problem> {
     // Nothing to assess: the slot says best why there is no such hold, or answers a repeat.
     let Some(held) = held_of(node, hold).await? else { return Ok(()) };
     let signal = signal_of_held(node.now(), kind, hold, &held, envelope);
-    let asked = Asked { kind, channel: held.channel, hold, lines: &held.lines, named };
+    let asked = Asked { kind, channel: held.channel, hold, lines: &held.lines, proven };
     weigh_signal(node, envelope, &signal, asked, proof).await
 }
 
@@ -117,6 +118,8 @@ pub struct Due<'a> {
     pub museum: MuseumId,
     /// How much.
     pub amount_cents: Cents,
+    /// Whether it begins at a desk.
+    pub at_desk: bool,
 }
 
 /// As [`weigh`], when a payment begins.
@@ -129,7 +132,7 @@ pub async fn weigh_payment(node: &Node, envelope: &mut Envelope, due: Due<'_>, p
     let signal = signal_of_payment(node.now(), due.channel, due.museum, due.amount_cents.get(), envelope, first, &held);
     let lines: Vec<Line> = held.iter().flat_map(|held| held.lines.iter().cloned()).collect();
     // Who tries cards gives names as well: here only work counts.
-    let asked = Asked { kind: SignalKind::PaymentBegun, channel: due.channel, hold: first, lines: &lines, named: false };
+    let asked = Asked { kind: SignalKind::PaymentBegun, channel: due.channel, hold: first, lines: &lines, proven: due.at_desk };
     weigh_signal(node, envelope, &signal, asked, proof).await
 }
 
@@ -139,14 +142,14 @@ pub async fn weigh_move(
     node: &Node,
     envelope: &mut Envelope,
     (sale, arrival): (HoldId, HoldId),
-    via: Channel,
+    (via, at_desk): (Channel, bool),
     lines: &[Line],
     proof: &Proof,
 ) -> Result<Vec<Taking>, Problem> {
     let held = sold_of(node, sale).await?;
     let signal = signal_of_move(node.now(), via, arrival, lines, envelope, held.as_deref());
     // A move puts no name on a ticket: here only work counts.
-    let asked = Asked { kind: SignalKind::Held, channel: via, hold: arrival, lines, named: false };
+    let asked = Asked { kind: SignalKind::Held, channel: via, hold: arrival, lines, proven: at_desk };
     weigh_signal(node, envelope, &signal, asked, proof).await?;
     Ok(signal.parties)
 }
@@ -185,7 +188,7 @@ pub async fn weigh_return(
         envelope.parties.push(party);
     }
     let signal = signal_of_return(node.now(), kind, channel, sale, people, envelope, Some(held.as_ref()));
-    let asked = Asked { kind, channel, hold: sale, lines: &[], named: true };
+    let asked = Asked { kind, channel, hold: sale, lines: &[], proven: true };
     weigh_signal(node, envelope, &signal, asked, &Proof::default()).await
 }
 
@@ -210,7 +213,7 @@ pub async fn weigh_signal(node: &Node, envelope: &mut Envelope, signal: &SignalE
 }
 
 async fn step_up(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, proof: &Proof) -> Result<(), Problem> {
-    if asked.named {
+    if asked.proven {
         return Ok(());
     }
     let now = node.now();

@@ -137,6 +137,12 @@ impl Caller {
         if Scope::Desk.is_open_to(self.0.role) { None } else { Some(self.0.id) }
     }
 
+    /// Whether whoever asks is seen by somebody: it is asked with desk rights.
+    #[must_use]
+    pub fn is_desk(&self) -> bool {
+        self.owner().is_none()
+    }
+
     /// The account that a caller asks for quotes for: an operator's own; none: those of all, as the office does.
     ///
     /// # Errors

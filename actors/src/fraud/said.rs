@@ -16,7 +16,7 @@ use crate::digest::digest;
 /// The model's name in an assessment that none took part in.
 pub(super) const NO_MODEL: &str = "none";
 /// The reason of an assessment for which the counters could not be read.
-pub(super) const UNREAD: &str = "counters_unread";
+pub const UNREAD: &str = "counters_unread";
 /// So many reasons are given.
 const REASONS: usize = 3;
 

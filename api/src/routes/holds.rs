@@ -207,7 +207,7 @@ pub async fn create(
     let passage = waiting_rooms::passage(&node, (slot, &envelope), (slot, channel), &admission, &form.parties).await?;
     let lines = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let hold = HoldId::new(slot, random());
-    let asked = Asked { kind: SignalKind::Held, channel, hold, lines: &lines, named: false };
+    let asked = Asked { kind: SignalKind::Held, channel, hold, lines: &lines, proven: caller.is_desk() };
     let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = Command::Hold { hold, channel, lines };
     let answer = rooms::through(passage, node.slot(slot, envelope, command)).await;
@@ -299,7 +299,8 @@ pub async fn confirm(
     let settlement = form.settlement.by(&caller)?;
     let mut envelope = envelope(&node, &caller, &key, &["confirm", &hold.to_string()], &*form, &form.parties, None)?;
     known_before(&node, &[hold.slot()], &form.parties, &mut envelope);
-    acting::weigh_held(&node, &mut envelope, SignalKind::Sold { held: true }, hold, form.holder.is_some(), &proof).await?;
+    let proven = form.holder.is_some() || caller.is_desk();
+    acting::weigh_held(&node, &mut envelope, SignalKind::Sold { held: true }, hold, proven, &proof).await?;
     // A contact is stored for a hold that lives and is the caller's. A repeat finds it sold, and the contact where the first request put it.
     let lives = move |slot: &Slot| slot.hold_of(hold).is_some_and(|hold| owner.is_none_or(|owner| owner == hold.who));
     let wanted = (form.contact.is_some() || form.holder.is_some()) && node.look(hold.slot(), lives).await?;

@@ -5,13 +5,16 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
+use tornello_actors::fraud::UNREAD;
+use tornello_actors::fraud::in_force::built_in;
 use tornello_actors::moves::{move_tickets, trail_back, would_take};
 use tornello_actors::node::Node;
 use tornello_actors::rooms;
 use tornello_engine::calendar;
 use tornello_engine::case::Subject;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::Outcome;
+use tornello_engine::envelope::{Assessment, Outcome};
+use tornello_engine::fraud_rules::{Action, Rules};
 use tornello_engine::ids::{Code, HoldId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{Command, Event, Line, Slot};
@@ -104,7 +107,7 @@ pub async fn to_slot(
     let refused = |failure| alternatives(&node, to, channel, failure);
     let taken = would_take(&node, sale.slot(), &envelope, &command).await.map_err(refused)?;
     let parties = match &taken {
-        Some(lines) => acting::weigh_move(&node, &mut envelope, (sale, arrival), via, lines, &proof).await?,
+        Some(lines) => acting::weigh_move(&node, &mut envelope, (sale, arrival), (via, caller.is_desk()), lines, &proof).await?,
         None => Vec::new(),
     };
     let moved = rooms::through(passage, move_tickets(&node, sale.slot(), envelope, command)).await.map_err(refused)?;
@@ -138,8 +141,23 @@ pub struct RenamedView {
     renamed_at: String,
 }
 
-/// Whether the name on a ticket may have been the proof by which it was sold: it bears one, and of its sale, or of one that it was of before it moved, one more proof was asked
-/// for, or a look. What was said of sales is in the lists, which are waited for.
+/// Whether one more proof was, or may have been, due of what was said of a sale: the record of it has the greater of a proof and a look. A look alone is by a model, or by rules
+/// of which none asks for a proof; what a rule that is there no more, or has another form by now, had asked for nobody knows.
+fn was_proof_due(rules: &Rules, said: &Assessment) -> bool {
+    let asks = |name: &Code| match rules.active().find(|written| written.rule.name == *name) {
+        Some(written) => written.in_force.is_none_or(|(.., version)| version > said.rules_version) || written.rule.action == Action::StepUp,
+        None if rules.version() == said.rules_version => built_in().iter().any(|rule| rule.name == *name && rule.action == Action::StepUp),
+        None => true,
+    };
+    match said.outcome {
+        Outcome::Allow => false,
+        Outcome::StepUp | Outcome::Block => true,
+        Outcome::Review => said.reasons.iter().any(|reason| reason.as_str() == UNREAD) || said.rules.iter().any(asks),
+    }
+}
+
+/// Whether the name on a ticket may have been the proof by which it was sold: it bears one, and of its sale, or of one that it was of before it moved, one more proof was due.
+/// What was said of sales is in the lists, which are waited for.
 async fn may_be_proof(node: &Node, ticket: TicketId) -> Result<bool, Problem> {
     let sale = ticket.sale();
     let is_named = move |slot: &Slot| slot.sale_of(sale).is_some_and(|sale| sale.holders.contains_key(&ticket.number()));
@@ -150,7 +168,7 @@ async fn may_be_proof(node: &Node, ticket: TicketId) -> Result<bool, Problem> {
     views.catch_up(node.head().number).await?;
     for sale in trail_back(node, sale).await? {
         let said = views.assessed_for_case(Subject::Sale(sale)).await?.and_then(|found| found.assessment);
-        if said.is_some_and(|assessment| assessment.outcome != Outcome::Allow) {
+        if said.is_some_and(|assessment| was_proof_due(&node.defences().rules(), &assessment)) {
             return Ok(true);
         }
     }

@@ -383,7 +383,7 @@ async fn begin(
     if let Gateway::Voucher { voucher } = gateway {
         redeemable(node, voucher, museum, held.amount_cents).await?;
     }
-    let due = acting::Due { holds: &form.holds, channel: held.channel, museum, amount_cents: held.amount_cents };
+    let due = acting::Due { holds: &form.holds, channel: held.channel, museum, amount_cents: held.amount_cents, at_desk: caller.is_desk() };
     acting::weigh_payment(node, &mut envelope, due, proof).await?;
     let envelope = &envelope;
     let start_s = if gateway == Gateway::Notice { NOTICE_START_S } else { CHECKOUT_START_S };

@@ -154,7 +154,8 @@ pub async fn create(
     known_before(&node, &[slot], &form.parties, &mut envelope);
     let lines = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let sale = new_sale(slot, &settlement, &envelope);
-    let asked = Asked { kind: SignalKind::Sold { held: false }, channel, hold: sale, lines: &lines, named: form.holder.is_some() };
+    let asked =
+        Asked { kind: SignalKind::Sold { held: false }, channel, hold: sale, lines: &lines, proven: form.holder.is_some() || caller.is_desk() };
     acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = |contact| Command::SellDirect { sale, channel, lines: lines.clone(), settlement: settlement.clone(), contact };
     let refused = |failure| alternatives(&node, slot, channel, failure);

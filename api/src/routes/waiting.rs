@@ -269,7 +269,7 @@ pub async fn join(
     let passage = waiting_rooms::passage(&node, (slot, &envelope), (slot, channel), &admission, &form.parties).await?;
     let lines: Vec<Line> = priced(&node, slot, &caller, &form.lines, &envelope).await?;
     let entry = HoldId::new(slot, random());
-    let asked = Asked { kind: SignalKind::Waited, channel, hold: entry, lines: &lines, named: false };
+    let asked = Asked { kind: SignalKind::Waited, channel, hold: entry, lines: &lines, proven: caller.is_desk() };
     let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = Command::Wait { entry, who: caller.id(), channel, lines };
     let answer = rooms::through(passage, node.slot(slot, envelope, command)).await;
