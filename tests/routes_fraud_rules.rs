@@ -73,6 +73,38 @@ async fn a_draft_that_was_exchanged_since_it_was_read_is_not_put_in_force() {
 }
 
 #[actix_rt::test]
+async fn a_key_for_some_museums_reads_what_holds_there_and_nothing_of_others() {
+    let app = App::start().await;
+    let (analyst, manager) = (app.key(Role::Analyst).await, app.key(Role::Manager).await);
+    let rule = |name: &str, museums: Value| {
+        json!({"name": name, "when": [{"feature": "person_holds_1h", "op": "at_least", "threshold_milli": 50_000}], "museums": museums,
+            "action": "review", "sentence_it": "Troppo.", "sentence_en": "Too much."})
+    };
+    for (name, museums) in [("everywhere", json!([])), ("both", json!(["torre", "mare"])), ("there", json!(["mare"])), ("here", json!(["torre"]))] {
+        let (status, drafted) = app.post("/v1/fraud/rules", &analyst, name, &rule(name, museums)).await;
+        assert_eq!(status, StatusCode::CREATED, "{drafted}");
+    }
+    for (name, draft) in [("both", 2), ("there", 3)] {
+        let (status, active) = app.post(&format!("/v1/fraud/rules/{name}/activate"), &manager, name, &json!({"draft": draft})).await;
+        assert_eq!(status, StatusCode::OK, "{active}");
+    }
+    let told = |rules: &Value, of: &str| {
+        let museums = |rule: &Value| format!("{} {}", rule["rule"]["name"].as_str().unwrap(), rule["rule"]["museums"]);
+        rules[of].as_array().unwrap().iter().map(museums).collect::<Vec<String>>().join(", ")
+    };
+    let all = app.get("/v1/fraud/rules", &analyst).await;
+    assert_eq!([told(&all, "in_force"), told(&all, "drafts")], ["both [1,2], there [2]", "everywhere [], here [1]"], "{all}");
+    let local = app.key_for(Role::Analyst, Museums::Only(vec![TORRE])).await;
+    let own = app.get("/v1/fraud/rules", &local).await;
+    assert_eq!([told(&own, "in_force"), told(&own, "drafts")], ["both [1]", "everywhere [], here [1]"], "{own}");
+    assert_eq!((&own["built_in"], &own["version"]), (&all["built_in"], &json!(2)));
+    // Whoever drafts is told no more.
+    let (_, drafted) = app.post("/v1/fraud/rules", &local, "own", &rule("own", json!(["torre"]))).await;
+    assert_eq!([told(&drafted, "in_force"), told(&drafted, "drafts")], ["both [1]", "everywhere [], here [1], own [1]"], "{drafted}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn rules_and_models_are_put_in_force_by_somebody_else() {
     let app = App::start().await;
     let (analyst, manager, admin) = (app.key(Role::Analyst).await, app.key(Role::Manager).await, app.key(Role::Admin).await);

@@ -83,21 +83,26 @@ impl RuleForm {
     }
 }
 
-impl From<&Rule> for RuleForm {
-    fn from(rule: &Rule) -> Self {
+impl RuleForm {
+    /// A rule as it is told to a key for some museums: of others nothing is said. None if it is about others alone.
+    fn told(rule: &Rule, museums: &Museums) -> Option<Self> {
+        let own: Vec<MuseumName> = rule.museums.iter().filter(|museum| museums.allows(**museum)).map(|museum| MuseumName::Number(museum.0)).collect();
+        if own.is_empty() && !rule.museums.is_empty() {
+            return None;
+        }
         let condition = |condition: &Condition| {
             let Condition { feature, op, threshold_milli } = *condition;
             ConditionForm { feature, op, threshold_milli }
         };
-        Self {
+        Some(Self {
             name: rule.name,
             when: rule.when.iter().map(condition).collect(),
             channels: rule.channels.clone(),
-            museums: rule.museums.iter().map(|museum| MuseumName::Number(museum.0)).collect(),
+            museums: own,
             action: rule.action,
             sentence_it: rule.sentence.it.clone(),
             sentence_en: rule.sentence.en.clone(),
-        }
+        })
     }
 }
 
@@ -126,17 +131,18 @@ pub struct RuleView {
     version: Option<u32>,
 }
 
-impl From<&Written> for RuleView {
-    fn from(written: &Written) -> Self {
-        Self {
-            rule: (&written.rule).into(),
+impl RuleView {
+    /// None if the rule is about museums alone that the key is not good for.
+    fn told(written: &Written, museums: &Museums) -> Option<Self> {
+        Some(Self {
+            rule: RuleForm::told(&written.rule, museums)?,
             draft: written.draft,
             author: written.author.to_string(),
             drafted_at: written.drafted_at.to_string(),
             approver: written.in_force.map(|(approver, ..)| approver.to_string()),
             in_force_since: written.in_force.map(|(_, at, _)| at.to_string()),
             version: written.in_force.map(|(.., version)| version),
-        }
+        })
     }
 }
 
@@ -151,7 +157,7 @@ pub struct BuiltInView {
     replaced: bool,
 }
 
-/// All rules.
+/// The rules that concern a key.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct RulesView {
     /// The number that assessments name; it grows with every change of what is in force.
@@ -167,22 +173,24 @@ pub struct RulesView {
     drafts: Vec<RuleView>,
 }
 
-fn view(node: &Node) -> RulesView {
-    let rules = node.defences().rules();
-    let built_in_view = |rule: &Rule| BuiltInView {
-        rule: rule.into(),
-        version: BUILT_IN_VERSION,
-        replaced: rules.active().any(|written| written.rule.name == rule.name),
+/// The rules that concern a caller: those for all museums, and those for museums that the key is good for.
+fn view(node: &Node, caller: &Caller) -> RulesView {
+    let (rules, museums) = (node.defences().rules(), &caller.0.museums);
+    let built_in_view = |rule: &Rule| {
+        let replaced = rules.active().any(|written| written.rule.name == rule.name);
+        Some(BuiltInView { rule: RuleForm::told(rule, museums)?, version: BUILT_IN_VERSION, replaced })
     };
     RulesView {
         version: rules.version(),
-        in_force: rules.active().map(RuleView::from).collect(),
-        built_in: built_in().iter().map(built_in_view).collect(),
-        drafts: rules.drafts().map(RuleView::from).collect(),
+        in_force: rules.active().filter_map(|written| RuleView::told(written, museums)).collect(),
+        built_in: built_in().iter().filter_map(built_in_view).collect(),
+        drafts: rules.drafts().filter_map(|written| RuleView::told(written, museums)).collect(),
     }
 }
 
 /// List the fraud rules.
+///
+/// Those for all museums, and those that name a museum that the key is good for, with those of their museums alone. `version` counts the changes of all rules.
 #[utoipa::path(
     tag = "Fraud", operation_id = "list_fraud_rules", security(("key" = ["investigate"])),
     responses((status = 200, description = "The rules in force, those that hold by themselves, and the drafts", body = RulesView), crate::openapi::Problems),
@@ -190,7 +198,7 @@ fn view(node: &Node) -> RulesView {
 #[get("/fraud/rules")]
 pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
-    Ok(HttpResponse::Ok().json(view(&node)))
+    Ok(HttpResponse::Ok().json(view(&node, &caller)))
 }
 
 /// Draft a fraud rule.
@@ -208,7 +216,7 @@ pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
     let rule = Box::new(form.into_inner().read(&node, &caller)?);
     can_be_asked(&node, &rule)?;
     node.rules(envelope, Command::Draft { rule, by: caller.id() }).await?;
-    Ok(HttpResponse::Created().json(view(&node)))
+    Ok(HttpResponse::Created().json(view(&node, &caller)))
 }
 
 /// Asserts that a rule can be asked, with thresholds that its features reach, and at museums that there are: another one would be in force and do nothing, or act on
@@ -277,7 +285,7 @@ pub async fn activate(
         can_be_asked(&node, &written.rule)?;
     }
     node.rules(envelope, Command::Activate { name, draft: form.draft, by: caller.id() }).await?;
-    Ok(HttpResponse::Ok().json(view(&node)))
+    Ok(HttpResponse::Ok().json(view(&node, &caller)))
 }
 
 /// Retire a fraud rule.
@@ -294,5 +302,5 @@ pub async fn retire(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     let name = rule.into_inner();
     let envelope = envelope(&node, &caller, &key, &["retire rule", name.as_str()], &(), &[], None)?;
     node.rules(envelope, Command::Retire { name }).await?;
-    Ok(HttpResponse::Ok().json(view(&node)))
+    Ok(HttpResponse::Ok().json(view(&node, &caller)))
 }
