@@ -112,6 +112,27 @@ async fn a_batch_is_merged_with_the_times_of_its_scans_and_may_be_sent_again() {
 }
 
 #[actix_rt::test]
+async fn what_a_batch_changes_of_itself_is_told_on_its_lines_and_not_as_changed() {
+    let app = App::start().await;
+    let gate = app.key(Role::Gate).await;
+    let id = ticket(&sell(&app, 2).await, 0);
+    app.pass(600).await;
+    // In one instant the gates stand in the order of their names, whichever line comes first.
+    let (later, first) = (scan(&id, "pda-2", "08:31:00", "in"), scan(&id, "pda-1", "08:31:00", "in"));
+    let told = send(&app, &gate, &[later, first.clone()]).await;
+    assert_eq!(outcomes(&told), [("conflict", Some("ticket_inside")), ("merged", None)], "{told}");
+    assert_eq!((told_elsewhere(&told), &told["changed"]), ((0, 0), &json!([])), "{told}");
+    assert_eq!((&told["merged"], &told["conflicts"]), (&json!(1), &json!(1)));
+    // What was known is told as changed, also where the batch has it again.
+    let before = scan(&id, "pda-3", "08:30:30", "in");
+    let told = send(&app, &gate, &[first, before]).await;
+    assert_eq!(outcomes(&told), [("duplicate", None), ("merged", None)], "{told}");
+    let changed: Vec<_> = told["changed"].as_array().unwrap().iter().map(|scan| (&scan["gate"], &scan["was"], &scan["outcome"])).collect();
+    assert_eq!((told_elsewhere(&told), changed), ((1, 0), vec![(&json!("pda-1"), &json!("merged"), &json!("conflict"))]), "{told}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn two_gates_on_one_ticket_are_one_admission_and_one_conflict_in_either_order() {
     for order in [[0, 1], [1, 0]] {
         let app = App::start().await;

@@ -154,7 +154,7 @@ pub struct MergedLine {
     /// The gate's own number of the scan.
     #[serde(skip_serializing_if = "Option::is_none")]
     scan: Option<u64>,
-    /// What became of it.
+    /// What became of it, by the whole of the batch.
     outcome: Outcome,
     /// Why it is a conflict, was refused or failed, as a stable code.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,6 +164,19 @@ pub struct MergedLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 500)]
     detail: Option<String>,
+}
+
+impl MergedLine {
+    /// What it comes to by a later one of its batch.
+    fn comes_to(&mut self, judged: Judged) {
+        self.outcome = Outcome::of(Some(judged));
+        self.code = judged.conflict().map(ConflictReason::code);
+    }
+
+    /// Whether the scan is known since this batch, and was not before.
+    const fn is_new(&self) -> bool {
+        matches!(self.outcome, Outcome::Merged | Outcome::Conflict | Outcome::LeftUnseen)
+    }
 }
 
 /// A scan that was sent in before, by this gate or another, and comes to something else since this batch.
@@ -202,6 +215,32 @@ impl From<&JudgedScan> for RejudgedScan {
             outcome: Outcome::of(Some(*judged)),
             code: judged.conflict().map(ConflictReason::code),
         }
+    }
+}
+
+/// What became of the scans of one ticket.
+#[derive(Debug, Default)]
+struct Became {
+    lines: Vec<MergedLine>,
+    /// On which of the lines those stand that nobody knew before.
+    new: BTreeMap<Scan, usize>,
+    /// What came to something else of those that were known.
+    changed: Vec<JudgedScan>,
+}
+
+impl Became {
+    /// Takes in what became of one scan of the batch, and what it changed. What it changed of the batch itself is told on that line, as nothing was told of it before.
+    fn take(&mut self, scan: Scan, line: MergedLine, changed: Vec<JudgedScan>) {
+        for found in changed {
+            match self.new.get(&found.scan).and_then(|place| self.lines.get_mut(*place)) {
+                Some(line) => line.comes_to(found.judged),
+                None => self.changed.push(found),
+            }
+        }
+        if line.is_new() {
+            self.new.insert(scan, self.lines.len());
+        }
+        self.lines.push(line);
     }
 }
 
@@ -335,18 +374,18 @@ async fn take(node: &Node, caller: &Caller, forms: Vec<Line>) -> MergedView {
     let nonce = [random(), random()];
     let taken = tickets.into_values().map(|mut asked| async move {
         asked.sort_by_key(|asked| (asked.scan.scanned_at, asked.line));
-        let mut became: Vec<(MergedLine, Vec<JudgedScan>)> = Vec::with_capacity(asked.len());
+        let mut became = Became::default();
         for asked in asked {
-            became.push(take_one(node, caller, nonce, asked).await);
+            let scan = asked.scan;
+            let (line, changed) = take_one(node, caller, nonce, asked).await;
+            became.take(scan, line, changed);
         }
         became
     });
     let (mut taken, mut rejudged) = (stream::iter(taken).buffer_unordered(AT_ONCE), Rejudged::default());
     while let Some(became) = taken.next().await {
-        for (line, changed) in became {
-            lines.push(line);
-            rejudged.take(changed);
-        }
+        lines.extend(became.lines);
+        rejudged.take(became.changed);
     }
     MergedView::of(lines, &rejudged)
 }
