@@ -128,8 +128,9 @@ async fn who_was_refused_and_is_found_honest_passes_the_same_rule_also_after_a_r
     let path = format!("/v1/fraud/appeals/{code}");
     let unknown = app.request(Method::GET, &path, &web).send().await.unwrap();
     assert_eq!(unknown.status(), StatusCode::NOT_FOUND, "nobody has appealed");
-    assert_eq!(app.post("/v1/fraud/appeals", &web, "appeal", &json!({"code": code})).await.0, StatusCode::ACCEPTED);
-    assert_eq!(app.get(&path, &web).await["state"], "received");
+    let made = app.post("/v1/fraud/appeals", &web, "appeal", &json!({"code": code})).await;
+    assert_eq!((made.0, &made.1["state"]), (StatusCode::ACCEPTED, &json!("received")), "{}", made.1);
+    assert_eq!(app.get(&path, &web).await, made.1);
     assert_eq!(ask(&app, &web, slot, "more", "school", None).await.0, StatusCode::FORBIDDEN, "an appeal alone opens nothing");
     let verdict = json!({"verdict": "legit", "reason": "school"});
     assert_eq!(app.post(&format!("{}/verdict", case_of_code(&code)), &analyst, "v", &verdict).await.0, StatusCode::OK);
@@ -138,6 +139,7 @@ async fn who_was_refused_and_is_found_honest_passes_the_same_rule_also_after_a_r
     names.sort();
     assert_eq!(names, ["due_at", "passes_until", "state"], "nothing of whoever decided, nor of whom: {standing}");
     assert_eq!((&standing["state"], &standing["passes_until"]), (&json!("granted"), &json!("2026-11-30T08:30:00Z")));
+    assert_eq!(app.post("/v1/fraud/appeals", &web, "appeal", &json!({"code": code})).await, made, "a repeat is told what the first was");
     assert_eq!(ask(&app, &web, slot, "more", "school", None).await.0, StatusCode::CREATED, "the same request");
     // It is a pass for them, and for nobody else.
     rush(&app, &web, self::slot(TORRE, 12), "scalper").await;

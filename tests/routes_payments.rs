@@ -280,6 +280,46 @@ async fn a_repeat_is_answered_with_the_payment_as_it_was_begun() {
     app.stop().await;
 }
 
+/// What came of it since, money that came late or back and a dispute, is said by `GET`.
+#[actix_rt::test]
+async fn a_repeat_of_a_step_is_answered_with_the_payment_as_that_left_it() {
+    let app = App::start().await;
+    let (web, box_office, manager) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let begun = async |hour: i8, key: &'static str| {
+        let hold = app.hold(slot(TORRE, hour), &web, &format!("h-{key}"), json!([{"category": "full", "count": 1}])).await;
+        let paid = pay(&app, &web, key, &notice(&[&hold])).await;
+        (hold, format!("/v1/payments/{}", paid["payment"].as_str().unwrap()))
+    };
+    let ((_, cancelled), (sale, paid)) = (begun(12, "one").await, begun(13, "two").await);
+    let desk = |reference: &str| json!({"till": "till-1", "method": "cash", "reference": reference});
+    // Whoever pays at a desk what was cancelled meanwhile is told so from then on, and not whoever had cancelled it.
+    let cancel = app.post(&format!("{cancelled}/cancel"), &web, "c", &json!(null)).await;
+    assert_eq!((cancel.0.as_u16(), &cancel.1["state"]), (200, &json!("cancelled")), "{}", cancel.1);
+    let late = app.post(&format!("{cancelled}/desk"), &box_office, "late", &desk("R-1")).await;
+    assert_eq!((late.0.as_u16(), late.1["receipts"].as_array().unwrap().len()), (200, 1), "{}", late.1);
+    assert_eq!(app.post(&format!("{cancelled}/cancel"), &web, "c", &json!(null)).await, cancel);
+
+    let taken = app.post(&format!("{paid}/desk"), &box_office, "d", &desk("R-2")).await;
+    assert_eq!((taken.0.as_u16(), &taken.1["state"], &taken.1["items"][0]["state"]), (200, &json!("paid"), &json!("sold")), "{}", taken.1);
+    let case = json!({"reason": "not_recognised", "reference": "CASE-1"});
+    let (open, resolve) = (format!("{paid}/disputes"), format!("{paid}/disputes/resolve"));
+    let disputed = app.post(&open, &manager, "o", &case).await;
+    assert_eq!((disputed.0.as_u16(), &disputed.1["disputed"]), (200, &json!(true)), "{}", disputed.1);
+    let resolved = app.post(&resolve, &manager, "r", &json!({"upheld": false})).await;
+    assert_eq!((resolved.0.as_u16(), &resolved.1["disputed"]), (200, &json!(false)), "{}", resolved.1);
+    let (status, back) = app.post(&format!("/v1/sales/{sale}/cancel"), &box_office, "b", &json!({"cause": "museum"})).await;
+    assert_eq!(status.as_u16(), 200, "{back}");
+    tornello_actors::payments::resume(app.node()).await;
+    assert_eq!(app.get(&paid, &manager).await["refunds"].as_array().unwrap().len(), 1);
+    // The same money under another key is the same money.
+    for key in ["d", "d2"] {
+        assert_eq!(app.post(&format!("{paid}/desk"), &box_office, key, &desk("R-2")).await, taken, "{key}");
+    }
+    assert_eq!(app.post(&open, &manager, "o", &case).await, disputed);
+    assert_eq!(app.post(&resolve, &manager, "r", &json!({"upheld": false})).await, resolved);
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn owners_see_their_own_and_desks_see_those_of_their_museums() {
     let app = App::start().await;

@@ -167,6 +167,35 @@ async fn a_refund_is_sent_returned_sent_again_and_confirmed() {
     app.stop().await;
 }
 
+/// Each step is answered as it was, however far the refund has gone since.
+#[actix_rt::test]
+async fn a_repeat_of_a_step_is_answered_with_the_refund_as_that_left_it() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let path = refund(&app, &office, "1").await;
+    let payee = json!({"iban": "IT60X0542811101000000123456", "holder": "Maria Rossi"});
+    let sent = json!({"reference": "CRO 1", "executed_on": "2026-11-23"});
+    let steps = [
+        (Method::PUT, "payee", payee, "open"),
+        (Method::POST, "confirm", sent, "paid_back"),
+        (Method::POST, "return", json!({"why": "AC04"}), "open"),
+        (Method::POST, "confirm", json!({"reference": "CRO 2", "executed_on": "2026-11-23"}), "paid_back"),
+    ];
+    let mut told = Vec::new();
+    for round in 0..2 {
+        for (n, (method, step, body, state)) in steps.iter().enumerate() {
+            let answer = app.ask(method.clone(), &format!("{path}/{step}"), &office, &format!("{step}-{n}"), body).await;
+            assert_eq!((answer.0, &answer.1["state"]), (StatusCode::OK, &json!(state)), "{round}, {n}: {}", answer.1);
+            if round == 0 {
+                told.push(answer);
+            } else {
+                assert_eq!(answer, told[n], "{n}");
+            }
+        }
+    }
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_till_pays_out_what_is_open_and_others_do_not_see_it() {
     let app = App::start().await;

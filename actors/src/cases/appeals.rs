@@ -6,10 +6,12 @@
 //! Of those who have a buyer, a device, a card or a network in common one appeal about an attempt waits at a time, at each museum: more join its case. So one who throws names
 //! away stands in the queue once. What is said of the case holds for those of the same buyer or device; the others wait for their turn.
 
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attempts::{self, Attempt};
 use tornello_engine::case::{AppealState, Case, Command, Followed, Origin, Refusal, Subject};
-use tornello_engine::envelope::{Envelope, Party, PartyKind};
+use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, CaseId, HoldId, MuseumId, SlotId};
+use tornello_engine::recall::Recall;
 use tornello_engine::slot::{self, verdict::Window};
 use tornello_engine::time::Timestamp;
 
@@ -157,9 +159,7 @@ pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<Ca
     let _turn = node.cases().appealing().await;
     let gate_opens_at = gate_opens_at(node, attempt.slot).await;
     let own = case_of(Subject::Attempt(attempt.id));
-    // One key may be used for several codes: each is another request.
-    let key = digest(&[b"join", &{ by.key.0 }.to_be_bytes(), &attempt.id.get().to_be_bytes()]);
-    let by_joining = Envelope { key, ..by.clone() };
+    let by_joining = Envelope { key: joining_key(&by, attempt.id), ..by.clone() };
     let is_new = match stage_of(node, own).await? {
         Stage::New => true,
         // Also one that chance has picked, which is in the queue already.
@@ -168,8 +168,14 @@ pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<Ca
             let again = if waits { joining(&attempt, gate_opens_at) } else { Command::Appeal { gate_opens_at } };
             return said(node, case, by_joining, again).await;
         }
-        // Nothing is said of it by what was said of somebody else: it is its turn, if nobody else is before it.
-        Stage::Following { is_open, .. } => !is_open,
+        // Nothing is said of it by what was said of somebody else: it is its turn, if nobody else is before it. The request that joined there is no other appeal.
+        Stage::Following { other: Followed { case, .. }, is_open, .. } => {
+            let asked = by_joining.clone();
+            if node.look_case(case, move |case| matches!(case.recall(&asked), Recall::Done { .. })).await? {
+                return Ok(case);
+            }
+            !is_open
+        }
     };
     if !is_new {
         return said(node, own, by, Command::Appeal { gate_opens_at }).await;
@@ -192,6 +198,30 @@ pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<Ca
     }
     let id = open_attempt(node, attempt, Origin::Appeal).await?;
     said(node, id, by, Command::Appeal { gate_opens_at }).await
+}
+
+/// One key may be used for several codes: each is another request.
+fn joining_key(by: &Envelope, attempt: AttemptId) -> Digest {
+    digest(&[b"join", &{ by.key.0 }.to_be_bytes(), &attempt.get().to_be_bytes()])
+}
+
+/// How an appeal stood when that request had made it, in the case that it went to, whatever has become of it since: what a repeat is told. None if no record of the case is of that
+/// request.
+///
+/// # Errors
+/// If the case cannot be read.
+pub async fn as_made(node: &Node, case: CaseId, appealed: &Appealed, by: &Envelope) -> Result<Option<Standing>, Failure<Refusal>> {
+    let joining = match appealed {
+        Appealed::Attempt(attempt) => Some(joining_key(by, *attempt)),
+        Appealed::Carried(attempt) => Some(joining_key(by, attempt.id)),
+        Appealed::Sale(_) => None,
+    };
+    let is_of = |asked: &Envelope| asked.who == by.who && asked.body == by.body && (asked.key == by.key || Some(asked.key) == joining);
+    let records = node.case_records(case).await?;
+    let Some(made) = records.iter().rfind(|record| record.envelope.as_ref().is_some_and(is_of)) else { return Ok(None) };
+    let mut then = Case::new(case);
+    records.iter().take_while(|record| record.seq <= made.seq).for_each(|record| then.apply(record));
+    Ok(standing_of(&then, made.at))
 }
 
 /// Notes where an attempt is looked at that has joined another one's case.
@@ -331,7 +361,7 @@ mod tests {
     use super::*;
     use tornello_engine::attempts::{Ending, day_of};
     use tornello_engine::channel::Channel;
-    use tornello_engine::envelope::{Assessment, Basis, Digest, Outcome};
+    use tornello_engine::envelope::{Assessment, Basis, Outcome};
     use tornello_engine::ids::Code;
     use tornello_engine::money::Cents;
 

@@ -175,8 +175,27 @@ impl Node {
 
     /// A payment as the request that began it left it, whatever has become of it since: what a repeat of that is told. Read as [`Node::history`] is.
     pub async fn payment_as_begun(&self, payment: PaymentId) -> Result<Payment, Failure<payment::Refusal>> {
+        self.payment_after(payment, 1, Payment::goes_on).await
+    }
+
+    /// A payment right after it took a receipt in, and what followed from that by itself: what a repeat of whoever handed it in is told. Read as [`Node::history`] is.
+    pub async fn payment_as_received(&self, payment: PaymentId, receipt: &str) -> Result<Payment, Failure<payment::Refusal>> {
+        let records: Vec<Record<payment::Event>> =
+            all_of(self.journal.as_ref(), StreamId::Payment(payment)).await.map_err(|error| read_failed(&error))?;
+        let took = |event: &payment::Event| matches!(event, payment::Event::Received(received) if received.receipt.id == receipt);
+        let seq = records.iter().find(|record| record.events.iter().any(took)).map_or(u64::MAX, |record| record.seq);
+        self.payment_after(payment, seq, Payment::goes_on).await
+    }
+
+    /// A payment right after one of its records and what `goes_on` from that: what whoever asked for it was told. Read as [`Node::history`] is.
+    pub async fn payment_after(
+        &self,
+        payment: PaymentId,
+        seq: u64,
+        goes_on: fn(&Payment, &Record<payment::Event>) -> bool,
+    ) -> Result<Payment, Failure<payment::Refusal>> {
         let _turn = self.histories.acquire().await;
-        let found = history::of_step(self.journal.as_ref(), StreamId::Payment(payment), Payment::new(payment), 1, Payment::goes_on).await;
+        let found = history::of_step(self.journal.as_ref(), StreamId::Payment(payment), Payment::new(payment), seq, goes_on).await;
         found.map_err(|error| read_failed(&error))
     }
 

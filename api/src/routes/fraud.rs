@@ -860,7 +860,8 @@ async fn may_appeal(node: &Node, caller: &Caller, appealed: &Appealed) -> Result
 /// For those who were refused, by the code that the refusal named; no name is needed. Somebody looks at it within a day, or half an hour before the gate opens if that is sooner;
 /// until then the refusal stands. `GET` with the code says what came of it. Where nobody has looked in a week it may be appealed once more. Of those who have a buyer, a device, a
 /// card or a network in common one appeal waits at a time at each museum: more join it, and what is said of it holds for those of the same buyer or device; of the others, when it
-/// is decided, the state is `lapsed`, and they appeal once more. A code of a museum that the key is not good for is `unknown_case`, like one that was never given.
+/// is decided, the state is `lapsed`, and they appeal once more, with a key of its own. A repeat is answered as the appeal stood when it was made. A code of a museum that the key is
+/// not good for is `unknown_case`, like one that was never given.
 #[utoipa::path(
     tag = "Fraud", operation_id = "appeal_refusal", security(("key" = ["book"])), request_body = AppealForm,
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -875,8 +876,12 @@ pub async fn appeal(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     let unread = || if appeals::looks_carried(&form.code) { Problem::from(Refusal::UnknownCase) } else { no_code() };
     let appealed = Appealed::read(&node, &form.code).ok_or_else(unread)?;
     may_appeal(&node, &caller, &appealed).await?;
-    appeals::appeal(&node, &appealed, by).await?;
-    Ok(HttpResponse::Accepted().json(standing(&node, &appealed).await?))
+    let case = appeals::appeal(&node, &appealed, by.clone()).await?;
+    let view = match appeals::as_made(&node, case, &appealed, &by).await? {
+        Some(standing) => standing.into(),
+        None => standing(&node, &appealed).await?,
+    };
+    Ok(HttpResponse::Accepted().json(view))
 }
 
 async fn standing(node: &Node, appealed: &Appealed) -> Result<AppealView, Problem> {

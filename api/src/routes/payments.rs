@@ -25,6 +25,8 @@ use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{BadId, Code, HoldId, KeyId, MuseumId, PaymentId, SlotId, VoucherId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment::{self, Command, Gateway, Opened, Payment, Receipt, Source, Stage};
+use tornello_engine::recall::Recall;
+use tornello_engine::record::Record;
 use tornello_engine::slot::{self, DeskMethod, Keeper, Slot, total};
 use tornello_engine::text::is_line;
 use tornello_engine::time::Timestamp;
@@ -356,9 +358,48 @@ pub async fn create(
 
 /// A payment as it was begun: a repeat is answered with that, and `GET` says what has become of it.
 async fn as_begun(node: &Node, connected: &Connected, id: PaymentId) -> Result<PaymentView, Problem> {
-    let payment = node.payment_as_begun(id).await?;
+    as_it_was(connected, &node.payment_as_begun(id).await?)
+}
+
+/// A payment as it was at some time, for whoever may see it.
+fn as_it_was(connected: &Connected, payment: &Payment) -> Result<PaymentView, Problem> {
     let opened = payment.opened().ok_or_else(not_rebuilt)?;
-    Ok(PaymentView::new(&payment, opened, creditor_of(connected, id).as_ref()))
+    Ok(PaymentView::new(payment, opened, creditor_of(connected, payment.id()).as_ref()))
+}
+
+/// By which record of a payment a request was done before, if it was: a repeat is answered with the payment right after that, and `GET` says what has become of it.
+pub async fn done_before(node: &Node, id: PaymentId, asked: &Envelope) -> Result<Option<u64>, Problem> {
+    let asked = asked.clone();
+    match node.look_payment(id, move |payment| payment.recall(&asked)).await? {
+        Recall::Done { seq } => Ok(Some(seq)),
+        Recall::New => Ok(None),
+        Recall::OtherBody => Err(Failure::<payment::Refusal>::KeyReused.into()),
+    }
+}
+
+/// What of a payment's records is part of what was asked for by the one before them.
+type GoesOn = fn(&Payment, &Record<payment::Event>) -> bool;
+
+/// Nothing: the record is all.
+const ALONE: GoesOn = |_, _| false;
+
+/// What a gateway hears of a payment's end, and what a voucher had paid just before. What a desk takes in is asked for by somebody else.
+const ENDS: GoesOn =
+    |payment, record| payment.goes_on(record) && payment.opened().is_some_and(|opened| !matches!(opened.gateway, Gateway::Desk | Gateway::Free));
+
+/// Answers with a payment as it is, or, where the request was done before, as that left it.
+async fn answer(
+    node: &Node,
+    caller: &Caller,
+    connected: &Connected,
+    id: PaymentId,
+    (done, goes_on): (Option<u64>, GoesOn),
+) -> Result<HttpResponse, Problem> {
+    let view = match done {
+        None => view(node, caller, connected, id).await?,
+        Some(seq) => as_it_was(connected, &node.payment_after(id, seq, goes_on).await?)?,
+    };
+    Ok(HttpResponse::Ok().json(view))
 }
 
 /// A payment that cannot be driven on now stands as it is, and is driven on by itself: that is no failure of what was asked.
@@ -454,12 +495,18 @@ async fn redeemable(node: &Node, id: VoucherId, museum: MuseumId, amount_cents: 
     node.look_voucher(id, redeem).await?.map_err(Problem::from)
 }
 
-/// Takes the whole amount in at a desk. Its id follows from what the desk says, so that saying it twice takes it once.
+/// The id of a desk's receipt follows from what the desk says, so that saying it twice takes it once. None of what no desk has taken in.
+fn desk_receipt(id: PaymentId, source: &Source) -> Option<String> {
+    let Source::Desk { till, reference, .. } = source else { return None };
+    let key = digest(&[b"desk", &id.get().to_be_bytes(), till.as_str().as_bytes(), reference.as_bytes()]);
+    Some(format!("d{:032x}", { key.0 }))
+}
+
+/// Takes the whole amount in at a desk.
 async fn receive_at_desk(node: &Arc<Node>, id: PaymentId, source: Source) -> Result<(), Problem> {
     let amount_cents = node.look_payment(id, |payment| payment.opened().map_or(Cents::ZERO, |opened| opened.amount_cents)).await?;
-    let Source::Desk { till, reference, .. } = &source else { return Ok(()) };
-    let key = digest(&[b"desk", &id.get().to_be_bytes(), till.as_str().as_bytes(), reference.as_bytes()]);
-    let receipt = Receipt::without_provider(format!("d{:032x}", { key.0 }), source, amount_cents, node.now());
+    let Some(receipt) = desk_receipt(id, &source) else { return Ok(()) };
+    let receipt = Receipt::without_provider(receipt, source, amount_cents, node.now());
     match payments::receive(node, id, receipt).await {
         Ok(()) | Err(Failure::Refused(payments::Refusal::Payment(payment::Refusal::ReceiptDuplicate))) => Ok(()),
         Err(failure) => Err(failure.into()),
@@ -539,8 +586,9 @@ pub async fn cancel(
     seen(&node, &caller, Scope::Book, id, |_, _| ()).await?;
     let envelope = envelope(&node, &caller, &key, &["cancel payment", &id.to_string()], &(), &[], None)?;
     let cause = CAUSE.parse().map_err(|_| Problem::invalid("cause"))?;
+    let done = done_before(&node, id, &envelope).await?;
     payments::cancel(&node, id, envelope, caller.owner(), cause).await?;
-    Ok(HttpResponse::Ok().json(view(&node, &caller, &connected, id).await?))
+    answer(&node, &caller, &connected, id, (done, ENDS)).await
 }
 
 /// Lead a payer to a payment page.
@@ -569,7 +617,8 @@ pub async fn checkout(
 
 /// Take a payment in at a desk.
 ///
-/// The whole amount, whatever way it was begun on: a notice is closed at pagoPA as paid elsewhere. One that is paid already is not taken a second time.
+/// The whole amount, whatever way it was begun on: a notice is closed at pagoPA as paid elsewhere. One that is paid already is not taken a second time. What a desk has said before,
+/// the same till and reference, is the same money under any key, and answered as it was then.
 #[utoipa::path(
     tag = "Payments", operation_id = "pay_at_desk", security(("key" = ["desk"])), request_body = DeskForm,
     params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -595,8 +644,14 @@ pub async fn pay_at_desk(
         return Err(payment::Refusal::AlreadyPaid.into());
     }
     let node = node.into_inner();
+    let receipt = desk_receipt(id, &source).ok_or_else(not_rebuilt)?;
+    let of_it = receipt.clone();
+    let is_known = node.look_payment(id, move |payment| payment.has_receipt(&of_it)).await?;
     receive_at_desk(&node, id, source).await?;
     payments::drive(&node, id).await.or_else(under_way)?;
+    if is_known {
+        return Ok(HttpResponse::Ok().json(as_it_was(&connected, &node.payment_as_received(id, &receipt).await?)?));
+    }
     Ok(HttpResponse::Ok().json(view(&node, &caller, &connected, id).await?))
 }
 
@@ -639,8 +694,9 @@ pub async fn dispute(
     seen(&node, &caller, Scope::Settle, id, |_, _| ()).await?;
     let envelope = envelope(&node, &caller, &key, &["dispute", &id.to_string()], &*form, &[], None)?;
     let DisputeForm { reason, reference } = form.into_inner();
+    let done = done_before(&node, id, &envelope).await?;
     node.payment(id, envelope, Command::Dispute { reason, reference }).await?;
-    Ok(HttpResponse::Ok().json(view(&node, &caller, &connected, id).await?))
+    answer(&node, &caller, &connected, id, (done, ALONE)).await
 }
 
 /// Note how a dispute ended.
@@ -661,6 +717,7 @@ pub async fn resolve(
     let id = payment.into_inner();
     seen(&node, &caller, Scope::Settle, id, |_, _| ()).await?;
     let envelope = envelope(&node, &caller, &key, &["resolve dispute", &id.to_string()], &*form, &[], None)?;
+    let done = done_before(&node, id, &envelope).await?;
     node.payment(id, envelope, Command::ResolveDispute { upheld: form.upheld }).await?;
-    Ok(HttpResponse::Ok().json(view(&node, &caller, &connected, id).await?))
+    answer(&node, &caller, &connected, id, (done, ALONE)).await
 }

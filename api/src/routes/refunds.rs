@@ -20,8 +20,9 @@ use tornello_actors::views::payments::way;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::ids::{BadId, Code, MuseumId, PaymentId, PersonId};
-use tornello_engine::payment::{Command, PaidBackBy, Payment, Refund, RefundState};
+use tornello_engine::payment::{Command, Event, PaidBackBy, Payment, Refund, RefundState};
 use tornello_engine::recall::Recall;
+use tornello_engine::record::Record;
 use tornello_engine::slot::DeskMethod;
 use tornello_engine::till;
 
@@ -29,9 +30,9 @@ use crate::auth::{Caller, Scope};
 use crate::bank::pain001;
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
-use crate::routes::files;
-use crate::routes::payments::seen;
+use crate::routes::payments::{done_before, seen};
 use crate::routes::people;
+use crate::routes::{files, not_rebuilt};
 use crate::words::DeskMethodWord;
 
 /// A refund: its payment and its number in it, as `0r2e000102r4e-0`.
@@ -165,7 +166,24 @@ async fn view(node: &Node, caller: &Caller, id: RefundId) -> Result<(RefundView,
 }
 
 async fn answer(node: &Node, caller: &Caller, id: RefundId) -> Result<HttpResponse, Problem> {
-    let (mut view, payee) = view(node, caller, id).await?;
+    shown(node, view(node, caller, id).await?).await
+}
+
+/// Answers with a refund as it is, or, where the request was done before, as that left it: `GET` says what has become of it.
+async fn answer_to(node: &Node, caller: &Caller, id: RefundId, done: Option<u64>) -> Result<HttpResponse, Problem> {
+    let Some(seq) = done else { return answer(node, caller, id).await };
+    let payment = node.payment_after(id.payment, seq, to_voucher).await?;
+    let (opened, refund) = payment.opened().zip(payment.refunds().get(id.number as usize)).ok_or_else(not_rebuilt)?;
+    shown(node, (RefundView::new(&payment, opened.museum, refund), refund.payee)).await
+}
+
+/// What a voucher has at once of what may go is part of letting it go.
+fn to_voucher(_: &Payment, record: &Record<Event>) -> bool {
+    record.events.iter().all(|event| matches!(event, Event::RefundConfirmed(confirmed) if matches!(confirmed.by, PaidBackBy::Voucher { .. })))
+}
+
+/// With the account, while that is known.
+async fn shown(node: &Node, (mut view, payee): (RefundView, Option<PersonId>)) -> Result<HttpResponse, Problem> {
     if let Some(person) = payee {
         view.account = account_of(node, person).await?.map(|payee| payee.iban().masked());
     }
@@ -273,8 +291,9 @@ pub async fn set_payee(
         Ok(node.look_payment(id.payment, move |payment| payment.recall(&recall) != Recall::New).await?)
     };
     let person = people::keep_payee(&node, museum, &envelope, &contact, named).await?;
+    let done = done_before(&node, id.payment, &envelope).await?;
     node.payment(id.payment, envelope, Command::SetPayee { refund: id.number, person }).await?;
-    answer(&node, &caller, id).await
+    answer_to(&node, &caller, id, done).await
 }
 
 /// Let a refund of a contested payment go.
@@ -291,12 +310,13 @@ pub async fn release(node: web::Data<Node>, caller: Caller, key: IdempotencyKey,
     let id = refund.into_inner();
     view(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["release refund", &id.to_string()], &(), &[], None)?;
+    let done = done_before(&node, id.payment, &envelope).await?;
     node.payment(id.payment, envelope, Command::ReleaseRefund { refund: id.number }).await?;
     // What a voucher is to have it has at once, or a little later by itself.
     if let Err(failure) = payments::drive(&node, id.payment).await {
         tracing::warn!(payment = %id.payment, ?failure, "a refund that may go is seen to later");
     }
-    answer(&node, &caller, id).await
+    answer_to(&node, &caller, id, done).await
 }
 
 /// What the bank said of a transfer that was carried out.
@@ -335,8 +355,9 @@ pub async fn confirm(
     if executed_on > today {
         return Err(Problem::invalid(format!("executed_on: {today} or an earlier day is expected")));
     }
+    let done = done_before(&node, id.payment, &envelope).await?;
     node.payment(id.payment, envelope, Command::ConfirmRefund { refund: id.number, by: PaidBackBy::Transfer, reference, executed_on }).await?;
-    answer(&node, &caller, id).await
+    answer_to(&node, &caller, id, done).await
 }
 
 /// Why a transfer came back.
@@ -374,8 +395,9 @@ pub async fn came_back(
     let (id, why) = (refund.into_inner(), form.reason()?);
     view(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["return refund", &id.to_string()], &*form, &[], None)?;
+    let done = done_before(&node, id.payment, &envelope).await?;
     node.payment(id.payment, envelope, Command::ReturnRefund { refund: id.number, why }).await?;
-    answer(&node, &caller, id).await
+    answer_to(&node, &caller, id, done).await
 }
 
 /// Money paid out over a counter.
@@ -413,15 +435,14 @@ pub async fn pay_out(
     let id = refund.into_inner();
     let (view, _) = view(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["pay refund out", &id.to_string()], &*form, &[], None)?;
-    let recall = envelope.clone();
-    let is_new = node.look_payment(id.payment, move |payment| payment.recall(&recall) == Recall::New).await?;
+    let done = done_before(&node, id.payment, &envelope).await?;
     // A repeat is answered also when the session is over.
-    if is_new && node.tills().at(MuseumId(view.museum), form.till).is_none() {
+    if done.is_none() && node.tills().at(MuseumId(view.museum), form.till).is_none() {
         return Err(till::Refusal::NotOpen.into());
     }
     let PayoutForm { till, method, reference } = form.into_inner();
     let executed_on = calendar::local_day(node.now());
     let command = Command::ConfirmRefund { refund: id.number, by: PaidBackBy::Till { till, method }, reference, executed_on };
     node.payment(id.payment, envelope, command).await?;
-    answer(&node, &caller, id).await
+    answer_to(&node, &caller, id, done).await
 }

@@ -468,8 +468,8 @@ impl Payment {
         Work { publish: self.stage == Stage::Created, close: self.closing(opened), items, vouchers }
     }
 
-    /// Whether a record still comes of the request that began the payment, and of nobody who has done something since: its gateway knows it, and what the request itself pays has
-    /// become tickets, or goes back.
+    /// Whether a record still comes of the request that began the payment, or of the desk that took it in, and of nobody who has done something since: its gateway knows it, or hears
+    /// how it ended, and what the request itself pays has become tickets, or goes back.
     #[must_use]
     pub fn goes_on(&self, record: &Record<Event>) -> bool {
         let Some(gateway) = self.opened.as_ref().map(|opened| opened.gateway) else { return false };
@@ -480,7 +480,7 @@ impl Payment {
             )
         };
         record.events.iter().all(|event| match event {
-            Event::Published(_) | Event::PublishFailed(_) | Event::Fulfilled(_) | Event::Unfulfilled(_) => true,
+            Event::Published(_) | Event::PublishFailed(_) | Event::Closed(_) | Event::Fulfilled(_) | Event::Unfulfilled(_) => true,
             Event::Received(received) => pays(&received.receipt.source),
             Event::RefundOpened(opened) => matches!(opened.why, RefundReason::Unfulfilled { .. } | RefundReason::Extras),
             Event::RefundConfirmed(confirmed) => matches!(confirmed.by, PaidBackBy::Voucher { .. }),

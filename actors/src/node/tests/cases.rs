@@ -209,6 +209,10 @@ async fn of_those_who_have_a_party_in_common_one_appeal_waits_at_a_time() {
     assert_eq!(stand(node, &[&first, &renamed, &again, &later, &neighbour, &other]).await, [Granted, Granted, Granted, Granted, Lapsed, Received]);
     assert_eq!(appeals::appeal(node, &renamed, by(300)).await, Err(Failure::Refused(case::Refusal::AlreadyAppealed)), "somebody has looked");
     let of_neighbour = case_of(neighbour.subject());
+    assert_eq!(appeals::appeal(node, &neighbour, by(104)).await, Ok(case), "the request that joined is no other appeal when it is repeated");
+    assert_eq!(stand(node, &[&neighbour]).await, [Lapsed]);
+    let as_made = appeals::as_made(node, case, &neighbour, &by(104)).await.unwrap();
+    assert_eq!(as_made.map(|standing| standing.state), Some(Received), "and is told what it was told");
     assert_eq!(appeals::appeal(node, &neighbour, by(301)).await, Ok(of_neighbour));
     assert_eq!((stand(node, &[&neighbour]).await, node.cases().open()), (vec![Received], 2));
     house.running.stop().await;
