@@ -297,6 +297,20 @@ async fn tickets_that_are_named_when_they_are_sold_are_asked_about_and_no_comman
 }
 
 #[actix_rt::test]
+async fn a_category_that_was_not_sold_is_refused_by_the_step_that_prices_it() {
+    let app = App::start().await;
+    let (manager, ten) = (app.key(Role::Manager).await, later(1, 10));
+    for question in
+        ["hold&channel=web&people=1&category=nobody", "wait&channel=web&lines=full:1,nobody:2", "sell&channel=kiosk&lines=nobody:1,full:1"]
+    {
+        let said = asked(&app, &manager, ten, &format!("command={question}")).await;
+        assert_eq!((step(&said, "prices"), &said["refused_before"]), (("refused", Some("unknown_category")), &json!("prices")), "{question}");
+        assert_eq!(said["asked_before"][5]["problem"]["category"], "nobody", "{question}: {said}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_slot_that_nobody_had_written_to_is_as_the_plan_of_then_has_it() {
     let app = App::start().await;
     let (manager, ten, evening) = (app.key(Role::Manager).await, later(1, 10), later(1, 20));

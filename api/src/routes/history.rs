@@ -491,7 +491,7 @@ fn buyer_of(request: &HttpRequest) -> Result<Option<String>, Problem> {
 /// command, with the rule if it refuses: for that buyer, on that issue of the code, at the prices of that time, settled like that. `asked_before` says of each step that comes
 /// before the slot whether it would have let the request pass: the key, waiting rooms, prices, the account, what the buyer had in other slots, the museum's plan. What cannot be told for the past
 /// is not decided here, and named in `not_decided`: there was room or not, what a waiting room had given to whom, what the rules against fraud said. A category that the tariff
-/// of then did not sell there is refused as it was then. What is asked is taken for a new request, no repeat. Nothing is changed. Records are those on the disk; before the
+/// of then did not sell there is refused by the step `prices`; the slot is asked as if it cost nothing. What is asked is taken for a new request, no repeat. Nothing is changed. Records are those on the disk; before the
 /// first one the slot is shown as the plan of that time has it, or, if it has it not, as it was planned later.
 #[utoipa::path(
     tag = "Slots", operation_id = "get_slot_history", security(("key" = ["manage"])),

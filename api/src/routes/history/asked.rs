@@ -18,7 +18,7 @@ use tornello_engine::time::Timestamp;
 use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::request::{named_then, random};
-use crate::routes::holds::{LineForm, by_tariff_of, price_of};
+use crate::routes::holds::{LineForm, price_of};
 use crate::routes::{files, instant_of, within};
 
 /// The most people of a party that is asked about.
@@ -342,9 +342,14 @@ impl HistoryQuery {
     /// Who would come, through which channel.
     fn party(&self, museum: &Museum, slot: SlotId, asker: &Asker) -> Result<(Channel, Vec<Line>), Problem> {
         let channel = asker.channel(self.channel)?.ok_or_else(|| needs("channel"))?;
-        let by_tariff = match (&self.lines, self.people, self.category) {
-            (Some(lines), None, None) => by_tariff_of(museum, slot, channel, &forms(lines)?)?,
-            (None, Some(count), Some(category)) => by_tariff_of(museum, slot, channel, &[LineForm { category, count }])?,
+        // What was not sold then costs nothing here: that it is refused is for the step to say that prices it.
+        let line = |LineForm { category, count }: LineForm| {
+            let (price_cents, proof) = price_of(museum, slot, channel, category).unwrap_or((Cents::ZERO, Proof::None));
+            Line { category, count, price_cents, proof }
+        };
+        let by_tariff: Vec<Line> = match (&self.lines, self.people, self.category) {
+            (Some(lines), None, None) => forms(lines)?.into_iter().map(line).collect(),
+            (None, Some(count), Some(category)) => vec![line(LineForm { category, count })],
             (None, Some(count), None) => vec![Line { category: named(None, "any")?, count, price_cents: Cents::ZERO, proof: Proof::None }],
             (Some(_), ..) => return Err(Problem::invalid("give either `lines`, or `people` and their `category`")),
             (None, None, _) => return Err(needs("people, or lines")),

@@ -21,6 +21,7 @@ use tornello_engine::time::Timestamp;
 use super::asked::{Asked, Asker};
 use crate::auth::Scope;
 use crate::problem::{Body, Problem};
+use crate::routes::holds::price_of;
 use crate::routes::sales::{may_charge, may_sell_at_once};
 
 /// What is looked at before a slot is asked, in its order.
@@ -317,10 +318,19 @@ impl Before<'_> {
         if !self.is_priced {
             return Said::not_decided("no category is named: nothing is priced, and nothing is due");
         }
+        let (Command::Hold { channel, lines, .. } | Command::Wait { channel, lines, .. } | Command::SellDirect { channel, lines, .. }) =
+            self.command.unnamed()
+        else {
+            return Said::not_asked("nothing is priced for that");
+        };
+        let unsold = lines.iter().find_map(|line| price_of(self.museum, self.slot.id(), *channel, line.category).err());
+        if let Some(problem) = unsold {
+            return Said::Refused(problem);
+        }
         if self.asker.account.is_some() {
             return Said::passed("by the tariff of then, or as was agreed with the key's account then");
         }
-        Said::passed("by the tariff of then; a category that it did not sell there is refused instead of being asked about")
+        Said::passed("by the tariff of then")
     }
 
     fn fraud(&self) -> Said {
