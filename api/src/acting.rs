@@ -311,7 +311,6 @@ fn taking_part(envelope: &Envelope, signal: &SignalEvent) -> Vec<Party> {
 async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, ending: Ending) -> Option<String> {
     let id = node.new_attempt(random());
     let parties = taking_part(envelope, signal);
-    let acting = parties.first().copied();
     let attempt = Attempt {
         id,
         at: node.now(),
@@ -333,7 +332,9 @@ async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Ask
             record.events.iter().find_map(|event| if let attempts::Event::Noted(noted) = event { Some(noted.id.to_string()) } else { None })
         }
         Err(Failure::Refused(attempts::Refusal::AttemptsFull)) => {
-            // Of this party as many are kept as may be: more are counted, and nothing depends on it.
+            // Of one who takes part as many are kept as may be: more are counted, and nothing depends on it.
+            let of_it = attempt.clone();
+            let acting = node.look_attempts(id.day(), move |attempts| attempts.more_of(&of_it)).await.unwrap_or_else(|_| attempt.acting());
             if let Some(more) = node.scoring().beyond(acting)
                 && let Err(failure) = node.count_attempts(id.day(), own, acting, more).await
             {

@@ -1,5 +1,5 @@
 //! What was blocked or given up on one day: a stream for each day in UTC, so that signals of those who never got as far as a slot are not lost with a restart. It is
-//! bounded: of one party only so many entries are kept a day, of all together only so many, and what comes beyond is counted, by a command that the shell gives
+//! bounded: of each buyer, device and card that takes part only so many entries are kept a day, of all together only so many, and what comes beyond is counted, by a command that the shell gives
 //! now and then. Whoever was refused beyond that carries the attempt away with them, sealed, and it is kept when they appeal: some more of these are, so that a flood of
 //! refusals leaves nobody without an appeal. Tickets that gates refused are noted here as well: a refusal changes nothing in its slot, so nothing is written there.
 //!
@@ -7,7 +7,8 @@
 //! - AT-2: no party, and no day, has more entries than are kept; nor has a sale, or a day, more refused tickets.
 //! - AT-3: replay equals live, and time does not go back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::once;
 
 use serde::{Deserialize, Serialize};
 
@@ -129,11 +130,23 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// By whom attempts are counted: the first party; who names none is one with all others who name none.
+    /// The first party; who names none is one with all others who name none.
     #[must_use]
     pub fn acting(&self) -> Option<Party> {
         self.parties.first().copied()
     }
+
+    /// By whom attempts are counted: by the first party, and by every buyer, device and card that takes part, so that a device that makes up a name each time is one. Behind a
+    /// network, a totem or a desk are many: by these they are counted only where they come first.
+    fn counted(&self) -> BTreeSet<Option<Party>> {
+        let of_one = self.parties.iter().filter(|party| is_of_one(party.kind)).copied().map(Some);
+        once(self.acting()).chain(of_one).collect()
+    }
+}
+
+/// Whether a party of a kind is one of its own, and not what many have in common.
+const fn is_of_one(kind: PartyKind) -> bool {
+    matches!(kind, PartyKind::Buyer | PartyKind::Device | PartyKind::Card)
 }
 
 /// A gate with a network refused a ticket, for a reason that hints at a copy or a forgery.
@@ -182,10 +195,18 @@ pub fn hint_of(refusal: &slot::Refusal, ticket: TicketId, by_code: bool, at: Tim
 }
 
 /// How many attempts of a party a day keeps at most, those that were appealed included.
-const fn kept_of_one_max(acting: Option<Party>) -> u32 {
-    match acting {
-        Some(Party { kind: PartyKind::Buyer | PartyKind::Device | PartyKind::Card, .. }) => ENTRIES_OF_ONE_MAX + CLAIMED_OF_ONE_MAX,
+const fn kept_of_one_max(party: Option<Party>) -> u32 {
+    match party {
+        Some(Party { kind, .. }) if is_of_one(kind) => ENTRIES_OF_ONE_MAX + CLAIMED_OF_ONE_MAX,
         _ => ENTRIES_OF_ONE_MAX + CLAIMED_MAX as u32,
+    }
+}
+
+/// Which part of what is kept those may fill that ended like that.
+const fn part_of(ending: Ending) -> usize {
+    match ending {
+        Ending::Blocked => 1,
+        Ending::Abandoned | Ending::Failed => UNPROVEN_PART,
     }
 }
 
@@ -261,7 +282,7 @@ pub struct Attempts {
     day: u16,
     entries: BTreeMap<AttemptId, Attempt>,
     /// How many of each party are kept, and how many more there were.
-    acting: BTreeMap<Option<Party>, (u32, u64)>,
+    of: BTreeMap<Option<Party>, (u32, u64)>,
     counts: u32,
     /// Of each ticket that was refused, and for each reason, how many times.
     refused: BTreeMap<(TicketId, ConflictReason), u32>,
@@ -281,8 +302,7 @@ impl Aggregate for Attempts {
         match command {
             Command::Note(attempt) => {
                 self.keeps(attempt)?;
-                let part = if attempt.ending == Ending::Blocked { 1 } else { UNPROVEN_PART };
-                if self.entries.len() >= ENTRIES_MAX / part || self.of(attempt.acting()).0 as usize >= ENTRIES_OF_ONE_MAX as usize / part {
+                if self.entries.len() >= ENTRIES_MAX / part_of(attempt.ending) || self.full_of(attempt).is_some() {
                     return Err(Refusal::AttemptsFull);
                 }
                 Ok(vec![Event::Noted((**attempt).clone())])
@@ -299,7 +319,8 @@ impl Aggregate for Attempts {
                 if attempt.ending != Ending::Blocked {
                     return Err(Refusal::BadAttempt);
                 }
-                if self.entries.len() >= ENTRIES_MAX + CLAIMED_MAX || self.of(attempt.acting()).0 >= kept_of_one_max(attempt.acting()) {
+                let is_full = |party: Option<Party>| self.of(party).0 >= kept_of_one_max(party);
+                if self.entries.len() >= ENTRIES_MAX + CLAIMED_MAX || attempt.counted().into_iter().any(is_full) {
                     return Err(Refusal::AttemptsFull);
                 }
                 Ok(vec![Event::Noted((**attempt).clone())])
@@ -312,11 +333,13 @@ impl Aggregate for Attempts {
         for event in &record.events {
             match event {
                 Event::Noted(attempt) => {
-                    self.acting.entry(attempt.acting()).or_default().0 += 1;
+                    for party in attempt.counted() {
+                        self.of.entry(party).or_default().0 += 1;
+                    }
                     self.entries.insert(attempt.id, attempt.clone());
                 }
                 Event::Counted(counted) => {
-                    let (_, more) = self.acting.entry(counted.acting).or_default();
+                    let (_, more) = self.of.entry(counted.acting).or_default();
                     *more = more.saturating_add(u64::from(counted.more));
                     self.counts += 1;
                 }
@@ -339,7 +362,7 @@ impl Attempts {
     /// None on that day yet.
     #[must_use]
     pub fn new(day: u16) -> Self {
-        Self { day, entries: BTreeMap::new(), acting: BTreeMap::new(), counts: 0, refused: BTreeMap::new(), past: Past::default() }
+        Self { day, entries: BTreeMap::new(), of: BTreeMap::new(), counts: 0, refused: BTreeMap::new(), past: Past::default() }
     }
 
     /// Whether an attempt is one of this day that can be kept, and is not yet.
@@ -377,8 +400,21 @@ impl Attempts {
 
     /// How many of a party are kept, and how many more there were.
     #[must_use]
-    pub fn of(&self, acting: Option<Party>) -> (u32, u64) {
-        self.acting.get(&acting).copied().unwrap_or_default()
+    pub fn of(&self, party: Option<Party>) -> (u32, u64) {
+        self.of.get(&party).copied().unwrap_or_default()
+    }
+
+    /// Of whom as many are kept as may be of attempts that end like that one, among those by whom it is counted, if of anybody.
+    fn full_of(&self, attempt: &Attempt) -> Option<Option<Party>> {
+        let max = ENTRIES_OF_ONE_MAX as usize / part_of(attempt.ending);
+        attempt.counted().into_iter().find(|party| self.of(*party).0 as usize >= max)
+    }
+
+    /// By whom one is counted for which there is no room: by that party of whom as many are kept as may be, and not by a name that is another one each time; where the day is full, by
+    /// the one that acts first.
+    #[must_use]
+    pub fn more_of(&self, attempt: &Attempt) -> Option<Party> {
+        self.full_of(attempt).unwrap_or_else(|| attempt.acting())
     }
 
     /// One of them.
@@ -396,14 +432,19 @@ impl Attempts {
     pub fn recount(&self) -> Result<(), Broken> {
         self.check()?;
         let mut kept: BTreeMap<Option<Party>, u32> = BTreeMap::new();
+        let mut acting: BTreeMap<Option<Party>, u32> = BTreeMap::new();
         for (id, attempt) in &self.entries {
             if *id != attempt.id || id.day() != self.day {
                 return Err(Broken { invariant: "AT-1", what: "an attempt stands under another id or day" });
             }
-            *kept.entry(attempt.acting()).or_default() += 1;
+            for party in attempt.counted() {
+                *kept.entry(party).or_default() += 1;
+            }
+            *acting.entry(attempt.acting()).or_default() += 1;
         }
-        let counted = self.acting.iter().all(|(acting, (count, _))| kept.get(acting).copied().unwrap_or(0) == *count);
-        if !counted || kept.iter().any(|(acting, count)| *count > kept_of_one_max(*acting)) {
+        let counted = self.of.iter().all(|(party, (count, _))| kept.get(party).copied().unwrap_or(0) == *count);
+        // Records of before all parties were counted may be more of another than of the first.
+        if !counted || acting.iter().any(|(party, count)| *count > kept_of_one_max(*party)) {
             return Err(Broken { invariant: "AT-2", what: "more attempts of a party are kept than may be, or they are miscounted" });
         }
         if self.refused.values().any(|times| !is_step(*times)) {
@@ -476,6 +517,47 @@ mod tests {
         assert_eq!(tell(&mut attempts, Command::Note(Box::new(later))), Err(Refusal::BadAttempt));
     }
 
+    fn attempt_of(n: u64, parties: &[(PartyKind, u128)]) -> Box<Attempt> {
+        let parties = parties.iter().map(|(kind, who)| Party { kind: *kind, pseudonym: Digest(*who) }).collect();
+        Box::new(Attempt { parties, ..*attempt(n, 0) })
+    }
+
+    #[test]
+    fn one_device_with_many_names_is_one_and_a_network_that_many_share_silences_nobody() {
+        use PartyKind::{Buyer, Card, Device, Network};
+        let mut attempts = Attempts::new(day_of(NOW));
+        let throwing = |n: u64| attempt_of(n, &[(Buyer, 1_000 + u128::from(n)), (Device, 7), (Network, 8)]);
+        let kept = (0..100).filter(|n| tell(&mut attempts, Command::Note(throwing(*n))).is_ok()).count();
+        assert_eq!(kept, ENTRIES_OF_ONE_MAX as usize);
+        let device = Party { kind: Device, pseudonym: Digest(7) };
+        assert_eq!(attempts.more_of(&throwing(50)), Some(device), "more are counted by what stays the same");
+        // Nor does a card instead, or the device behind another name that comes first.
+        assert_eq!(tell(&mut attempts, Command::Note(attempt_of(200, &[(Card, 9), (Device, 7)]))), Err(Refusal::AttemptsFull));
+        let appealed = (300..400).filter(|n| tell(&mut attempts, Command::Claim(throwing(*n))).is_ok()).count();
+        assert_eq!(appealed, CLAIMED_OF_ONE_MAX as usize);
+        // Whoever comes from the same network on a device of their own is kept, and heard.
+        for n in 500..560 {
+            let (who, device) = (u128::from(n), u128::from(n) + 5_000);
+            tell(&mut attempts, Command::Note(attempt_of(n, &[(Buyer, who), (Device, device), (Network, 8)]))).unwrap();
+        }
+        let nameless = |n| attempt_of(n, &[(Network, 8)]);
+        let noted = (600..700).filter(|n| tell(&mut attempts, Command::Note(nameless(*n))).is_ok()).count();
+        assert_eq!((noted, tell(&mut attempts, Command::Claim(nameless(700)))), (ENTRIES_OF_ONE_MAX as usize, Ok(())));
+    }
+
+    #[test]
+    fn a_day_that_was_written_when_only_the_first_party_counted_is_read_and_takes_no_more_of_the_others() {
+        let mut attempts = Attempts::new(day_of(NOW));
+        let throwing = |n: u64| attempt_of(n, &[(PartyKind::Buyer, 1_000 + u128::from(n)), (PartyKind::Device, 7)]);
+        for n in 0..100 {
+            let record = attempts.record(NOW, None, vec![Event::Noted(*throwing(n))]);
+            attempts.apply(&record);
+        }
+        assert_eq!((attempts.check(), attempts.recount()), (Ok(()), Ok(())));
+        assert_eq!(tell(&mut attempts, Command::Note(throwing(100))), Err(Refusal::AttemptsFull));
+        tell(&mut attempts, Command::Note(attempt(101, 8))).unwrap();
+    }
+
     #[test]
     fn who_was_refused_beyond_what_is_kept_is_noted_when_they_appeal_and_a_flood_of_appeals_is_bounded() {
         let mut attempts = Attempts::new(day_of(NOW));
@@ -500,7 +582,7 @@ mod tests {
         attempts = Attempts::new(day_of(NOW));
         let kept = (ENTRIES_MAX + CLAIMED_MAX - 1) as u64;
         attempts.entries = (0..kept).map(|n| (full(n).id, full(n))).collect();
-        attempts.acting = (0..kept).map(|n| (full(n).acting(), (1, 0))).collect();
+        attempts.of = (0..kept).map(|n| (full(n).acting(), (1, 0))).collect();
         assert_eq!(attempts.decide(NOW, &Command::Note(attempt(kept, 5))), Err(Refusal::AttemptsFull));
         tell(&mut attempts, claim(kept, 5)).unwrap();
         assert_eq!(attempts.decide(NOW, &claim(kept + 1, 6)), Err(Refusal::AttemptsFull));
