@@ -227,8 +227,8 @@ impl Default for Limits {
 /// A flush costs the processor as much as several sales do. In a rush, when the processors are what is short, waiting a little longer for more records takes nobody's time: whoever
 /// asks next could not be served sooner. What it is worth is in `benches/README.md`.
 const PACE: Duration = Duration::from_micros(500);
-/// It is a rush when the batch before was of so many records at least: fewer callers than that may all be waiting for this one.
-const RUSH: usize = 12;
+/// It is a rush when the batch before was of so many records at least. With fewer there is next to nothing to gather, and whoever asks alone pays for the wait.
+const RUSH: usize = 3;
 
 /// Starts the writer on a thread of its own, which ends when all queues are dropped and what was queued is settled.
 /// `tap` is told before anybody is answered.
