@@ -92,12 +92,12 @@ pub const FEATURES: [(&str, &str); N] = [
     ("museum_failed_1h", "ln payments in the museum that failed, less the asker's, half-life 1 h"),
     ("museum_failed_share_1h", "of payments begun in the museum less the asker's + 1 those that failed, half-life 1 h"),
     ("person_failed_slot_1h", "root of person_failed_1d times slot_failed_1h"),
-    ("device_other_cards_1d", "ln cards of the device but this one, 1 to 2 d"),
-    ("device_other_buyers_1d", "ln buyers of the device but this one, 1 to 2 d"),
-    ("card_other_devices_1d", "ln devices of the card but this one, 1 to 2 d"),
-    ("card_other_buyers_1d", "ln buyers of the card but this one, 1 to 2 d"),
-    ("buyer_other_cards_1d", "ln cards of the buyer but this one, 1 to 2 d"),
-    ("buyer_other_devices_1d", "ln devices of the buyer but this one, 1 to 2 d"),
+    ("device_other_cards_1d", "ln cards of the device but this one under the same key, 1 to 2 d"),
+    ("device_other_buyers_1d", "ln buyers of the device but this one under the same key, 1 to 2 d"),
+    ("card_other_devices_1d", "ln devices of the card but this one under the same key, 1 to 2 d"),
+    ("card_other_buyers_1d", "ln buyers of the card but this one under the same key, 1 to 2 d"),
+    ("buyer_other_cards_1d", "ln cards of the buyer but this one under the same key, 1 to 2 d"),
+    ("buyer_other_devices_1d", "ln devices of the buyer but this one under the same key, 1 to 2 d"),
     ("person_large_1d", "ln people beyond 4 in each hold, half-life 1 d"),
     ("person_large_7d", "ln people beyond 4 in each hold, half-life 7 d"),
     ("network_large_1d", "ln people beyond 4 in each hold of the network, half-life 1 d"),
@@ -167,7 +167,7 @@ const MUSEUM: Roles = roles(&[Role::Museum]);
 
 /// The states of those who take part in one command, as they were when they were read: shared with whoever counts on.
 #[derive(Debug, Clone, Default)]
-pub struct Known(Vec<(Role, State)>);
+pub struct Known(Vec<(Role, usize, State)>);
 
 impl Known {
     /// Of so many, most likely.
@@ -176,15 +176,16 @@ impl Known {
         Self(Vec::with_capacity(parties))
     }
 
-    /// One more.
-    pub fn add(&mut self, role: Role, state: &State) {
-        self.0.push((role, state.clone()));
+    /// One more. `generation` says under which of its pseudonyms, as [`super::keys`] has it.
+    pub fn add(&mut self, role: Role, generation: usize, state: &State) {
+        self.0.push((role, generation, state.clone()));
     }
 }
 
 /// What is read of one party, as of the time of the command.
 struct Read<'a> {
     role: Roles,
+    generation: usize,
     state: &'a State,
     factors: [f32; SPANS],
     at_us: i64,
@@ -223,7 +224,10 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     let reads: Vec<Read<'_>> = known
         .0
         .iter()
-        .map(|(role, state)| Read { role: roles(&[*role]), state, factors: state.factors_to(event.at_us), at_us: event.at_us.max(state.last_us()) })
+        .map(|(role, generation, state)| {
+            let (factors, at_us) = (state.factors_to(event.at_us), event.at_us.max(state.last_us()));
+            Read { role: roles(&[*role]), generation: *generation, state, factors, at_us }
+        })
         .collect();
     let mut values = [0.0; N];
     let mut at = 0;
@@ -330,9 +334,12 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     put(share(museum_failed, others(MUSEUM, Counted::Begun, Span::Hour)));
     put((log(person(&|read| read.count(Counted::Failed, Span::Day))) * log(failed_1h)).max(0.0).sqrt());
 
+    // What a party was seen with under one key was noted under the same: under the other key this one would be another one.
     let crossed = |role: Roles, what: Distinct, with: Role| {
-        let id = event.of_role(with).next();
-        most(role, &|read| id.map_or(0.0, |id| read.party(|state| state.distinct_others(what, id, Window::Day, read.at_us))))
+        most(role, &|read| {
+            let this = event.beside(with, read.generation);
+            this.map_or(0.0, |this| read.party(|state| state.distinct_others(what, this, Window::Day, read.at_us)))
+        })
     };
     put(log(crossed(DEVICE, Distinct::Cards, Role::Card)));
     put(log(crossed(DEVICE, Distinct::Buyers, Role::Buyer)));

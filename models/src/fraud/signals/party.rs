@@ -245,7 +245,7 @@ impl PartyState {
         }
         note(Distinct::Museums, u128::from(event.museum) + 1);
         for (role, what) in [(Role::Card, Distinct::Cards), (Role::Device, Distinct::Devices), (Role::Buyer, Distinct::Buyers)] {
-            if let Some(id) = event.of_role(role).take(generation + 1).last() {
+            if let Some(id) = event.beside(role, generation) {
                 note(what, id);
             }
         }

@@ -185,6 +185,21 @@ fn whoever_stands_under_two_pseudonyms_keeps_what_is_known_and_is_taken_for_one(
     let after = event(7, SignalKind::Held, &both);
     assert!((value(&store, &after, "device_cards_1d") - ln_1p(1.0)).abs() < 0.01, "one card under two keys is one card");
     assert!((value(&store, &after, "device_buyers_1d") - ln_1p(1.0)).abs() < 0.01);
+    // Nor is it another one than itself, under whichever of both it was seen before.
+    for name in [
+        "device_other_cards_1d",
+        "device_other_buyers_1d",
+        "card_other_devices_1d",
+        "card_other_buyers_1d",
+        "buyer_other_cards_1d",
+        "buyer_other_devices_1d",
+    ] {
+        let found = [&turn, &after].map(|event| value(&store, event, name));
+        assert!(found.iter().all(|found| found.abs() < 1e-6), "{name}: {found:?}");
+    }
+    let other = [BUYER, taking(Role::Buyer, 1_011), taking(Role::Device, 88), taking(Role::Device, 1_088), CARD, taking(Role::Card, 1_013)];
+    let crossed = event(7, SignalKind::Held, &other);
+    assert!((value(&store, &crossed, "card_other_devices_1d") - ln_1p(1.0)).abs() < 0.02, "one other device under two keys is one");
     let alone = event(8, SignalKind::Held, &[BUYER, new_device, CARD]);
     assert!(value(&store, &alone, "person_holds_1h") > ln_1p(0.9), "the new pseudonym has begun to count");
 }
