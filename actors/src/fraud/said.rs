@@ -6,7 +6,7 @@ use tornello_engine::ids::Code;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::{Alert, Cut};
 use tornello_models::fraud::explain::Cause;
-use tornello_models::fraud::rules::{Action, Fired, HARD_DEFAULTS_VERSION};
+use tornello_models::fraud::rules::{Action, Comparison, Fired, HARD_DEFAULTS_VERSION};
 use tornello_models::fraud::signals::{FEATURES, FeatureVector, Outlet, SignalEvent, feature_hash};
 
 use super::judge::Acting;
@@ -139,9 +139,10 @@ impl Found<'_> {
             None => (no_model, 0, Vec::new(), Outcome::Allow, None),
         };
         if reasons.is_empty() {
-            // Without a model the reasons are what the rules asked for.
+            // Without a model the reasons are what the rules asked for much of: words for a reason speak of much, and what has to be little only says where a rule holds.
             let asked = fired.places().filter_map(|place| rules.set.rules().nth(place)).flat_map(|rule| &rule.conditions);
-            reasons = asked.filter_map(|condition| condition.feature.parse().ok()).take(REASONS).collect();
+            let much = asked.filter(|condition| condition.comparison == Comparison::AtLeast);
+            reasons = much.filter_map(|condition| condition.feature.parse().ok()).take(REASONS).collect();
         }
         let (outcome, proof_due) = of_both(fired, by_model);
         let assessment = Assessment {
@@ -177,29 +178,51 @@ fn of_both(fired: Fired, by_model: Outcome) -> (Outcome, bool) {
 #[cfg(test)]
 mod tests {
     use tornello_models::fraud::rules::{RuleSet, is_logarithm};
-    use tornello_models::fraud::signals::{N, index_of};
+    use tornello_models::fraud::signals::{N, SignalKind, index_of};
 
     use super::*;
+
+    fn features(counted: &[(&str, f32)]) -> FeatureVector {
+        let mut features = [0.0; N];
+        for (name, count) in counted {
+            let at = index_of(name).expect(name);
+            features[at] = if is_logarithm(at) { count.ln_1p() } else { *count };
+        }
+        features
+    }
+
+    #[test]
+    fn without_a_model_the_reasons_are_what_there_is_much_of() {
+        let rules = Rules { version: 0, set: RuleSet::hard_defaults() };
+        let said = |outlet: Outlet, counted: &[(&str, f32)]| {
+            let (signal, features) = (SignalEvent::new(0, SignalKind::Held, outlet, 1), features(counted));
+            let found = Found { signal: &signal, features: &features, position: 1, rules: &rules, judged: None };
+            let fired = found.fired();
+            let Assessment { rules, reasons, .. } = found.said(fired, Vec::new(), NO_MODEL.parse().unwrap(), edition()).assessment;
+            [rules, reasons].map(|names| names.iter().map(Code::to_string).collect::<Vec<_>>())
+        };
+        // Nobody is in a count of cash, which is no large party.
+        assert_eq!(said(Outlet::BoxOffice, &[("operator_gap_7d", 30_000.0)]), [vec!["desk-gap"], vec!["operator_gap_7d"]]);
+        let free = [("cents", 0.0), ("cheap_share", 1.0), ("people", 8.0)];
+        assert_eq!(said(Outlet::Web, &free), [vec!["price-zero"], vec!["cheap_share", "people"]]);
+    }
 
     #[test]
     fn a_review_does_not_stand_for_a_proof_whoever_asks_for_which() {
         let rules = RuleSet::hard_defaults();
         let come = |counted: &[(&str, f32)], by_model: Outcome| {
-            let mut features = [0.0; N];
-            for (name, count) in [("cents", 1_200.0)].iter().chain(counted) {
-                let at = index_of(name).expect(name);
-                features[at] = if is_logarithm(at) { count.ln_1p() } else { *count };
-            }
+            let features = features(&[&[("cents", 1_200.0)][..], counted].concat());
             of_both(rules.ask(&features, Outlet::Web, 1), by_model)
         };
-        let (unsold, share, free, many) = (("person_unsold_1h", 5.0), ("person_unsold_share_1d", 0.9), ("cents", 0.0), ("people", 8.0));
+        let (unsold, share) = (("person_unsold_1h", 5.0), ("person_unsold_share_1d", 0.9));
+        let (free, all, many) = (("cents", 0.0), ("cheap_share", 1.0), ("people", 8.0));
         let failed = ("person_failed_1h", 6.0);
         assert_eq!(come(&[], Outcome::Allow), (Outcome::Allow, false));
         assert_eq!(come(&[unsold, share], Outcome::Allow), (Outcome::StepUp, true));
-        assert_eq!(come(&[unsold, share, free, many], Outcome::Allow), (Outcome::Review, true), "a hoarder asks for eight free tickets");
+        assert_eq!(come(&[unsold, share, free, all, many], Outcome::Allow), (Outcome::Review, true), "a hoarder asks for eight free tickets");
         assert_eq!(come(&[failed], Outcome::Review), (Outcome::Review, true), "the model looks at whoever tries cards");
-        assert_eq!(come(&[free, many], Outcome::StepUp), (Outcome::Review, true), "the model asks whoever waits");
-        assert_eq!(come(&[free, many], Outcome::Review), (Outcome::Review, false));
+        assert_eq!(come(&[free, all, many], Outcome::StepUp), (Outcome::Review, true), "the model asks whoever waits");
+        assert_eq!(come(&[free, all, many], Outcome::Review), (Outcome::Review, false));
         assert_eq!(come(&[("person_holds_1m", 10.0), unsold, share], Outcome::StepUp), (Outcome::Block, false), "what is refused needs no proof");
     }
 }
