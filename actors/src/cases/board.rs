@@ -276,7 +276,12 @@ impl Tell<Case> for Cases {
         self.publish(case, view);
         self.passes.put(case, pass);
         self.put_appellants(case, appellants);
-        let is_new = |event: &Event| matches!(event, Event::Opened(_) | Event::Appealed(_));
+        // Of one that is opened because somebody appeals the appeal is told, which follows at once: it is one case, and told of once.
+        let is_new = |event: &Event| match event {
+            Event::Opened(opened) => opened.origin != Origin::Appeal,
+            Event::Appealed(_) => true,
+            _ => false,
+        };
         if let Some(news) = view.news.filter(|_| record.events.iter().any(is_new)) {
             // Nobody may be watching.
             let _ = self.feed.send(news);

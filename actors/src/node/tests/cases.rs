@@ -238,9 +238,12 @@ async fn who_joins_costs_no_place_among_those_that_are_written_because_somebody_
             figures: None,
         }))
     };
+    let mut news = node.cases().watch();
     for n in 1..=30 {
         assert_eq!(appeals::appeal(node, &carried(n), by(100 + u128::from(n))).await, Ok(case_of(carried(1).subject())), "{n}");
     }
+    let told: Vec<_> = std::iter::from_fn(|| news.try_recv().ok()).map(|news| news.case).collect();
+    assert_eq!(told, [case_of(carried(1).subject())], "whoever watches is told once");
     let kept = node.look_attempts(day_of(now()), |attempts| attempts.entries().len()).await;
     assert_eq!((kept, node.cases().open()), (Ok(1), 1));
     house.running.stop().await;
