@@ -39,7 +39,8 @@ pub struct Figures {
     pub met_twice: u32,
     /// How many of these were fraud, as far as is known.
     pub met_twice_fraud: u32,
-    /// What was at stake in blocked fraud, less what was paid back of it or is to be, in cents.
+    /// What sales had cost that were blocked as fraud, less what was paid back of it or is to be, in cents. Of an attempt nobody has paid anything, whatever it asked for; and
+    /// what a bank says of a sale is that it was none, or that the money is gone.
     pub saved_cents: i64,
     /// How many were blocked, or refused by a rule, and known to be honest in the end.
     pub good_hurt: u32,
@@ -92,6 +93,11 @@ fn is_refused(row: &CaseRow) -> bool {
     matches!(row.subject.parse(), Ok(Subject::Attempt(_)))
 }
 
+/// Whether a verdict keeps tickets of fraud from the gate that somebody has paid for, as far as is known: no bank has said anything since.
+fn is_saved(row: &CaseRow) -> bool {
+    row.blocked && !is_refused(row) && (row.label.as_str(), row.label_by.as_str()) == ("fraud", "verdict")
+}
+
 fn weight_of(row: &CaseRow, weights: &Weights) -> f64 {
     weights.get(&row.channel).copied().unwrap_or(1.0)
 }
@@ -135,7 +141,7 @@ pub fn figures<'a>(rows: impl IntoIterator<Item = &'a CaseRow>, days: f64, weigh
         charged_back: count(&|row| is_charged_back(row) && row.label == "fraud"),
         met_twice: count(&is_met_twice),
         met_twice_fraud: count(&|row| is_met_twice(row) && row.label == "fraud"),
-        saved_cents: rows.iter().filter(|row| row.blocked && row.verdict == "fraud").map(|row| (row.amount_cents - row.refunded_cents).max(0)).sum(),
+        saved_cents: rows.iter().filter(|row| is_saved(row)).map(|row| (row.amount_cents - row.refunded_cents).max(0)).sum(),
         good_hurt: count(&|row| row.blocked && row.label == "legit"),
         hurt_known: count(&|row| row.blocked && !row.label.is_empty()),
         refused_good: share(refused_good, refused_good + f64::from(refused_picked("fraud"))),
@@ -217,6 +223,7 @@ mod tests {
             appealed_at: None,
             blocked,
             label: label.to_owned(),
+            label_by: if label.is_empty() { "" } else { "verdict" }.to_owned(),
         }
     }
 
@@ -307,6 +314,18 @@ mod tests {
     fn what_was_paid_back_is_not_saved() {
         let back = |refunded_cents| CaseRow { refunded_cents, ..row("review", 90, "fraud", true, Some(1)) };
         assert_eq!(figures(&[back(0), back(400), back(1_000), back(3_600)], 2.0, &Weights::new()).saved_cents, 1_600);
+    }
+
+    #[test]
+    fn what_nobody_paid_or_a_bank_speaks_of_is_not_saved() {
+        let blocked = row("review", 90, "fraud", true, Some(1));
+        let by = |label: &str, label_by: &str| CaseRow { label: label.to_owned(), label_by: label_by.to_owned(), ..blocked.clone() };
+        let attempt = CaseRow { subject: tornello_engine::ids::AttemptId::new(20_000, 7).to_string(), ..row("appeal", 100, "fraud", true, Some(1)) };
+        // The verdict stands in each of them. Where the bank was wrong an honest buyer was blocked; where it was right it has the money.
+        let rows = [by("legit", "dispute"), by("fraud", "chargeback"), by("fraud", "dispute"), attempt];
+        let known = figures(&rows, 2.0, &Weights::new());
+        assert_eq!((known.saved_cents, known.good_hurt, known.hurt_known), (0, 1, 4));
+        assert_eq!(figures(&[rows.to_vec(), vec![blocked]].concat(), 2.0, &Weights::new()).saved_cents, 1_000);
     }
 
     #[test]

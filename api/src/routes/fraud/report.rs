@@ -66,7 +66,8 @@ pub struct FiguresView {
     met_twice: u32,
     /// How many of these were fraud, as far as is known.
     met_twice_fraud: u32,
-    /// What was at stake in blocked fraud, less what of it was paid back or is to be, in euro cents.
+    /// What sales had cost that a verdict blocked as fraud, less what of it was paid back or is to be, in euro cents: without what a bank speaks of, and without attempts that were
+    /// refused, which nobody has paid.
     saved_cents: i64,
     /// How many honest buyers were blocked, or refused by a rule, as far as is known.
     good_hurt: u32,
