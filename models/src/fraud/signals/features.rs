@@ -31,12 +31,12 @@ pub const FEATURES: [(&str, &str); N] = [
     ("person_people_1d", "ln people in sales, half-life 1 d"),
     ("person_people_7d", "ln people in sales, half-life 7 d"),
     ("person_cents_1d", "ln cents of sales, half-life 1 d"),
-    ("person_unsold_1h", "ln holds less those bought, half-life 1 h"),
-    ("person_unsold_1d", "ln holds less those bought, half-life 1 d"),
+    ("person_unsold_1h", "ln holds, not waits, less those bought, half-life 1 h"),
+    ("person_unsold_1d", "ln holds, not waits, less those bought, half-life 1 d"),
     ("person_expired_1h", "ln holds expired, half-life 1 h"),
     ("person_expired_1d", "ln holds expired, half-life 1 d"),
     ("person_released_1h", "ln holds given back, half-life 1 h"),
-    ("person_unsold_share_1d", "holds less those bought, of (holds + 1), half-life 1 d"),
+    ("person_unsold_share_1d", "holds, not waits, less those bought, of (holds + 1), half-life 1 d"),
     ("person_begun_1h", "ln payments begun, half-life 1 h"),
     ("person_failed_10m", "ln payments failed, half-life 10 min"),
     ("person_failed_1h", "ln payments failed, half-life 1 h"),
@@ -62,13 +62,13 @@ pub const FEATURES: [(&str, &str); N] = [
     ("buyer_devices_1d", "ln devices of the buyer, 1 to 2 d"),
     ("network_holds_10m", "ln holds of the network, half-life 10 min"),
     ("network_holds_1h", "ln holds of the network, half-life 1 h"),
-    ("network_unsold_1h", "ln holds less those bought of the network, half-life 1 h"),
+    ("network_unsold_1h", "ln holds, not waits, less those bought of the network, half-life 1 h"),
     ("network_failed_1h", "ln payments failed of the network, half-life 1 h"),
     ("network_cards_1h", "ln cards of the network, 1 to 2 h"),
     ("network_buyers_1h", "ln buyers of the network, 1 to 2 h"),
     ("account_holds_1h", "ln holds of account or group, half-life 1 h"),
     ("account_people_1d", "ln people sold to account or group, half-life 1 d"),
-    ("account_unsold_1d", "ln holds less those bought of account or group, half-life 1 d"),
+    ("account_unsold_1d", "ln holds, not waits, less those bought of account or group, half-life 1 d"),
     ("operator_voids_1h", "ln people voided by operator or kiosk, half-life 1 h"),
     ("operator_voids_1d", "ln people voided by operator or kiosk, half-life 1 d"),
     ("operator_void_share_1d", "people voided of (people sold + 1) by operator or kiosk, half-life 1 d"),
@@ -83,8 +83,8 @@ pub const FEATURES: [(&str, &str); N] = [
     ("anonymous", "1 when neither buyer, device nor card is known"),
     ("slot_expired_1h", "ln holds in the slot that expired, less the asker's, half-life 1 h"),
     ("slot_expired_1d", "ln holds in the slot that expired, less the asker's, half-life 1 d"),
-    ("slot_unsold_1h", "ln holds in the slot less those bought, less the asker's, half-life 1 h"),
-    ("slot_unsold_1d", "ln holds in the slot less those bought, less the asker's, half-life 1 d"),
+    ("slot_unsold_1h", "ln holds in the slot, not waits, less those bought, less the asker's, half-life 1 h"),
+    ("slot_unsold_1d", "ln holds in the slot, not waits, less those bought, less the asker's, half-life 1 d"),
     ("slot_unsold_share_1d", "of holds in the slot less the asker's + 1 those not bought, half-life 1 d"),
     ("slot_failed_1h", "ln payments in the slot that failed, less the asker's, half-life 1 h"),
     ("slot_failed_1d", "ln payments in the slot that failed, less the asker's, half-life 1 d"),
@@ -208,8 +208,9 @@ impl Read<'_> {
         self.party(|state| state.distinct(what, window, self.at_us))
     }
 
+    /// Holds that are not bought. Whoever waits takes places from nobody; what is bought after all is one hold more that was.
     fn unsold(&self, span: Span) -> f32 {
-        (self.count(Counted::Holds, span) - self.count(Counted::Bought, span)).max(0.0)
+        (self.count(Counted::Holds, span) - self.count(Counted::Waits, span) - self.count(Counted::Bought, span)).max(0.0)
     }
 
     fn share(&self, part: f32, of: Counted, span: Span) -> f32 {

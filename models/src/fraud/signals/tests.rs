@@ -66,6 +66,25 @@ fn holds_that_nobody_buys_show_and_fade() {
 }
 
 #[test]
+fn whoever_waits_for_places_asks_for_them_and_keeps_none_from_others() {
+    let mut store = Store::new(100);
+    for minute in 0..12 {
+        store.fold(&event(minute, SignalKind::Waited, &[BUYER]));
+    }
+    let now = event(12, SignalKind::Held, &[BUYER]);
+    assert!(value(&store, &now, "person_holds_1h") > ln_1p(10.0));
+    for name in ["person_unsold_1h", "person_unsold_1d", "person_unsold_share_1d"] {
+        assert!(value(&store, &now, name).abs() < 1e-3, "{name}: {}", value(&store, &now, name));
+    }
+    // Nor do those who wait make a slot one that somebody keeps from others.
+    let other = event(12, SignalKind::Held, &[taking(Role::Buyer, 99)]);
+    assert!(value(&store, &other, "slot_unsold_1h").abs() < 1e-3, "{}", value(&store, &other, "slot_unsold_1h"));
+    store.fold(&now);
+    assert!((value(&store, &event(12, SignalKind::Held, &[BUYER]), "person_unsold_1h") - ln_1p(1.0)).abs() < 1e-3);
+    assert!((value(&store, &other, "slot_unsold_1h") - ln_1p(1.0)).abs() < 1e-3);
+}
+
+#[test]
 fn many_cards_of_a_device_and_many_slots_and_museums_show() {
     let mut store = Store::new(100);
     for i in 0..12 {
