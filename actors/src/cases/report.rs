@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tornello_engine::case::Subject;
 use tornello_engine::time::Timestamp;
+use tornello_models::fraud::drift::EVENTS_MIN;
 
 use crate::views::fraud::CaseRow;
 
@@ -172,11 +173,11 @@ fn pr_auc(rows: &[&CaseRow], weights: &Weights) -> Option<f64> {
 }
 
 /// How far two distributions over the same bands are apart: the sum of (a - e) ln(a / e). Above 0.1 is to be looked at, above 0.25 means that they are not the same; none
-/// where one of them is empty.
+/// where one of them is of fewer than [`EVENTS_MIN`]: of little chance alone makes more than that.
 #[must_use]
 pub fn psi(expected: &[u64; 10], actual: &[u64; 10]) -> Option<f64> {
     let (e_sum, a_sum) = (expected.iter().sum::<u64>() as f64, actual.iter().sum::<u64>() as f64);
-    if e_sum == 0.0 || a_sum == 0.0 {
+    if e_sum.min(a_sum) < EVENTS_MIN as f64 {
         return None;
     }
     let share = |count: &u64, sum: f64| (*count as f64 / sum).max(SHARE_MIN);
@@ -330,9 +331,12 @@ mod tests {
 
     #[test]
     fn distributions_that_are_alike_are_not_apart() {
-        let (flat, shifted) = ([10; 10], [0, 0, 0, 0, 0, 20, 20, 20, 20, 20]);
+        let (flat, shifted) = ([50; 10], [0, 0, 0, 0, 0, 100, 100, 100, 100, 100]);
         assert_eq!(psi(&flat, &flat), Some(0.0));
         assert!(psi(&flat, &shifted).is_some_and(|apart| apart > 0.25));
         assert_eq!(psi(&flat, &[0; 10]), None);
+        // Twelve scores are never like others.
+        let few = [3, 0, 1, 2, 0, 0, 1, 0, 4, 1];
+        assert_eq!((psi(&flat, &few), psi(&few, &flat), psi(&flat, &[49, 50, 50, 50, 50, 50, 50, 50, 50, 50])), (None, None, None));
     }
 }

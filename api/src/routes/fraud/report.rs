@@ -122,7 +122,7 @@ pub struct FiguresOf {
 pub struct DriftView {
     /// Through which channel.
     channel: String,
-    /// The population stability index: above 0.1 look, above 0.25 train anew. Absent where one of both is empty.
+    /// The population stability index: above 0.1 look, above 0.25 train anew. Absent where there were fewer than 500 scores in either time.
     #[serde(skip_serializing_if = "Option::is_none")]
     psi: Option<f64>,
 }
