@@ -804,6 +804,28 @@ async fn a_refused_return_is_noted_with_how_many_would_have_come_back() {
     let attempt: AttemptId = problem["appeal"].as_str().unwrap().parse().unwrap();
     let people = app.node().look_attempts(attempt.day(), move |attempts| attempts.get(attempt).map(|found| found.people)).await.unwrap();
     assert_eq!(people, Some(3));
+    // The museum takes them back whatever rules say of whoever bought them.
+    let office = app.key(Role::BoxOffice).await;
+    let (status, back) = app.post(&format!("/v1/sales/{sale}/cancel"), &office, "closed", &json!({"cause": "museum"})).await;
+    assert_eq!(status, StatusCode::OK, "{back}");
+    app.stop().await;
+}
+
+/// What holds by itself refuses places to whoever asks for too many in a minute, and does not keep them from giving some back.
+#[actix_rt::test]
+async fn whoever_is_refused_places_gives_theirs_back_all_the_same() {
+    let app = App::start().await;
+    let (web, fifteen) = (app.key(Role::Web).await, slot(TORRE, 15));
+    let sale = bought(&app, &web, fifteen, "maria@example.it", 1).await;
+    app.pass(HOUR_S / 6).await;
+    rush(&app, &web, fifteen, "maria@example.it").await;
+    let (status, problem) = ask(&app, &web, fifteen, "more", "maria@example.it", None).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("blocked_by_rule")), "{problem}");
+    let (status, back) = app.post(&format!("/v1/sales/{sale}/cancel"), &web, "back", &json!({"cause": "visitor"})).await;
+    assert_eq!(status, StatusCode::OK, "{back}");
+    let envelope = envelope_of(&app, fifteen, |event| matches!(event, Event::Cancelled(_))).await;
+    let said = envelope.assessment.unwrap();
+    assert_eq!((said.outcome, said.rules.contains(&code("velocity"))), (Outcome::Review, true), "{said:?}");
     app.stop().await;
 }
 

@@ -856,6 +856,8 @@ async fn a_built_in_rule_looks_at_a_desk_whose_cash_is_far_from_what_is_due() {
     assert_eq!(items.iter().map(|item| &item["subject"]).collect::<Vec<_>>(), [&json!(format!("till.{short}"))], "fifty euros are none: {page}");
     let seen = app.get(&case_about(Subject::Till(short.parse().unwrap())), &analyst).await;
     assert_eq!(seen["assessment"]["rules"], json!(["desk-gap"]), "{seen}");
+    let reasons: Vec<_> = seen["assessment"]["reasons"].as_array().unwrap().iter().map(|reason| &reason["code"]).collect();
+    assert_eq!(reasons, [&json!("operator_gap_7d")], "nobody was in it: {seen}");
     // Whoever buys at that desk afterwards does not wait for anybody.
     let lines = json!([{"category": "under-18", "count": 2}]);
     let sold = json!({"lines": lines, "settlement": {"free": {}}});

@@ -129,7 +129,7 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
     let built_in: Vec<(&str, bool)> =
         active["built_in"].as_array().unwrap().iter().map(|rule| (rule["rule"]["name"].as_str().unwrap(), rule["replaced"] == true)).collect();
     assert!(built_in.len() == 13 && built_in.contains(&("velocity", false)) && built_in.contains(&("hoarding", true)), "{active}");
-    assert_eq!((&active["built_in"][0]["version"], &active["built_in"][0]["rule"]["when"][0]["threshold_milli"]), (&json!(2), &json!(10_000)));
+    assert_eq!((&active["built_in"][0]["version"], &active["built_in"][0]["rule"]["when"][0]["threshold_milli"]), (&json!(3), &json!(10_000)));
     let bad = json!({"name": "empty", "when": [], "action": "block", "sentence_it": "x", "sentence_en": "x"});
     assert_eq!(app.post("/v1/fraud/rules", &analyst, "bad", &bad).await.1["code"], "bad_rule");
     // One that could never fire, or always: at a museum that there is not, or at what its feature never is.

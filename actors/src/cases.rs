@@ -322,8 +322,10 @@ async fn fraud_said_beside(node: &Node, sale: HoldId, but: Option<CaseId>) -> Re
     Ok(None)
 }
 
-/// Begins the review of a sale anew, and of what of it stands in other slots.
+/// Begins the review of a sale anew, and of what of it stands in other slots. No verdict stands then: what an earlier one blocked is lifted, as it may have been undone, and
+/// followed by the one that is undone now, before anybody could lift it.
 async fn review(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
+    unblock(node, id, sale, seq).await?;
     let (trail, _) = moves::trail(node, sale).await?;
     let mut done = false;
     for found in trail {

@@ -15,7 +15,7 @@ mod script;
 mod sealing;
 
 pub use contact::{Contact, ContactError, ContactForm, Payee};
-pub use pseudonym::{Month, Pseudonymiser};
+pub use pseudonym::{Month, OVERLAP_S, Pseudonymiser, named_until};
 pub use script::MixedScripts;
 pub use sealing::MasterKey;
 pub(crate) use sealing::Sealer;

@@ -23,6 +23,7 @@ use crate::accounts::Accounts;
 use crate::attended::Attended;
 use crate::board::{Board, SlotHead};
 use crate::cases::board::{CaseHead, Cases};
+use crate::cases::passes::pass_of;
 use crate::defences::Defences;
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
@@ -326,7 +327,7 @@ impl Memory {
         let case = self.cases.entry(id).or_insert_with(|| Case::new(id));
         case.apply(&frame.record::<case::Event>()?);
         if CaseHead::of(case).is_finished() {
-            self.passes.extend(case.pass().map(|pass| (id, pass)));
+            self.passes.extend(pass_of(case).map(|pass| (id, pass)));
             self.cases.remove(&id);
         }
         Ok(())
@@ -360,14 +361,14 @@ impl Memory {
         self.passes.into_iter().for_each(|(id, pass)| cases.passes().put(id, Some(pass)));
         for case in self.cases.values() {
             cases.publish(case.id(), CaseHead::of(case));
-            cases.passes().put(case.id(), case.pass());
+            cases.passes().put(case.id(), pass_of(case));
             cases.put_appellants(case.id(), case.appellants());
         }
         defences.restore(self.rules, self.models.into_values());
         for id in self.reheard {
             let case = streams.case(id).await?;
             cases.publish(id, CaseHead::of(&case));
-            cases.passes().put(id, case.pass());
+            cases.passes().put(id, pass_of(&case));
             cases.put_appellants(id, case.appellants());
         }
         self.accounts.values().for_each(|account| accounts.publish(account));

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
-use tornello_actors::people::{Month, Pseudonymiser};
+use tornello_actors::people::{Month, OVERLAP_S, Pseudonymiser};
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{OrderId, SlotId};
 use tornello_engine::time::Timestamp;
@@ -25,8 +25,6 @@ use crate::words::PartyKindWord;
 
 /// The most parties of one command.
 const PARTIES_MAX: usize = 8;
-/// How long two pseudonyms of a party overlap, in seconds: a little longer than the longest half-life of what is counted of it.
-const OVERLAP_S: i64 = 8 * 86_400;
 /// By how many earlier months' pseudonyms a buyer is looked up where what they may have is limited: a place is hardly on sale for longer than a year.
 const FORMERLY_MONTHS: usize = 12;
 /// The longest text that names a party, in bytes.

@@ -15,6 +15,7 @@ use tornello_engine::recall::Recall;
 use tornello_engine::slot::{self, verdict::Window};
 use tornello_engine::time::Timestamp;
 
+use super::passes::pass_of;
 use super::{attempt_of, case_of, fraud_said_of, open_attempt};
 use crate::digest::digest;
 use crate::failure::Failure;
@@ -352,7 +353,7 @@ pub async fn standing(node: &Node, appealed: &Appealed) -> Result<Option<Standin
 }
 
 fn standing_of(case: &Case, now: Timestamp) -> Option<Standing> {
-    let (due_at, passes_until) = (case.deadlines().0, case.pass().map(|pass| pass.until).filter(|until| now < *until));
+    let (due_at, passes_until) = (case.deadlines().0, pass_of(case).map(|pass| pass.until).filter(|until| now < *until));
     case.appeal_state().map(|state| Standing { state, due_at, passes_until })
 }
 

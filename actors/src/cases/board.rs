@@ -14,7 +14,7 @@ use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
 
-use super::passes::Passes;
+use super::passes::{Passes, pass_of};
 use crate::deadlines::{Deadlines, First};
 use crate::journal::StreamId;
 use crate::journal::writer::Lease;
@@ -268,7 +268,7 @@ impl Tell<Case> for Cases {
     type View = (CaseHead, Option<Pass>, Option<Appellants>);
 
     fn view(&self, state: &Case) -> Self::View {
-        (CaseHead::of(state), state.pass(), state.appellants())
+        (CaseHead::of(state), pass_of(state), state.appellants())
     }
 
     fn committed(&self, stream: &Lease, record: &Record<Event>, (view, pass, appellants): Self::View, _: u64) {
@@ -276,7 +276,12 @@ impl Tell<Case> for Cases {
         self.publish(case, view);
         self.passes.put(case, pass);
         self.put_appellants(case, appellants);
-        let is_new = |event: &Event| matches!(event, Event::Opened(_) | Event::Appealed(_));
+        // Of one that is opened because somebody appeals the appeal is told, which follows at once: it is one case, and told of once.
+        let is_new = |event: &Event| match event {
+            Event::Opened(opened) => opened.origin != Origin::Appeal,
+            Event::Appealed(_) => true,
+            _ => false,
+        };
         if let Some(news) = view.news.filter(|_| record.events.iter().any(is_new)) {
             // Nobody may be watching.
             let _ = self.feed.send(news);
@@ -288,7 +293,7 @@ impl Tell<Case> for Cases {
             && state.opened().is_some()
         {
             self.publish(case, CaseHead::of(state));
-            self.passes.put(case, state.pass());
+            self.passes.put(case, pass_of(state));
             self.put_appellants(case, state.appellants());
         }
     }

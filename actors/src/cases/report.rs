@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tornello_engine::case::Subject;
 use tornello_engine::time::Timestamp;
+use tornello_models::fraud::drift::EVENTS_MIN;
 
 use crate::views::fraud::CaseRow;
 
@@ -39,7 +40,8 @@ pub struct Figures {
     pub met_twice: u32,
     /// How many of these were fraud, as far as is known.
     pub met_twice_fraud: u32,
-    /// What was at stake in blocked fraud, less what was paid back of it or is to be, in cents.
+    /// What sales had cost that were blocked as fraud, less what was paid back of it or is to be, in cents. Of an attempt nobody has paid anything, whatever it asked for; and
+    /// what a bank says of a sale is that it was none, or that the money is gone.
     pub saved_cents: i64,
     /// How many were blocked, or refused by a rule, and known to be honest in the end.
     pub good_hurt: u32,
@@ -92,6 +94,11 @@ fn is_refused(row: &CaseRow) -> bool {
     matches!(row.subject.parse(), Ok(Subject::Attempt(_)))
 }
 
+/// Whether a verdict keeps tickets of fraud from the gate that somebody has paid for, as far as is known: no bank has said anything since.
+fn is_saved(row: &CaseRow) -> bool {
+    row.blocked && !is_refused(row) && (row.label.as_str(), row.label_by.as_str()) == ("fraud", "verdict")
+}
+
 fn weight_of(row: &CaseRow, weights: &Weights) -> f64 {
     weights.get(&row.channel).copied().unwrap_or(1.0)
 }
@@ -135,7 +142,7 @@ pub fn figures<'a>(rows: impl IntoIterator<Item = &'a CaseRow>, days: f64, weigh
         charged_back: count(&|row| is_charged_back(row) && row.label == "fraud"),
         met_twice: count(&is_met_twice),
         met_twice_fraud: count(&|row| is_met_twice(row) && row.label == "fraud"),
-        saved_cents: rows.iter().filter(|row| row.blocked && row.verdict == "fraud").map(|row| (row.amount_cents - row.refunded_cents).max(0)).sum(),
+        saved_cents: rows.iter().filter(|row| is_saved(row)).map(|row| (row.amount_cents - row.refunded_cents).max(0)).sum(),
         good_hurt: count(&|row| row.blocked && row.label == "legit"),
         hurt_known: count(&|row| row.blocked && !row.label.is_empty()),
         refused_good: share(refused_good, refused_good + f64::from(refused_picked("fraud"))),
@@ -166,11 +173,11 @@ fn pr_auc(rows: &[&CaseRow], weights: &Weights) -> Option<f64> {
 }
 
 /// How far two distributions over the same bands are apart: the sum of (a - e) ln(a / e). Above 0.1 is to be looked at, above 0.25 means that they are not the same; none
-/// where one of them is empty.
+/// where one of them is of fewer than [`EVENTS_MIN`]: of little chance alone makes more than that.
 #[must_use]
 pub fn psi(expected: &[u64; 10], actual: &[u64; 10]) -> Option<f64> {
     let (e_sum, a_sum) = (expected.iter().sum::<u64>() as f64, actual.iter().sum::<u64>() as f64);
-    if e_sum == 0.0 || a_sum == 0.0 {
+    if e_sum.min(a_sum) < EVENTS_MIN as f64 {
         return None;
     }
     let share = |count: &u64, sum: f64| (*count as f64 / sum).max(SHARE_MIN);
@@ -217,6 +224,7 @@ mod tests {
             appealed_at: None,
             blocked,
             label: label.to_owned(),
+            label_by: if label.is_empty() { "" } else { "verdict" }.to_owned(),
         }
     }
 
@@ -310,10 +318,25 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_paid_or_a_bank_speaks_of_is_not_saved() {
+        let blocked = row("review", 90, "fraud", true, Some(1));
+        let by = |label: &str, label_by: &str| CaseRow { label: label.to_owned(), label_by: label_by.to_owned(), ..blocked.clone() };
+        let attempt = CaseRow { subject: tornello_engine::ids::AttemptId::new(20_000, 7).to_string(), ..row("appeal", 100, "fraud", true, Some(1)) };
+        // The verdict stands in each of them. Where the bank was wrong an honest buyer was blocked; where it was right it has the money.
+        let rows = [by("legit", "dispute"), by("fraud", "chargeback"), by("fraud", "dispute"), attempt];
+        let known = figures(&rows, 2.0, &Weights::new());
+        assert_eq!((known.saved_cents, known.good_hurt, known.hurt_known), (0, 1, 4));
+        assert_eq!(figures(&[rows.to_vec(), vec![blocked]].concat(), 2.0, &Weights::new()).saved_cents, 1_000);
+    }
+
+    #[test]
     fn distributions_that_are_alike_are_not_apart() {
-        let (flat, shifted) = ([10; 10], [0, 0, 0, 0, 0, 20, 20, 20, 20, 20]);
+        let (flat, shifted) = ([50; 10], [0, 0, 0, 0, 0, 100, 100, 100, 100, 100]);
         assert_eq!(psi(&flat, &flat), Some(0.0));
         assert!(psi(&flat, &shifted).is_some_and(|apart| apart > 0.25));
         assert_eq!(psi(&flat, &[0; 10]), None);
+        // Twelve scores are never like others.
+        let few = [3, 0, 1, 2, 0, 0, 1, 0, 4, 1];
+        assert_eq!((psi(&flat, &few), psi(&few, &flat), psi(&flat, &[49, 50, 50, 50, 50, 50, 50, 50, 50, 50])), (None, None, None));
     }
 }

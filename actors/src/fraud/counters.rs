@@ -109,9 +109,9 @@ impl Counters {
 
     fn known_at(&self, signal: &SignalEvent, position: u64) -> Option<Known> {
         let mut known = Known::of(signal.parties.len() + 2);
-        for (key, _) in keys(signal) {
+        for (key, generation) in keys(signal) {
             match self.shards[shard_of(key.1)].read().sight(key, position) {
-                Sight::Known(state) => known.add(key.0, state),
+                Sight::Known(state) => known.add(key.0, generation, state),
                 Sight::Unknown => {}
                 Sight::Moved => return None,
             }

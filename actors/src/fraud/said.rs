@@ -6,8 +6,8 @@ use tornello_engine::ids::Code;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::{Alert, Cut};
 use tornello_models::fraud::explain::Cause;
-use tornello_models::fraud::rules::{Action, Fired, HARD_DEFAULTS_VERSION};
-use tornello_models::fraud::signals::{FEATURES, FeatureVector, Outlet, SignalEvent, feature_hash};
+use tornello_models::fraud::rules::{Action, Comparison, Fired, HARD_DEFAULTS_VERSION, hard_defaults};
+use tornello_models::fraud::signals::{FEATURES, FeatureVector, Outlet, SignalEvent, SignalKind, feature_hash};
 
 use super::judge::Acting;
 use super::{Rules, fold, saved};
@@ -59,6 +59,15 @@ pub(crate) fn of_option(assessment: &mut Assessment) {
         assessment.outcome = Outcome::Allow;
     } else if assessment.outcome == Outcome::Block {
         assessment.outcome = Outcome::Review;
+    }
+}
+
+/// Whether no rule refuses it, whoever has put it in force: what it asks to be refused is looked at.
+pub(super) const fn is_never_refused(signal: &SignalEvent) -> bool {
+    match signal.kind {
+        SignalKind::TillClosed { .. } => true,
+        SignalKind::Voided => !matches!(signal.outlet, Outlet::BoxOffice),
+        _ => false,
     }
 }
 
@@ -122,8 +131,28 @@ impl Found<'_> {
         self.rules.set.ask(self.features, self.signal.outlet, self.signal.museum)
     }
 
+    /// Whether what rules refuse is done all the same, and looked at: cash is counted whatever it comes to, and tickets go back. What was sold elsewhere than at a desk the museum
+    /// takes back as it likes: what it is closed for is none of its buyers' doing. What a visitor gives back, and a desk of its own sales, is refused by rules alone that somebody
+    /// has put in force: those that hold by themselves are about taking places, and who gives them back leaves them to others.
+    fn is_done_anyway(&self, fired: Fired, spared: &[Code]) -> bool {
+        if fired.action != Some(Action::Block) {
+            return false;
+        }
+        if is_never_refused(self.signal) {
+            return true;
+        }
+        if !matches!(self.signal.kind, SignalKind::Refunded | SignalKind::Voided) {
+            return false;
+        }
+        let built_in = hard_defaults();
+        let rules = fired.places().filter_map(|place| self.rules.set.rules().nth(place)).filter(|rule| rule.action == Action::Block);
+        let mut refuse = rules.filter(|rule| spared.iter().all(|name| name.as_str() != rule.name));
+        refuse.all(|rule| built_in.contains(rule))
+    }
+
     /// What is said, of rules that fired of which `spared` are to refuse nothing. `no_model` is what stands for a model where none takes part.
     pub(super) fn said(self, fired: Fired, spared: Vec<Code>, no_model: Code, edition: u32) -> Said {
+        let is_done_anyway = self.is_done_anyway(fired, &spared);
         let Self { signal, features, position, rules, judged } = self;
         let fired = if spared.is_empty() { fired } else { rules.set.spare(fired, |name| spared.iter().any(|rule| rule.as_str() == name)) };
         let names: Vec<Code> = fired.places().filter_map(|place| rules.set.rules().nth(place)?.name.parse().ok()).collect();
@@ -139,11 +168,13 @@ impl Found<'_> {
             None => (no_model, 0, Vec::new(), Outcome::Allow, None),
         };
         if reasons.is_empty() {
-            // Without a model the reasons are what the rules asked for.
+            // Without a model the reasons are what the rules asked for much of: words for a reason speak of much, and what has to be little only says where a rule holds.
             let asked = fired.places().filter_map(|place| rules.set.rules().nth(place)).flat_map(|rule| &rule.conditions);
-            reasons = asked.filter_map(|condition| condition.feature.parse().ok()).take(REASONS).collect();
+            let much = asked.filter(|condition| condition.comparison == Comparison::AtLeast);
+            reasons = much.filter_map(|condition| condition.feature.parse().ok()).take(REASONS).collect();
         }
         let (outcome, proof_due) = of_both(fired, by_model);
+        let outcome = if is_done_anyway { outcome.min(Outcome::Review) } else { outcome };
         let assessment = Assessment {
             model,
             rules_version: rules.version,
@@ -176,30 +207,78 @@ fn of_both(fired: Fired, by_model: Outcome) -> (Outcome, bool) {
 
 #[cfg(test)]
 mod tests {
-    use tornello_models::fraud::rules::{RuleSet, is_logarithm};
+    use tornello_models::fraud::rules::{Rule, RuleSet, is_logarithm};
     use tornello_models::fraud::signals::{N, index_of};
 
     use super::*;
+
+    fn features(counted: &[(&str, f32)]) -> FeatureVector {
+        let mut features = [0.0; N];
+        for (name, count) in counted {
+            let at = index_of(name).expect(name);
+            features[at] = if is_logarithm(at) { count.ln_1p() } else { *count };
+        }
+        features
+    }
+
+    #[test]
+    fn without_a_model_the_reasons_are_what_there_is_much_of() {
+        let rules = Rules { version: 0, set: RuleSet::hard_defaults() };
+        let said = |outlet: Outlet, counted: &[(&str, f32)]| {
+            let (signal, features) = (SignalEvent::new(0, SignalKind::Held, outlet, 1), features(counted));
+            let found = Found { signal: &signal, features: &features, position: 1, rules: &rules, judged: None };
+            let fired = found.fired();
+            let Assessment { rules, reasons, .. } = found.said(fired, Vec::new(), NO_MODEL.parse().unwrap(), edition()).assessment;
+            [rules, reasons].map(|names| names.iter().map(Code::to_string).collect::<Vec<_>>())
+        };
+        // Nobody is in a count of cash, which is no large party.
+        assert_eq!(said(Outlet::BoxOffice, &[("operator_gap_7d", 30_000.0)]), [vec!["desk-gap"], vec!["operator_gap_7d"]]);
+        let free = [("cents", 0.0), ("cheap_share", 1.0), ("people", 8.0)];
+        assert_eq!(said(Outlet::Web, &free), [vec!["price-zero"], vec!["cheap_share", "people"]]);
+    }
+
+    #[test]
+    fn what_goes_back_is_refused_only_by_rules_that_somebody_has_put_in_force() {
+        let own = Rule { name: "own".into(), outlets: Vec::new(), ..hard_defaults().remove(0) };
+        let said = |own: &[Rule], kind: SignalKind, outlet: Outlet, spared: &[&str]| {
+            let set = RuleSet::new([hard_defaults(), own.to_vec()].concat()).unwrap();
+            let (rules, features) = (Rules { version: 1, set }, features(&[("person_holds_1m", 10.0), ("cents", 1_200.0)]));
+            let signal = SignalEvent::new(0, kind, outlet, 1);
+            let found = Found { signal: &signal, features: &features, position: 1, rules: &rules, judged: None };
+            let (fired, spared) = (found.fired(), spared.iter().map(|name| name.parse().unwrap()).collect());
+            let Said { assessment, proof_due } = found.said(fired, spared, NO_MODEL.parse().unwrap(), edition());
+            assert!(!proof_due, "one more proof helps nobody here");
+            assessment.outcome
+        };
+        let (web, desk) = (Outlet::Web, Outlet::BoxOffice);
+        let cash = SignalKind::TillClosed { difference_cents: 1 };
+        assert_eq!(said(&[], SignalKind::Held, web, &[]), Outcome::Block);
+        // `velocity` fires, which is about holds.
+        assert_eq!([SignalKind::Refunded, SignalKind::Voided].map(|kind| said(&[], kind, web, &[])), [Outcome::Review; 2]);
+        let own = [own];
+        assert_eq!(said(&own, SignalKind::Refunded, web, &[]), Outcome::Block);
+        assert_eq!(said(&own, SignalKind::Refunded, web, &["own"]), Outcome::Review, "what is spared refuses nothing");
+        assert_eq!(said(&own, SignalKind::Voided, web, &[]), Outcome::Review, "the museum knows what it does");
+        assert_eq!(said(&own, SignalKind::Voided, desk, &[]), Outcome::Block, "a clerk who takes back and back is stopped by whoever says so");
+        assert_eq!(said(&own, cash, desk, &[]), Outcome::Review);
+    }
 
     #[test]
     fn a_review_does_not_stand_for_a_proof_whoever_asks_for_which() {
         let rules = RuleSet::hard_defaults();
         let come = |counted: &[(&str, f32)], by_model: Outcome| {
-            let mut features = [0.0; N];
-            for (name, count) in [("cents", 1_200.0)].iter().chain(counted) {
-                let at = index_of(name).expect(name);
-                features[at] = if is_logarithm(at) { count.ln_1p() } else { *count };
-            }
+            let features = features(&[&[("cents", 1_200.0)][..], counted].concat());
             of_both(rules.ask(&features, Outlet::Web, 1), by_model)
         };
-        let (unsold, share, free, many) = (("person_unsold_1h", 5.0), ("person_unsold_share_1d", 0.9), ("cents", 0.0), ("people", 8.0));
+        let (unsold, share) = (("person_unsold_1h", 5.0), ("person_unsold_share_1d", 0.9));
+        let (free, all, many) = (("cents", 0.0), ("cheap_share", 1.0), ("people", 8.0));
         let failed = ("person_failed_1h", 6.0);
         assert_eq!(come(&[], Outcome::Allow), (Outcome::Allow, false));
         assert_eq!(come(&[unsold, share], Outcome::Allow), (Outcome::StepUp, true));
-        assert_eq!(come(&[unsold, share, free, many], Outcome::Allow), (Outcome::Review, true), "a hoarder asks for eight free tickets");
+        assert_eq!(come(&[unsold, share, free, all, many], Outcome::Allow), (Outcome::Review, true), "a hoarder asks for eight free tickets");
         assert_eq!(come(&[failed], Outcome::Review), (Outcome::Review, true), "the model looks at whoever tries cards");
-        assert_eq!(come(&[free, many], Outcome::StepUp), (Outcome::Review, true), "the model asks whoever waits");
-        assert_eq!(come(&[free, many], Outcome::Review), (Outcome::Review, false));
+        assert_eq!(come(&[free, all, many], Outcome::StepUp), (Outcome::Review, true), "the model asks whoever waits");
+        assert_eq!(come(&[free, all, many], Outcome::Review), (Outcome::Review, false));
         assert_eq!(come(&[("person_holds_1m", 10.0), unsold, share], Outcome::StepUp), (Outcome::Block, false), "what is refused needs no proof");
     }
 }

@@ -16,6 +16,7 @@ use tornello_models::fraud::signals::{SignalKind, features};
 use super::counters::Counters;
 use super::fold::is_asked;
 use super::hearing::Hearing;
+use super::said::is_never_refused;
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Journal, JournalError, StreamId, batches_after};
 use crate::streams::corrupt;
@@ -125,6 +126,7 @@ impl Trying {
                 self.trial.step_up += u64::from(fired.needs_proof());
                 match fired.action {
                     Some(Action::Review) => self.trial.review += 1,
+                    Some(Action::Block) if is_never_refused(signal) => self.trial.review += 1,
                     Some(Action::Block) => {
                         self.trial.block += 1;
                         self.stop(signal.kind, *subject, &due);

@@ -44,6 +44,22 @@ impl fmt::Display for Month {
     }
 }
 
+/// How long two pseudonyms of a party overlap, in seconds: a little longer than the longest half-life of what is counted of it.
+pub const OVERLAP_S: i64 = 8 * 86_400;
+/// A day, in seconds.
+const DAY_S: i64 = 86_400;
+/// No month has more days.
+const DAYS_MAX: i64 = 31;
+
+/// Until when whoever was named at an instant goes by a pseudonym of then: until that month is over, and overlaps no more with the next.
+#[must_use]
+pub fn named_until(at: Timestamp) -> Timestamp {
+    let (month, day) = (Month::of(at), at.as_seconds().div_euclid(DAY_S));
+    let is_over = |day: &i64| Month::of(Timestamp::from_seconds(day * DAY_S)) != month;
+    let next = (day + 1..=day + DAYS_MAX).find(is_over).unwrap_or(day + DAYS_MAX);
+    Timestamp::from_seconds(next * DAY_S + OVERLAP_S)
+}
+
 type MonthKey = (Month, Arc<HashKey>);
 
 /// Makes pseudonyms of parties. The key changes every month, so nobody without the master key can follow a party through the years; whoever holds the master
@@ -297,5 +313,17 @@ mod tests {
             }
         }
         assert_eq!(Month::of("2027-01-15T00:00:00Z".parse().unwrap()).previous().to_string(), "2026-12");
+    }
+
+    #[test]
+    fn a_pseudonym_is_known_until_a_week_and_a_day_of_the_next_month_are_over() {
+        for (at, until) in [
+            ("2026-11-23T10:00:00Z", "2026-12-09T00:00:00Z"),
+            ("2026-12-01T00:00:00Z", "2027-01-09T00:00:00Z"),
+            ("2026-12-31T23:59:59Z", "2027-01-09T00:00:00Z"),
+            ("2024-02-01T00:00:00Z", "2024-03-09T00:00:00Z"),
+        ] {
+            assert_eq!(named_until(at.parse().unwrap()), until.parse().unwrap(), "{at}");
+        }
     }
 }

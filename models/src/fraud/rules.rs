@@ -270,7 +270,7 @@ fn at_most(feature: &str, threshold: f64) -> Condition {
 }
 
 /// The number of the rules below: raised whenever one of them changes.
-pub const HARD_DEFAULTS_VERSION: u32 = 2;
+pub const HARD_DEFAULTS_VERSION: u32 = 3;
 
 /// The rules that hold as long as nobody has put others of their names in force. Each is well beyond what families, schools and people who change their minds do. Most
 /// concern those who come by themselves over the web, where nobody sees them, and these alone refuse; what resellers and desks do is looked at afterwards. A desk is looked
@@ -348,7 +348,8 @@ pub fn hard_defaults() -> Vec<Rule> {
         ),
         web(
             "price-zero",
-            vec![at_most("cents", 0.0), at_least("people", 8.0)],
+            // What goes back costs nothing either, and is no free ticket.
+            vec![at_most("cents", 0.0), at_least("cheap_share", 1.0), at_least("people", 8.0)],
             Action::Review,
             "Molti biglietti gratuiti in un solo acquisto.",
             "Many free tickets at once.",
@@ -434,7 +435,7 @@ mod tests {
             (&[("anonymous", 1.0), ("network_holds_10m", 29.0)], &[], None),
             (&[("anonymous", 0.0), ("network_holds_10m", 300.0)], &[], None),
             (&[("anonymous", 1.0), ("network_holds_10m", 30.0)], &["unnamed"], Some(Action::StepUp)),
-            (&[("cents", 0.0), ("people", 8.0)], &["price-zero"], Some(Action::Review)),
+            (&[("cents", 0.0), ("cheap_share", 1.0), ("people", 8.0)], &["price-zero"], Some(Action::Review)),
         ];
         for (values, expected, action) in cases {
             let fired = set.ask(&vector(values), Outlet::Web, 1);
@@ -476,10 +477,26 @@ mod tests {
     }
 
     #[test]
+    fn tickets_that_go_back_are_no_free_ones() {
+        let set = RuleSet::hard_defaults();
+        let asked = |kind: SignalKind, cheap: u32| {
+            let event = SignalEvent { people: 8, cheap, ..SignalEvent::new(0, kind, Outlet::Web, 1) };
+            names(&set, set.ask(&features(&Known::default(), &event), Outlet::Web, 1))
+        };
+        for kind in [SignalKind::Held, SignalKind::Sold { held: true }, SignalKind::Waited] {
+            assert_eq!(asked(kind, 8), ["price-zero"], "{kind:?}");
+        }
+        // Neither those of a visitor, nor those of a museum that closes.
+        for kind in [SignalKind::Refunded, SignalKind::Voided] {
+            assert!(asked(kind, 0).is_empty(), "{kind:?}: {:?}", asked(kind, 0));
+        }
+    }
+
+    #[test]
     fn a_look_that_one_rule_asks_for_is_not_the_proof_that_another_does() {
         let set = RuleSet::hard_defaults();
         let unsold = [("person_unsold_1h", 5.0), ("person_unsold_share_1d", 0.9)];
-        let free = [("cents", 0.0), ("people", 8.0)];
+        let free = [("cents", 0.0), ("cheap_share", 1.0), ("people", 8.0)];
         let refused = [("person_holds_1m", 10.0)];
         let asked = |values: &[(&str, f32)]| {
             let fired = set.ask(&vector(values), Outlet::Web, 1);

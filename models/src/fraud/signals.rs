@@ -192,6 +192,11 @@ impl SignalEvent {
         self.parties.iter().filter(move |taking| taking.role == role).map(|taking| taking.id)
     }
 
+    /// Who of `role` takes part beside somebody's pseudonym of that generation: under the key of the same month, or of the earliest under which there is one.
+    fn beside(&self, role: Role, generation: usize) -> Option<u128> {
+        self.of_role(role).take(generation + 1).last()
+    }
+
     /// The one who acts, of whom an analyst would read: at a desk whoever serves; at a totem the card, as the totem serves everybody; on the web the browser.
     #[must_use]
     pub fn acting(&self) -> Option<Taking> {

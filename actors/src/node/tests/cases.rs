@@ -79,6 +79,25 @@ async fn what_a_verdict_asks_for_is_done_after_a_crash_and_undone_once() {
     assert_eq!(verified.beside, 1);
 }
 
+/// Nobody acts in between, as when a slot does not answer for a while, or several analysts decide at once.
+#[actix_rt::test]
+async fn verdicts_that_are_undone_faster_than_they_are_followed_leave_nothing_blocked() {
+    let house = House::new().await;
+    let (node, id) = (house.node(), case_of(Subject::Sale(sale())));
+    house.ask(1, sell(1, 2)).await.unwrap();
+    node.case(id, by(10), opened()).await.unwrap();
+    decide(node, id, by(11), Verdict::Fraud, code("resold")).await.unwrap();
+    assert_eq!(blocked(node).await, [true, true]);
+    let legit = case::Command::Decide { verdict: Verdict::Legit, reason: code("family"), by: KeyId(4) };
+    for (key, command) in [(12, case::Command::Undo), (13, legit), (14, case::Command::Undo)] {
+        node.case(id, by(key), command).await.unwrap();
+    }
+    assert_eq!(node.look_case(id, |case| (case.pending(), case.verdict().cloned())).await, Ok((Some(case::Action::Review), None)));
+    resume(node).await.unwrap();
+    assert_eq!((blocked(node).await, node.cases().working()), (vec![false, false], vec![]), "no verdict stands");
+    house.running.stop().await;
+}
+
 /// Staff had blocked them before the verdict, and lift that again: what the verdict says stands until it is undone, and what staff say after that.
 #[actix_rt::test]
 async fn a_verdict_holds_whatever_staff_block_and_lift() {
@@ -242,9 +261,12 @@ async fn who_joins_costs_no_place_among_those_that_are_written_because_somebody_
             figures: None,
         }))
     };
+    let mut news = node.cases().watch();
     for n in 1..=30 {
         assert_eq!(appeals::appeal(node, &carried(n), by(100 + u128::from(n))).await, Ok(case_of(carried(1).subject())), "{n}");
     }
+    let told: Vec<_> = std::iter::from_fn(|| news.try_recv().ok()).map(|news| news.case).collect();
+    assert_eq!(told, [case_of(carried(1).subject())], "whoever watches is told once");
     let kept = node.look_attempts(day_of(now()), |attempts| attempts.entries().len()).await;
     assert_eq!((kept, node.cases().open()), (Ok(1), 1));
     house.running.stop().await;

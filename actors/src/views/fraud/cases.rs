@@ -67,6 +67,8 @@ pub struct CaseRow {
     pub blocked: bool,
     /// What is known of it: `fraud` or `legit`; empty if nothing is.
     pub label: String,
+    /// Who says so: `verdict`, `chargeback`, `dispute` or `gate_refusal`; empty if nothing is known.
+    pub label_by: String,
 }
 
 /// Which cases to list; all conditions hold together.
@@ -131,7 +133,8 @@ impl Views {
                 verdict, reason, decided_by, decided_at, appealed_at, blocked, probability_ppm, urgency,
                 coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), ''),
                 coalesce((SELECT sale.refunded_cents FROM sale WHERE sale.sale = fraud_case.subject), 0)
-                + coalesce((SELECT sum(moved.refunded_cents) FROM sale AS moved WHERE moved.origin = fraud_case.subject AND moved.settlement = 'moved'), 0)
+                + coalesce((SELECT sum(moved.refunded_cents) FROM sale AS moved WHERE moved.origin = fraud_case.subject AND moved.settlement = 'moved'), 0),
+                coalesce((SELECT source FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), '')
             FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
             AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
             AND (state IN ('open', 'appealed') AND (origin = 'appeal' OR appealed_at IS NOT NULL)) = ?9 AND (?10 IS NULL OR origin = ?10)
@@ -200,6 +203,7 @@ fn case_row(row: &SqliteRow, appeals: bool) -> Result<CaseRow, sqlx::Error> {
         urgency: row.try_get(21)?,
         label: row.try_get(22)?,
         refunded_cents: row.try_get(23)?,
+        label_by: row.try_get(24)?,
         appeals,
     })
 }

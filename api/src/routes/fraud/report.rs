@@ -66,7 +66,8 @@ pub struct FiguresView {
     met_twice: u32,
     /// How many of these were fraud, as far as is known.
     met_twice_fraud: u32,
-    /// What was at stake in blocked fraud, less what of it was paid back or is to be, in euro cents.
+    /// What sales had cost that a verdict blocked as fraud, less what of it was paid back or is to be, in euro cents: without what a bank speaks of, and without attempts that were
+    /// refused, which nobody has paid.
     saved_cents: i64,
     /// How many honest buyers were blocked, or refused by a rule, as far as is known.
     good_hurt: u32,
@@ -121,7 +122,7 @@ pub struct FiguresOf {
 pub struct DriftView {
     /// Through which channel.
     channel: String,
-    /// The population stability index: above 0.1 look, above 0.25 train anew. Absent where one of both is empty.
+    /// The population stability index: above 0.1 look, above 0.25 train anew. Absent where there were fewer than 500 scores in either time.
     #[serde(skip_serializing_if = "Option::is_none")]
     psi: Option<f64>,
 }

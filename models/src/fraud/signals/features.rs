@@ -31,12 +31,12 @@ pub const FEATURES: [(&str, &str); N] = [
     ("person_people_1d", "ln people in sales, half-life 1 d"),
     ("person_people_7d", "ln people in sales, half-life 7 d"),
     ("person_cents_1d", "ln cents of sales, half-life 1 d"),
-    ("person_unsold_1h", "ln holds less those bought, half-life 1 h"),
-    ("person_unsold_1d", "ln holds less those bought, half-life 1 d"),
+    ("person_unsold_1h", "ln holds, not waits, less those bought, half-life 1 h"),
+    ("person_unsold_1d", "ln holds, not waits, less those bought, half-life 1 d"),
     ("person_expired_1h", "ln holds expired, half-life 1 h"),
     ("person_expired_1d", "ln holds expired, half-life 1 d"),
     ("person_released_1h", "ln holds given back, half-life 1 h"),
-    ("person_unsold_share_1d", "holds less those bought, of (holds + 1), half-life 1 d"),
+    ("person_unsold_share_1d", "holds, not waits, less those bought, of (holds + 1), half-life 1 d"),
     ("person_begun_1h", "ln payments begun, half-life 1 h"),
     ("person_failed_10m", "ln payments failed, half-life 10 min"),
     ("person_failed_1h", "ln payments failed, half-life 1 h"),
@@ -62,13 +62,13 @@ pub const FEATURES: [(&str, &str); N] = [
     ("buyer_devices_1d", "ln devices of the buyer, 1 to 2 d"),
     ("network_holds_10m", "ln holds of the network, half-life 10 min"),
     ("network_holds_1h", "ln holds of the network, half-life 1 h"),
-    ("network_unsold_1h", "ln holds less those bought of the network, half-life 1 h"),
+    ("network_unsold_1h", "ln holds, not waits, less those bought of the network, half-life 1 h"),
     ("network_failed_1h", "ln payments failed of the network, half-life 1 h"),
     ("network_cards_1h", "ln cards of the network, 1 to 2 h"),
     ("network_buyers_1h", "ln buyers of the network, 1 to 2 h"),
     ("account_holds_1h", "ln holds of account or group, half-life 1 h"),
     ("account_people_1d", "ln people sold to account or group, half-life 1 d"),
-    ("account_unsold_1d", "ln holds less those bought of account or group, half-life 1 d"),
+    ("account_unsold_1d", "ln holds, not waits, less those bought of account or group, half-life 1 d"),
     ("operator_voids_1h", "ln people voided by operator or kiosk, half-life 1 h"),
     ("operator_voids_1d", "ln people voided by operator or kiosk, half-life 1 d"),
     ("operator_void_share_1d", "people voided of (people sold + 1) by operator or kiosk, half-life 1 d"),
@@ -83,8 +83,8 @@ pub const FEATURES: [(&str, &str); N] = [
     ("anonymous", "1 when neither buyer, device nor card is known"),
     ("slot_expired_1h", "ln holds in the slot that expired, less the asker's, half-life 1 h"),
     ("slot_expired_1d", "ln holds in the slot that expired, less the asker's, half-life 1 d"),
-    ("slot_unsold_1h", "ln holds in the slot less those bought, less the asker's, half-life 1 h"),
-    ("slot_unsold_1d", "ln holds in the slot less those bought, less the asker's, half-life 1 d"),
+    ("slot_unsold_1h", "ln holds in the slot, not waits, less those bought, less the asker's, half-life 1 h"),
+    ("slot_unsold_1d", "ln holds in the slot, not waits, less those bought, less the asker's, half-life 1 d"),
     ("slot_unsold_share_1d", "of holds in the slot less the asker's + 1 those not bought, half-life 1 d"),
     ("slot_failed_1h", "ln payments in the slot that failed, less the asker's, half-life 1 h"),
     ("slot_failed_1d", "ln payments in the slot that failed, less the asker's, half-life 1 d"),
@@ -92,12 +92,12 @@ pub const FEATURES: [(&str, &str); N] = [
     ("museum_failed_1h", "ln payments in the museum that failed, less the asker's, half-life 1 h"),
     ("museum_failed_share_1h", "of payments begun in the museum less the asker's + 1 those that failed, half-life 1 h"),
     ("person_failed_slot_1h", "root of person_failed_1d times slot_failed_1h"),
-    ("device_other_cards_1d", "ln cards of the device but this one, 1 to 2 d"),
-    ("device_other_buyers_1d", "ln buyers of the device but this one, 1 to 2 d"),
-    ("card_other_devices_1d", "ln devices of the card but this one, 1 to 2 d"),
-    ("card_other_buyers_1d", "ln buyers of the card but this one, 1 to 2 d"),
-    ("buyer_other_cards_1d", "ln cards of the buyer but this one, 1 to 2 d"),
-    ("buyer_other_devices_1d", "ln devices of the buyer but this one, 1 to 2 d"),
+    ("device_other_cards_1d", "ln cards of the device but this one under the same key, 1 to 2 d"),
+    ("device_other_buyers_1d", "ln buyers of the device but this one under the same key, 1 to 2 d"),
+    ("card_other_devices_1d", "ln devices of the card but this one under the same key, 1 to 2 d"),
+    ("card_other_buyers_1d", "ln buyers of the card but this one under the same key, 1 to 2 d"),
+    ("buyer_other_cards_1d", "ln cards of the buyer but this one under the same key, 1 to 2 d"),
+    ("buyer_other_devices_1d", "ln devices of the buyer but this one under the same key, 1 to 2 d"),
     ("person_large_1d", "ln people beyond 4 in each hold, half-life 1 d"),
     ("person_large_7d", "ln people beyond 4 in each hold, half-life 7 d"),
     ("network_large_1d", "ln people beyond 4 in each hold of the network, half-life 1 d"),
@@ -167,7 +167,7 @@ const MUSEUM: Roles = roles(&[Role::Museum]);
 
 /// The states of those who take part in one command, as they were when they were read: shared with whoever counts on.
 #[derive(Debug, Clone, Default)]
-pub struct Known(Vec<(Role, State)>);
+pub struct Known(Vec<(Role, usize, State)>);
 
 impl Known {
     /// Of so many, most likely.
@@ -176,15 +176,16 @@ impl Known {
         Self(Vec::with_capacity(parties))
     }
 
-    /// One more.
-    pub fn add(&mut self, role: Role, state: &State) {
-        self.0.push((role, state.clone()));
+    /// One more. `generation` says under which of its pseudonyms, as [`super::keys`] has it.
+    pub fn add(&mut self, role: Role, generation: usize, state: &State) {
+        self.0.push((role, generation, state.clone()));
     }
 }
 
 /// What is read of one party, as of the time of the command.
 struct Read<'a> {
     role: Roles,
+    generation: usize,
     state: &'a State,
     factors: [f32; SPANS],
     at_us: i64,
@@ -207,8 +208,9 @@ impl Read<'_> {
         self.party(|state| state.distinct(what, window, self.at_us))
     }
 
+    /// Holds that are not bought. Whoever waits takes places from nobody; what is bought after all is one hold more that was.
     fn unsold(&self, span: Span) -> f32 {
-        (self.count(Counted::Holds, span) - self.count(Counted::Bought, span)).max(0.0)
+        (self.count(Counted::Holds, span) - self.count(Counted::Waits, span) - self.count(Counted::Bought, span)).max(0.0)
     }
 
     fn share(&self, part: f32, of: Counted, span: Span) -> f32 {
@@ -223,7 +225,10 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     let reads: Vec<Read<'_>> = known
         .0
         .iter()
-        .map(|(role, state)| Read { role: roles(&[*role]), state, factors: state.factors_to(event.at_us), at_us: event.at_us.max(state.last_us()) })
+        .map(|(role, generation, state)| {
+            let (factors, at_us) = (state.factors_to(event.at_us), event.at_us.max(state.last_us()));
+            Read { role: roles(&[*role]), generation: *generation, state, factors, at_us }
+        })
         .collect();
     let mut values = [0.0; N];
     let mut at = 0;
@@ -330,9 +335,12 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     put(share(museum_failed, others(MUSEUM, Counted::Begun, Span::Hour)));
     put((log(person(&|read| read.count(Counted::Failed, Span::Day))) * log(failed_1h)).max(0.0).sqrt());
 
+    // What a party was seen with under one key was noted under the same: under the other key this one would be another one.
     let crossed = |role: Roles, what: Distinct, with: Role| {
-        let id = event.of_role(with).next();
-        most(role, &|read| id.map_or(0.0, |id| read.party(|state| state.distinct_others(what, id, Window::Day, read.at_us))))
+        most(role, &|read| {
+            let this = event.beside(with, read.generation);
+            this.map_or(0.0, |this| read.party(|state| state.distinct_others(what, this, Window::Day, read.at_us)))
+        })
     };
     put(log(crossed(DEVICE, Distinct::Cards, Role::Card)));
     put(log(crossed(DEVICE, Distinct::Buyers, Role::Buyer)));

@@ -47,9 +47,11 @@ pub enum Counted {
     Gap = 16,
     /// People beyond [`FAMILY`] in holds and in sales without one.
     Large = 17,
+    /// Of the holds those that are places on waiting lists.
+    Waits = 18,
 }
 
-const COUNTS: usize = 18;
+const COUNTS: usize = 19;
 /// As many people as a family is: who buys for more of them again and again does not buy for a family.
 pub(super) const FAMILY: u32 = 4;
 
@@ -192,7 +194,11 @@ impl PartyState {
         }
         let people = event.people as f32;
         match event.kind {
-            SignalKind::Held | SignalKind::Waited => self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32),
+            SignalKind::Held => self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32),
+            SignalKind::Waited => {
+                self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32);
+                self.add(Counted::Waits, 1.0);
+            }
             SignalKind::Sold { held } => {
                 self.add(Counted::Sales, 1.0);
                 self.add(Counted::People, people);
@@ -245,7 +251,7 @@ impl PartyState {
         }
         note(Distinct::Museums, u128::from(event.museum) + 1);
         for (role, what) in [(Role::Card, Distinct::Cards), (Role::Device, Distinct::Devices), (Role::Buyer, Distinct::Buyers)] {
-            if let Some(id) = event.of_role(role).take(generation + 1).last() {
+            if let Some(id) = event.beside(role, generation) {
                 note(what, id);
             }
         }

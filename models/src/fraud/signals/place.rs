@@ -10,7 +10,7 @@ use crate::fraud::decay::{COUNT_MAX, SPANS, Span, factor};
 /// Over which half-lives.
 const KEPT: [Span; 2] = [Span::Hour, Span::Day];
 /// How many things are counted: the ones that [`place_of`] knows.
-const COUNTS: usize = 5;
+const COUNTS: usize = 6;
 
 /// What is known of one slot or museum.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,7 @@ const fn place_of(what: Counted) -> Option<usize> {
         Counted::Expired => Some(2),
         Counted::Begun => Some(3),
         Counted::Failed => Some(4),
+        Counted::Waits => Some(5),
         _ => None,
     }
 }
@@ -65,7 +66,8 @@ impl PlaceState {
     }
 
     fn count_in(&mut self, kind: SignalKind) {
-        if let Some(place) = one_of(kind).and_then(place_of) {
+        let waits = (kind == SignalKind::Waited).then_some(Counted::Waits);
+        for place in [one_of(kind), waits].into_iter().flatten().filter_map(place_of) {
             self.counts[place].iter_mut().for_each(|value| *value = (*value + 1.0).min(COUNT_MAX));
         }
     }
@@ -102,7 +104,7 @@ mod tests {
         }
         assert_eq!(place.last_us(), party.last_us());
         let factors = factors(1_234_567_890);
-        for what in [Counted::Holds, Counted::Bought, Counted::Expired, Counted::Begun, Counted::Failed] {
+        for what in [Counted::Holds, Counted::Bought, Counted::Expired, Counted::Begun, Counted::Failed, Counted::Waits] {
             for span in KEPT {
                 let (there, of_party) = (place.count(what, span, &factors), party.count(what, span, &factors));
                 assert!(there > 0.0 && there.to_bits() == of_party.to_bits(), "{what:?} over {span:?}: {there} and {of_party}");

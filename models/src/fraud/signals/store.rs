@@ -181,9 +181,9 @@ impl Store {
     #[must_use]
     pub fn features(&self, event: &SignalEvent) -> FeatureVector {
         let mut known = Known::of(event.parties.len() + 2);
-        for (key, _) in keys(event) {
+        for (key, generation) in keys(event) {
             if let Some(state) = self.newest(key) {
-                known.add(key.0, state);
+                known.add(key.0, generation, state);
             }
         }
         features(&known, event)

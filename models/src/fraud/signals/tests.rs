@@ -66,6 +66,25 @@ fn holds_that_nobody_buys_show_and_fade() {
 }
 
 #[test]
+fn whoever_waits_for_places_asks_for_them_and_keeps_none_from_others() {
+    let mut store = Store::new(100);
+    for minute in 0..12 {
+        store.fold(&event(minute, SignalKind::Waited, &[BUYER]));
+    }
+    let now = event(12, SignalKind::Held, &[BUYER]);
+    assert!(value(&store, &now, "person_holds_1h") > ln_1p(10.0));
+    for name in ["person_unsold_1h", "person_unsold_1d", "person_unsold_share_1d"] {
+        assert!(value(&store, &now, name).abs() < 1e-3, "{name}: {}", value(&store, &now, name));
+    }
+    // Nor do those who wait make a slot one that somebody keeps from others.
+    let other = event(12, SignalKind::Held, &[taking(Role::Buyer, 99)]);
+    assert!(value(&store, &other, "slot_unsold_1h").abs() < 1e-3, "{}", value(&store, &other, "slot_unsold_1h"));
+    store.fold(&now);
+    assert!((value(&store, &event(12, SignalKind::Held, &[BUYER]), "person_unsold_1h") - ln_1p(1.0)).abs() < 1e-3);
+    assert!((value(&store, &other, "slot_unsold_1h") - ln_1p(1.0)).abs() < 1e-3);
+}
+
+#[test]
 fn many_cards_of_a_device_and_many_slots_and_museums_show() {
     let mut store = Store::new(100);
     for i in 0..12 {
@@ -185,6 +204,21 @@ fn whoever_stands_under_two_pseudonyms_keeps_what_is_known_and_is_taken_for_one(
     let after = event(7, SignalKind::Held, &both);
     assert!((value(&store, &after, "device_cards_1d") - ln_1p(1.0)).abs() < 0.01, "one card under two keys is one card");
     assert!((value(&store, &after, "device_buyers_1d") - ln_1p(1.0)).abs() < 0.01);
+    // Nor is it another one than itself, under whichever of both it was seen before.
+    for name in [
+        "device_other_cards_1d",
+        "device_other_buyers_1d",
+        "card_other_devices_1d",
+        "card_other_buyers_1d",
+        "buyer_other_cards_1d",
+        "buyer_other_devices_1d",
+    ] {
+        let found = [&turn, &after].map(|event| value(&store, event, name));
+        assert!(found.iter().all(|found| found.abs() < 1e-6), "{name}: {found:?}");
+    }
+    let other = [BUYER, taking(Role::Buyer, 1_011), taking(Role::Device, 88), taking(Role::Device, 1_088), CARD, taking(Role::Card, 1_013)];
+    let crossed = event(7, SignalKind::Held, &other);
+    assert!((value(&store, &crossed, "card_other_devices_1d") - ln_1p(1.0)).abs() < 0.02, "one other device under two keys is one");
     let alone = event(8, SignalKind::Held, &[BUYER, new_device, CARD]);
     assert!(value(&store, &alone, "person_holds_1h") > ln_1p(0.9), "the new pseudonym has begun to count");
 }
