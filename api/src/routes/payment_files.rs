@@ -58,15 +58,15 @@ pub async fn notice_file(
     let creditor = creditor_of(&connected, id).filter(|_| opened.gateway.is_position()).ok_or_else(Problem::not_found)?;
     let payable = payable?;
     let known = node.museums().get(opened.museum).ok_or_else(Problem::not_found)?;
-    let due = calendar::local(payable.due_at);
+    let (due_on, due_until) = calendar::last_day(payable.due_at);
     let printed = PrintedNotice {
         issuer: issuer(&known, Some(&creditor)),
         payer: payer_name(&node, opened.payer).await?,
         payer_code: String::new(),
         subject: opened.subject,
         amount: payable.amount_cents,
-        due_on: due.date(),
-        due_until: Some(due.time()),
+        due_on,
+        due_until,
         notice_number: creditor.notice(id).to_string(),
         reference: id.to_string(),
     };
