@@ -108,6 +108,16 @@ impl Payment {
         Ok(vec![Event::RefundOpened(RefundOpened { refund: self.refunds.len() as u32, amount_cents, why, receipt })])
     }
 
+    /// What of the money of a receipt, by its place, has gone back; and what is still to.
+    #[must_use]
+    pub fn back_of(&self, receipt: u32) -> (Cents, Cents) {
+        let sum = |owed: bool| -> Cents {
+            let counts = |refund: &&Refund| refund.receipt == receipt && refund.state.is_owed() == owed;
+            self.refunds.iter().filter(counts).map(|refund| refund.amount_cents).sum()
+        };
+        (sum(false), sum(true))
+    }
+
     /// Whether a refund that would be open waits for somebody's word, or for the end of a dispute that the bank loses.
     #[must_use]
     pub fn is_contested(&self, refund: &Refund) -> bool {

@@ -379,8 +379,10 @@ fn extras_that_are_called_off_go_back_once() {
         sold.ask(6, &refund(n, 1, cents)).unwrap();
     }
     assert_eq!((sold.payment.money().owed, sold.payment.refunded()), (Cents::new(3_900), Refunded::Whole));
+    assert_eq!(sold.payment.back_of(0), (Cents::ZERO, Cents::new(3_900)), "what is owed has not gone back");
     sold.ask(7, &confirm(0, till())).unwrap();
     assert_eq!(sold.payment.money().paid_back, Cents::new(300));
+    assert_eq!((sold.payment.back_of(0), sold.payment.back_of(1)), ((Cents::new(300), Cents::new(3_600)), (Cents::ZERO, Cents::ZERO)));
     // Half of it, or twice, is found.
     for events in [vec![200], vec![300, 300]] {
         let mut payment = Given::sold().payment;
