@@ -68,6 +68,12 @@ async fn a_flow_pays_what_no_receipt_has_and_changes_nothing_twice() {
     assert_eq!((status.as_u16(), done), (200, json!({"taken": "new", "reported": 2, "paid": 1})));
     let paid = app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
     assert_eq!((&paid["state"], &paid["receipts"][0]["source"]), (&json!("paid"), &json!("report")));
+    // In lists it was paid on the day that counts in law, and not when the flow came.
+    let listed = app.until("/v1/payments?state=paid", &manager, |page| page["items"].as_array().unwrap().len() == 2).await;
+    for (path, paid_at) in [(&received, "2026-11-23T08:31:00Z"), (&reported, "2026-11-22T23:00:00Z")] {
+        let item = listed["items"].as_array().unwrap().iter().find(|item| path.ends_with(item["payment"].as_str().unwrap())).unwrap();
+        assert_eq!(item["paid_at"], paid_at, "{item}");
+    }
     let (_, again) = send(&app, "/v1/reconciliation/flows", &manager, &document).await;
     assert_eq!(again, json!({"taken": "same", "reported": 0, "paid": 0}));
     // The receipt that comes after all is known by its id.

@@ -81,7 +81,7 @@ pub struct PaymentRow {
     pub state: String,
     /// Since when.
     pub changed_at: Timestamp,
-    /// When we took in what paid it.
+    /// When it was paid, as the receipt says: what counts in law, and not when we heard of it.
     pub paid_at: Option<Timestamp>,
     /// All that came.
     pub received_cents: i64,
@@ -523,7 +523,7 @@ impl Rows {
                 Event::Expired(_) => self.turn(&id, "expired", at),
                 Event::Received(received) => {
                     let Receipt { id: receipt, source: from, amount_cents, paid_at, .. } = &received.receipt;
-                    self.received.push(json!([id, amount_cents.get(), received.pays.then_some(at)]));
+                    self.received.push(json!([id, amount_cents.get(), received.pays.then_some(paid_at.as_micros())]));
                     self.receipts.push(json!([id, receipt, source(from), amount_cents.get(), paid_at.as_micros()]));
                     if let Source::Desk { till, method, reference } = from {
                         self.desks.push(json!([id, till, method, at, amount_cents.get(), reference, self.batch]));

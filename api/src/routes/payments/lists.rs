@@ -116,7 +116,7 @@ pub struct PaymentItem {
     state: String,
     /// Since when (RFC 3339, UTC).
     changed_at: String,
-    /// When it was paid (RFC 3339, UTC).
+    /// When it was paid, which is what counts in law, and may be days before it was heard of (RFC 3339, UTC).
     #[serde(skip_serializing_if = "Option::is_none")]
     paid_at: Option<String>,
     /// All that came, in euro cents.
