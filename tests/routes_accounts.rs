@@ -89,6 +89,7 @@ async fn what_an_account_says_no_to() {
         (Method::POST, "/v1/accounts/tour-op/settlements", settlement(0, "CRO-2"), 422, "bad_amount"),
         (Method::POST, "/v1/accounts/tour-op/settlements", settlement(1, "caffè"), 422, "bad_reference"),
         (Method::POST, "/v1/accounts/tour-op/settlements", settlement(2, "CRO-1"), 409, "already_settled"),
+        (Method::POST, "/v1/accounts/tour-op/settlements", settlement(2, " CRO-1 "), 409, "already_settled"),
         (Method::GET, "/v1/accounts/nobody", json!({}), 404, "not_found"),
     ];
     for (number, (method, path, body, status, code)) in cases.into_iter().enumerate() {

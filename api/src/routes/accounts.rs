@@ -445,7 +445,8 @@ pub async fn settle(
     for_all_museums(&caller)?;
     let code = account.into_inner();
     let envelope = envelope(&node, &caller, &key, &["settle account", code.as_str()], &*form, &[], None)?;
-    let by = PaidBy::BankTransfer { reference: form.reference.clone() };
+    // Blanks around it, as they come with what is copied, make no other transfer of it.
+    let by = PaidBy::BankTransfer { reference: form.reference.trim().to_owned() };
     node.account(code, envelope, Command::Settle { by, amount_cents: Cents::new(form.amount_cents) }).await?;
     Ok(HttpResponse::Ok().json(view(&node, &caller, code).await?))
 }
