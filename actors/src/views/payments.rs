@@ -91,6 +91,8 @@ pub struct PaymentRow {
     pub paid_back_cents: i64,
     /// Whether a dispute is open.
     pub disputed: bool,
+    /// Whether the last dispute was decided for the payer, whose bank takes the money back.
+    pub charged_back: bool,
 }
 
 /// A refund in a list.
@@ -417,6 +419,7 @@ fn payment_row(row: &SqliteRow) -> Result<PaymentRow, sqlx::Error> {
         paid_at: row.try_get::<Option<i64>, _>(13)?.map(Timestamp::from_micros),
         received_cents: row.try_get(14)?,
         disputed: row.try_get::<i64, _>(15)? == 1,
+        charged_back: row.try_get::<i64, _>(15)? == 2,
         owed_cents: row.try_get(16)?,
         paid_back_cents: row.try_get(17)?,
     })

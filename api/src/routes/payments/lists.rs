@@ -127,6 +127,8 @@ pub struct PaymentItem {
     paid_back_cents: i64,
     /// Whether a dispute is open.
     disputed: bool,
+    /// Whether the last dispute was decided for the payer: their bank takes the money back, though it stands in `received_cents`.
+    charged_back: bool,
 }
 
 impl PaymentItem {
@@ -153,6 +155,7 @@ impl PaymentItem {
             owed_cents: row.owed_cents,
             paid_back_cents: row.paid_back_cents,
             disputed: row.disputed,
+            charged_back: row.charged_back,
         }
     }
 }
@@ -248,7 +251,7 @@ fn next_link(path: &str, query: &str, last: &str) -> String {
 }
 
 fn table(rows: &[PaymentRow], connected: &Connected) -> Vec<u8> {
-    const HEADS: [&str; 17] = [
+    const HEADS: [&str; 18] = [
         "payment",
         "museum",
         "opened_at",
@@ -266,6 +269,7 @@ fn table(rows: &[PaymentRow], connected: &Connected) -> Vec<u8> {
         "owed",
         "paid_back",
         "disputed",
+        "charged_back",
     ];
     let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
     for row in rows {
@@ -289,6 +293,7 @@ fn table(rows: &[PaymentRow], connected: &Connected) -> Vec<u8> {
             euros(row.owed_cents),
             euros(row.paid_back_cents),
             CsvCell::Count(i64::from(row.disputed)),
+            CsvCell::Count(i64::from(row.charged_back)),
         ]);
     }
     table.take()
