@@ -139,6 +139,7 @@ async fn a_school_goes_from_a_price_to_its_tickets() {
     let listed = app.get("/v1/quotes?state=ticketed&museum=torre&institution=80213750583", &office).await;
     let [item] = listed["items"].as_array().unwrap().as_slice() else { panic!("one quote: {listed}") };
     assert_eq!((&item["payment_state"], &item["deadline"], &item["people"], &item["day"]), (&json!("paid"), &json!(""), &json!(20), &json!(DAY)));
+    assert_eq!(item["paid_at"], "2026-11-23T09:00:00Z", "when the receipt says that it was paid");
     app.stop().await;
 }
 
