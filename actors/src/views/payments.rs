@@ -484,7 +484,7 @@ pub(super) struct Rows {
     work: Vec<Work>,
 }
 
-/// One change of one refund.
+/// One change of one refund; of all that were let go, where it is that they wait again.
 #[derive(Debug)]
 struct Work {
     payment: String,
@@ -501,6 +501,7 @@ enum Change {
     PaidBack { by: PaidBackBy, reference: String, executed_on: String },
     Returned(String),
     Released,
+    HeldBack,
 }
 
 impl Rows {
@@ -535,8 +536,16 @@ impl Rows {
                         self.turn(&id, "paid", at);
                     }
                 }
-                Event::Disputed(_) => self.disputes.push(json!([id, 1])),
-                Event::DisputeResolved(resolved) => self.disputes.push(json!([id, if resolved.upheld { 2 } else { 0 }])),
+                Event::Disputed(_) => {
+                    self.disputes.push(json!([id, 1]));
+                    self.work(&id, 0, at, Change::HeldBack);
+                }
+                Event::DisputeResolved(resolved) => {
+                    self.disputes.push(json!([id, if resolved.upheld { 2 } else { 0 }]));
+                    if resolved.upheld {
+                        self.work(&id, 0, at, Change::HeldBack);
+                    }
+                }
                 Event::RefundOpened(opened) => {
                     self.refunds.push(json!([id, opened.refund, at, opened.amount_cents.get(), opened.why.name()]));
                 }
@@ -650,6 +659,7 @@ impl Work {
         const PAID_OUT: &str =
             "INSERT INTO till_money SELECT museum, ?3, ?4, ?5, -amount_cents, ?6, ?7 FROM refund WHERE payment = ?1 AND number = ?2";
         const RELEASED: &str = "UPDATE refund SET state = 'released', changed_at = ?3 WHERE payment = ?1 AND number = ?2";
+        const HELD_BACK: &str = "UPDATE refund SET state = 'open', changed_at = ?2 WHERE payment = ?1 AND state = 'released'";
         const RETURNED: &str =
             "UPDATE refund SET state = 'open', returned = ?3, changed_at = ?4, batch = '', way = '', reference = '', executed_on = ''
             WHERE payment = ?1 AND number = ?2";
@@ -668,6 +678,7 @@ impl Work {
                 ask(PAID_BACK).bind(way(*by)).bind(self.at).bind(reference).bind(executed_on).execute(tx).await?
             }
             Change::Released => ask(RELEASED).bind(self.at).execute(tx).await?,
+            Change::HeldBack => sqlx::query(HELD_BACK).bind(&self.payment).bind(self.at).execute(tx).await?,
             Change::Returned(why) => ask(RETURNED).bind(why).bind(self.at).execute(tx).await?,
         };
         Ok(())

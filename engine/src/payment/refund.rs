@@ -1,7 +1,8 @@
 //! Rules of money that goes back: open, sent to the bank, paid back; or returned by the bank, and open again.
 //!
 //! While the payer's bank contests a payment, and once it was found to be right, it takes the money back by itself: a refund beside that would pay twice. So it waits until
-//! somebody says that it may go, or until the bank was found to be wrong.
+//! somebody says that it may go, or until the bank was found to be wrong. What they let go and nobody has sent yet waits again when a dispute begins, or is decided for the payer,
+//! after they said so: that they could not know.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -241,6 +242,12 @@ impl Payment {
     pub(super) fn refund_released(&mut self, released: &RefundReleased) {
         if let Some(refund) = self.refunds.get_mut(released.refund as usize) {
             refund.state = RefundState::Released;
+        }
+    }
+
+    pub(super) fn hold_back_released(&mut self) {
+        for refund in self.refunds.iter_mut().filter(|refund| refund.state == RefundState::Released) {
+            refund.state = RefundState::Open;
         }
     }
 
