@@ -76,6 +76,11 @@ async fn what_an_account_says_no_to() {
         (Method::POST, "/v1/accounts", json!({"account": "tour-op"}), 409, "account_already_open"),
         (Method::POST, "/v1/accounts", json!({"account": "Not A Code"}), 422, "invalid"),
         (Method::POST, "/v1/accounts", json!({"account": "x", "institution": {"fiscal_code": "80213750580"}}), 422, "invalid"),
+        // Nor is it there without the limit that was asked for.
+        (Method::POST, "/v1/accounts", json!({"account": "unlimited", "limit_cents": -1}), 422, "bad_amount"),
+        (Method::GET, "/v1/accounts/unlimited", json!({}), 404, "not_found"),
+        (Method::POST, "/v1/accounts", json!({"account": "unlimited", "limit_cents": 1_000_000_001}), 422, "bad_amount"),
+        (Method::GET, "/v1/accounts/unlimited", json!({}), 404, "not_found"),
         (Method::PUT, "/v1/accounts/nobody", json!({"institution": {}}), 404, "unknown_account"),
         (Method::PUT, "/v1/accounts/tour-op", json!({"institution": {}, "limit_cents": -1}), 422, "bad_amount"),
         (Method::PUT, "/v1/accounts/tour-op/agreements", overlapping, 422, "agreements_overlap"),
@@ -84,6 +89,7 @@ async fn what_an_account_says_no_to() {
         (Method::POST, "/v1/accounts/tour-op/settlements", settlement(0, "CRO-2"), 422, "bad_amount"),
         (Method::POST, "/v1/accounts/tour-op/settlements", settlement(1, "caffè"), 422, "bad_reference"),
         (Method::POST, "/v1/accounts/tour-op/settlements", settlement(2, "CRO-1"), 409, "already_settled"),
+        (Method::POST, "/v1/accounts/tour-op/settlements", settlement(2, " CRO-1 "), 409, "already_settled"),
         (Method::GET, "/v1/accounts/nobody", json!({}), 404, "not_found"),
     ];
     for (number, (method, path, body, status, code)) in cases.into_iter().enumerate() {

@@ -420,3 +420,28 @@ async fn a_dispute_is_noted_and_resolved_once() {
     assert_eq!(ask(resolve, "r1", json!({"upheld": true})).await, (200, Value::Null, json!(false)));
     app.stop().await;
 }
+
+#[actix_rt::test]
+async fn what_the_payers_bank_took_back_is_told_also_when_the_dispute_is_over() {
+    let app = App::start().await;
+    let (box_office, manager) = (app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    for (name, upheld) in [("1", true), ("2", false)] {
+        let hold = app.hold(slot(TORRE, 12), &box_office, &format!("h{name}"), json!([{"category": "full", "count": 1}])).await;
+        let id = pay(&app, &box_office, &format!("p{name}"), &desk(&[&hold], &format!("R-{name}"))).await["payment"].as_str().unwrap().to_owned();
+        let disputes = format!("/v1/payments/{id}/disputes");
+        let case = json!({"reason": "not_recognised", "reference": format!("CASE-{name}")});
+        let (_, open) = app.post(&disputes, &manager, &format!("d{name}"), &case).await;
+        assert_eq!((&open["disputed"], &open["charged_back"]), (&json!(true), &json!(false)), "{open}");
+        let (_, over) = app.post(&format!("{disputes}/resolve"), &manager, &format!("r{name}"), &json!({"upheld": upheld})).await;
+        assert_eq!((&over["disputed"], &over["charged_back"]), (&json!(false), &json!(upheld)), "{over}");
+        let is_listed = |page: &Value| {
+            let mut items = page["items"].as_array().unwrap().iter();
+            items.any(|item| item["payment"] == id.as_str() && (&item["disputed"], &item["charged_back"]) == (&json!(false), &json!(upheld)))
+        };
+        app.until("/v1/payments", &manager, is_listed).await;
+        let table = app.request(Method::GET, "/v1/payments/export.csv", &manager).send().await.unwrap().text().await.unwrap();
+        let row = table.lines().find(|line| line.starts_with(&id)).unwrap();
+        assert!(row.ends_with(if upheld { ";0;1" } else { ";0;0" }), "{row}");
+    }
+    app.stop().await;
+}

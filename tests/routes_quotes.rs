@@ -139,6 +139,7 @@ async fn a_school_goes_from_a_price_to_its_tickets() {
     let listed = app.get("/v1/quotes?state=ticketed&museum=torre&institution=80213750583", &office).await;
     let [item] = listed["items"].as_array().unwrap().as_slice() else { panic!("one quote: {listed}") };
     assert_eq!((&item["payment_state"], &item["deadline"], &item["people"], &item["day"]), (&json!("paid"), &json!(""), &json!(20), &json!(DAY)));
+    assert_eq!(item["paid_at"], "2026-11-23T09:00:00Z", "when the receipt says that it was paid");
     app.stop().await;
 }
 
@@ -652,6 +653,15 @@ async fn lists_are_tables_for_who_wants_them_and_are_built_again() {
             && lines[1].contains(";120,00;2026-12-08T00:00:00+01:00;2026-12-11T00:00:00+01:00;;signature;"),
         "{export}"
     );
+    // A table that is not the whole list says where it goes on.
+    let part = app.request(Method::GET, "/v1/quotes?limit=2", &office).header("Accept", "text/csv").send().await.unwrap();
+    assert_eq!(part.headers()["link"], format!("</v1/quotes?limit=2&cursor={cursor}>; rel=\"next\"").as_str());
+    for goes_on in ["/v1/quotes?limit=2", "/v1/quotes/export.csv?limit=2"] {
+        let rest = app.request(Method::GET, &format!("{goes_on}&cursor={cursor}"), &office).header("Accept", "text/csv").send().await.unwrap();
+        assert!(rest.headers().get("link").is_none());
+        let rest = rest.text().await.unwrap();
+        assert_eq!(rest.lines().collect::<Vec<_>>()[1..], lines[3..], "{goes_on}");
+    }
     // A clerk reads the hour of the visit as visitors do.
     let begins = |line: &&str| line.split(';').nth(3).is_some_and(|at| at.len() == 25 && at.ends_with(":00:00+01:00"));
     assert_eq!(lines[1..].iter().filter(|line| begins(line)).count(), 3, "{export}");

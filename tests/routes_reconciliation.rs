@@ -68,6 +68,12 @@ async fn a_flow_pays_what_no_receipt_has_and_changes_nothing_twice() {
     assert_eq!((status.as_u16(), done), (200, json!({"taken": "new", "reported": 2, "paid": 1})));
     let paid = app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
     assert_eq!((&paid["state"], &paid["receipts"][0]["source"]), (&json!("paid"), &json!("report")));
+    // In lists it was paid on the day that counts in law, and not when the flow came.
+    let listed = app.until("/v1/payments?state=paid", &manager, |page| page["items"].as_array().unwrap().len() == 2).await;
+    for (path, paid_at) in [(&received, "2026-11-23T08:31:00Z"), (&reported, "2026-11-22T23:00:00Z")] {
+        let item = listed["items"].as_array().unwrap().iter().find(|item| path.ends_with(item["payment"].as_str().unwrap())).unwrap();
+        assert_eq!(item["paid_at"], paid_at, "{item}");
+    }
     let (_, again) = send(&app, "/v1/reconciliation/flows", &manager, &document).await;
     assert_eq!(again, json!({"taken": "same", "reported": 0, "paid": 0}));
     // The receipt that comes after all is known by its id.
@@ -96,6 +102,43 @@ async fn a_flow_pays_what_no_receipt_has_and_changes_nothing_twice() {
     let seen = app.get(path, &manager).await;
     assert_eq!((&seen["flows"][0]["transfer"], &seen["flows"][0]["revision"]), (&json!("came"), &json!(1)), "{seen}");
     assert_eq!(seen["lines_without_flow"][0]["flow"], "2026-11-24ALTRA-1");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn every_transfer_of_a_statement_counts_once() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    let text = |flow: &str| format!("/PUR/LGPE-RIVERSAMENTO/TXT/0/URI/2026-11-24{flow}-1");
+    // Tables without references, one with the days of the other; two that are alike in one table are two.
+    let row = |day: &str, cents: &str, flow: &str| format!("{day}/11/2026;{cents};{}\n", text(flow));
+    let table = |rows: &[String]| format!("data;importo;descrizione\n{}", rows.concat());
+    let (day, twice) = (row("23", "24,00", "BANCA"), row("23", "5,00", "DOPPIA"));
+    // A bank books two transfers together, and has one reference for both.
+    let details = |euros: &str, flow: &str| format!("<TxDtls><Amt Ccy=\"EUR\">{euros}</Amt><RmtInf><Ustrd>{}</Ustrd></RmtInf></TxDtls>", text(flow));
+    let together = format!(
+        "<Document xmlns=\"urn:iso:std:iso:20022:tech:xsd:camt.053.001.08\"><BkToCstmrStmt><Stmt><Ntry><Amt Ccy=\"EUR\">30.00</Amt>\
+         <CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>2026-11-24</Dt></BookgDt><AcctSvcrRef>COLL-1</AcctSvcrRef><NtryDtls>{}{}</NtryDtls>\
+         </Ntry></Stmt></BkToCstmrStmt></Document>",
+        details("10.00", "UNA"),
+        details("20.00", "DUE")
+    );
+    for (file, new) in [
+        (table(&[day.clone(), twice.clone(), twice.clone()]), 3),
+        (table(&[day, twice.clone(), twice, row("24", "12,00", "ALTRA")]), 1),
+        (together.clone(), 2),
+        (together.replace("<BkToCstmrStmt>", "<BkToCstmrStmt><GrpHdr/>"), 0),
+    ] {
+        assert_eq!(send(&app, "/v1/reconciliation/statements", &manager, &file).await.1, json!({"lines": new}), "{file}");
+    }
+    let expected = [("ALTRA", 1_200), ("BANCA", 2_400), ("DOPPIA", 500), ("DOPPIA", 500), ("DUE", 2_000), ("UNA", 1_000)];
+    let expected: Vec<Value> = expected.iter().map(|(flow, cents)| json!([format!("2026-11-24{flow}-1"), cents])).collect();
+    let seen = |report: &Value| -> Vec<Value> {
+        report["lines_without_flow"].as_array().unwrap().iter().map(|line| json!([line["flow"], line["amount_cents"]])).collect()
+    };
+    assert_eq!(seen(&app.get("/v1/reconciliation", &manager).await), expected);
+    let app = app.restart().await;
+    assert_eq!(seen(&app.get("/v1/reconciliation", &manager).await), expected, "read from the files again");
     app.stop().await;
 }
 

@@ -411,3 +411,22 @@ async fn what_the_payers_bank_contests_is_not_paid_back_as_well() {
     app.until("/v1/refunds?state=contested", &office, |page| page["items"].as_array().unwrap().is_empty()).await;
     app.stop().await;
 }
+
+#[actix_rt::test]
+async fn what_was_let_go_waits_again_when_the_payers_bank_wins_after_that() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let path = refund(&app, &office, "1").await;
+    app.ask(Method::PUT, &format!("{path}/payee"), &office, "y", &json!({"iban": "IT60X0542811101000000123456", "holder": "Maria Rossi"})).await;
+    let disputes = format!("/v1/payments/{}/disputes", app.get(&path, &office).await["payment"].as_str().unwrap());
+    let (status, _) = app.post(&disputes, &office, "d", &json!({"reason": "not_recognised", "reference": "CASE-1"})).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, released) = app.post(&format!("{path}/release"), &office, "l", &json!(null)).await;
+    assert_eq!((status, &released["state"]), (StatusCode::OK, &json!("open")), "{released}");
+    let (status, _) = app.post(&format!("{disputes}/resolve"), &office, "r", &json!({"upheld": true})).await;
+    assert_eq!((status, &app.get(&path, &office).await["state"]), (StatusCode::OK, &json!("contested")));
+    app.until("/v1/refunds?state=contested", &office, |page| page["items"].as_array().unwrap().len() == 1).await;
+    let all = json!({"debtor": {"name": "M", "iban": "IT60X0542811101000000123456"}, "execution_date": "2026-11-25"});
+    assert_eq!(app.post("/v1/refunds/export", &office, "all", &all).await.1["code"], "nothing_to_export", "it would be paid back twice");
+    app.stop().await;
+}

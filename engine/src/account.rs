@@ -146,6 +146,8 @@ pub enum Command {
         code: Code,
         /// Who it is, by codes.
         institution: Institution,
+        /// How much may be owed; none: no limit. An account whose limit is written a moment later could be charged without one in between, or for good.
+        limit_cents: Option<Cents>,
     },
     /// Say anew who it is.
     SetInstitution {
@@ -432,18 +434,17 @@ impl Aggregate for Account {
             return Err(if self.opened.is_some() { Refusal::AlreadyOpen } else { Refusal::UnknownAccount });
         }
         let event = match command {
-            Command::Open { code, institution } => Event::Opened(Opened { code: *code, institution: *institution }),
+            Command::Open { code, institution, limit_cents } => {
+                let limit = limit_cents.map(|cents| limited(Some(cents))).transpose()?;
+                let opened = Event::Opened(Opened { code: *code, institution: *institution });
+                return Ok(std::iter::once(opened).chain(limit).collect());
+            }
             Command::SetInstitution { institution } => Event::InstitutionSet(InstitutionSet { institution: *institution }),
             Command::SetAgreements { agreements } => {
                 sound_agreements(agreements)?;
                 Event::AgreementsSet(AgreementsSet { agreements: agreements.clone() })
             }
-            Command::SetLimit { limit_cents } => {
-                if limit_cents.is_some_and(|cents| !(Cents::ZERO..=AMOUNT_MAX).contains(&cents)) {
-                    return Err(Refusal::BadAmount);
-                }
-                Event::LimitSet(LimitSet { limit_cents: *limit_cents })
-            }
+            Command::SetLimit { limit_cents } => limited(*limit_cents)?,
             Command::Suspend => Event::Suspended(Suspended {}),
             Command::Resume => Event::Resumed(Resumed {}),
             Command::Charge { of, amount_cents, extras_cents, museum } => self.charge(*of, amount(*amount_cents)?, *extras_cents, *museum)?,
@@ -691,6 +692,13 @@ fn sound_agreements(agreements: &[Agreement]) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+fn limited(limit_cents: Option<Cents>) -> Result<Event, Refusal> {
+    if limit_cents.is_some_and(|cents| !(Cents::ZERO..=AMOUNT_MAX).contains(&cents)) {
+        return Err(Refusal::BadAmount);
+    }
+    Ok(Event::LimitSet(LimitSet { limit_cents }))
 }
 
 fn amount(cents: Cents) -> Result<Cents, Refusal> {

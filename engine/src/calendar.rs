@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use jiff::ToSpan;
-use jiff::civil::{Date, DateTime, Weekday};
+use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 
@@ -224,6 +224,17 @@ pub fn local_day(instant: Timestamp) -> Date {
     local(instant).date()
 }
 
+/// The last day in Rome that has any time before `end`, and until which time of it; none: until it is over. What ends at midnight ends with the day before: nobody is told
+/// the day that begins then, on which it is too late from its first moment on.
+#[must_use]
+pub fn last_day(end: Timestamp) -> (Date, Option<Time>) {
+    let shown = local(end);
+    match shown.date().yesterday() {
+        Ok(before) if shown.time() == Time::midnight() => (before, None),
+        _ => (shown.date(), Some(shown.time())),
+    }
+}
+
 /// What calendar and clock in Rome show at `instant`.
 #[must_use]
 pub fn local(instant: Timestamp) -> DateTime {
@@ -285,6 +296,22 @@ mod tests {
         let ours: BTreeSet<Date> = days(date(2023, 1, 1), date(2028, 12, 31)).filter(|&day| holiday(day).is_some()).collect();
         assert_eq!(ours, expected);
         assert_eq!(expected.len(), 11 * 6 + 3);
+    }
+
+    #[test]
+    fn what_ends_at_midnight_in_rome_ends_with_the_day_before() {
+        // Midnight in winter and in summer, a moment to each side of it, and the night in which an hour comes twice.
+        for (end, day, until) in [
+            ("2026-12-10T23:00:00Z", date(2026, 12, 10), None),
+            ("2026-12-10T22:59:59.999999Z", date(2026, 12, 10), Some("23:59:59.999999")),
+            ("2026-12-10T23:00:00.000001Z", date(2026, 12, 11), Some("00:00:00.000001")),
+            ("2026-12-10T23:30:00Z", date(2026, 12, 11), Some("00:30:00")),
+            ("2027-06-30T22:00:00Z", date(2027, 6, 30), None),
+            ("2026-10-25T01:30:00Z", date(2026, 10, 25), Some("02:30:00")),
+        ] {
+            let until = until.map(|time: &str| time.parse::<Time>().unwrap());
+            assert_eq!(last_day(end.parse().unwrap()), (day, until), "{end}");
+        }
     }
 
     #[test]

@@ -90,6 +90,21 @@ async fn a_position_is_created_published_changed_and_withdrawn() {
 }
 
 #[actix_rt::test]
+async fn a_position_that_has_expired_need_not_be_withdrawn() {
+    let platform = Platform::start();
+    let settings = platform.settings();
+    let (gpd, position) = (gpd(&settings), position(&settings, 30_000));
+    gpd.create(&position, true).await.unwrap();
+    platform.change(position.iupd(), |stored| stored.status = "EXPIRED");
+    gpd.invalidate(code(), position.iupd()).await.unwrap();
+    assert_eq!(platform.stored("97832870584", position.iupd()).unwrap().status, "EXPIRED");
+    // What was paid there is no such thing.
+    platform.change(position.iupd(), |stored| stored.status = "PAID");
+    assert!(conflict(gpd.invalidate(code(), position.iupd()).await));
+    platform.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_is_there_already_is_done_if_it_is_what_was_sent() {
     let platform = Platform::start();
     let settings = platform.settings();

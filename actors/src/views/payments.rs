@@ -81,7 +81,7 @@ pub struct PaymentRow {
     pub state: String,
     /// Since when.
     pub changed_at: Timestamp,
-    /// When we took in what paid it.
+    /// When it was paid, as the receipt says: what counts in law, and not when we heard of it.
     pub paid_at: Option<Timestamp>,
     /// All that came.
     pub received_cents: i64,
@@ -91,6 +91,8 @@ pub struct PaymentRow {
     pub paid_back_cents: i64,
     /// Whether a dispute is open.
     pub disputed: bool,
+    /// Whether the last dispute was decided for the payer, whose bank takes the money back.
+    pub charged_back: bool,
 }
 
 /// A refund in a list.
@@ -417,6 +419,7 @@ fn payment_row(row: &SqliteRow) -> Result<PaymentRow, sqlx::Error> {
         paid_at: row.try_get::<Option<i64>, _>(13)?.map(Timestamp::from_micros),
         received_cents: row.try_get(14)?,
         disputed: row.try_get::<i64, _>(15)? == 1,
+        charged_back: row.try_get::<i64, _>(15)? == 2,
         owed_cents: row.try_get(16)?,
         paid_back_cents: row.try_get(17)?,
     })
@@ -481,7 +484,7 @@ pub(super) struct Rows {
     work: Vec<Work>,
 }
 
-/// One change of one refund.
+/// One change of one refund; of all that were let go, where it is that they wait again.
 #[derive(Debug)]
 struct Work {
     payment: String,
@@ -498,6 +501,7 @@ enum Change {
     PaidBack { by: PaidBackBy, reference: String, executed_on: String },
     Returned(String),
     Released,
+    HeldBack,
 }
 
 impl Rows {
@@ -523,7 +527,7 @@ impl Rows {
                 Event::Expired(_) => self.turn(&id, "expired", at),
                 Event::Received(received) => {
                     let Receipt { id: receipt, source: from, amount_cents, paid_at, .. } = &received.receipt;
-                    self.received.push(json!([id, amount_cents.get(), received.pays.then_some(at)]));
+                    self.received.push(json!([id, amount_cents.get(), received.pays.then_some(paid_at.as_micros())]));
                     self.receipts.push(json!([id, receipt, source(from), amount_cents.get(), paid_at.as_micros()]));
                     if let Source::Desk { till, method, reference } = from {
                         self.desks.push(json!([id, till, method, at, amount_cents.get(), reference, self.batch]));
@@ -532,8 +536,16 @@ impl Rows {
                         self.turn(&id, "paid", at);
                     }
                 }
-                Event::Disputed(_) => self.disputes.push(json!([id, 1])),
-                Event::DisputeResolved(resolved) => self.disputes.push(json!([id, if resolved.upheld { 2 } else { 0 }])),
+                Event::Disputed(_) => {
+                    self.disputes.push(json!([id, 1]));
+                    self.work(&id, 0, at, Change::HeldBack);
+                }
+                Event::DisputeResolved(resolved) => {
+                    self.disputes.push(json!([id, if resolved.upheld { 2 } else { 0 }]));
+                    if resolved.upheld {
+                        self.work(&id, 0, at, Change::HeldBack);
+                    }
+                }
                 Event::RefundOpened(opened) => {
                     self.refunds.push(json!([id, opened.refund, at, opened.amount_cents.get(), opened.why.name()]));
                 }
@@ -647,6 +659,7 @@ impl Work {
         const PAID_OUT: &str =
             "INSERT INTO till_money SELECT museum, ?3, ?4, ?5, -amount_cents, ?6, ?7 FROM refund WHERE payment = ?1 AND number = ?2";
         const RELEASED: &str = "UPDATE refund SET state = 'released', changed_at = ?3 WHERE payment = ?1 AND number = ?2";
+        const HELD_BACK: &str = "UPDATE refund SET state = 'open', changed_at = ?2 WHERE payment = ?1 AND state = 'released'";
         const RETURNED: &str =
             "UPDATE refund SET state = 'open', returned = ?3, changed_at = ?4, batch = '', way = '', reference = '', executed_on = ''
             WHERE payment = ?1 AND number = ?2";
@@ -665,6 +678,7 @@ impl Work {
                 ask(PAID_BACK).bind(way(*by)).bind(self.at).bind(reference).bind(executed_on).execute(tx).await?
             }
             Change::Released => ask(RELEASED).bind(self.at).execute(tx).await?,
+            Change::HeldBack => sqlx::query(HELD_BACK).bind(&self.payment).bind(self.at).execute(tx).await?,
             Change::Returned(why) => ask(RETURNED).bind(why).bind(self.at).execute(tx).await?,
         };
         Ok(())

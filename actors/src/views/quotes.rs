@@ -195,12 +195,16 @@ const DEADLINE: &str = "CASE WHEN sign_by IS NULL THEN '' WHEN state = 'sent' AN
 const DUE_AT: &str = "CASE WHEN state = 'sent' AND accepted < revision THEN sign_by WHEN state = 'sent' THEN coalesce(desk_by, pay_by)
     WHEN state = 'accepted' AND settle = 'desk' THEN coalesce(desk_by, pay_by) WHEN state = 'accepted' THEN pay_by END";
 
+/// When it was paid: by a payment, when its receipt says so; on an account, or where nothing was due, when it was accepted for good.
+const PAID_AT: &str =
+    "CASE WHEN paid_at IS NOT NULL THEN coalesce((SELECT payment.paid_at FROM payment WHERE payment.payment = quote.payment), quote.paid_at) END";
+
 impl Views {
     /// Quotes in the order of their ids, at most `limit`.
     pub async fn quotes(&self, filter: &QuoteFilter, limit: u32) -> Result<Vec<QuoteRow>, ViewsError> {
         let query = format!(
             "SELECT quote, museum, drafted_at, who, kind, account, fiscal_code, vat, ipa, contact, revision, day, starts, parts, people, total_cents, state,
-                changed_at, sign_by, pay_by, desk_by, settle, confirmed, payment, paid_at, reason, reminded_at, {DEADLINE}, {DUE_AT} AS due_at,
+                changed_at, sign_by, pay_by, desk_by, settle, confirmed, payment, {PAID_AT}, reason, reminded_at, {DEADLINE}, {DUE_AT} AS due_at,
                 coalesce((SELECT payment.state FROM payment WHERE payment.payment = quote.payment), '')
             FROM quote WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
             AND (?3 IS NULL OR account = ?3) AND (?4 IS NULL OR kind = ?4) AND (?5 IS NULL OR ?5 IN (fiscal_code, vat, ipa))

@@ -192,9 +192,10 @@ impl Gpd {
         self.step(creditor, iupd, "publish", |status| matches!(status, Status::Published | Status::Valid)).await
     }
 
-    /// Withdraws it for good.
+    /// Sees to it that it can be paid no more: withdraws it for good. One that has expired, as every position does whose notice nobody pays, the archive does not withdraw, and need
+    /// not: it comes back only if its date is moved.
     pub async fn invalidate(&self, creditor: FiscalCode, iupd: &str) -> Result<(), CallError> {
-        self.step(creditor, iupd, "invalidate", |status| status == Status::Invalid).await
+        self.step(creditor, iupd, "invalidate", |status| matches!(status, Status::Invalid | Status::Expired)).await
     }
 
     async fn step(&self, creditor: FiscalCode, iupd: &str, step: &str, done: impl Fn(Status) -> bool) -> Result<(), CallError> {

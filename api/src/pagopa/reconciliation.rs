@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as StdMutex};
 use std::time::{Duration, SystemTime};
 
+use jiff::civil::Date;
 use tokio::sync::Mutex;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
@@ -19,6 +20,7 @@ use tornello_actors::payments;
 use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{KeyId, PaymentId};
+use tornello_engine::money::Cents;
 use tornello_engine::notice::NoticeNumber;
 use tornello_engine::payment::{Command, Receipt, Refusal, Source};
 
@@ -70,8 +72,12 @@ pub struct Papers {
     pub flows: Flows,
     /// By the flow that they quote.
     lines: BTreeMap<String, Vec<BankLine>>,
-    known: BTreeSet<String>,
+    known: BTreeSet<Said>,
 }
+
+/// What a bank says of a line of money that came in, by which it is known in every statement: its reference, where it gives one, the day, the amount, what the transfer says
+/// without its blanks, and the how-manieth like it this is in its statement. Banks give one reference to several transfers that they book together; of some tables none has one.
+type Said = (Option<String>, Date, Cents, String, u32);
 
 /// A flow of which the payments are not all told yet, and the name of its file.
 type Untold = BTreeMap<String, Arc<Flow>>;
@@ -300,14 +306,21 @@ impl Papers {
         self.lines.iter().flat_map(|(flow, lines)| lines.iter().map(move |line| (flow.as_str(), line)))
     }
 
-    /// A line is known by what the bank says of it, or else by its file and place in it; the same line in two statements counts once.
+    /// The same line in two statements counts once, as where one covers the days of the other. Two in one statement are two, unless they have the same reference.
     fn enter(&mut self, digest: &str, entries: Vec<Entry>) -> usize {
-        let mut new = 0;
+        let (mut new, mut alike) = (0, BTreeMap::<Said, u32>::new());
         for entry in entries.into_iter().filter(|entry| entry.direction == Direction::Credit) {
-            let id = entry.bank_reference.unwrap_or_else(|| format!("{digest}:{}", entry.line));
-            if !self.known.insert(id.clone()) {
+            let plain = entry.remittance.chars().filter(|c| !c.is_whitespace()).collect();
+            let mut said: Said = (entry.bank_reference.clone(), entry.booked_on, entry.amount, plain, 1);
+            if entry.bank_reference.is_none() {
+                let before = alike.entry(said.clone()).or_default();
+                *before += 1;
+                said.4 = *before;
+            }
+            if !self.known.insert(said) {
                 continue;
             }
+            let id = entry.bank_reference.unwrap_or_else(|| format!("{digest}:{}", entry.line));
             new += 1;
             let line = BankLine { id, remittance: entry.remittance, amount: entry.amount };
             if let Some(flow) = line.flow_id() {

@@ -220,6 +220,8 @@ pub struct PrintedReceipt {
     pub amount: Cents,
     /// How much of it was paid back since.
     pub refunded: Cents,
+    /// How much of it is to be paid back, and was not yet.
+    pub owed: Cents,
     /// When it was paid, on the museum's clock.
     pub paid_at: DateTime,
     /// How, in Italian.

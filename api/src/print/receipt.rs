@@ -55,6 +55,9 @@ fn arrange(receipt: &PrintedReceipt, faces: &Faces) -> Result<Vec<Sheet>, PrintE
     if !receipt.refunded.is_zero() {
         rows.push(Row::Sum { it: "Rimborsato".into(), en: "Paid back".into(), amount: euros(receipt.refunded) });
     }
+    if !receipt.owed.is_zero() {
+        rows.push(Row::Sum { it: "Da rimborsare".into(), en: "To be paid back".into(), amount: euros(receipt.owed) });
+    }
     flow.table(&HEADS, &rows);
     flow.skip(4.0);
     let it = "L'importo non comprende la commissione chiesta da chi ha incassato. Questa attestazione non è una fattura e non dà diritto all'ingresso: per entrare \
@@ -98,6 +101,7 @@ mod tests {
             ],
             amount: Cents::new(21_740),
             refunded: Cents::ZERO,
+            owed: Cents::ZERO,
             paid_at: date(2027, 4, 8).at(10, 5, 33, 0),
             method_it: "Avviso pagoPA, app della banca".into(),
             method_en: "pagoPA notice, app of the bank".into(),
@@ -128,7 +132,7 @@ mod tests {
             *field = text();
         }
         receipt.items = vec![an_item(worst, worst, u32::MAX, i64::MIN); 30];
-        PrintedReceipt { amount: Cents::new(i64::MAX), refunded: Cents::new(1), ..receipt }
+        PrintedReceipt { amount: Cents::new(i64::MAX), refunded: Cents::new(1), owed: Cents::new(1), ..receipt }
     }
 
     #[test]
@@ -151,7 +155,11 @@ mod tests {
         ] {
             assert!(text.contains(said), "{said} in {text}");
         }
-        assert!(!text.contains("Rimborsato") && !text.contains('…'), "{text}");
+        assert!(!text.contains("Rimborsato") && !text.contains("Da rimborsare") && !text.contains('…'), "{text}");
+        // What is to go back and has not is not said to have.
+        let owed = PrintedReceipt { owed: Cents::new(300), ..a_receipt() };
+        let text = text_of(&arrange(&owed, &faces).unwrap()[0].parts[0].blocks);
+        assert!(!text.contains("Rimborsato") && text.contains("Da rimborsare") && text.contains("3,00 €"), "{text}");
         // At a desk there is neither notice nor provider: nothing stands where they would.
         let desk = PrintedReceipt { psp: String::new(), notice_number: String::new(), iuv: String::new(), refunded: Cents::new(300), ..a_receipt() };
         let text = text_of(&arrange(&desk, &faces).unwrap()[0].parts[0].blocks);

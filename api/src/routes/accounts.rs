@@ -320,11 +320,8 @@ fn part(envelope: &Envelope, name: &str) -> Envelope {
 pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<AccountForm>) -> Result<HttpResponse, Problem> {
     for_all_museums(&caller)?;
     let envelope = envelope(&node, &caller, &key, &["open account"], &*form, &[], None)?;
-    let (code, institution) = (form.account, form.institution.parse()?);
-    node.account(code, envelope.clone(), Command::Open { code, institution }).await?;
-    if let Some(cents) = form.limit_cents {
-        node.account(code, part(&envelope, "limit"), Command::SetLimit { limit_cents: Some(Cents::new(cents)) }).await?;
-    }
+    let (code, institution, limit_cents) = (form.account, form.institution.parse()?, form.limit_cents.map(Cents::new));
+    node.account(code, envelope, Command::Open { code, institution, limit_cents }).await?;
     Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/accounts/{code}"))).json(view(&node, &caller, code).await?))
 }
 
@@ -448,7 +445,8 @@ pub async fn settle(
     for_all_museums(&caller)?;
     let code = account.into_inner();
     let envelope = envelope(&node, &caller, &key, &["settle account", code.as_str()], &*form, &[], None)?;
-    let by = PaidBy::BankTransfer { reference: form.reference.clone() };
+    // Blanks around it, as they come with what is copied, make no other transfer of it.
+    let by = PaidBy::BankTransfer { reference: form.reference.trim().to_owned() };
     node.account(code, envelope, Command::Settle { by, amount_cents: Cents::new(form.amount_cents) }).await?;
     Ok(HttpResponse::Ok().json(view(&node, &caller, code).await?))
 }

@@ -5,7 +5,6 @@ use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::ids::{PaymentId, PersonId};
-use tornello_engine::money::Cents;
 use tornello_engine::payment::{Opened, Payment, Receipt, Refusal, Source, Stage};
 use tornello_engine::slot::{DeskMethod, Line};
 
@@ -58,15 +57,15 @@ pub async fn notice_file(
     let creditor = creditor_of(&connected, id).filter(|_| opened.gateway.is_position()).ok_or_else(Problem::not_found)?;
     let payable = payable?;
     let known = node.museums().get(opened.museum).ok_or_else(Problem::not_found)?;
-    let due = calendar::local(payable.due_at);
+    let (due_on, due_until) = calendar::last_day(payable.due_at);
     let printed = PrintedNotice {
         issuer: issuer(&known, Some(&creditor)),
         payer: payer_name(&node, opened.payer).await?,
         payer_code: String::new(),
         subject: opened.subject,
         amount: payable.amount_cents,
-        due_on: due.date(),
-        due_until: Some(due.time()),
+        due_on,
+        due_until,
         notice_number: creditor.notice(id).to_string(),
         reference: id.to_string(),
     };
@@ -75,7 +74,7 @@ pub async fn notice_file(
 
 /// The certificate of a payment, to print.
 ///
-/// What was paid for, when and how, and what of it was paid back since.
+/// What was paid for, when and how, what of it was paid back since, and what is still to be.
 #[utoipa::path(
     tag = "Payments", operation_id = "get_receipt_pdf", security(("key" = ["book"])),
     params(("payment" = String, Path, description = "The payment")),
@@ -91,12 +90,12 @@ pub async fn receipt_file(
     let id = payment.into_inner();
     let look = |payment: &Payment, opened: &Opened| match payment.stage() {
         Stage::Paid { receipt, .. } => {
-            let back: Cents = payment.refunds().iter().filter(|refund| refund.receipt == receipt).map(|refund| refund.amount_cents).sum();
+            let back = payment.back_of(receipt);
             payment.receipts().get(receipt as usize).cloned().map(|receipt| (receipt, back, opened.clone()))
         }
         _ => None,
     };
-    let (receipt, refunded, opened) = seen(&node, &caller, Scope::Book, id, look).await?.ok_or(Refusal::NotPaid)?;
+    let (receipt, (refunded, owed), opened) = seen(&node, &caller, Scope::Book, id, look).await?.ok_or(Refusal::NotPaid)?;
     let creditor = creditor_of(&connected, id).filter(|_| opened.gateway.is_position());
     let known = node.museums().get(opened.museum).ok_or_else(Problem::not_found)?;
     let notice = creditor.as_ref().map(|creditor| creditor.notice(id));
@@ -116,6 +115,7 @@ pub async fn receipt_file(
         items: tickets.chain(extras).collect(),
         amount: receipt.amount_cents,
         refunded,
+        owed,
         paid_at: calendar::local(receipt.paid_at),
         method_it,
         method_en,

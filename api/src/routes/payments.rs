@@ -5,7 +5,7 @@
 pub mod lists;
 mod view;
 
-pub use lists::{csv_answer, museums, wants_csv};
+pub use lists::{TABLE_ROWS_MAX, csv_answer, csv_page, museums, wants_csv};
 
 use std::sync::Arc;
 

@@ -20,7 +20,12 @@ fn quote(n: u64) -> ChargeOf {
 }
 
 fn open() -> Command {
-    Command::Open { code: code("tours"), institution: Institution { vat: "00484960588".parse().ok(), ..Institution::default() } }
+    open_within(None)
+}
+
+fn open_within(limit_cents: Option<i64>) -> Command {
+    let institution = Institution { vat: "00484960588".parse().ok(), ..Institution::default() };
+    Command::Open { code: code("tours"), institution, limit_cents: limit_cents.map(Cents::new) }
 }
 
 fn limit(cents: i64) -> Command {
@@ -93,6 +98,11 @@ fn what_an_account_answers() {
         (vec![open()], bad(AgreedPrice::Fixed(Cents::new(-1))), Err(Refusal::BadAgreement)),
         (vec![open()], backwards, Err(Refusal::BadAgreement)),
         (vec![open()], limit(-1), Err(Refusal::BadAmount)),
+        (vec![], open_within(Some(-1)), Err(Refusal::BadAmount)),
+        (vec![], open_within(Some(1_000_000_001)), Err(Refusal::BadAmount)),
+        // The limit is there with the account: nothing is charged in between.
+        (vec![open_within(Some(100))], charge(1, 101), left(100)),
+        (vec![open_within(Some(0))], charge(1, 1), left(0)),
         (vec![open()], charge(1, 0), Err(Refusal::BadAmount)),
         (vec![open()], charge(1, 1_000_000_001), Err(Refusal::BadAmount)),
         (vec![open()], beyond, Err(Refusal::BadAmount)),

@@ -354,10 +354,14 @@ impl Payment {
             Event::Disputed(disputed) => {
                 let Disputed { reason, reference } = disputed.clone();
                 self.dispute = Some(Dispute { since: at, reason, reference, upheld: None });
+                self.hold_back_released();
             }
             Event::DisputeResolved(resolved) => {
                 if let Some(dispute) = &mut self.dispute {
                     dispute.upheld = Some(resolved.upheld);
+                }
+                if resolved.upheld {
+                    self.hold_back_released();
                 }
             }
             Event::Reported(reported) => {

@@ -1,7 +1,8 @@
 //! Rules of money that goes back: open, sent to the bank, paid back; or returned by the bank, and open again.
 //!
 //! While the payer's bank contests a payment, and once it was found to be right, it takes the money back by itself: a refund beside that would pay twice. So it waits until
-//! somebody says that it may go, or until the bank was found to be wrong.
+//! somebody says that it may go, or until the bank was found to be wrong. What they let go and nobody has sent yet waits again when a dispute begins, or is decided for the payer,
+//! after they said so: that they could not know.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,16 @@ impl Payment {
         }
         let why = RefundReason::ExtrasCancelled;
         Ok(vec![Event::RefundOpened(RefundOpened { refund: self.refunds.len() as u32, amount_cents, why, receipt })])
+    }
+
+    /// What of the money of a receipt, by its place, has gone back; and what is still to.
+    #[must_use]
+    pub fn back_of(&self, receipt: u32) -> (Cents, Cents) {
+        let sum = |owed: bool| -> Cents {
+            let counts = |refund: &&Refund| refund.receipt == receipt && refund.state.is_owed() == owed;
+            self.refunds.iter().filter(counts).map(|refund| refund.amount_cents).sum()
+        };
+        (sum(false), sum(true))
     }
 
     /// Whether a refund that would be open waits for somebody's word, or for the end of a dispute that the bank loses.
@@ -231,6 +242,12 @@ impl Payment {
     pub(super) fn refund_released(&mut self, released: &RefundReleased) {
         if let Some(refund) = self.refunds.get_mut(released.refund as usize) {
             refund.state = RefundState::Released;
+        }
+    }
+
+    pub(super) fn hold_back_released(&mut self) {
+        for refund in self.refunds.iter_mut().filter(|refund| refund.state == RefundState::Released) {
+            refund.state = RefundState::Open;
         }
     }
 

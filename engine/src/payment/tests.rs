@@ -379,8 +379,10 @@ fn extras_that_are_called_off_go_back_once() {
         sold.ask(6, &refund(n, 1, cents)).unwrap();
     }
     assert_eq!((sold.payment.money().owed, sold.payment.refunded()), (Cents::new(3_900), Refunded::Whole));
+    assert_eq!(sold.payment.back_of(0), (Cents::ZERO, Cents::new(3_900)), "what is owed has not gone back");
     sold.ask(7, &confirm(0, till())).unwrap();
     assert_eq!(sold.payment.money().paid_back, Cents::new(300));
+    assert_eq!((sold.payment.back_of(0), sold.payment.back_of(1)), ((Cents::new(300), Cents::new(3_600)), (Cents::ZERO, Cents::ZERO)));
     // Half of it, or twice, is found.
     for events in [vec![200], vec![300, 300]] {
         let mut payment = Given::sold().payment;
@@ -485,7 +487,14 @@ fn what_the_payers_bank_contests_goes_back_to_nobody_by_itself() {
         }
     };
     let payee = Command::SetPayee { refund: 0, person: PersonId(3) };
-    for then in [vec![], vec![resolved(true)], vec![resolved(false), dispute()]] {
+    for then in [
+        vec![],
+        vec![resolved(true)],
+        vec![resolved(false), dispute()],
+        // Whoever let it go did not know yet that the bank would be right, or that there would be another dispute.
+        vec![release.clone(), resolved(true)],
+        vec![release.clone(), resolved(false), dispute()],
+    ] {
         table(
             contested(then),
             &[
@@ -506,6 +515,8 @@ fn what_the_payers_bank_contests_goes_back_to_nobody_by_itself() {
     ];
     table(contested(vec![release.clone()]), goes);
     table(contested(vec![resolved(false)]), goes);
+    table(contested(vec![release.clone(), resolved(false)]), goes);
+    table(contested(vec![resolved(true), release.clone()]), goes);
     // What is with the bank already is gone; what comes back from there waits anew.
     let sent = contested(vec![release.clone(), export(0)]);
     table(&sent, &[(5, confirm(0, PaidBackBy::Transfer), Ok(&["confirmed"])), (5, release.clone(), Err("refund_not_open"))]);

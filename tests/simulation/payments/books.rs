@@ -318,10 +318,14 @@ impl Due {
             Event::Disputed(_) => {
                 rule(!self.came.is_empty(), "a dispute about nothing")?;
                 self.contested = true;
+                self.back.iter_mut().for_each(|back| back.released = false);
                 Ok(())
             }
             Event::DisputeResolved(resolved) => {
                 self.contested = resolved.upheld;
+                if resolved.upheld {
+                    self.back.iter_mut().for_each(|back| back.released = false);
+                }
                 Ok(())
             }
             Event::Reported(_) => Ok(()),

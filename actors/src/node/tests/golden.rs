@@ -206,7 +206,7 @@ async fn beside(writer: &mut Writer) {
     };
     let why = TakeBackReason::Cancelled { sale, seq: 3 };
     for command in [
-        account::Command::Open { code: code("tours"), institution: Institution::default() },
+        account::Command::Open { code: code("tours"), institution: Institution::default(), limit_cents: None },
         account::Command::SetInstitution { institution: Institution { vat: "00484960588".parse().ok(), ..Institution::default() } },
         account::Command::SetAgreements { agreements: vec![agreement] },
         account::Command::SetLimit { limit_cents: Some(Cents::new(90_000)) },

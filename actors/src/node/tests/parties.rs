@@ -235,7 +235,7 @@ async fn what_is_kept_and_sold_for_a_quote_is_of_its_account_and_nothing_stops_i
     let set = museum::Command::SetGroupPolicy { valid_from: calendar::local_day(now()), policy: Box::new(policy) };
     node.museum(MUSEUM, by(2_000), set).await.unwrap();
     for (key, command) in (2_001..).zip([
-        account::Command::Open { code: code("tours"), institution: Institution::default() },
+        account::Command::Open { code: code("tours"), institution: Institution::default(), limit_cents: None },
         account::Command::SetLimit { limit_cents: Some(Cents::new(100_000)) },
     ]) {
         node.account(code("tours"), by(key), command).await.unwrap();

@@ -79,7 +79,7 @@ impl Office {
             to: jiff::civil::date(2026, 12, 31),
         };
         for (key, command) in (2_001..).zip([
-            account::Command::Open { code: code("tours"), institution: Institution::default() },
+            account::Command::Open { code: code("tours"), institution: Institution::default(), limit_cents: None },
             account::Command::SetAgreements { agreements: vec![agreed] },
             account::Command::SetLimit { limit_cents: Some(Cents::new(20_000)) },
         ]) {

@@ -214,7 +214,7 @@ async fn an_account_that_is_charged_for_years_is_read_back_from_a_snapshot() {
     let folder = TempDir::new().unwrap();
     let house = House::in_folder(&folder).await.unwrap();
     let (node, tours) = (house.node(), code("tours"));
-    let open = account::Command::Open { code: tours, institution: Default::default() };
+    let open = account::Command::Open { code: tours, institution: Default::default(), limit_cents: None };
     node.account(tours, by(1), open).await.unwrap();
     let paid = join_all((2..=SNAPSHOT_FROM + 10).map(|n| {
         let by_transfer = account::PaidBy::BankTransfer { reference: format!("T-{n}") };

@@ -48,7 +48,7 @@ pub struct Asked<'a> {
 pub struct Position {
     /// How much.
     pub amount: Cents,
-    /// Until when; what is said is the day in Rome.
+    /// Until when; what is said is the last day in Rome on which it can be paid.
     pub due_at: Timestamp,
     /// What for, without personal data; what is beyond 140 characters is cut.
     pub description: String,
@@ -173,7 +173,7 @@ fn due(
     let (reference, category) = (asked.notice.iuv(), creditor.taxonomy.to_string());
     Ok(write(&Due {
         amount: position.amount,
-        due_on: calendar::local_day(position.due_at),
+        due_on: calendar::last_day(position.due_at).0,
         description: &position.description,
         creditor: creditor.fiscal_code,
         company_name: &creditor.company_name,

@@ -158,6 +158,18 @@ fn what_is_due_is_said_exactly() {
 }
 
 #[test]
+fn a_notice_that_ends_at_midnight_is_due_on_the_day_before() {
+    let mut stub = Stub::new();
+    if let Ok(position) = &mut stub.position {
+        position.due_at = "2026-11-29T23:00:00Z".parse().unwrap();
+    }
+    for operation in [Operation::Verify, Operation::Get, Operation::GetV2] {
+        let (_, answer) = ask(&stub, None, envelope(&full(operation)).as_bytes());
+        assert!(answer.contains("<dueDate>2026-11-29</dueDate>"), "{answer}");
+    }
+}
+
+#[test]
 fn postal_payers_get_the_postal_account() {
     let settings = example();
     let ask_for = |operation, transfer_type: &str, creditor: u16| {

@@ -44,6 +44,9 @@ pub struct PaymentsQuery {
     limit: Option<u32>,
 }
 
+/// The most rows of an exported table.
+pub const TABLE_ROWS_MAX: u32 = 20_000;
+
 const STATES: [&str; 6] = ["created", "pending", "paid", "failed", "expired", "cancelled"];
 
 impl PaymentsQuery {
@@ -113,7 +116,7 @@ pub struct PaymentItem {
     state: String,
     /// Since when (RFC 3339, UTC).
     changed_at: String,
-    /// When it was paid (RFC 3339, UTC).
+    /// When it was paid, which is what counts in law, and may be days before it was heard of (RFC 3339, UTC).
     #[serde(skip_serializing_if = "Option::is_none")]
     paid_at: Option<String>,
     /// All that came, in euro cents.
@@ -124,6 +127,8 @@ pub struct PaymentItem {
     paid_back_cents: i64,
     /// Whether a dispute is open.
     disputed: bool,
+    /// Whether the last dispute was decided for the payer: their bank takes the money back, though it stands in `received_cents`.
+    charged_back: bool,
 }
 
 impl PaymentItem {
@@ -150,6 +155,7 @@ impl PaymentItem {
             owed_cents: row.owed_cents,
             paid_back_cents: row.paid_back_cents,
             disputed: row.disputed,
+            charged_back: row.charged_back,
         }
     }
 }
@@ -169,7 +175,7 @@ pub struct PaymentPage {
 /// List payments.
 ///
 /// From the read models, which follow the journal within moments: `as_of_batch` says how far. Callers without desk rights see their own. With `Accept: text/csv` the page
-/// is a table.
+/// is a table, and the header `Link` names the next one (`rel="next"`), if there is one.
 #[utoipa::path(
     tag = "Payments", operation_id = "list_payments", security(("key" = ["book"])), params(PaymentsQuery),
     responses((status = 200, description = "A page of payments", content((PaymentPage = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
@@ -186,27 +192,35 @@ pub async fn list(
     let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
     let (rows, more) = page(views.payments(&filter, size + 1).await?, size);
-    if wants_csv(&request) {
-        return Ok(csv(&rows, &connected));
-    }
     let next_cursor = rows.last().filter(|_| more).map(|row| row.payment.to_string());
+    if wants_csv(&request) {
+        return Ok(csv_page(&request, table(&rows, &connected), next_cursor));
+    }
     let items = rows.into_iter().map(|row| PaymentItem::new(row, &connected)).collect();
     Ok(HttpResponse::Ok().json(PaymentPage { items, next_cursor, as_of_batch }))
 }
 
 /// Export payments as a table.
 ///
-/// All that fit, up to 20,000, in the order of their ids: what a spreadsheet opens, with instants by the clocks of Rome and their offset. `cursor` and `limit` do not count.
+/// All that fit, up to 20,000, in the order of their ids: what a spreadsheet opens, with instants by the clocks of Rome and their offset. If there are more, the header `Link`
+/// names the table that goes on (`rel="next"`). `limit` does not count.
 #[utoipa::path(
     tag = "Payments", operation_id = "export_payments", security(("key" = ["book"])), params(PaymentsQuery),
     responses((status = 200, description = "The table", body = String, content_type = "text/csv"), crate::openapi::Problems),
 )]
 #[get("/payments/export.csv", wrap = "Compress::default()")]
-pub async fn export(node: web::Data<Node>, connected: Connected, caller: Caller, query: web::Query<PaymentsQuery>) -> Result<HttpResponse, Problem> {
-    const ROWS_MAX: u32 = 20_000;
+pub async fn export(
+    node: web::Data<Node>,
+    connected: Connected,
+    caller: Caller,
+    request: HttpRequest,
+    query: web::Query<PaymentsQuery>,
+) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
-    let filter = PaymentFilter { after: None, ..query.filter(&node, &caller)? };
-    Ok(csv(&files(&node)?.views.payments(&filter, ROWS_MAX).await?, &connected))
+    let filter = query.filter(&node, &caller)?;
+    let (rows, more) = page(files(&node)?.views.payments(&filter, TABLE_ROWS_MAX + 1).await?, TABLE_ROWS_MAX);
+    let last = rows.last().filter(|_| more).map(|row| row.payment.to_string());
+    Ok(csv_page(&request, table(&rows, &connected), last))
 }
 
 /// Whether a caller would rather have a table.
@@ -219,8 +233,25 @@ pub fn csv_answer(table: Vec<u8>) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"))).body(table)
 }
 
-fn csv(rows: &[PaymentRow], connected: &Connected) -> HttpResponse {
-    const HEADS: [&str; 17] = [
+/// An answer that is a table of some rows of a list. If others follow, the header `Link` names the table that goes on after the last of these: a table has no place for it, and
+/// a part must not look like the whole.
+pub fn csv_page(request: &HttpRequest, table: Vec<u8>, last: Option<String>) -> HttpResponse {
+    let mut answer = csv_answer(table);
+    if let Some(link) = last.and_then(|last| HeaderValue::from_str(&next_link(request.path(), request.query_string(), &last)).ok()) {
+        answer.headers_mut().insert(header::LINK, link);
+    }
+    answer
+}
+
+/// Where a list goes on after a row, asked for as before.
+fn next_link(path: &str, query: &str, last: &str) -> String {
+    let cursor = format!("cursor={last}");
+    let others = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    format!("<{path}?{}>; rel=\"next\"", others.chain([cursor.as_str()]).collect::<Vec<_>>().join("&"))
+}
+
+fn table(rows: &[PaymentRow], connected: &Connected) -> Vec<u8> {
+    const HEADS: [&str; 18] = [
         "payment",
         "museum",
         "opened_at",
@@ -238,6 +269,7 @@ fn csv(rows: &[PaymentRow], connected: &Connected) -> HttpResponse {
         "owed",
         "paid_back",
         "disputed",
+        "charged_back",
     ];
     let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
     for row in rows {
@@ -261,7 +293,24 @@ fn csv(rows: &[PaymentRow], connected: &Connected) -> HttpResponse {
             euros(row.owed_cents),
             euros(row.paid_back_cents),
             CsvCell::Count(i64::from(row.disputed)),
+            CsvCell::Count(i64::from(row.charged_back)),
         ]);
     }
-    csv_answer(table.take())
+    table.take()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_goes_on_as_it_was_asked_for() {
+        for (query, expected) in [
+            ("", "</v1/payments?cursor=b>; rel=\"next\""),
+            ("museum=torre&limit=1", "</v1/payments?museum=torre&limit=1&cursor=b>; rel=\"next\""),
+            ("cursor=a&state=paid", "</v1/payments?state=paid&cursor=b>; rel=\"next\""),
+        ] {
+            assert_eq!(next_link("/v1/payments", query, "b"), expected, "{query}");
+        }
+    }
 }

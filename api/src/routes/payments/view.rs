@@ -150,6 +150,8 @@ pub struct PaymentView {
     refunded: Refunded,
     /// Whether a dispute is open.
     disputed: bool,
+    /// Whether the last dispute was decided for the payer: their bank takes the money back, which the double entry does not show.
+    charged_back: bool,
     /// The double entry of it all, for callers with the scope `settle`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Vec<LedgerLineView>>,
@@ -187,6 +189,7 @@ impl PaymentView {
             refunds: payment.refunds().iter().map(|refund| RefundView::new(payment, opened.museum, refund)).collect(),
             refunded: payment.refunded(),
             disputed: payment.is_disputed(),
+            charged_back: payment.dispute().is_some_and(|dispute| dispute.upheld == Some(true)),
             ledger: None,
         }
     }

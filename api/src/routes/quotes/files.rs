@@ -15,7 +15,6 @@ use tornello_engine::quote::pricing::fee_code;
 use tornello_engine::quote::{About, Conditions, Extra, GroupPolicy, Kind, Offer, Part, Quote, Refusal, Stage};
 use tornello_engine::slot::Slot;
 use tornello_engine::text::Text;
-use tornello_engine::time::Timestamp;
 
 use super::{seen, with_moved};
 use crate::auth::{Caller, Scope};
@@ -80,8 +79,8 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         extras: offer.extras.iter().flat_map(|extra| quoted_extras(&policy, extra)).collect(),
         fee: offer.fee.as_ref().filter(|fee| fee.count > 0).and_then(|fee| quoted_extras(&policy, fee).into_iter().next()),
         free_escorts,
-        sign_by: quote.conditions().map(|conditions| last_day(conditions.sign_by)),
-        pay_by: quote.conditions().filter(|_| !offer.total_cents.is_zero()).map(|conditions| last_day(conditions.pay_by)),
+        sign_by: quote.conditions().map(|conditions| calendar::last_day(conditions.sign_by).0),
+        pay_by: quote.conditions().filter(|_| !offer.total_cents.is_zero()).map(|conditions| calendar::last_day(conditions.pay_by).0),
         payment_it,
         payment_en,
         conditions: conditions(offer, &policy, quote.conditions(), escorts_most),
@@ -125,11 +124,6 @@ async fn contact(node: &Node, person: tornello_engine::ids::PersonId) -> Result<
     let Some(contact) = files(node)?.people.get(person).await? else { return Ok((String::new(), String::new())) };
     let reach = [contact.email(), contact.phone().unwrap_or_default()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" · ");
     Ok((format!("{} {}", contact.given_name(), contact.family_name()), reach))
-}
-
-/// The day that ends at an instant, or in which it lies.
-fn last_day(until: Timestamp) -> jiff::civil::Date {
-    calendar::local_day(until.plus_seconds(-1))
 }
 
 const fn visit_words(kind: Kind) -> &'static str {
@@ -270,15 +264,15 @@ pub async fn notice_document(
         Some(person) => contact(&node, person).await?.0,
         None => institution_words(about).0,
     };
-    let until = calendar::local(payable.due_at).time();
+    let (due_on, due_until) = calendar::last_day(payable.due_at);
     let printed = PrintedNotice {
         issuer: letterhead(profile, Some(creditor)),
         payer,
         payer_code: about.institution.fiscal_code.or(about.institution.vat).map(|code| code.to_string()).unwrap_or_default(),
         subject,
         amount: payable.amount_cents,
-        due_on: last_day(payable.due_at),
-        due_until: (until != jiff::civil::Time::midnight()).then_some(until),
+        due_on,
+        due_until,
         notice_number: creditor.notice(payment).to_string(),
         reference: id.to_string(),
     };

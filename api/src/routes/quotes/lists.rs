@@ -15,12 +15,9 @@ use super::options::{basis_name, lapse_of, told};
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
-use crate::routes::payments::{csv_answer, museums, wants_csv};
+use crate::routes::payments::{TABLE_ROWS_MAX, csv_page, museums, wants_csv};
 use crate::routes::{files, instant_of, page, page_size};
 use crate::words::GroupKindWord;
-
-/// The most rows of an exported table.
-const ROWS_MAX: u32 = 20_000;
 
 /// Which quotes to list; all conditions hold together.
 #[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
@@ -221,7 +218,8 @@ pub struct QuotePage {
 
 /// List quotes.
 ///
-/// From the read models, which follow the journal within moments: `as_of_batch` says how far. An operator sees its own. With `Accept: text/csv` the page is a table.
+/// From the read models, which follow the journal within moments: `as_of_batch` says how far. An operator sees its own. With `Accept: text/csv` the page is a table,
+/// and the header `Link` names the next one (`rel="next"`), if there is one.
 #[utoipa::path(
     tag = "Quotes", operation_id = "list_quotes", security(("key" = ["quote"])), params(QuotesQuery),
     responses((status = 200, description = "A page of quotes", content((QuotePage = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
@@ -232,27 +230,29 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
     let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
     let (rows, more) = page(views.quotes(&filter, size + 1).await?, size);
-    if wants_csv(&request) {
-        return Ok(csv_answer(table(&rows)));
-    }
     let next_cursor = rows.last().filter(|_| more).map(|row| row.quote.to_string());
+    if wants_csv(&request) {
+        return Ok(csv_page(&request, table(&rows), next_cursor));
+    }
     let items = rows.into_iter().map(|row| QuoteItem::with_lapse(row, &node, &caller)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(QuotePage { items, next_cursor, as_of_batch }))
 }
 
 /// Export quotes as a table.
 ///
-/// With deadlines and the state of payments: all that fit, up to 20,000, in the order of their ids, with instants by the clocks of Rome and their offset. `cursor` and
-/// `limit` do not count.
+/// With deadlines and the state of payments: all that fit, up to 20,000, in the order of their ids, with instants by the clocks of Rome and their offset. If there are more,
+/// the header `Link` names the table that goes on (`rel="next"`). `limit` does not count.
 #[utoipa::path(
     tag = "Quotes", operation_id = "export_quotes", security(("key" = ["quote"])), params(QuotesQuery),
     responses((status = 200, description = "The table", body = String, content_type = "text/csv"), crate::openapi::Problems),
 )]
 #[get("/quotes/export.csv", wrap = "Compress::default()")]
-pub async fn export(node: web::Data<Node>, caller: Caller, query: web::Query<QuotesQuery>) -> Result<HttpResponse, Problem> {
+pub async fn export(node: web::Data<Node>, caller: Caller, request: HttpRequest, query: web::Query<QuotesQuery>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Quote)?;
-    let filter = QuoteFilter { after: None, ..query.filter(&node, &caller)? };
-    Ok(csv_answer(table(&files(&node)?.views.quotes(&filter, ROWS_MAX).await?)))
+    let filter = query.filter(&node, &caller)?;
+    let (rows, more) = page(files(&node)?.views.quotes(&filter, TABLE_ROWS_MAX + 1).await?, TABLE_ROWS_MAX);
+    let last = rows.last().filter(|_| more).map(|row| row.quote.to_string());
+    Ok(csv_page(&request, table(&rows), last))
 }
 
 fn table(rows: &[QuoteRow]) -> Vec<u8> {

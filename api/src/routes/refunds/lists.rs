@@ -11,7 +11,7 @@ use super::RefundId;
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
-use crate::routes::payments::{csv_answer, museums, wants_csv};
+use crate::routes::payments::{csv_page, museums, wants_csv};
 use crate::routes::{files, page, page_size};
 
 /// A refund in a list.
@@ -100,7 +100,7 @@ pub struct RefundsQuery {
 /// List refunds.
 ///
 /// From the read models: `as_of_batch` says how far. With `Accept: text/csv` the page is a table, with instants by the clocks of Rome and their
-/// offset.
+/// offset, and the header `Link` names the next one (`rel="next"`), if there is one.
 #[utoipa::path(
     tag = "Refunds", operation_id = "list_refunds", security(("key" = ["settle"])), params(RefundsQuery),
     responses((status = 200, description = "A page of refunds", content((RefundPage = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
@@ -120,15 +120,15 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
     let (size, views) = (page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
     let (rows, more) = page(views.refunds(&filter, size + 1).await?, size);
-    if wants_csv(&request) {
-        return Ok(csv(&rows));
-    }
     let items: Vec<RefundItem> = rows.iter().map(RefundItem::from).collect();
     let next_cursor = items.last().filter(|_| more).map(|item| item.refund.clone());
+    if wants_csv(&request) {
+        return Ok(csv_page(&request, table(&rows), next_cursor));
+    }
     Ok(HttpResponse::Ok().json(RefundPage { items, next_cursor, as_of_batch }))
 }
 
-fn csv(rows: &[RefundRow]) -> HttpResponse {
+fn table(rows: &[RefundRow]) -> Vec<u8> {
     const HEADS: [&str; 11] = ["refund", "museum", "opened_at", "amount", "why", "state", "batch", "way", "reference", "executed_on", "returned"];
     let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
     for row in rows {
@@ -147,5 +147,5 @@ fn csv(rows: &[RefundRow]) -> HttpResponse {
             CsvCell::Text(&item.returned),
         ]);
     }
-    csv_answer(table.take())
+    table.take()
 }

@@ -12,7 +12,7 @@ use tornello_engine::money::Cents;
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
-use crate::routes::payments::{csv_answer, wants_csv};
+use crate::routes::payments::{TABLE_ROWS_MAX, csv_page, wants_csv};
 use crate::routes::{files, museum_of, page, page_size};
 
 /// Which sales to list; all conditions hold together.
@@ -131,7 +131,7 @@ pub struct SalePage {
 /// List sales.
 ///
 /// From the read models, which follow the journal within moments: `as_of_batch` says how far. Callers without desk rights see their own. With `Accept: text/csv` the page
-/// is a table.
+/// is a table, and the header `Link` names the next one (`rel="next"`), if there is one.
 #[utoipa::path(
     tag = "Sales", operation_id = "list_sales", security(("key" = ["book"])), params(SalesQuery),
     responses((status = 200, description = "A page of sales", content((SalePage = "application/json"), (String = "text/csv"))), crate::openapi::Problems),
@@ -142,27 +142,28 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
     let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
     let (rows, more) = page(views.sales(&filter, size + 1).await?, size);
-    if wants_csv(&request) {
-        return Ok(csv_answer(table(&rows)));
-    }
     let next_cursor = rows.last().filter(|_| more).map(|row| row.sale.to_string());
+    if wants_csv(&request) {
+        return Ok(csv_page(&request, table(&rows), next_cursor));
+    }
     Ok(HttpResponse::Ok().json(SalePage { items: rows.into_iter().map(SaleItem::from).collect(), next_cursor, as_of_batch }))
 }
 
 /// Export sales as a table.
 ///
-/// All that fit, up to 20,000, in the order of their ids: the bookings of a museum or a day for a spreadsheet, with instants by the clocks of Rome and their
-/// offset. `cursor` and `limit` do not count.
+/// All that fit, up to 20,000, in the order of their ids: the bookings of a museum or a slot for a spreadsheet, with instants by the clocks of Rome and their
+/// offset. If there are more, the header `Link` names the table that goes on (`rel="next"`). `limit` does not count.
 #[utoipa::path(
     tag = "Sales", operation_id = "export_sales", security(("key" = ["book"])), params(SalesQuery),
     responses((status = 200, description = "The table", body = String, content_type = "text/csv"), crate::openapi::Problems),
 )]
 #[get("/sales/export.csv", wrap = "Compress::default()")]
-pub async fn export(node: web::Data<Node>, caller: Caller, query: web::Query<SalesQuery>) -> Result<HttpResponse, Problem> {
-    const ROWS_MAX: u32 = 20_000;
+pub async fn export(node: web::Data<Node>, caller: Caller, request: HttpRequest, query: web::Query<SalesQuery>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
-    let filter = SaleFilter { after: None, ..query.filter(&node, &caller)? };
-    Ok(csv_answer(table(&files(&node)?.views.sales(&filter, ROWS_MAX).await?)))
+    let filter = query.filter(&node, &caller)?;
+    let (rows, more) = page(files(&node)?.views.sales(&filter, TABLE_ROWS_MAX + 1).await?, TABLE_ROWS_MAX);
+    let last = rows.last().filter(|_| more).map(|row| row.sale.to_string());
+    Ok(csv_page(&request, table(&rows), last))
 }
 
 fn table(rows: &[SaleRow]) -> Vec<u8> {

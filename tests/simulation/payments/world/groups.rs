@@ -33,12 +33,10 @@ impl World {
     /// Opens the operator's account.
     pub fn open_account(&mut self) {
         let (node, limit) = (self.node(), self.dice.pick(&[None, Some(Cents::new(9_000)), Some(Cents::new(60_000))]));
-        let keys = [self.envelope(), self.envelope()];
+        let key = self.envelope();
         self.begin_flow(Of::Others, format_args!("an account is opened, limit {limit:?}"), async move {
-            let open = account::Command::Open { code: code(ACCOUNT), institution: Institution::default() };
-            let [first, second] = keys;
-            let _ = node.account(code(ACCOUNT), first, open).await;
-            let _ = node.account(code(ACCOUNT), second, account::Command::SetLimit { limit_cents: limit }).await;
+            let open = account::Command::Open { code: code(ACCOUNT), institution: Institution::default(), limit_cents: limit };
+            let _ = node.account(code(ACCOUNT), key, open).await;
             Outcome::Done
         });
     }
