@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{self, BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -93,12 +93,17 @@ impl Shared {
 /// The layer. A key that is not good is refused here, before anything is read.
 pub async fn pass(
     shared: web::ThinData<Shared>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = shared.node.now();
     let method = method_name(request.method());
     let changes = !request.method().is_safe();
+    // What is read can be asked for without its body too; no route has to know.
+    let is_head = request.method() == Method::HEAD;
+    if is_head {
+        request.head_mut().method = Method::GET;
+    }
     // More than the house can do is turned away before it costs anything, so that what is let in is done soon.
     let (mut response, remaining, reset_s) = match Place::take(&shared, &request) {
         Some(place) => served(&shared, request, next, place).await?,
@@ -119,7 +124,12 @@ pub async fn pass(
         headers.insert(REQUEST_ID, number);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    Ok(response)
+    Ok(if is_head { response.map_body(|_, body| unsent(body)) } else { response })
+}
+
+/// A body of which only the length is told: the connection knows that nothing of it is sent. One without an end, as live events, would be waited for all the same.
+fn unsent(body: BoxBody) -> BoxBody {
+    if body.size() == BodySize::Stream { BoxBody::new(body::None::new()) } else { body }
 }
 
 /// The answer, how many requests the caller may send at once now, and in how many seconds again if none.
