@@ -114,6 +114,19 @@ async fn a_head_is_what_get_answers_without_its_body() {
 }
 
 #[actix_rt::test]
+async fn a_request_has_one_idempotency_key() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let path = format!("/v1/slots/{}/holds", slot(TORRE, 15));
+    let body = json!({"lines": [{"category": "full", "count": 1}]});
+    for (second, status) in [("b", StatusCode::BAD_REQUEST), ("a", StatusCode::CREATED)] {
+        let request = app.request(Method::POST, &path, &web).header("Idempotency-Key", "a").header("Idempotency-Key", second);
+        assert_eq!(request.json(&body).send().await.unwrap().status(), status, "a and {second}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_crowded_house_turns_changes_away_and_neither_reads_nor_gates() {
     let app = App::start_with(ServerSettings { in_flight: 0, ..settings() }).await;
     let (web, gate) = (app.key(Role::Web).await, app.key(Role::Gate).await);
