@@ -87,6 +87,46 @@ async fn a_wrong_method_is_told_apart_from_nothing_there() {
 }
 
 #[actix_rt::test]
+async fn a_head_is_what_get_answers_without_its_body() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    for (path, key, status) in [
+        ("/docs/problems", "", 200),
+        ("/v1/museums", manager.as_str(), 200),
+        ("/v1/museums/torre/plan", manager.as_str(), 200),
+        ("/v1/museums/nowhere", manager.as_str(), 404),
+        ("/v1/museums", "tn_nonsense", 401),
+        ("/v1/admissions", manager.as_str(), 405),
+    ] {
+        let head = app.request(Method::HEAD, path, key).send().await.unwrap();
+        let read = app.request(Method::GET, path, key).send().await.unwrap();
+        assert_eq!((head.status().as_u16(), read.status().as_u16()), (status, status), "{path}");
+        for name in ["content-type", "content-length", "etag", "allow"] {
+            assert_eq!(head.headers().get(name), read.headers().get(name), "{name} of {path}");
+        }
+        assert_eq!(head.text().await.unwrap(), "", "{path}");
+    }
+    // What has no end is not waited for.
+    let live = app.request(Method::HEAD, "/v1/live?museum=torre", &manager).send().await.unwrap();
+    assert_eq!((live.status(), &live.headers()["content-type"]), (StatusCode::OK, &"text/event-stream".parse().unwrap()));
+    assert_eq!(live.text().await.unwrap(), "");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_request_has_one_idempotency_key() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let path = format!("/v1/slots/{}/holds", slot(TORRE, 15));
+    let body = json!({"lines": [{"category": "full", "count": 1}]});
+    for (second, status) in [("b", StatusCode::BAD_REQUEST), ("a", StatusCode::CREATED)] {
+        let request = app.request(Method::POST, &path, &web).header("Idempotency-Key", "a").header("Idempotency-Key", second);
+        assert_eq!(request.json(&body).send().await.unwrap().status(), status, "a and {second}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_crowded_house_turns_changes_away_and_neither_reads_nor_gates() {
     let app = App::start_with(ServerSettings { in_flight: 0, ..settings() }).await;
     let (web, gate) = (app.key(Role::Web).await, app.key(Role::Gate).await);

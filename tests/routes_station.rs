@@ -171,6 +171,21 @@ async fn who_sends_too_slowly_is_answered_without_the_rest() {
     app.stop().await;
 }
 
+/// A shop whose network is gone in the middle of a request sends nothing more, and never hangs up.
+#[actix_rt::test]
+async fn who_falls_silent_with_a_key_gives_the_place_back() {
+    let app = App::start_with(ServerSettings { in_flight: 1, body_within: Duration::from_millis(500), ..settings() }).await;
+    let web = app.key(Role::Web).await;
+    let headers = format!("Authorization: Bearer {web}\r\nContent-Type: application/json\r\nIdempotency-Key: 1\r\n");
+    let mut stream = begun(&app, "/v1/payments", &headers).await;
+    stream.write_all(b"{").await.unwrap();
+    let mut told = [0; 12];
+    stream.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 400");
+    notice(&app, &web, "p").await;
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn where_the_station_has_a_listener_of_its_own_nobody_else_can_say_that_money_came() {
     let apart = ServerSettings { station: Some(settings().listen), ..settings() };

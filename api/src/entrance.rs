@@ -3,18 +3,20 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::body::{self, BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, ResponseError, web};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter, clock::DefaultClock};
@@ -71,7 +73,7 @@ impl Shared {
         self.node.clone()
     }
 
-    /// How long somebody without a key may take to send a body.
+    /// How long somebody without a key may take to send a body, and for how long nothing of one may come from whoever has a key.
     #[must_use]
     pub const fn body_within(&self) -> Duration {
         self.body_within
@@ -93,12 +95,17 @@ impl Shared {
 /// The layer. A key that is not good is refused here, before anything is read.
 pub async fn pass(
     shared: web::ThinData<Shared>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = shared.node.now();
     let method = method_name(request.method());
     let changes = !request.method().is_safe();
+    // What is read can be asked for without its body too; no route has to know.
+    let is_head = request.method() == Method::HEAD;
+    if is_head {
+        request.head_mut().method = Method::GET;
+    }
     // More than the house can do is turned away before it costs anything, so that what is let in is done soon.
     let (mut response, remaining, reset_s) = match Place::take(&shared, &request) {
         Some(place) => served(&shared, request, next, place).await?,
@@ -119,13 +126,18 @@ pub async fn pass(
         headers.insert(REQUEST_ID, number);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    Ok(response)
+    Ok(if is_head { response.map_body(|_, body| unsent(body)) } else { response })
+}
+
+/// A body of which only the length is told: the connection knows that nothing of it is sent. One without an end, as live events, would be waited for all the same.
+fn unsent(body: BoxBody) -> BoxBody {
+    if body.size() == BodySize::Stream { BoxBody::new(body::None::new()) } else { body }
 }
 
 /// The answer, how many requests the caller may send at once now, and in how many seconds again if none.
 async fn served(
     shared: &Shared,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
     place: Place,
 ) -> Result<(ServiceResponse<BoxBody>, u32, u32), Error> {
@@ -138,6 +150,9 @@ async fn served(
     let denied = match caller {
         Ok(Some(caller)) => {
             request.extensions_mut().insert(caller);
+            if !request.method().is_safe() {
+                end_if_silent(&mut request, shared.body_within);
+            }
             None
         }
         Ok(None) => None,
@@ -165,6 +180,17 @@ async fn served(
             Ok((turned_away(shared, request, &problem).await, 0, seconds))
         }
     }
+}
+
+/// Ends a body of which nothing more comes: whoever has lost the network in the middle of a request would keep its place, and the connection, for good.
+fn end_if_silent(request: &mut ServiceRequest, within: Duration) {
+    let pieces = stream::try_unfold(request.take_payload(), move |mut payload| async move {
+        match tokio::time::timeout(within, payload.next()).await {
+            Ok(piece) => Ok(piece.transpose()?.map(|piece| (piece, payload))),
+            Err(_) => Err(PayloadError::Io(io::ErrorKind::TimedOut.into())),
+        }
+    });
+    request.set_payload(Payload::Stream { payload: Box::pin(pieces) });
 }
 
 /// Refuses a request after its body has been read: what is left unread would cost the caller its connection, and us the next one. It holds no place meanwhile, and

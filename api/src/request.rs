@@ -46,7 +46,12 @@ impl FromRequest for IdempotencyKey {
             Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_missing", "the header Idempotency-Key is needed")
                 .detail("Choose a new random value for each request, and the same value when you repeat one.")
         };
-        let Some(header) = request.headers().get("Idempotency-Key") else { return ready(Err(missing())) };
+        let mut given = request.headers().get_all("Idempotency-Key");
+        let Some(header) = given.next() else { return ready(Err(missing())) };
+        // Of two, a repeat that has them the other way round would be another request.
+        if given.any(|other| other != header) {
+            return ready(Err(Problem::malformed("Idempotency-Key is given twice, with different values")));
+        }
         let text = header.to_str().unwrap_or_default();
         let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
         let good = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');

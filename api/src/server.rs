@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::error::JsonPayloadError;
+use actix_web::error::{JsonPayloadError, PayloadError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
@@ -54,7 +54,7 @@ pub struct ServerSettings {
     pub burst: NonZeroU32,
     /// How many changes may be under way at once before new ones are turned away; gates are not counted.
     pub in_flight: usize,
-    /// How long somebody without a key may take to send a body.
+    /// How long somebody without a key may take to send a body, and for how long nothing of one may come from whoever has a key.
     pub body_within: Duration,
     /// How often those who watch hear that the server is there.
     pub heartbeat: Duration,
@@ -98,6 +98,7 @@ fn limits(config: &mut web::ServiceConfig) {
             JsonPayloadError::ContentType => Problem::unsupported("send the body as application/json"),
             JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => Problem::too_large(BODY_MAX),
             JsonPayloadError::Deserialize(error) => Problem::of_json(error),
+            JsonPayloadError::Payload(PayloadError::Io(_)) => Problem::malformed("the body cannot be read to its end"),
             other => Problem::malformed(other.to_string()),
         };
         problem.into()

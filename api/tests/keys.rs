@@ -61,7 +61,7 @@ fn a_key_is_made_for_museums_that_there_are() {
     note(folder.path(), &[MuseumId(1), MuseumId(4)]);
     let refused = create("1,999");
     assert!(
-        !refused.status.success() && text(&refused.stderr).contains("--museums: 999 is not registered here; 1, 4 is"),
+        !refused.status.success() && text(&refused.stderr).contains("--museums: 999 is not registered here; what is: 1, 4"),
         "{}",
         text(&refused.stderr)
     );

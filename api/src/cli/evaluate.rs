@@ -8,7 +8,7 @@ use tornello_training::{Inputs, Protocol};
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The protocol: P1 daily attendance, P2 monthly attendance, P3 bookings to come, P4 lost bookings, P5 fraud, P6 attacks without
-    /// labels, or fraud: P5 and P6 with the card of the model
+    /// labels; fraud: P5 and P6 with the card of the model; or occupancy: people inside simulated buildings
     protocol: Protocol,
     /// The file to learn from, plain or gzipped, with the columns of the shipped one [default: the shipped one]
     #[arg(long, value_name = "FILE")]

@@ -9,7 +9,7 @@ use tornello_engine::calendar;
 use tornello_engine::ids::{Code, KeyId, MuseumId};
 use tornello_engine::time::Timestamp;
 
-use super::Data;
+use super::{Data, day};
 
 const FILE: &str = "keys.db";
 
@@ -31,7 +31,7 @@ pub(super) enum Command {
         #[arg(long)]
         account: Option<Code>,
         /// The first day, in Rome, on which it is not good any more
-        #[arg(long, value_name = "DATE")]
+        #[arg(long, value_name = "DATE", value_parser = day)]
         expires: Option<Date>,
     },
     /// List all keys, without their secrets
@@ -43,7 +43,7 @@ pub(super) enum Command {
     Revoke {
         #[command(flatten)]
         data: Data,
-        /// The 13 characters after tn_
+        /// The 13 characters after tn_, or the whole key
         id: String,
     },
 }
@@ -99,7 +99,8 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Revoke { data, id } => {
             let folder = data.with(FILE)?;
-            let Ok(id) = id.strip_prefix("tn_").unwrap_or(&id).parse::<KeyId>() else { bail!("{id} is no id of a key: see `tornello keys list`") };
+            let id = public_part(&id);
+            let Ok(id) = id.parse::<KeyId>() else { bail!("{id} is no id of a key: see `tornello keys list`") };
             let keys = Keys::open(folder.join(FILE)).await?;
             let key = keys.revoke(id, now).await?;
             keys.close().await;
@@ -107,6 +108,12 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is no secret of a key: whoever found one somewhere has the whole text.
+fn public_part(key: &str) -> &str {
+    let id = key.strip_prefix("tn_").unwrap_or(key);
+    id.split_once('_').map_or(id, |(id, _)| id)
 }
 
 /// The roles by name, for the help.
@@ -126,7 +133,19 @@ async fn are_registered(keys: &Keys, museums: &Museums) -> anyhow::Result<()> {
     }
     let unknown: Vec<MuseumId> = wanted.iter().copied().filter(|museum| !registered.contains(museum)).collect();
     if !unknown.is_empty() {
-        bail!("--museums: {} is not registered here; {} is", list(&unknown), list(&registered));
+        bail!("--museums: {} is not registered here; what is: {}", list(&unknown), list(&registered));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_whole_key_only_its_id_is_read_and_told() {
+        for key in ["9jqna2vg67jax", "tn_9jqna2vg67jax", "tn_9jqna2vg67jax_0z47a2gmgfbc3p21xepj45j5"] {
+            assert_eq!(public_part(key), "9jqna2vg67jax", "{key}");
+        }
+    }
 }

@@ -16,11 +16,13 @@ mod world;
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+use jiff::civil::Date;
 use tracing_subscriber::EnvFilter;
 
 /// Real-time capacity for museums: places held in milliseconds, tickets sold and admitted once, people inside now.
@@ -88,6 +90,16 @@ struct Evaluate {
 enum Simulated {
     /// Judge fraud scoring on a simulated world of honest buyers and attackers
     World(world::Arguments),
+}
+
+/// An address to listen on. Names are not looked up.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "an IP address and a port are expected, as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080".to_owned())
+}
+
+/// A day.
+fn day(text: &str) -> Result<Date, String> {
+    text.parse().map_err(|_| "a day is expected, as 2027-01-31".to_owned())
 }
 
 /// Where the data is.

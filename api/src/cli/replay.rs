@@ -14,7 +14,7 @@ use tornello_api::server::ServerSettings;
 use tornello_api::{demo, replay};
 use tornello_engine::calendar;
 
-use super::serve;
+use super::{address, day, serve};
 
 /// How many bookings lie between two lines of progress where no bar can be drawn.
 const LINE_EVERY: u64 = 5_000;
@@ -28,10 +28,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", value_parser = speed)]
     speed: Option<f64>,
     /// Only from this day on; what is before passes at full speed [default: the first day with door counts]
-    #[arg(long, value_name = "DATE", requires = "speed")]
+    #[arg(long, value_name = "DATE", requires = "speed", value_parser = day)]
     from: Option<Date>,
     /// Serve the folder meanwhile, with development keys, until told to stop
-    #[arg(long, value_name = "ADDR", requires = "speed")]
+    #[arg(long, value_name = "ADDR", requires = "speed", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Play only the first bookings of the file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -50,9 +50,7 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 pub(super) async fn replay(arguments: Arguments) -> anyhow::Result<()> {
-    if let Some(listen) = arguments.listen {
-        serve::can_listen(listen)?;
-    }
+    serve::can_listen([("--listen", arguments.listen)])?;
     let replay = replay::load(arguments.limit.map(|limit| limit as usize))?;
     let (running, clock) = replay::open(&arguments.data, &replay).await?;
     let acks = arguments.acks.as_deref().map_or_else(|| Ok(Acks::none()), Acks::to)?;

@@ -1,7 +1,7 @@
 //! `tornello serve`, and the demo that starts without a command.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -22,7 +22,7 @@ use tornello_api::pagopa::reconciliation::Reconciliation;
 use tornello_api::server::{self, Listening, ServerSettings};
 use tornello_engine::channel::Channel;
 
-use super::{Data, say};
+use super::{Data, address, say};
 
 /// Where a demo listens.
 const DEMO: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -59,7 +59,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     data: Data,
     /// The address to listen on
-    #[arg(long, value_name = "ADDR", env = "TORNELLO_LISTEN", default_value_t = DEMO)]
+    #[arg(long, value_name = "ADDR", env = "TORNELLO_LISTEN", default_value_t = DEMO, value_parser = address)]
     listen: SocketAddr,
     /// Make the 25 demo museums and one development key for each role, and print the keys
     #[arg(long)]
@@ -81,7 +81,7 @@ pub(super) struct Arguments {
     workers: Option<u16>,
     /// The address of a listener for gates alone, with threads and limits of its own: no opening of sales slows it. It serves admissions, exits, scans, manifests and
     /// the public keys; gates may use the other one too
-    #[arg(long, value_name = "ADDR", env = "TORNELLO_GATE_LISTEN")]
+    #[arg(long, value_name = "ADDR", env = "TORNELLO_GATE_LISTEN", value_parser = address)]
     gate_listen: Option<SocketAddr>,
     /// How many threads answer gates there
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024), default_value_t = 1, requires = "gate_listen")]
@@ -105,7 +105,7 @@ pub(super) struct Arguments {
     pagopa: Option<PathBuf>,
     /// The address where pagoPA's node is served at /pagopa, and nowhere else: whoever reaches it can say that a payment was made, so let only the proxy reach it
     /// that checks the platform's client certificate
-    #[arg(long, value_name = "ADDR", env = "TORNELLO_PAGOPA_LISTEN")]
+    #[arg(long, value_name = "ADDR", env = "TORNELLO_PAGOPA_LISTEN", value_parser = address)]
     pagopa_listen: Option<SocketAddr>,
     /// Take in the reporting flows (FlussoRiversamento) that are put into this folder
     #[arg(long, value_name = "DIR", env = "TORNELLO_FLOWS")]
@@ -192,11 +192,8 @@ impl Arguments {
 /// Serves until it is told to stop.
 pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let (data, listen) = (&arguments.data.folder, arguments.listen);
-    can_listen(listen)?;
     let station = arguments.station()?;
-    for listen in arguments.gate_listen.into_iter().chain(station) {
-        can_listen(listen)?;
-    }
+    can_listen([("--listen", Some(listen)), ("--gate-listen", arguments.gate_listen), ("--pagopa-listen", station)])?;
     let pagopa = arguments.pagopa()?;
     if arguments.flows.is_some() && pagopa.is_none() {
         bail!("flows are for creditors: name them with --pagopa FILE");
@@ -317,16 +314,21 @@ pub(super) fn start_server(
     server::serve(node, settings).with_context(|| format!("cannot serve on {}", settings.listen))
 }
 
-/// Whether the address is free, asked before anything is made; the server itself asks again.
-pub(super) fn can_listen(listen: SocketAddr) -> anyhow::Result<()> {
-    match std::net::TcpListener::bind(listen) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            let other = SocketAddr::new(listen.ip(), listen.port().saturating_add(1));
-            bail!("{listen} is in use: listen elsewhere, as with `--listen {other}`")
+/// Whether the addresses are free that options name, also beside each other, asked before anything is made; the server itself asks again.
+pub(super) fn can_listen<const N: usize>(asked: [(&str, Option<SocketAddr>); N]) -> anyhow::Result<()> {
+    let mut bound = Vec::new();
+    for (option, listen) in asked.into_iter().filter_map(|(option, listen)| Some((option, listen?))) {
+        match TcpListener::bind(listen) {
+            // Kept until all have been asked for: none is another one's.
+            Ok(listener) => bound.push(listener),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                let other = SocketAddr::new(listen.ip(), listen.port().saturating_add(1));
+                bail!("{listen} is in use: listen elsewhere, as with `{option} {other}`")
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot listen on {listen}, which `{option}` names")),
         }
-        Err(error) => Err(error).with_context(|| format!("cannot listen on {listen}")),
     }
+    Ok(())
 }
 
 /// The development keys of a data folder.
@@ -385,6 +387,27 @@ mod tests {
             ("internet=5", Err("known channels are web, kiosk, box_office, group, reseller")),
         ] {
             assert_eq!(text.parse::<Alerts>(), expected.map(Alerts).map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_port_and_no_name() {
+        for text in ["localhost:8080", ":8080", "8080", "127.0.0.1"] {
+            let told = Line::try_parse_from(["serve", "--listen", text]).unwrap_err().to_string();
+            assert!(told.contains("as 127.0.0.1:8080"), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn of_an_address_in_use_the_option_that_names_it_is_told() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for (asked, option) in
+            [([("--listen", Some(free)), ("--gate-listen", Some(free))], "--gate-listen"), ([("--listen", None), ("--gate-listen", None)], "")]
+        {
+            match can_listen(asked) {
+                Ok(()) => assert_eq!(option, ""),
+                Err(told) => assert!(told.to_string().contains(&format!("as with `{option} 127.0.0.1:")), "{told}"),
+            }
         }
     }
 

@@ -21,7 +21,7 @@ use crate::chart::{self, Point};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
 use crate::routes::payments::{csv_answer, wants_csv};
-use crate::routes::{local, museum_of, within};
+use crate::routes::{local, museum_of, prefers, within};
 
 /// How many days are forecast if the caller does not say.
 const DAYS: u32 = 14;
@@ -353,10 +353,6 @@ fn score_view(score: &Score) -> ScoreView {
     }
 }
 
-fn accepts(request: &HttpRequest, kind: &str) -> bool {
-    request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.trim().starts_with(kind))
-}
-
 /// Read a forecast.
 ///
 /// Who will come on the days ahead, with bands, why, and how good such forecasts were. Slots add up to their day; those of today that are over have who came. With
@@ -377,7 +373,7 @@ pub async fn get_forecast(
 ) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Plan, &museum)?;
     let ((from, days), by) = (span.days(&node)?, span.by);
-    let (csv, svg) = (wants_csv(&request), accepts(&request, "image/svg+xml"));
+    let (csv, svg) = (wants_csv(&request), prefers(&request, "image/svg+xml"));
     let told = apart(move || {
         let forecast = node.forecaster().days(&node, &known, from, days);
         if csv {

@@ -45,7 +45,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::dev::HttpServiceFactory;
-use actix_web::web;
+use actix_web::http::header;
+use actix_web::{HttpRequest, web};
 use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -215,6 +216,21 @@ pub fn local(instant: Timestamp) -> String {
     instant.to_jiff().to_zoned(calendar::rome().clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
+/// Whether a caller would rather have an answer in this form than as JSON: of all that its `Accept` names it has the greatest weight, or the same and comes first.
+fn prefers(request: &HttpRequest, form: &str) -> bool {
+    let mut best = ("", 0.0_f32);
+    let accepted = request.headers().get_all(header::ACCEPT).filter_map(|accept| accept.to_str().ok()).flat_map(|accept| accept.split(','));
+    for range in accepted {
+        let mut parts = range.split(';').map(str::trim);
+        let named = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('=')?.parse::<f32>().ok()).unwrap_or(1.0);
+        if weight > best.1 {
+            best = (named, weight);
+        }
+    }
+    best.0.eq_ignore_ascii_case(form)
+}
+
 /// A slot that has the places that another one has not.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Alternative {
@@ -328,4 +344,33 @@ fn page<T>(mut rows: Vec<T>, size: u32) -> (Vec<T>, bool) {
 /// A record that does not hold what its command always does: it cannot be answered from.
 fn not_rebuilt() -> Problem {
     Problem::unavailable("the answer cannot be rebuilt")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_table_is_for_whoever_would_rather_have_one() {
+        for (accept, expected) in [
+            ("text/csv", true),
+            ("Text/CSV; charset=utf-8", true),
+            ("text/csv, */*;q=0.1", true),
+            ("application/json;q=0.5, text/csv;q=0.9", true),
+            ("text/csv, application/json", true),
+            ("application/json, text/csv", false),
+            ("text/csv;q=0.1, application/json", false),
+            ("text/csv;q=0", false),
+            ("text/csvx", false),
+            ("text/html,application/xml;q=0.9,*/*;q=0.8", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            let request = TestRequest::get().insert_header((header::ACCEPT, accept)).to_http_request();
+            assert_eq!(prefers(&request, "text/csv"), expected, "{accept}");
+        }
+        assert!(!prefers(&TestRequest::get().to_http_request(), "text/csv"), "whoever names nothing has JSON");
+    }
 }

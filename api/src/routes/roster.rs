@@ -16,8 +16,8 @@ use crate::icalendar::{self, Entry};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::forecasts::{apart, rounded, thousandths};
-use crate::routes::museum_of;
 use crate::routes::payments::{csv_answer, wants_csv};
+use crate::routes::{museum_of, prefers};
 use crate::words::WorkWord;
 
 /// Which day.
@@ -247,12 +247,7 @@ pub async fn get_roster(
     if wants_csv(&request) {
         return Ok(csv_answer(table(&roster)));
     }
-    let wants_calendar = request
-        .headers()
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.trim().starts_with("text/calendar"));
-    if wants_calendar {
+    if prefers(&request, "text/calendar") {
         let profile = known.museum.profile();
         let (name, slug) = profile.map_or((String::new(), String::new()), |profile| (profile.name.clone(), profile.slug.to_string()));
         let file = icalendar::calendar(&name, &entries(&roster, &name, &slug), node.now());

@@ -14,7 +14,7 @@ use super::{Connected, creditor_of};
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
 use crate::problem::Problem;
-use crate::routes::{files, instant_of, museum_of, page, page_size};
+use crate::routes::{files, instant_of, museum_of, page, page_size, prefers};
 
 /// Which payments to list; all conditions hold together.
 #[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
@@ -225,7 +225,7 @@ pub async fn export(
 
 /// Whether a caller would rather have a table.
 pub fn wants_csv(request: &HttpRequest) -> bool {
-    request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.trim().starts_with("text/csv"))
+    prefers(request, "text/csv")
 }
 
 /// An answer that is a table.
