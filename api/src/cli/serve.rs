@@ -372,6 +372,7 @@ mod tests {
     use clap::Parser;
 
     #[derive(Parser)]
+    #[derive(Debug)]
     struct Line {
         #[command(flatten)]
         arguments: Arguments,
