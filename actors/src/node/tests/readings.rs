@@ -46,6 +46,24 @@ async fn doors_add_up_and_todays_ceiling_reaches_slots_that_were_opened_before()
     house.running.stop().await;
 }
 
+#[actix_rt::test]
+async fn another_ceiling_holds_from_now_on_also_one_that_held_before_and_none_limits_nothing() {
+    let house = House::new().await;
+    let (node, running) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()));
+    people(node, 0, 25).await;
+    let told = || {
+        let places = node.board().head(running).map(|head| head.places);
+        places.map(|places| (places.live.and_then(|live| live.ceiling), places.available(Channel::BoxOffice, now()).0))
+    };
+    assert_eq!(told(), Some((Some(30), 5)));
+    let valid_from = calendar::local_day(now());
+    for (key, ceiling, available) in [(2_000, Some(26), 1), (2_001, Some(100), 20), (2_002, Some(26), 1), (2_003, None, 20), (2_004, Some(25), 0)] {
+        node.museum(MUSEUM, by(key), museum::Command::SetCeiling { valid_from, ceiling }).await.unwrap();
+        assert_eq!(told(), Some((ceiling, available)));
+    }
+    house.running.stop().await;
+}
+
 /// Two routes whose slots run at the same hours, in a building for 100 people.
 async fn open_two_routes(node: &Node) {
     open_museum(node).await;
