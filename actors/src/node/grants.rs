@@ -66,9 +66,11 @@ impl Standing {
         }
     }
 
-    /// Whether it takes a reading of that time: it is not over, and its policy still believes it.
+    /// Whether it takes a reading of that time: its policy still believes it, and it is not over, or somebody may come late by it. Its gate goes by its last word, and would
+    /// keep them out of a building that has room by now.
     fn hears(&self, measured_at: Timestamp, now: Timestamp) -> bool {
-        now < self.end && measured_at.plus_seconds(i64::from(self.policy.stale_after_s)) > now
+        let may_come = now < self.end || self.places.taken() > 0;
+        may_come && measured_at.plus_seconds(i64::from(self.policy.stale_after_s)) > now
     }
 
     /// How many people may come in by it as things are on the board, counted from the same moment as its part.
@@ -118,7 +120,10 @@ impl Node {
 
         let cuts: Vec<_> = heard().filter(|(i, _)| !grows(*i)).map(|(i, _)| (i, part(i, shares[i]))).collect();
         let written = self.tell_all(&standings, cuts, &occupancy, ceiling).await;
-        let cut_is_lost = |&(i, written): &(usize, bool)| !written && in_force(&standings[i].places, now) != Some(part(i, shares[i]).places());
+        let cut_is_lost = |&(i, written): &(usize, bool)| {
+            // One that is over sells nothing, whatever it has heard.
+            !written && now < standings[i].end && in_force(&standings[i].places, now) != Some(part(i, shares[i]).places())
+        };
         let all_cut = !written.iter().any(cut_is_lost);
         let mut outcomes = written;
         if all_cut {

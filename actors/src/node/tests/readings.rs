@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tornello_engine::slot::Event;
+use tornello_engine::slot::{Direction, Event};
 
 use super::*;
 use crate::sensors::Measured;
@@ -61,6 +61,27 @@ async fn another_ceiling_holds_from_now_on_also_one_that_held_before_and_none_li
         node.museum(MUSEUM, by(key), museum::Command::SetCeiling { valid_from, ceiling }).await.unwrap();
         assert_eq!(told(), Some((ceiling, available)));
     }
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn whoever_comes_late_by_a_slot_that_is_over_comes_in_where_there_is_room_by_now() {
+    let house = House::new().await;
+    let (node, over) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()));
+    node.slot(over, by(1), sell_in(over, 1, 2)).await.unwrap();
+    let enter = async |key: u128, number: u16| {
+        let ticket = HoldId::new(over, 1).ticket(number);
+        let passage = Passage { ticket, issue: Some(1), gate: code("north"), museum: MUSEUM, direction: Direction::In };
+        node.pass(by(key), passage).await.map(drop)
+    };
+    let full = Err(Failure::Refused(Refusal::Wait { inside: 30, ceiling: 30 }));
+    house.clock.set(now().plus_seconds(59 * 60));
+    people(node, 59 * 60, 30).await;
+    assert_eq!(enter(2, 0).await, full);
+    // It is over, and lets in for a quarter of an hour yet.
+    house.clock.set(now().plus_seconds(65 * 60));
+    people(node, 65 * 60, 29).await;
+    assert_eq!((enter(3, 0).await, enter(4, 1).await), (Ok(()), full));
     house.running.stop().await;
 }
 
