@@ -100,14 +100,16 @@ impl Node {
         };
         let upper = occupancy.inside.people.saturating_add(occupancy.inside.sd.saturating_mul(2));
         let standings = standings(&known, &self.board, now, ceiling, upper);
-        let due = |standing: &Standing| {
-            standing.hears(occupancy.at, now)
-                && told.get(&standing.slot).is_none_or(|told| {
-                    upper.abs_diff(told.upper) >= (ceiling / 100).max(1)
-                        || (told.ceiling, told.size) != (ceiling, standing.size())
-                        || now.micros_since(told.at) >= i64::from(standing.policy.stale_after_s) * MICROS_PER_S / 3
-                })
+        // A gate by whose last word nobody else fits in hears of the first who leave.
+        let keeps_out = |standing: &Standing| upper < ceiling && standing.places.people_upper(now).is_some_and(|people| people >= ceiling);
+        let is_news = |standing: &Standing| {
+            told.get(&standing.slot).is_none_or(|told| {
+                upper.abs_diff(told.upper) >= (ceiling / 100).max(1)
+                    || (told.ceiling, told.size) != (ceiling, standing.size())
+                    || now.micros_since(told.at) >= i64::from(standing.policy.stale_after_s) * MICROS_PER_S / 3
+            })
         };
+        let due = |standing: &Standing| standing.hears(occupancy.at, now) && (keeps_out(standing) || is_news(standing));
         if !standings.iter().any(due) {
             return;
         }

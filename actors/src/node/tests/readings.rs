@@ -85,6 +85,22 @@ async fn whoever_comes_late_by_a_slot_that_is_over_comes_in_where_there_is_room_
     house.running.stop().await;
 }
 
+#[actix_rt::test]
+async fn a_gate_that_keeps_people_out_hears_of_the_first_who_leave() {
+    let house = House::new().await;
+    let (node, running, valid_from) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()), calendar::local_day(now()));
+    node.museum(MUSEUM, by(2_000), museum::Command::SetCeiling { valid_from, ceiling: Some(300) }).await.unwrap();
+    node.slot(running, by(1), sell_in(running, 1, 1)).await.unwrap();
+    let ticket = HoldId::new(running, 1).ticket(0);
+    let passage = Passage { ticket, issue: Some(1), gate: code("north"), museum: MUSEUM, direction: Direction::In };
+    people(node, 0, 300).await;
+    assert_eq!(node.pass(by(2), passage).await.map(drop), Err(Failure::Refused(Refusal::Wait { inside: 300, ceiling: 300 })));
+    // They are less than a hundredth.
+    people(node, 1, 298).await;
+    assert_eq!(node.pass(by(3), passage).await.map(drop), Ok(()));
+    house.running.stop().await;
+}
+
 /// Two routes whose slots run at the same hours, in a building for 100 people.
 async fn open_two_routes(node: &Node) {
     open_museum(node).await;
