@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_api::routes::manifests::Manifest;
 use tornello_engine::offline::Verdict;
-use tornello_engine::slot::{Command, Direction, Refusal};
+use tornello_engine::slot::{Command, Direction, Reentry, Refusal};
 
 use crate::routes_sales::{desk, free, hold, tell, ticket};
-use crate::support::{App, MARE, TORRE, body_of, code, slot};
+use crate::support::{App, MARE, TORRE, body_of, code, plan, slot};
 
 const PATH: &str = "/v1/museums/torre/manifest";
 
@@ -72,6 +72,30 @@ async fn a_manifest_is_all_that_a_gate_needs() {
     let mut newer = manifest;
     newer["format"] = json!(2);
     assert!(serde_json::from_value::<Manifest>(newer).unwrap().gate().is_err(), "a gate does not guess");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn whoever_may_come_back_for_days_is_in_the_manifests_of_these_days() {
+    let app = App::start().await;
+    let mut plan = plan();
+    plan.routes[0].policy.reentry = Reentry { times_max: 1, within_s: 3 * 86_400 };
+    app.set_plan(plan).await;
+    let (gate, office) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await);
+    let body = json!({"lines": [{"category": "full", "count": 1}], "settlement": desk("R")});
+    let path = format!("/v1/slots/{}/sales", slot(TORRE, 9));
+    let sale = app.post(&path, &office, "sell", &body).await.1["sale"].as_str().unwrap().to_owned();
+    let shown = json!({"ticket": ticket(&sale, 0), "gate": "north", "museum": "torre"});
+    for path in ["/v1/admissions", "/v1/exits"] {
+        assert_eq!(app.post(path, &gate, path, &shown).await.0, StatusCode::OK);
+    }
+    app.pass(2 * 86_400).await;
+    let (_, _, manifest) = ask(&app, PATH, &gate, "").await;
+    let offline = serde_json::from_value::<Manifest>(manifest).unwrap().gate().unwrap();
+    let said = offline.judge(&ticket(&sale, 0), code("north"), Direction::In, app.node().now());
+    assert!(matches!(said, Verdict::Admitted { entry: 2, listed: true, .. }), "{said:?}");
+    let (status, online) = app.post("/v1/admissions", &gate, "back", &shown).await;
+    assert_eq!((status, &online["entry"]), (StatusCode::OK, &json!(2)), "{online}");
     app.stop().await;
 }
 

@@ -5,8 +5,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use actix_web::body::{self, BodySize, BoxBody, MessageBody};
@@ -184,10 +186,17 @@ async fn served(
 
 /// Ends a body of which nothing more comes: whoever has lost the network in the middle of a request would keep its place, and the connection, for good.
 fn end_if_silent(request: &mut ServiceRequest, within: Duration) {
-    let pieces = stream::try_unfold(request.take_payload(), move |mut payload| async move {
-        match tokio::time::timeout(within, payload.next()).await {
-            Ok(piece) => Ok(piece.transpose()?.map(|piece| (piece, payload))),
-            Err(_) => Err(PayloadError::Io(io::ErrorKind::TimedOut.into())),
+    let mut body = request.take_payload();
+    let mut silent: Option<Pin<Box<tokio::time::Sleep>>> = None;
+    let pieces = stream::poll_fn(move |context| match body.poll_next_unpin(context) {
+        Poll::Ready(piece) => {
+            silent = None;
+            Poll::Ready(piece)
+        }
+        // Only now is there something to wait for: most bodies come whole with their request.
+        Poll::Pending => {
+            let silent = silent.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
+            silent.as_mut().poll(context).map(|()| Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))))
         }
     });
     request.set_payload(Payload::Stream { payload: Box::pin(pieces) });

@@ -211,9 +211,13 @@ impl Node {
         all_of(self.journal.as_ref(), StreamId::Case(case)).await.map_err(|error| read_failed(&error))
     }
 
-    /// Gives a command to a museum.
+    /// Gives a command to a museum. Another ceiling holds from now on: when it is answered, the slots that it concerns have written down what follows for them.
     pub async fn museum(&self, museum: MuseumId, envelope: Envelope, command: museum::Command) -> Answer<Museum> {
-        self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await
+        let record = self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await?;
+        if record.events.iter().any(|event| matches!(event, museum::Event::CeilingSet(_))) {
+            self.share_out(museum).await;
+        }
+        Ok(record)
     }
 
     /// Gives a command to a payment.

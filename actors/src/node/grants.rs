@@ -1,6 +1,6 @@
-//! After each reading a museum shares the room in its building out among its slots, one reading at a time: first the slots whose part shrinks write that down, and
-//! only then those whose part grows. So the parts in force never grow beyond the room, whatever fails in between. Nothing is kept here that a restart would miss:
-//! what is in force stands in the slots' heads.
+//! After each reading, and when another ceiling is set, a museum shares the room in its building out among its slots, one reading at a time: first the slots whose part
+//! shrinks write that down, and only then those whose part grows. So the parts in force never grow beyond the room, whatever fails in between. Nothing is kept here that a
+//! restart would miss: what is in force stands in the slots' heads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -41,6 +41,8 @@ struct Told {
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     slot: SlotId,
+    /// Number of its last record; 0 if there is none.
+    seq: u64,
     end: Timestamp,
     policy: Policy,
     /// As last committed when the reading came. `admitted` of this moment is what all parts of this reading are counted from.
@@ -64,9 +66,11 @@ impl Standing {
         }
     }
 
-    /// Whether it takes a reading of that time: it is not over, and its policy still believes it.
+    /// Whether it takes a reading of that time: its policy still believes it, and it is not over, or somebody may come late by it. Its gate goes by its last word, and would
+    /// keep them out of a building that has room by now.
     fn hears(&self, measured_at: Timestamp, now: Timestamp) -> bool {
-        now < self.end && measured_at.plus_seconds(i64::from(self.policy.stale_after_s)) > now
+        let may_come = now < self.end || self.places.taken() > 0;
+        may_come && measured_at.plus_seconds(i64::from(self.policy.stale_after_s)) > now
     }
 
     /// How many people may come in by it as things are on the board, counted from the same moment as its part.
@@ -83,24 +87,29 @@ fn in_force(places: &Places, now: Timestamp) -> Option<u32> {
 }
 
 impl Node {
-    /// Shares the room of a museum out by its newest reading, if that matters or the slots' last word is getting old. Whoever comes while another shares out finds
-    /// that done.
+    /// Shares the room of a museum out by its newest reading, if that or another ceiling matters, or the slots' last word is getting old. Whoever comes while another shares
+    /// out finds that done.
     pub(super) async fn share_out(&self, museum: MuseumId) {
         let turn = Arc::clone(self.grants.0.lock().entry(museum).or_default());
         let mut told = turn.lock().await;
         let (Some(known), Some(occupancy)) = (self.museums.get(museum), self.sensors.occupancy(museum)) else { return };
         let now = self.clock.now();
-        let Some(ceiling) = known.museum.ceiling_on(calendar::local_day(now)) else { return };
+        let Some(ceiling) = known.museum.ceiling_on(calendar::local_day(now)) else {
+            told.clear();
+            return self.lift(&occupancy, now).await;
+        };
         let upper = occupancy.inside.people.saturating_add(occupancy.inside.sd.saturating_mul(2));
         let standings = standings(&known, &self.board, now, ceiling, upper);
-        let due = |standing: &Standing| {
-            standing.hears(occupancy.at, now)
-                && told.get(&standing.slot).is_none_or(|told| {
-                    upper.abs_diff(told.upper) >= (ceiling / 100).max(1)
-                        || (told.ceiling, told.size) != (ceiling, standing.size())
-                        || now.micros_since(told.at) >= i64::from(standing.policy.stale_after_s) * MICROS_PER_S / 3
-                })
+        // A gate by whose last word nobody else fits in hears of the first who leave.
+        let keeps_out = |standing: &Standing| upper < ceiling && standing.places.people_upper(now).is_some_and(|people| people >= ceiling);
+        let is_news = |standing: &Standing| {
+            told.get(&standing.slot).is_none_or(|told| {
+                upper.abs_diff(told.upper) >= (ceiling / 100).max(1)
+                    || (told.ceiling, told.size) != (ceiling, standing.size())
+                    || now.micros_since(told.at) >= i64::from(standing.policy.stale_after_s) * MICROS_PER_S / 3
+            })
         };
+        let due = |standing: &Standing| standing.hears(occupancy.at, now) && (keeps_out(standing) || is_news(standing));
         if !standings.iter().any(due) {
             return;
         }
@@ -113,7 +122,10 @@ impl Node {
 
         let cuts: Vec<_> = heard().filter(|(i, _)| !grows(*i)).map(|(i, _)| (i, part(i, shares[i]))).collect();
         let written = self.tell_all(&standings, cuts, &occupancy, ceiling).await;
-        let cut_is_lost = |&(i, written): &(usize, bool)| !written && in_force(&standings[i].places, now) != Some(part(i, shares[i]).places());
+        let cut_is_lost = |&(i, written): &(usize, bool)| {
+            // One that is over sells nothing, whatever it has heard.
+            !written && now < standings[i].end && in_force(&standings[i].places, now) != Some(part(i, shares[i]).places())
+        };
         let all_cut = !written.iter().any(cut_is_lost);
         let mut outcomes = written;
         if all_cut {
@@ -139,15 +151,27 @@ impl Node {
     /// Tells some slots at once; answers for each whether it has written that down.
     async fn tell_all(&self, standings: &[Standing], parts: Vec<(usize, Grant)>, occupancy: &Occupancy, ceiling: u32) -> Vec<(usize, bool)> {
         let tell = |(i, part): (usize, Grant)| async move {
-            let slot = standings[i].slot;
-            let (envelope, command) = told(slot, occupancy, ceiling, part);
-            let answer = self.slot(slot, envelope, command).await;
-            if let Err(failure) = &answer {
-                tracing::debug!(%slot, %failure, "a slot did not take a reading");
-            }
-            (i, answer.is_ok())
+            let Standing { slot, seq, .. } = standings[i];
+            (i, self.tell_one((slot, seq), occupancy, Some((ceiling, part))).await)
         };
         join_all(parts.into_iter().map(tell)).await
+    }
+
+    /// Where a museum has no ceiling any more, what its slots were told under one limits nothing from now on.
+    async fn lift(&self, occupancy: &Occupancy, now: Timestamp) {
+        let heads = self.board.heads_of(occupancy.museum).into_iter();
+        let limited = heads.filter(|(_, head)| head.places.live_at(now).is_some_and(|live| live.ceiling.is_some()));
+        join_all(limited.map(|(slot, head)| self.tell_one((slot, head.seq), occupancy, None))).await;
+    }
+
+    /// Tells one slot, of which so many records are known, a reading, with its part of the room under a ceiling, if there is one; answers whether it has written that down.
+    async fn tell_one(&self, (slot, seq): (SlotId, u64), occupancy: &Occupancy, limit: Option<(u32, Grant)>) -> bool {
+        let (envelope, command) = told((slot, seq), occupancy, limit);
+        let answer = self.slot(slot, envelope, command).await;
+        if let Err(failure) = &answer {
+            tracing::debug!(%slot, %failure, "a slot did not take a reading");
+        }
+        answer.is_ok()
     }
 }
 
@@ -159,26 +183,29 @@ fn standings(known: &Known, board: &Board, now: Timestamp, ceiling: u32, upper: 
     for date in [today.saturating_sub(1.day()), today, today.saturating_add(1.day())] {
         for opening in known.day(date).iter().filter(|opening| now < opening.end) {
             let places = Places::untouched(opening.slot.start(), opening.capacity, opening.quotas);
-            slots.insert((opening.slot.start(), opening.slot), (opening.end, opening.policy, places));
+            slots.insert((opening.slot.start(), opening.slot), (0, opening.end, opening.policy, places));
         }
     }
     let heads = board.heads_of(known.museum.id()).into_iter();
-    slots.extend(heads.map(|(slot, head)| ((slot.start(), slot), (head.end, head.policy, head.places))));
-    let standing = |((start, slot), (end, policy, places)): ((Timestamp, SlotId), (Timestamp, Policy, Places))| {
+    slots.extend(heads.map(|(slot, head)| ((slot.start(), slot), (head.seq, head.end, head.policy, head.places))));
+    let standing = |((start, slot), (seq, end, policy, places)): ((Timestamp, SlotId), (u64, Timestamp, Policy, Places))| {
         let concerns = now <= end.plus_seconds(i64::from(policy.admit_late_s)) && start < now.plus_seconds(i64::from(policy.dwell_s));
         let room = grant::room(ceiling, upper, start.micros_since(now), policy.dwell_s)?;
-        concerns.then_some(Standing { slot, end, policy, places, room })
+        concerns.then_some(Standing { slot, seq, end, policy, places, room })
     };
     slots.into_iter().filter_map(standing).collect()
 }
 
-/// What a slot is told: under one key for one reading and one part of the room.
-fn told(slot: SlotId, occupancy: &Occupancy, ceiling: u32, part: Grant) -> (Envelope, Command) {
+/// What a slot is told: of one reading one part of the room, or none where nothing limits it. The key follows from the slot's last record as well: of a ceiling that is set to
+/// and fro it may be told the same again, and that is no repeat.
+fn told((slot, seq): (SlotId, u64), occupancy: &Occupancy, limit: Option<(u32, Grant)>) -> (Envelope, Command) {
     let Occupancy { inside, at, sensor, who, .. } = *occupancy;
-    let numbers = [inside.people, inside.sd, ceiling, part.admitted, part.share].map(u32::to_be_bytes).concat();
-    let key = digest(&[b"reading", sensor.as_str().as_bytes(), &at.as_micros().to_be_bytes(), &numbers, &slot.get().to_be_bytes()]);
+    let of_part = limit.map_or_else(Vec::new, |(ceiling, part)| vec![ceiling, part.admitted, part.share]);
+    let numbers: Vec<u8> = [inside.people, inside.sd].into_iter().chain(of_part).flat_map(u32::to_be_bytes).collect();
+    let (at_us, slot, seq) = (at.as_micros().to_be_bytes(), slot.get().to_be_bytes(), seq.to_be_bytes());
+    let key = digest(&[b"reading", sensor.as_str().as_bytes(), &at_us, &numbers, &slot, &seq]);
     let envelope = Envelope { who, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
-    let command =
-        Command::Observe { source: sensor, inside: inside.people, sd: inside.sd, measured_at: at, ceiling: Some(ceiling), grant: Some(part) };
+    let (ceiling, grant) = limit.unzip();
+    let command = Command::Observe { source: sensor, inside: inside.people, sd: inside.sd, measured_at: at, ceiling, grant };
     (envelope, command)
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use tornello_engine::ids::Code;
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
-use tornello_models::dwell::Inside;
 pub use tornello_models::presence::SUPPRESSED_BELOW;
 use tornello_models::presence::{self, Conversion, Operator, Present};
 
@@ -49,8 +48,6 @@ pub(super) struct Cells {
     seen: HashMap<(Code, Code), Seen>,
     /// How many gates had let in, at some moments of the last hour.
     admitted: VecDeque<(Timestamp, u32)>,
-    /// What zones of a building without counted doors said last.
-    pub(super) zones: HashMap<Code, (Timestamp, Inside)>,
 }
 
 impl Cells {

@@ -16,8 +16,10 @@ use super::{Measured, Occupancy, Reading, Rejected, Setting};
 
 /// The most doors or zones of one museum.
 const DOORS_MAX: usize = 256;
-/// A zone that has said nothing for so long is not counted with the others, in seconds.
+/// A zone that has said nothing for so long is silent, in seconds. Whoever it saw last may be there yet, and counts, until it is forgotten.
 const ZONE_OLD_S: i64 = 600;
+/// After so long without a word a zone is forgotten, in seconds.
+const ZONE_GONE_S: i64 = 6 * ZONE_OLD_S;
 /// How far apart the points of the day's curve are, in seconds.
 const CURVE_EVERY_S: i64 = 300;
 /// As many as two days have.
@@ -34,6 +36,8 @@ pub(super) struct Site {
     before: Option<Entries>,
     /// Those who came and went, minute by minute; none as long as no door counts both.
     flow: Option<Flow>,
+    /// What zones said of a building without counted doors.
+    zones: Zones,
     pub(super) occupancy: Option<Occupancy>,
     /// People inside, every five minutes.
     pub(super) curve: VecDeque<(Timestamp, Inside)>,
@@ -47,7 +51,7 @@ struct Flow {
     date: Date,
     /// The last reading of each door.
     doors: HashMap<Code, Timestamp>,
-    zones: HashMap<Code, (Timestamp, Inside)>,
+    zones: Zones,
     /// People let in by gates, as last looked at.
     scanned: u32,
     /// Days that are over, with what the doors summed up.
@@ -78,10 +82,16 @@ impl Site {
             (Measured::Entries { people }, None) => Ok((self.enter(reading, people, newest)?, Quality::Uncalibrated)),
             (Measured::Zone { people, sd }, None) => {
                 // Without doors the zones are all there is: nothing is known before each of them, and nothing in between.
-                let mut zones = Zones(std::mem::take(&mut self.around.zones));
-                let seen = zones.see(reading, Inside { people, sd });
-                self.around.zones = zones.0;
-                Ok((seen?, Quality::Good))
+                let seen = self.zones.see(reading, Inside { people, sd })?;
+                // Nobody has left whom a zone saw that has not spoken since the start.
+                let before = self.before.as_ref().filter(|_| !seen.is_heard_out);
+                let before = before.map_or(0, |before| people_of(before, reading.at.max(newest).as_seconds()));
+                let quality = match seen.is_complete {
+                    false => Quality::Silent,
+                    true if before > seen.inside.people => Quality::Uncalibrated,
+                    true => Quality::Good,
+                };
+                Ok((Inside { people: seen.inside.people.max(before), ..seen.inside }, quality))
             }
             // Nothing is followed without a setting, and whoever sends these gives one.
             (Measured::Flow { .. } | Measured::Cell { .. }, _) => Err(Rejected::OutOfOrder),
@@ -127,7 +137,7 @@ impl Site {
                 filter.set(minute(last.at.min(now)), f64::from(last.inside.people), f64::from(last.inside.sd));
                 is_torn = true;
             }
-            let (doors, zones, days) = (HashMap::new(), HashMap::new(), BTreeMap::new());
+            let (doors, zones, days) = (HashMap::new(), Zones::default(), BTreeMap::new());
             Flow { filter, date: setting.date, doors, zones, scanned: setting.scanned, days, is_torn }
         });
         flow.bring_up(now, setting);
@@ -196,7 +206,7 @@ impl Flow {
             self.days.pop_first();
         }
         (self.date, self.scanned) = (setting.date, 0);
-        self.zones.clear();
+        self.zones = Zones::default();
     }
 
     fn count(&mut self, reading: Reading, entered: u32, left: u32) -> Result<(Inside, Quality), Rejected> {
@@ -216,16 +226,12 @@ impl Flow {
         Ok(self.estimate())
     }
 
-    /// What all zones see together is heard as far as it is sure, as soon as each of them has said something lately.
+    /// What all zones see together is heard as far as it is sure, as soon as each of them has said something lately: after a start, each that there is.
     fn see(&mut self, reading: Reading, inside: Inside) -> Result<(Inside, Quality), Rejected> {
-        let mut zones = Zones(std::mem::take(&mut self.zones));
-        let all = zones.see(reading, inside);
-        self.zones = zones.0;
-        let all = all?;
-        let is_complete = self.zones.values().all(|(at, _)| reading.at.micros_since(*at) < ZONE_OLD_S * MICROS_PER_S);
-        if is_complete {
+        let all = self.zones.see(reading, inside)?;
+        if all.is_complete && (all.is_heard_out || !self.is_torn) {
             self.filter.advance(minute(reading.at));
-            self.filter.observe(f64::from(all.people), f64::from(all.sd));
+            self.filter.observe(f64::from(all.inside.people), f64::from(all.inside.sd));
         }
         Ok(self.estimate())
     }
@@ -238,23 +244,44 @@ impl Flow {
 }
 
 /// What each zone said last.
-struct Zones(HashMap<Code, (Timestamp, Inside)>);
+#[derive(Debug, Default)]
+struct Zones {
+    last: HashMap<Code, (Timestamp, Inside)>,
+    /// When the first of them spoke.
+    since: Option<Timestamp>,
+}
+
+/// What zones see together.
+struct Together {
+    inside: Inside,
+    /// Whether each of them has spoken lately.
+    is_complete: bool,
+    /// Whether the first of them spoke so long ago that there is no other one, or it is silent.
+    is_heard_out: bool,
+}
 
 impl Zones {
-    /// Takes in what one zone sees; answers what those that spoke lately see together.
-    fn see(&mut self, reading: Reading, inside: Inside) -> Result<Inside, Rejected> {
-        if self.0.get(&reading.sensor).is_some_and(|(last, _)| reading.at <= *last) {
+    /// Takes in what one zone sees; answers what all see together, each as of its last word.
+    fn see(&mut self, reading: Reading, inside: Inside) -> Result<Together, Rejected> {
+        if self.last.get(&reading.sensor).is_some_and(|(last, _)| reading.at <= *last) {
             return Err(Rejected::OutOfOrder);
         }
-        self.0.retain(|_, (last, _)| reading.at.micros_since(*last) < 6 * ZONE_OLD_S * MICROS_PER_S);
-        if !self.0.contains_key(&reading.sensor) && self.0.len() >= DOORS_MAX {
+        let within = |then: Timestamp, seconds: i64| reading.at.micros_since(then) < seconds * MICROS_PER_S;
+        self.last.retain(|_, (last, _)| within(*last, ZONE_GONE_S));
+        if !self.last.contains_key(&reading.sensor) && self.last.len() >= DOORS_MAX {
             return Err(Rejected::TooManySensors);
         }
-        self.0.insert(reading.sensor, (reading.at, inside));
-        let fresh = self.0.values().filter(|(last, _)| reading.at.micros_since(*last) < ZONE_OLD_S * MICROS_PER_S);
-        let (people, variance) =
-            fresh.fold((0_u32, 0.0), |(people, variance), (_, zone)| (people.saturating_add(zone.people), variance + f64::from(zone.sd).powi(2)));
-        Ok(Inside { people, sd: variance.sqrt().ceil() as u32 })
+        self.last.insert(reading.sensor, (reading.at, inside));
+        let since = *self.since.get_or_insert(reading.at);
+        let add = |(people, variance): (u32, f64), (_, zone): &(Timestamp, Inside)| {
+            (people.saturating_add(zone.people), variance + f64::from(zone.sd).powi(2))
+        };
+        let (people, variance) = self.last.values().fold((0, 0.0), add);
+        Ok(Together {
+            inside: Inside { people, sd: variance.sqrt().ceil() as u32 },
+            is_complete: self.last.values().all(|(last, _)| within(*last, ZONE_OLD_S)),
+            is_heard_out: !within(since, ZONE_OLD_S),
+        })
     }
 }
 
@@ -266,4 +293,53 @@ fn minute(at: Timestamp) -> i64 {
 /// Those who came in by one door and are still inside; no door is asked for a time before its last count.
 fn people_of(door: &Entries, at_s: i64) -> u32 {
     door.inside(at_s).map_or(0, |inside| inside.people)
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_engine::ids::MuseumId;
+
+    use super::*;
+
+    fn at(s: i64) -> Timestamp {
+        Timestamp::from_seconds(1_780_000_000 + s)
+    }
+
+    /// What people inside come to with what a zone says at a second.
+    fn see(site: &mut Site, zone: &str, s: i64, people: u32) -> (u32, Quality) {
+        let measured = Measured::Zone { people, sd: 0 };
+        let (inside, quality) = site.take(Reading { museum: MuseumId(1), sensor: zone.parse().unwrap(), at: at(s), measured }, None).unwrap();
+        (inside.people, quality)
+    }
+
+    #[test]
+    fn whom_a_silent_zone_saw_last_counts_until_it_is_forgotten() {
+        let mut site = Site::default();
+        for (zone, s, people, inside, quality) in [
+            ("hall", 0, 80, 80, Quality::Good),
+            ("garden", 5, 70, 150, Quality::Good),
+            ("hall", 604, 80, 150, Quality::Good),
+            ("hall", 605, 80, 150, Quality::Silent),
+            ("hall", 3_604, 60, 130, Quality::Silent),
+            ("garden", 3_604, 20, 80, Quality::Good),
+            ("hall", 7_204, 50, 50, Quality::Good),
+        ] {
+            assert_eq!(see(&mut site, zone, s, people), (inside, quality), "{zone} at {s}");
+        }
+    }
+
+    #[test]
+    fn after_a_start_nobody_has_left_before_every_zone_has_had_time_to_speak() {
+        let mut site = Site::default();
+        site.begin_with(Inside { people: 150, sd: 4 }, at(0));
+        for (zone, s, people, inside, quality) in [
+            ("hall", 60, 80, 150, Quality::Uncalibrated),
+            ("garden", 65, 75, 155, Quality::Good),
+            ("garden", 70, 30, 150, Quality::Uncalibrated),
+            ("hall", 659, 80, 150, Quality::Uncalibrated),
+            ("garden", 660, 30, 110, Quality::Good),
+        ] {
+            assert_eq!(see(&mut site, zone, s, people), (inside, quality), "{zone} at {s}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, get, web};
+use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::availability;
@@ -30,6 +31,8 @@ use crate::words::ProofWord;
 const FORMAT: u32 = 1;
 /// The most days of one manifest.
 const DAYS_MAX: i32 = 7;
+/// Slots that began so many days before it at most may be in it, as people may come back by them.
+const DAYS_BACK_MAX: i32 = 7;
 
 /// Which days.
 #[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
@@ -275,7 +278,12 @@ async fn slots(node: &Node, known: &Known, from: Date, to: Date) -> Result<Vec<L
     let day = |date: Date| calendar::instant(date.at(0, 0, 0, 0));
     let (begin, end) = (day(from), day(to.tomorrow().unwrap_or(to)));
     let (eve, after) = (from.yesterday().unwrap_or(from), to.tomorrow().unwrap_or(to));
-    let planned = availability::of_museum(known, node.board(), eve, after, None, Channel::BoxOffice, node.now());
+    // A night may go on into the first day. Where people may come back for days, tickets of the days before let in as well.
+    let heads = node.board().heads_of(known.museum.id()).into_iter();
+    let let_in = heads.filter(|(slot, head)| Window::planned(*slot, head.end, &head.policy).over_at() >= begin);
+    let first = let_in.map(|(slot, _)| calendar::local_day(slot.start())).min();
+    let first = first.map_or(eve, |first| first.min(eve)).max(from.saturating_sub(DAYS_BACK_MAX.days()));
+    let planned = availability::of_museum(known, node.board(), first, after, None, Channel::BoxOffice, node.now());
     let mut slots = Vec::new();
     for seen in planned {
         let window = Window::planned(seen.slot, seen.end, &seen.policy);

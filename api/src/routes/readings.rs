@@ -86,7 +86,7 @@ pub struct FlowForm {
     pub left: u32,
 }
 
-/// People in one part of the building, as a camera sees it; all parts together are the building.
+/// People in one part of the building, as a camera sees it; all parts together are the building. One that is silent counts as it was last seen, for an hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ZoneForm {
@@ -207,7 +207,7 @@ pub struct OccupancyView {
     /// The same of the upper bound: where it has reached the ceiling, gates say `wait`.
     upper_now: u32,
     /// How far to trust it: `good`; `uncalibrated`, as too few days are known; `dead_entries` or `dead_exits`, as counters say nothing and gates or the usual stay
-    /// stand in; `silent`, as nothing was counted lately.
+    /// stand in; `silent`, as nothing was counted lately, or a zone has said nothing.
     #[schema(max_length = 16)]
     quality: &'static str,
     /// When it was measured (RFC 3339, UTC).

@@ -259,7 +259,7 @@ pub async fn get_ceiling(
 
 /// Set the building's ceiling.
 ///
-/// It holds from a day on, until a ceiling with a later day. Sensors limit sales only where there is one.
+/// It holds from a day on, until a ceiling with a later day; from today on, at once, for sales by the last reading too. Sensors limit sales only where there is one.
 #[utoipa::path(
     tag = "Museums", operation_id = "set_ceiling", security(("key" = ["manage"])),
     request_body(content = CeilingForm, example = json!({"valid_from": "2027-01-01", "ceiling": 400})),

@@ -58,7 +58,7 @@ pub enum Quality {
     DeadExits,
     /// The counters of entries are dead: entries are what gates scan.
     DeadEntries,
-    /// Nothing was counted lately.
+    /// Nothing was counted lately, or not everywhere.
     Silent,
 }
 

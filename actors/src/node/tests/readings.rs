@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tornello_engine::slot::Event;
+use tornello_engine::slot::{Direction, Event};
 
 use super::*;
 use crate::sensors::Measured;
@@ -43,6 +43,61 @@ async fn doors_add_up_and_todays_ceiling_reaches_slots_that_were_opened_before()
     assert_eq!((head.places.live.and_then(|live| live.ceiling), head.places.available(Channel::BoxOffice, now()).0), (Some(12), 0));
     let old = Reading { museum: MUSEUM, sensor: code("camera"), at: now().plus_seconds(-60), measured: Measured::Inside { people: 1, sd: None } };
     assert_eq!(house.node().read(old, KeyId(3)).await, Err(Rejected::OutOfOrder), "an older word of another sensor does not count");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn another_ceiling_holds_from_now_on_also_one_that_held_before_and_none_limits_nothing() {
+    let house = House::new().await;
+    let (node, running) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()));
+    people(node, 0, 25).await;
+    let told = || {
+        let places = node.board().head(running).map(|head| head.places);
+        places.map(|places| (places.live.and_then(|live| live.ceiling), places.available(Channel::BoxOffice, now()).0))
+    };
+    assert_eq!(told(), Some((Some(30), 5)));
+    let valid_from = calendar::local_day(now());
+    for (key, ceiling, available) in [(2_000, Some(26), 1), (2_001, Some(100), 20), (2_002, Some(26), 1), (2_003, None, 20), (2_004, Some(25), 0)] {
+        node.museum(MUSEUM, by(key), museum::Command::SetCeiling { valid_from, ceiling }).await.unwrap();
+        assert_eq!(told(), Some((ceiling, available)));
+    }
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn whoever_comes_late_by_a_slot_that_is_over_comes_in_where_there_is_room_by_now() {
+    let house = House::new().await;
+    let (node, over) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()));
+    node.slot(over, by(1), sell_in(over, 1, 2)).await.unwrap();
+    let enter = async |key: u128, number: u16| {
+        let ticket = HoldId::new(over, 1).ticket(number);
+        let passage = Passage { ticket, issue: Some(1), gate: code("north"), museum: MUSEUM, direction: Direction::In };
+        node.pass(by(key), passage).await.map(drop)
+    };
+    let full = Err(Failure::Refused(Refusal::Wait { inside: 30, ceiling: 30 }));
+    house.clock.set(now().plus_seconds(59 * 60));
+    people(node, 59 * 60, 30).await;
+    assert_eq!(enter(2, 0).await, full);
+    // It is over, and lets in for a quarter of an hour yet.
+    house.clock.set(now().plus_seconds(65 * 60));
+    people(node, 65 * 60, 29).await;
+    assert_eq!((enter(3, 0).await, enter(4, 1).await), (Ok(()), full));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_gate_that_keeps_people_out_hears_of_the_first_who_leave() {
+    let house = House::new().await;
+    let (node, running, valid_from) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()), calendar::local_day(now()));
+    node.museum(MUSEUM, by(2_000), museum::Command::SetCeiling { valid_from, ceiling: Some(300) }).await.unwrap();
+    node.slot(running, by(1), sell_in(running, 1, 1)).await.unwrap();
+    let ticket = HoldId::new(running, 1).ticket(0);
+    let passage = Passage { ticket, issue: Some(1), gate: code("north"), museum: MUSEUM, direction: Direction::In };
+    people(node, 0, 300).await;
+    assert_eq!(node.pass(by(2), passage).await.map(drop), Err(Failure::Refused(Refusal::Wait { inside: 300, ceiling: 300 })));
+    // They are less than a hundredth.
+    people(node, 1, 298).await;
+    assert_eq!(node.pass(by(3), passage).await.map(drop), Ok(()));
     house.running.stop().await;
 }
 
