@@ -567,6 +567,11 @@ async fn a_name_that_somebody_gave_where_only_a_look_was_asked_for_is_the_shops_
     views.reach(app.node().head().number).await;
     let said = views.assessed_for_case(Subject::Sale(id)).await.unwrap().and_then(|found| found.assessment).unwrap();
     assert_eq!((said.outcome, said.rules), (Outcome::Review, vec![code("price-zero")]));
+    look(&app).await;
+    let (case, legit) = (case_of(Subject::Sale(id)), json!({"verdict": "legit", "reason": "family"}));
+    let (status, case) = app.post(&format!("/v1/fraud/cases/{case}/verdict"), &app.key(Role::Analyst).await, "family", &legit).await;
+    assert_eq!(status, StatusCode::OK, "{case}");
+    look(&app).await;
     let other = json!({"holder": {"given_name": "Luca", "family_name": "Neri"}});
     let path = format!("/v1/tickets/{}/rename", sale["tickets"][0]["ticket"].as_str().unwrap());
     let (status, renamed) = app.post(&path, &web, "gift", &other).await;

@@ -371,8 +371,7 @@ mod tests {
     use super::*;
     use clap::Parser;
 
-    #[derive(Parser)]
-    #[derive(Debug)]
+    #[derive(Parser, Debug)]
     struct Line {
         #[command(flatten)]
         arguments: Arguments,

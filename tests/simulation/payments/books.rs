@@ -704,7 +704,8 @@ impl Due {
         if self.is_paid() {
             rule(self.ends.iter().all(Option::is_some), "something is paid, and is neither tickets nor a refund")?;
         }
-        let to_voucher = (0..).zip(&self.back).any(|(number, back)| back.went == Went::Open && matches!(self.of_voucher(number), Ok(Some(_))));
+        let comes = |number: u32, back: &Back| back.went == Went::Open && !self.waits(number) && matches!(self.of_voucher(number), Ok(Some(_)));
+        let to_voucher = (0..).zip(&self.back).any(|(number, back)| comes(number, back));
         rule(!to_voucher, "a voucher has not got its money back")
     }
 
