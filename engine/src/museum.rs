@@ -621,6 +621,12 @@ impl Museum {
         self.ceilings.on(date).and_then(|version| version.what)
     }
 
+    /// Whether somebody has said that there is no ceiling on `date` in Rome, and not merely nothing of that day.
+    #[must_use]
+    pub fn has_no_ceiling_on(&self, date: Date) -> bool {
+        self.ceilings.on(date).is_some_and(|version| version.what.is_none())
+    }
+
     /// The rules for groups in force for visits on `date` in Rome, with their revision; the defaults, as revision 0, where nobody has set any.
     #[must_use]
     pub fn group_policy_on(&self, date: Date) -> (u32, GroupPolicy) {
