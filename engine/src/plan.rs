@@ -654,7 +654,7 @@ mod tests {
         let in_policy = |fault| PlanError::BadPolicy { route: code, fault };
         let christmas = date(2026, 12, 25);
         type Change = fn(&mut Route);
-        let cases: [(Change, PlanError); 28] = [
+        let cases: [(Change, PlanError); 29] = [
             (|r| r.name.en.clear(), PlanError::BadName { route: code }),
             (|r| r.policy.refund.part_percent = 101, in_policy(PolicyFault::RefundPercent)),
             (|r| r.policy.refund.part_until_s = u32::MAX, in_policy(PolicyFault::RefundOrder)),

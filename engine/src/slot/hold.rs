@@ -123,9 +123,10 @@ impl Slot {
     /// What a payment is under way for is not given back: whoever says `over` knows that it is so no more. What staff give back is free at once: somebody stands there.
     pub(super) fn release(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>, over: Option<Keeper>) -> Result<Vec<Event>, Refusal> {
         let hold = self.live_hold(now, id, owner)?;
-        match hold.kept_for {
-            Some(Keeper::Payment(payment)) if over != Some(Keeper::Payment(payment)) => return Err(Refusal::HoldKept { payment }),
-            _ => {}
+        if let Some(Keeper::Payment(payment)) = hold.kept_for
+            && over != Some(Keeper::Payment(payment))
+        {
+            return Err(Refusal::HoldKept { payment });
         }
         let rests = owner.is_some() && self.lets_rest(now, hold.channel, &self.places);
         Ok(rests.then(|| self.rest_of_all(now, id, hold)).into_iter().chain([Event::Released(Released { hold: id })]).collect())

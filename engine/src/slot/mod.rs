@@ -153,11 +153,14 @@ impl Aggregate for Slot {
     /// The expiries whose time has come, then the places that have rested, then what is due of the waiting list, a bounded number of them.
     fn due(&self, now: Timestamp) -> Vec<Event> {
         let now = self.past.at_least(now);
-        let (expired, freed) = (self.expire(now), || self.wake_rested(now));
-        match if expired.is_empty() { freed() } else { expired } {
-            none if none.is_empty() && !self.ledger.list.is_empty() => self.serve(now),
-            due => due,
+        let mut events = self.expire(now);
+        if events.is_empty() {
+            events = self.wake_rested(now);
         }
+        if events.is_empty() && !self.ledger.list.is_empty() {
+            events = self.serve(now);
+        }
+        events
     }
 
     /// Takes in what happened. There is no rule here and nothing can fail; an event about something unknown changes nothing.
