@@ -106,7 +106,7 @@ async fn every_event() -> Arc<MemoryJournal> {
     // In a slot of a plan by which they do, places rest: they are free when the slot is next asked, an hour after.
     let resting = SlotId::new(MUSEUM, RouteId(1), start.plus_seconds(2 * 3_600));
     let in_slot = |key, command| house.node().slot(resting, by(key), command);
-    super::rests::let_rest(house.node(), 60).await;
+    rests::let_rest(house.node(), 60).await;
     in_slot(95, Command::Hold { hold: HoldId::new(resting, 1), channel: Channel::Web, lines: lines(19) }.drawn(7)).await.unwrap();
     in_slot(96, Command::Release { hold: HoldId::new(resting, 1), owner: Some(KeyId(7)) }).await.unwrap();
     house.clock.set(now().plus_seconds(60));

@@ -525,7 +525,10 @@ proptest! {
             prop_assert_eq!((i64::from(places.taken()), places.resting), (plain.taken(true) + plain.taken(false), rests), "after {:?} at {}", ask, ms);
             prop_assert_eq!(i64::from(places.available(Channel::Web, later(ms)).0), plain.room(true));
             let next = plain.rests.iter().map(|(until, ..)| *until).min();
-prop_assert!(next.is_none_or(|next| house.slot.wake_at().is_some_and(|wake_at| wake_at <= later(next))));
+            prop_assert!(next.is_none_or(|next| house.slot.wake_at().is_some_and(|wake_at| wake_at <= later(next))));
+        }
+        if house.slot.is_opened() {
+            house.is_sound();
         }
     }
 }
