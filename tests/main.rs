@@ -34,6 +34,7 @@ mod routes_quotes;
 mod routes_readings;
 mod routes_reconciliation;
 mod routes_refunds;
+mod routes_rests;
 mod routes_sales;
 mod routes_scans;
 mod routes_scopes;

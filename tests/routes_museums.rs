@@ -143,6 +143,7 @@ async fn what_is_wrong_with_a_plan_is_told() {
         ("/week/tuesday/0/opens", json!("25:00"), "invalid"),
         ("/week/tuesday/0/quotas/0/channel", json!("pigeon"), "invalid"),
         ("/policy", json!({"refund_part_percent": 101}), "invalid_plan"),
+        ("/policy", json!({"rest_max_s": 3601}), "invalid_plan"),
         ("/policy", json!({"ceiling": 5}), "invalid"),
     ] {
         let mut body = good.clone();

@@ -213,8 +213,9 @@ fn quotas(capacity: u32) -> [Quota; Channel::COUNT] {
 }
 
 fn policy() -> Policy {
-    // A family and its friends, twice over on a long day; whoever wants more asks the group office.
-    let limits = Limits { tickets_max: Some(10), holds_max: Some(3), day_max: Some(20), ..Limits::NONE };
+    // A family and its friends, twice over on a long day; whoever wants more asks the group office. What is held and not bought of a slot that is nearly full rests a minute
+    // at most.
+    let limits = Limits { tickets_max: Some(10), holds_max: Some(3), day_max: Some(20), rest_max_s: 60, ..Limits::NONE };
     Policy { sale_opens_s: 120 * DAY_S, limits, ..Policy::default() }
 }
 

@@ -273,6 +273,7 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::TooManyForBuyer { .. }
         | R::TooManyOpenHolds { .. }
         | R::TooManyForDay { .. }
+        | R::HoldRenewed { .. }
         | R::TicketInside { .. }
         | R::TooEarly { .. }
         | R::TooLate { .. }
@@ -365,6 +366,7 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::PlacesByHand => "staff set the places of this slot by hand",
         R::BeyondStands { .. } => "so many places are sold beyond the slot's own already",
         R::BuyerMissing => "this museum keeps places over the web for somebody only",
+        R::HoldRenewed { .. } => "places that were held and not bought are for others first",
     }
 }
 
@@ -440,6 +442,9 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::BuyerMissing => {
             "Name who buys in `parties`, as `buyer`, or the browser, as `device`, when places are asked for: asking at the checkout is too late."
         }
+        R::HoldRenewed { .. } => {
+            "This buyer or device has just let places of this slot go, which has few left. Ask again at `again_at`, or choose another slot: there places can be held at once."
+        }
     }
 }
 
@@ -447,7 +452,7 @@ impl From<slot::Refusal> for Problem {
     fn from(refusal: slot::Refusal) -> Self {
         let mut problem = Self::new(refusal_status(&refusal), refusal.code(), refusal_title(&refusal)).detail(refusal_detail(&refusal));
         problem.0.data.values = data_of(&refusal);
-        problem
+        if let slot::Refusal::HoldRenewed { wait_s, .. } = refusal { problem.retry_after(wait_s) } else { problem }
     }
 }
 

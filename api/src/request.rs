@@ -210,6 +210,11 @@ pub fn random() -> u64 {
     rand::random()
 }
 
+/// A number by lot that nobody is told: how long places rest that are asked for and not bought.
+pub fn draw() -> u32 {
+    rand::random()
+}
+
 #[cfg(test)]
 mod tests {
     use tornello_actors::people::MasterKey;

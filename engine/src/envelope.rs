@@ -178,6 +178,17 @@ impl Envelope {
         self.parties.iter().find(|party| party.kind == PartyKind::Buyer).map(|party| party.pseudonym)
     }
 
+    /// The device at which whoever asks sits, if the channel named one.
+    #[must_use]
+    pub fn device(&self) -> Option<Digest> {
+        self.devices().next()
+    }
+
+    /// The pseudonyms of the device, in the first days of a month also that of the month before.
+    pub fn devices(&self) -> impl Iterator<Item = Digest> {
+        self.parties.iter().filter(|party| party.kind == PartyKind::Device).map(|party| party.pseudonym)
+    }
+
     /// Whether somebody is named for whom places can be kept: who buys, or the device at which they sit.
     #[must_use]
     pub fn names_somebody(&self) -> bool {

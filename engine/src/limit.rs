@@ -92,7 +92,7 @@ impl OpenHolds {
     /// For whom a command asks for one more, by every pseudonym that is named; nobody if it does not, or for nobody who is limited.
     #[must_use]
     pub fn asked(&self, envelope: &Envelope, command: &Command) -> Vec<Digest> {
-        match command {
+        match command.unnamed() {
             Command::Hold { channel, .. } | Command::HoldFor { channel, .. } | Command::Wait { channel, .. } if is_limited(*channel) => {
                 envelope.buyers().collect()
             }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::calendar;
 use crate::channel::Channel;
 use crate::ids::{Code, MuseumId, RouteId, SlotId};
-use crate::slot::{Limits, Opening, Policy, Quota};
+use crate::slot::{Limits, Opening, Policy, Quota, REST_MAX_S};
 use crate::text::{Text, is_line};
 use crate::time::{MICROS_PER_S, Timestamp};
 
@@ -246,6 +246,9 @@ pub enum PolicyFault {
     /// A buyer may have nothing.
     #[error("let a buyer have at least 1 person and 1 hold, or set no limit")]
     BuyerLimits,
+    /// Places would rest too long.
+    #[error("let places rest at most 3600 seconds")]
+    Rest,
 }
 
 impl OpeningPlan {
@@ -481,6 +484,8 @@ const fn policy_fault(policy: &Policy) -> Option<PolicyFault> {
         Some(PolicyFault::Ceiling)
     } else if matches!(policy.limits, Limits { tickets_max: Some(0), .. } | Limits { holds_max: Some(0), .. } | Limits { day_max: Some(0), .. }) {
         Some(PolicyFault::BuyerLimits)
+    } else if policy.limits.rest_max_s > REST_MAX_S {
+        Some(PolicyFault::Rest)
     } else {
         None
     }
@@ -649,7 +654,7 @@ mod tests {
         let in_policy = |fault| PlanError::BadPolicy { route: code, fault };
         let christmas = date(2026, 12, 25);
         type Change = fn(&mut Route);
-        let cases: [(Change, PlanError); 28] = [
+        let cases: [(Change, PlanError); 29] = [
             (|r| r.name.en.clear(), PlanError::BadName { route: code }),
             (|r| r.policy.refund.part_percent = 101, in_policy(PolicyFault::RefundPercent)),
             (|r| r.policy.refund.part_until_s = u32::MAX, in_policy(PolicyFault::RefundOrder)),
@@ -658,6 +663,7 @@ mod tests {
             (|r| r.policy.sale_opens_s = 0, in_policy(PolicyFault::SaleTimes)),
             (|r| r.policy.ceiling = Some(5), in_policy(PolicyFault::Ceiling)),
             (|r| r.policy.limits.day_max = Some(0), in_policy(PolicyFault::BuyerLimits)),
+            (|r| r.policy.limits.rest_max_s = 3_601, in_policy(PolicyFault::Rest)),
             (
                 |r| r.week[0][0].opens = time(9, 0, 1, 0),
                 PlanError::BadSession { route: code, day: monday, opens: time(9, 0, 1, 0), fault: SessionFault::NotWholeMinutes },

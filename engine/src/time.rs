@@ -48,6 +48,12 @@ impl Timestamp {
         Self(self.0.saturating_add(seconds.saturating_mul(MICROS_PER_S)))
     }
 
+    /// This instant plus some milliseconds (saturating).
+    #[must_use]
+    pub const fn plus_millis(self, millis: u32) -> Self {
+        Self(self.0.saturating_add(millis as i64 * 1_000))
+    }
+
     /// Microseconds from `earlier` to this instant; negative if it is later.
     #[must_use]
     pub const fn micros_since(self, earlier: Self) -> i64 {

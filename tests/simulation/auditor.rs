@@ -413,7 +413,8 @@ impl Auditor {
 
     /// Somebody who asked while nothing else was on its way is refused for what buyers have only if they have it.
     pub fn is_limited(&self, sending: usize) -> Result<(), String> {
-        let Sending { slot, envelope, command, outcome, .. } = &self.sendings[sending];
+        let sending = &self.sendings[sending];
+        let Sending { slot, envelope, command, outcome, .. } = sending;
         // Whoever amends a hold may not be its buyer.
         let (Outcome::Answered(Err(Failure::Refused(refusal))), false) = (outcome, matches!(command, Command::Amend { .. })) else { return Ok(()) };
         let buyers = buyers_of(envelope);
@@ -421,6 +422,9 @@ impl Auditor {
         let is_so = match refusal {
             Refusal::TooManyForDay { has, .. } => *has == self.has_of_day(*slot, &buyers),
             Refusal::TooManyForBuyer { has, .. } => *has == here.0,
+            Refusal::HoldRenewed { again_at, .. } => {
+                self.slots.get(slot).and_then(|naive| naive.barred_until(&buyers)).is_some_and(|until| until == *again_at && sending.at < until)
+            }
             Refusal::TooManyOpenHolds { max } => here.1.max(self.open_at(slot.museum(), &buyers)) >= u32::from(*max),
             _ => true,
         };
@@ -462,6 +466,9 @@ impl Auditor {
                 Command::SellPaid { keeper, .. } => told.over = keeper,
                 Command::SellBeyond { beyond, ceiling, .. } => told.beyond = Some((beyond, ceiling)),
                 Command::Observe { grant: Some(grant), .. } => told.let_in = grant.admitted,
+                Command::Release { owner, .. } | Command::LeaveWaiting { owner, .. } | Command::Amend { owner, .. } => {
+                    told.by_staff = owner.is_none()
+                }
                 _ => {}
             }
         }
@@ -636,13 +643,16 @@ fn did(command: &Command, events: &[Event]) -> bool {
     if let Command::Unblock { sale, tickets, reason, keeps } = command {
         return lifted((*sale, tickets.as_slice()), (*reason, *keeps), events);
     }
-    let event = match events {
+    // What rests with it, and for how long, the naive slot knows.
+    let rests = |event: &&Event| matches!(event, Event::RestDrawn(_) | Event::Rested(_) | Event::Freed(_));
+    let events: Vec<Event> = events.iter().filter(|event| !rests(event)).cloned().collect();
+    let event = match events.as_slice() {
         // What is held for something is kept for it in the same breath.
         [event @ Event::Held(_), Event::Prolonged(_)] | [Event::Opened(_), event @ Event::Held(_), Event::Prolonged(_)] => event,
         [event] | [Event::Opened(_), event] | [Event::Admitted(_), event @ Event::AdmissionConflict(_)] => event,
         _ => return false,
     };
-    match (command, event) {
+    match (command.unnamed(), event) {
         (Command::Hold { hold, channel, lines }, Event::Held(held)) => (hold, channel, lines) == (&held.hold, &held.channel, &held.lines),
         (Command::Extend { hold, .. }, Event::Extended(extended)) => *hold == extended.hold,
         (Command::HoldFor { hold, channel, lines, .. }, Event::Held(held)) => (hold, channel, lines) == (&held.hold, &held.channel, &held.lines),

@@ -111,6 +111,11 @@ pub fn envelope(dice: &mut Dice) -> Envelope {
     Envelope { who: KeyId(1 + dice.below(4)), key, body, parties, assessment: None, order: None, formerly }
 }
 
+/// The lot that comes with a new hold: its id was drawn by the same dice.
+const fn drawn_with(id: HoldId) -> u32 {
+    (id.get() >> 16) as u32
+}
+
 pub fn quotas(dice: &mut Dice, capacity: u32) -> [Quota; Channel::COUNT] {
     let mut quotas = [Quota::default(); Channel::COUNT];
     let mut left = capacity;
@@ -263,11 +268,12 @@ impl Callers {
     /// The same request once more, as an interface would make it: the names of new things are drawn anew.
     pub fn again(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId, command: &Command) -> Command {
         let mut again = command.clone();
+        let bare = if let Command::Drawn { asked, .. } = &mut again { &mut **asked } else { &mut again };
         if dice.chance(50)
             && let Command::Hold { hold: id, channel, lines }
             | Command::HoldFor { hold: id, channel, lines, .. }
             | Command::SellDirect { sale: id, channel, lines, .. }
-            | Command::Wait { entry: id, channel, lines, .. } = &mut again
+            | Command::Wait { entry: id, channel, lines, .. } = bare
         {
             *id = HoldId::new(slot, dice.next());
             self.parties.push(Party { id: *id, who, channel: *channel, lines: lines.clone() });
@@ -282,7 +288,8 @@ impl Callers {
 
     fn hold(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Command {
         let party = self.party(dice, slot, who);
-        Command::Hold { hold: party.id, channel: party.channel, lines: party.lines }
+        let draw = drawn_with(party.id);
+        Command::Hold { hold: party.id, channel: party.channel, lines: party.lines }.drawn(draw)
     }
 
     /// Mostly for what is not to be had.
@@ -296,7 +303,8 @@ impl Callers {
             self.parties.pop();
             party = self.party(dice, slot, who);
         }
-        Command::Wait { entry: party.id, who, channel: party.channel, lines: party.lines }
+        let draw = drawn_with(party.id);
+        Command::Wait { entry: party.id, who, channel: party.channel, lines: party.lines }.drawn(draw)
     }
 
     fn sell_direct(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Command {

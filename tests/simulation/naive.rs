@@ -43,13 +43,24 @@ pub struct Hold {
     quoted: bool,
     /// For whom, if the channel named somebody.
     buyer: Option<Digest>,
+    /// How long its places rest if nobody buys them, in milliseconds, if that was drawn.
+    rest_ms: Option<u32>,
     pub fate: Fate,
+}
+
+/// Places that were held and not bought, and that nobody has yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rest {
+    hold: HoldId,
+    until: Timestamp,
+    places: u32,
+    payment: Option<PaymentId>,
 }
 
 impl Hold {
     fn new((who, buyer): (KeyId, Option<Digest>), channel: Channel, lines: &[Line], (held_at, expires_at): (Timestamp, Timestamp)) -> Self {
-        let (lines, extended, paying, quoted, fate) = (lines.to_vec(), false, None, false, Fate::Live);
-        Self { who, channel, lines, held_at, expires_at, extended, paying, quoted, buyer, fate }
+        let (lines, extended, paying, quoted, rest_ms, fate) = (lines.to_vec(), false, None, false, None, Fate::Live);
+        Self { who, channel, lines, held_at, expires_at, extended, paying, quoted, buyer, rest_ms, fate }
     }
 }
 
@@ -68,6 +79,8 @@ pub struct Asked {
     pub buyers: Vec<Digest>,
     /// How many had been let in when the slot was given its share of the room.
     pub let_in: u32,
+    /// Whether it was staff who let places go.
+    pub by_staff: bool,
 }
 
 #[derive(Clone)]
@@ -140,6 +153,7 @@ pub struct Entry {
     pub lines: Vec<Line>,
     pub who: KeyId,
     buyer: Option<Digest>,
+    rest_ms: Option<u32>,
     pub turn: Turn,
 }
 
@@ -170,6 +184,11 @@ pub struct Naive {
     /// Scans of gates without a network, each of which counts once, and how many of them were conflicts.
     pub scans: BTreeSet<Scan>,
     pub conflicts: u32,
+    rests: Vec<Rest>,
+    /// The places of a hold that are to rest by what the record goes on to say.
+    about_to_rest: Option<(HoldId, u32)>,
+    /// Who let places go, and until when they hold none again.
+    barred: Vec<(Digest, Timestamp)>,
     pub records: Vec<Record<Event>>,
     /// The records that each key became.
     pub keys: HashMap<(KeyId, Digest), Vec<u64>>,
@@ -194,6 +213,9 @@ impl Naive {
             owed: BTreeMap::new(),
             scans: BTreeSet::new(),
             conflicts: 0,
+            rests: Vec::new(),
+            about_to_rest: None,
+            barred: Vec::new(),
             records: Vec::new(),
             keys: HashMap::new(),
         })
@@ -208,13 +230,14 @@ impl Naive {
         match &record.envelope {
             None => {
                 let all = |kind: fn(&Event) -> bool| record.events.iter().all(kind);
-                let expiries = all(|event| matches!(event, Event::Expired(_)));
+                let expiries = all(|event| matches!(event, Event::Expired(_) | Event::Rested(_))) || all(|event| matches!(event, Event::Freed(_)));
                 let of_list = all(|event| matches!(event, Event::Offered(_))) || all(|event| matches!(event, Event::WaitingEnded(_)));
                 rule(expiries || of_list, "something without a caller that is neither an expiry nor due of the waiting list")?;
             }
             Some(envelope) => {
                 // A command finds everything ended whose time is over.
                 rule(self.live().all(|(_, hold)| hold.expires_at > at), "a command was decided before a hold that was due had ended (SL-8)")?;
+                rule(self.rests.iter().all(|rest| at < rest.until), "a command was decided before places that had rested were free")?;
                 rule(self.waiting().all(|entry| at < self.sale_end(entry.channel)), "somebody waits though sales have ended")?;
                 rule(self.next_served(at).is_none(), "a command was decided before an offer that was due")?;
                 let seqs = self.keys.entry((envelope.who, envelope.key)).or_default();
@@ -242,6 +265,7 @@ impl Naive {
             }
             .map_err(|wrong| format!("{wrong}: record {} with {event:?}", record.seq))?;
         }
+        rule(self.about_to_rest.is_none(), "places rest that nobody let go")?;
         self.records.push(record);
         Ok(())
     }
@@ -274,6 +298,7 @@ impl Naive {
                 self.on_sale(at, held.channel)?;
                 self.has_room(at, held.hold, held.channel, &held.lines)?;
                 self.within_limits(&asked.buyers, held.channel, people(&held.lines), true)?;
+                self.has_let_none_go(at, &asked.buyers, held.channel)?;
                 let expires_at = match asked.until {
                     Some(until) => self.kept_until(at, held.channel, until),
                     None => at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(held.channel)),
@@ -315,6 +340,11 @@ impl Naive {
                 let owner: Vec<Digest> = hold.buyer.into_iter().collect();
                 let is_own = owner.iter().any(|buyer| asked.buyers.contains(buyer));
                 self.within_limits(if is_own { &asked.buyers } else { &owner }, channel, after.saturating_sub(before), false)?;
+                if after > before {
+                    self.has_let_none_go(at, &[asked.buyers.as_slice(), owner.as_slice()].concat(), channel)?;
+                }
+                let lets_go = (after < before && !asked.by_staff).then_some(before.saturating_sub(after));
+                self.lets_go(at, amended.hold, channel, lets_go)?;
                 self.live_hold_mut(at, amended.hold)?.lines.clone_from(&amended.lines);
                 Ok(())
             }
@@ -331,14 +361,58 @@ impl Naive {
                 Ok(())
             }
             Event::Released(released) => {
+                let hold = self.live_hold(at, released.hold)?;
+                let (channel, places) = (hold.channel, people(&hold.lines));
+                self.lets_go(at, released.hold, channel, (!asked.by_staff).then_some(places))?;
                 self.live_hold_mut(at, released.hold)?.fate = Fate::Released;
                 Ok(())
             }
             Event::Expired(expired) => {
-                let hold = self.holds.get_mut(&expired.hold).ok_or("an unknown hold expires")?;
+                let hold = self.holds.get(&expired.hold).ok_or("an unknown hold expires")?;
                 rule(hold.fate == Fate::Live, "a hold ends twice (SL-2)")?;
                 rule(hold.expires_at <= at, "a hold expires before its time")?;
-                hold.fate = Fate::Expired;
+                let (channel, places) = (hold.channel, people(&hold.lines));
+                self.lets_go(at, expired.hold, channel, Some(places))?;
+                self.holds.get_mut(&expired.hold).ok_or("an unknown hold expires")?.fate = Fate::Expired;
+                Ok(())
+            }
+            Event::RestDrawn(drawn) => {
+                let longest_ms = policy.limits.rest_max_s * 1_000;
+                rule((1..=longest_ms).contains(&drawn.rest_ms), "places are to rest longer than they may, or not at all")?;
+                let of_hold = self.holds.get_mut(&drawn.hold).map(|hold| (hold.channel, &mut hold.rest_ms));
+                let of_entry = self.entries.iter_mut().find(|entry| entry.id == drawn.hold).map(|entry| (entry.channel, &mut entry.rest_ms));
+                let (channel, rest_ms) = of_hold.or(of_entry).ok_or("it is drawn how long nothing rests")?;
+                rule(channel == Channel::Web && rest_ms.is_none(), "it is drawn twice how long places rest, or for a channel whose places do not")?;
+                *rest_ms = Some(drawn.rest_ms);
+                Ok(())
+            }
+            Event::Rested(rested) => {
+                let hold = self.holds.get(&rested.hold).ok_or("places of no hold rest")?;
+                let (longest, payment, parties) = (at.plus_seconds(policy.limits.rest_max_s.into()), hold.paying, Vec::from_iter(hold.buyer));
+                let drawn =
+                    hold.rest_ms.filter(|_| rested.barred_until.is_some()).map(|ms| Timestamp::from_micros(at.as_micros() + i64::from(ms) * 1_000));
+                let until = drawn.unwrap_or(longest).min(self.sale_end(Channel::Web));
+                rule(rested.until == until && until > at, "places rest for another time than was drawn")?;
+                rule(
+                    rested.barred_until.is_none_or(|until| until == longest),
+                    "whoever let places go is barred for another time than the longest rest",
+                )?;
+                rule(self.rests_at(at, hold.channel), "places rest in a slot that has enough of them, or has no such rule")?;
+                self.about_to_rest = Some((rested.hold, rested.places));
+                self.barred.extend(rested.barred_until.into_iter().flat_map(|until| parties.iter().map(move |party| (*party, until))));
+                self.rests.push(Rest { hold: rested.hold, until, places: rested.places, payment });
+                Ok(())
+            }
+            Event::Freed(freed) => {
+                let is_it = |rest: &Rest| (rest.hold, rest.until) == (freed.hold, freed.until);
+                let rest = self.rests.iter().find(|rest| is_it(rest)).ok_or("places come free that did not rest")?;
+                let sold_to = record.events.iter().find_map(|event| match event {
+                    Event::Sold(sold) => Some(&sold.settlement),
+                    _ => None,
+                });
+                let is_paid = rest.payment.is_some_and(|id| sold_to == Some(&Settlement::Payment { id }));
+                rule(is_paid || (rest.until <= at && record.envelope.is_none()), "places come free before their time")?;
+                self.rests.retain(|rest| !is_it(rest));
                 Ok(())
             }
             Event::Sold(sold) => {
@@ -359,7 +433,11 @@ impl Naive {
                     who = if hold.who == KeyId::SYSTEM { who } else { hold.who };
                     buyer = hold.buyer.or(buyer);
                 } else {
-                    self.has_room(at, sold.sale, sold.channel, &sold.lines)?;
+                    // Late money finds what rests of what it was for: the record goes on to free it.
+                    let of_payment = |rest: &&Rest| rest.payment.is_some_and(|id| sold.settlement == Settlement::Payment { id });
+                    let own: u32 = self.rests.iter().filter(of_payment).filter(|_| sold.channel == Channel::Web).map(|rest| rest.places).sum();
+                    self.is_new(sold.sale, &sold.lines)?;
+                    rule(people(&sold.lines) <= self.room(at, sold.channel) + own, "more places are taken than there are (SL-1)")?;
                     self.within_limits(&asked.buyers, sold.channel, people(&sold.lines), false)?;
                 }
                 let (channel, contact, tickets) = (sold.channel, sold.contact, tickets(&sold.lines));
@@ -472,12 +550,13 @@ impl Naive {
                 rule(size > self.room(at, waited.channel), "somebody waits whose places are there")?;
                 rule(size <= self.capacity, "somebody waits for more places than there are")?;
                 self.within_limits(&asked.buyers, waited.channel, size, true)?;
+                self.has_let_none_go(at, &asked.buyers, waited.channel)?;
                 rule(waited.number == self.entries.len() as u64 + 1, "those who wait are not numbered as they came")?;
                 let ahead = (self.waiting().count() as u32, self.waiting().map(|entry| people(&entry.lines)).sum::<u32>());
                 rule((waited.parties_ahead, waited.people_ahead) == ahead, "others wait ahead than is said")?;
                 let who = record.envelope.as_ref().map(|envelope| envelope.who).ok_or("somebody waits whom nobody asked for")?;
                 let (id, channel, lines) = (waited.entry, waited.channel, waited.lines.clone());
-                self.entries.push(Entry { id, channel, lines, who, buyer: named, turn: Turn::Waiting });
+                self.entries.push(Entry { id, channel, lines, who, buyer: named, rest_ms: None, turn: Turn::Waiting });
                 Ok(())
             }
             Event::WaitingLeft(left) => self.ends_waiting(left.entry, Turn::Left).map(drop),
@@ -492,10 +571,10 @@ impl Naive {
                 let place = self.ends_waiting(offered.entry, Turn::Offered)?;
                 let passed_over = self.entries[..place].iter().filter(|entry| entry.turn == Turn::Waiting).count();
                 rule(offered.passed_over == passed_over as u32, "others were passed over than is said")?;
-                let Entry { channel, ref lines, who, buyer, .. } = self.entries[place];
+                let Entry { channel, ref lines, who, buyer, rest_ms, .. } = self.entries[place];
                 let (lines, expires_at) = (lines.clone(), at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(channel)));
                 rule(offered.expires_at == expires_at, "an offer lapses at another time than a hold")?;
-                let hold = Hold::new((who, buyer), channel, &lines, (at, expires_at));
+                let hold = Hold { rest_ms, ..Hold::new((who, buyer), channel, &lines, (at, expires_at)) };
                 rule(self.holds.insert(offered.entry, hold).is_none(), "an offer of a hold's id")
             }
             Event::Renamed(renamed) => self.rename(at, renamed),
@@ -705,7 +784,43 @@ impl Naive {
     }
 
     fn taken_by(&self, channel: Channel) -> u32 {
-        self.held_by(channel) + self.sold_by(channel)
+        self.held_by(channel) + self.sold_by(channel) + if channel == Channel::Web { self.resting() } else { 0 }
+    }
+
+    /// How many places rest, without those of a hold that is just about to lose them.
+    pub fn resting(&self) -> u32 {
+        let about_to_rest = self.about_to_rest.map_or(0, |(_, places)| places);
+        self.rests.iter().map(|rest| rest.places).sum::<u32>() - about_to_rest
+    }
+
+    /// When places next come free, if any rest.
+    pub fn next_freed(&self) -> Option<Timestamp> {
+        self.rests.iter().map(|rest| rest.until).min()
+    }
+
+    /// Whether what is let go in this channel rests: over the web, while it sells, where less than a fifth of all that it might have is left.
+    fn rests_at(&self, at: Timestamp, channel: Channel) -> bool {
+        let limit = self.before_release(at, channel).and_then(|quota| quota.limit);
+        let all = self.in_force(at).unwrap_or(u32::MAX).min(self.capacity + self.beyond.unwrap_or(0)).min(limit.unwrap_or(u32::MAX));
+        let applies = self.opening.policy.limits.rest_max_s > 0 && channel == Channel::Web && self.on_sale(at, channel).is_ok();
+        applies && u64::from(self.room(at, channel)) * 5 < u64::from(all)
+    }
+
+    /// A hold loses so many places; none: by staff, or none are lost. They rest if they have to, and only then.
+    fn lets_go(&mut self, at: Timestamp, hold: HoldId, channel: Channel, places: Option<u32>) -> Result<(), String> {
+        // As it was just before: what is about to rest is still held.
+        let must = places.filter(|_| self.rests_at(at, channel)).map(|places| (hold, places));
+        rule(self.about_to_rest.take() == must, "other places rest than have to").map_err(|wrong| format!("{wrong}: {must:?}"))
+    }
+
+    /// Until when somebody, by any of these pseudonyms, holds none of these places again.
+    pub fn barred_until(&self, buyers: &[Digest]) -> Option<Timestamp> {
+        self.barred.iter().filter(|(barred, _)| buyers.contains(barred)).map(|(_, until)| *until).max()
+    }
+
+    fn has_let_none_go(&self, at: Timestamp, buyers: &[Digest], channel: Channel) -> Result<(), String> {
+        let barred = self.barred_until(buyers).filter(|until| at < *until && channel == Channel::Web);
+        rule(barred.is_none(), "whoever let places go has some again before others might have")
     }
 
     fn tickets(&self) -> impl Iterator<Item = &Ticket> {

@@ -352,27 +352,51 @@ impl From<Policy1> for Policy {
     }
 }
 
-/// [`Policy`] before it said whether somebody has to be named: the older one, then its limits.
+/// [`Policy`] with older limits: the one before there were any, then these.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(Clone, Copy, Serialize))]
-pub(super) struct Policy2 {
+pub(super) struct PolicyUnder<L> {
     older: Policy1,
-    limits: Limits2,
+    limits: L,
 }
 
+pub(super) type Policy2 = PolicyUnder<Limits2>;
+pub(super) type Policy3 = PolicyUnder<Limits3>;
+
+/// [`Limits`] before they said whether somebody has to be named.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(Clone, Copy, Serialize))]
-struct Limits2 {
+pub(super) struct Limits2 {
     tickets_max: Option<u16>,
     holds_max: Option<u16>,
     day_max: Option<u16>,
     review_s: u32,
 }
 
-impl From<Policy2> for Policy {
-    fn from(before: Policy2) -> Self {
-        let Limits2 { tickets_max, holds_max, day_max, review_s } = before.limits;
-        Self { limits: Limits { tickets_max, holds_max, day_max, review_s, buyer_required: false }, ..before.older.into() }
+impl From<Limits2> for Limits {
+    fn from(before: Limits2) -> Self {
+        let Limits2 { tickets_max, holds_max, day_max, review_s } = before;
+        Self { tickets_max, holds_max, day_max, review_s, ..Self::NONE }
+    }
+}
+
+/// [`Limits`] before they said how long places rest.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Clone, Copy, Serialize))]
+pub(super) struct Limits3 {
+    older: Limits2,
+    buyer_required: bool,
+}
+
+impl From<Limits3> for Limits {
+    fn from(before: Limits3) -> Self {
+        Self { buyer_required: before.buyer_required, ..before.older.into() }
+    }
+}
+
+impl<L: Into<Limits>> From<PolicyUnder<L>> for Policy {
+    fn from(before: PolicyUnder<L>) -> Self {
+        Self { limits: before.limits.into(), ..before.older.into() }
     }
 }
 
@@ -390,6 +414,7 @@ pub(super) struct OpenedUnder<P> {
 
 pub(super) type Opened1 = OpenedUnder<Policy1>;
 pub(super) type Opened2 = OpenedUnder<Policy2>;
+pub(super) type Opened3 = OpenedUnder<Policy3>;
 
 impl<P: Into<Policy>> From<OpenedUnder<P>> for Opened {
     fn from(before: OpenedUnder<P>) -> Self {
@@ -420,6 +445,7 @@ pub(super) struct PlanSetUnder<P> {
 
 pub(super) type PlanSet1 = PlanSetUnder<Policy1>;
 pub(super) type PlanSet2 = PlanSetUnder<Policy2>;
+pub(super) type PlanSet3 = PlanSetUnder<Policy3>;
 
 impl<P: Into<Policy>> From<PlanSetUnder<P>> for museum::PlanSet {
     fn from(before: PlanSetUnder<P>) -> Self {
@@ -748,7 +774,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_of_the_time_before_buyers_were_limited_or_had_to_be_named_are_still_read() {
+    fn policies_of_the_time_before_buyers_were_limited_or_had_to_be_named_or_places_rested_are_still_read() {
         use crate::journal::wire::Wire;
         use tornello_engine::slot;
         let (slot, end, quotas) = (SlotId::new(MuseumId(3), RouteId(1), Timestamp::from_seconds(1_780_300_800)), Timestamp::MAX, Default::default());
@@ -769,21 +795,24 @@ mod tests {
         };
         let limits = Limits2 { tickets_max: Some(4), holds_max: None, day_max: Some(8), review_s: 99 };
         let newer = Policy2 { older, limits };
+        let named = Policy3 { older, limits: Limits3 { older: limits, buyer_required: true } };
         let first = Policy { sale_closes_s: 60, party_max: 9, stale_after_s: 77, ..policy };
         let second = Policy { limits: Limits { tickets_max: Some(4), day_max: Some(8), review_s: 99, ..Limits::NONE }, ..first };
+        let third = Policy { limits: Limits { buyer_required: true, ..second.limits }, ..second };
         let opened = |policy| slot::Event::Opened(Opened { opening: Opening { slot, revision: 2, end, capacity: 20, quotas, policy } });
         let bytes = [
             postcard::to_allocvec(&OpenedUnder { slot, revision: 2, end, capacity: 20, quotas, policy: older }).unwrap(),
             postcard::to_allocvec(&OpenedUnder { slot, revision: 2, end, capacity: 20, quotas, policy: newer }).unwrap(),
+            postcard::to_allocvec(&OpenedUnder { slot, revision: 2, end, capacity: 20, quotas, policy: named }).unwrap(),
         ];
-        for (version, bytes, policy) in [(1, &bytes[0], first), (2, &bytes[1], second)] {
+        for (version, bytes, policy) in [(1, &bytes[0], first), (2, &bytes[1], second), (3, &bytes[2], third)] {
             assert_eq!(slot::Event::read(1, version, bytes), Some(opened(policy)), "version {version}");
-            assert_eq!(slot::Event::read(1, 3, bytes), None, "it says too little for one of today");
+            assert_eq!(slot::Event::read(1, 4, bytes), None, "it says too little for one of today");
         }
-        let named = opened(Policy { limits: Limits { buyer_required: true, ..second.limits }, ..second });
+        let resting = opened(Policy { limits: Limits { rest_max_s: 60, ..third.limits }, ..third });
         let mut now = Vec::new();
-        named.write(&mut now);
-        assert_eq!((named.tag(), slot::Event::read(1, 3, &now)), ((1, 3), Some(named)));
+        resting.write(&mut now);
+        assert_eq!((resting.tag(), slot::Event::read(1, 4, &now)), ((1, 4), Some(resting)));
 
         let (code, name): (Code, _) = ("main".parse().unwrap(), Text::new("Percorso", "Route"));
         let valid_from = jiff::civil::date(2026, 12, 1);
@@ -801,7 +830,11 @@ mod tests {
         let routes = vec![RouteUnder { id, code, name: text, week, exceptions, policy: newer }];
         let bytes = postcard::to_allocvec(&PlanSetUnder { revision: 5, valid_from, routes }).unwrap();
         assert_eq!(museum::Event::read(2, 2, &bytes), Some(plan(second)));
-        assert_eq!(museum::Event::read(2, 3, &bytes), None);
+        let (id, code, text, week, exceptions) = under(name.clone());
+        let routes = vec![RouteUnder { id, code, name: text, week, exceptions, policy: named }];
+        let bytes = postcard::to_allocvec(&PlanSetUnder { revision: 5, valid_from, routes }).unwrap();
+        assert_eq!(museum::Event::read(2, 3, &bytes), Some(plan(third)));
+        assert_eq!(museum::Event::read(2, 4, &bytes), None);
     }
 
     #[test]

@@ -207,7 +207,7 @@ macro_rules! wire {
 }
 
 wire!(slot::Event {
-    1 3 Opened(slot::Opened),
+    1 4 Opened(slot::Opened),
     2 1 Held(slot::Held),
     3 1 Extended(slot::Extended),
     4 1 Released(slot::Released),
@@ -241,15 +241,19 @@ wire!(slot::Event {
     32 1 BeyondSet(slot::BeyondSet),
     33 1 ScansJudged(slot::ScansJudged),
     34 1 BlockLifted(slot::BlockLifted),
+    35 1 RestDrawn(slot::RestDrawn),
+    36 1 Rested(slot::Rested),
+    37 1 Freed(slot::Freed),
 } before {
     1 1 Opened(before::Opened1),
     1 2 Opened(before::Opened2),
+    1 3 Opened(before::Opened3),
     22 1 Arrived(before::Arrived1),
 });
 
 wire!(museum::Event {
     1 1 Registered(museum::Registered),
-    2 3 PlanSet(museum::PlanSet),
+    2 4 PlanSet(museum::PlanSet),
     3 1 TariffSet(museum::TariffSet),
     4 1 CeilingSet(museum::CeilingSet),
     5 1 GroupPolicySet(museum::GroupPolicySet),
@@ -259,6 +263,7 @@ wire!(museum::Event {
 } before {
     2 1 PlanSet(before::PlanSet1),
     2 2 PlanSet(before::PlanSet2),
+    2 3 PlanSet(before::PlanSet3),
 });
 
 wire!(payment::Event {

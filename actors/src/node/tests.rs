@@ -19,6 +19,7 @@ mod parties;
 mod payments;
 mod quotes;
 mod readings;
+mod rests;
 mod rooms;
 mod streams;
 mod waiting;

@@ -126,6 +126,8 @@ pub struct PastView {
     sellable: u32,
     /// Places in live holds.
     held: u32,
+    /// Places that were held over the web and not bought, and are not free yet: they count as taken.
+    resting: u32,
     /// Places sold and not cancelled.
     sold: u32,
     /// Places taken beyond those that might be.
@@ -286,6 +288,7 @@ impl PastView {
             beyond: places.beyond(),
             sellable: places.sellable(at),
             held: places.held.iter().sum(),
+            resting: places.resting,
             sold: places.sold.iter().sum(),
             over: places.over(at),
             admitted: places.admitted,
@@ -333,7 +336,7 @@ fn readable(value: Value) -> Value {
 }
 
 fn member(name: String, value: Value) -> (String, Value) {
-    let is_instant = name.ends_with("_at") || ["at", "since", "until", "start", "end"].contains(&name.as_str());
+    let is_instant = name.ends_with("_at") || name.ends_with("_until") || ["at", "since", "until", "start", "end"].contains(&name.as_str());
     let value = match value {
         Value::Number(number) if is_instant && number.is_i64() => Timestamp::from_micros(number.as_i64().unwrap_or_default()).to_string().into(),
         Value::Array(shares) if name == "quotas" && shares.len() == Channel::COUNT => shares

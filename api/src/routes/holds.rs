@@ -21,7 +21,7 @@ use tornello_engine::{calendar, tariff};
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, Json, PartyForm, envelope, known_before, random};
+use crate::request::{IdempotencyKey, Json, PartyForm, draw, envelope, known_before, random};
 use crate::routes::people::{self, ContactForm, HolderForm};
 use crate::routes::sales::{self, SaleView, SettlementForm};
 use crate::routes::waiting_rooms::{self, Admission};
@@ -180,7 +180,8 @@ pub fn order_of(order: Option<&str>) -> Result<Option<OrderId>, Problem> {
 ///
 /// All or nothing, at today's prices (an operator's as they were agreed with it), for the time that the museum sets. Where places are short the answer names the nearest slots that have them,
 /// and the waiting list. While a waiting room is open for the slot, web shops send what it gave to their buyer. Where one more proof is asked for
-/// (`step_up_required`), the same request is repeated with it.
+/// (`step_up_required`), the same request is repeated with it. Who has just let places of a slot go that is nearly full holds none there for a while (`hold_renewed`, with
+/// Retry-After): to change how many they are, a shop holds anew before it gives back.
 #[utoipa::path(
     tag = "Holds", operation_id = "create_hold", security(("key" = ["book"])),
     request_body(content = HoldForm, example = json!({"lines": [{"category": "full", "count": 2}, {"category": "under-18", "count": 1}]})),
@@ -209,7 +210,7 @@ pub async fn create(
     let hold = HoldId::new(slot, random());
     let asked = Asked { kind: SignalKind::Held, channel, hold, lines: &lines, proven: caller.is_desk() };
     let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
-    let command = Command::Hold { hold, channel, lines };
+    let command = Command::Hold { hold, channel, lines }.drawn(draw());
     let answer = rooms::through(passage, node.slot(slot, envelope, command)).await;
     let record = answer.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let held = record.events.iter().find_map(|event| if let Event::Held(held) = event { Some(held) } else { None });
@@ -338,11 +339,12 @@ async fn sell(
 
 /// Give held places back.
 ///
-/// Not while a payment for them can still be paid: cancel that first. The options of a quote are given back by what becomes of the quote.
+/// Not while a payment for them can still be paid: cancel that first. The options of a quote are given back by what becomes of the quote. Where a museum lets places rest
+/// (`rest_max_s`), what a web shop gives back of a slot that is nearly full is not free at once.
 #[utoipa::path(
     tag = "Holds", operation_id = "release_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
-    responses((status = 204, description = "The places are free"), crate::openapi::Problems, crate::openapi::Ended),
+    responses((status = 204, description = "The places are given back"), crate::openapi::Problems, crate::openapi::Ended),
 )]
 #[delete("/holds/{hold}")]
 pub async fn release(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, hold: web::Path<HoldId>) -> Result<HttpResponse, Problem> {

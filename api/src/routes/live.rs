@@ -67,6 +67,8 @@ pub struct SlotEvent {
     capacity: u32,
     /// Places in live holds.
     held: u32,
+    /// Places that were held over the web and not bought, and are not free yet: they count as taken.
+    resting: u32,
     /// Places sold and not cancelled.
     sold: u32,
     /// Tickets let in at least once.
@@ -176,6 +178,7 @@ impl Watcher {
             starts_at: slot.start().to_string(),
             capacity: places.capacity,
             held: places.held.iter().sum(),
+            resting: places.resting,
             sold: places.sold.iter().sum(),
             admitted: places.admitted,
             inside: places.inside,

@@ -234,6 +234,11 @@ pub struct PolicyForm {
     /// nobody has no limit, and is told apart by the network alone.
     #[schema(default = false)]
     pub buyer_required: bool,
+    /// How long places rest at most that somebody held over the web and did not buy, if less than a fifth of those for the web were left when the hold ended: they come back
+    /// at a moment that is drawn by lot and told to nobody. So long whoever held them, by buyer or device, may hold no places there again and join no waiting list
+    /// (`hold_renewed`). 0: they are free at once.
+    #[schema(minimum = 0, maximum = 3_600, default = 0)]
+    pub rest_max_s: u32,
     /// For how long tickets of a suspicious sale are kept from the gate at most while somebody looks; never into the visit.
     #[schema(default = 259_200)]
     pub review_s: u32,
@@ -266,6 +271,7 @@ impl From<&Policy> for PolicyForm {
             buyer_holds_max: policy.limits.holds_max,
             buyer_day_max: policy.limits.day_max,
             buyer_required: policy.limits.buyer_required,
+            rest_max_s: policy.limits.rest_max_s,
             review_s: policy.limits.review_s,
         }
     }
@@ -292,6 +298,7 @@ impl From<PolicyForm> for Policy {
                 day_max: form.buyer_day_max,
                 review_s: form.review_s,
                 buyer_required: form.buyer_required,
+                rest_max_s: form.rest_max_s,
             },
         }
     }

@@ -138,6 +138,8 @@ pub struct SlotView {
     sellable: u32,
     /// Places in live holds.
     held: u32,
+    /// Places that were held over the web and not bought, and are not free yet: they count as taken.
+    resting: u32,
     /// Places sold and not cancelled.
     sold: u32,
     /// Places taken beyond those that may be: after a cut, or when the building is full.
@@ -305,6 +307,7 @@ impl SlotView {
             turn_away: None,
             sellable: places.sellable(now),
             held: places.held.iter().sum(),
+            resting: places.resting,
             sold: places.sold.iter().sum(),
             over: places.over(now),
             admitted: places.admitted,

@@ -14,7 +14,7 @@ use tornello_engine::slot::{Command, Event, Line, Offer, Slot, Standing, Waiting
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, Json, envelope, known_before, random};
+use crate::request::{IdempotencyKey, Json, draw, envelope, known_before, random};
 use crate::routes::holds::{HoldForm, HoldView, LineView, order_of, priced};
 use crate::routes::waiting_rooms::{self, Admission};
 use crate::routes::{alternatives, not_rebuilt, page, page_size};
@@ -271,7 +271,7 @@ pub async fn join(
     let entry = HoldId::new(slot, random());
     let asked = Asked { kind: SignalKind::Waited, channel, hold: entry, lines: &lines, proven: caller.is_desk() };
     let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
-    let command = Command::Wait { entry, who: caller.id(), channel, lines };
+    let command = Command::Wait { entry, who: caller.id(), channel, lines }.drawn(draw());
     let answer = rooms::through(passage, node.slot(slot, envelope, command)).await;
     let record = answer.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let waited = record.events.iter().find_map(|event| if let Event::Waited(waited) = event { Some(waited) } else { None });

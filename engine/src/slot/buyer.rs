@@ -6,6 +6,7 @@ use super::event::{Keeper, people};
 use super::{Command, Limits, Refusal, Slot, Waiting};
 use crate::channel::Channel;
 use crate::envelope::{Digest, Envelope};
+use crate::time::{MICROS_PER_S, Timestamp};
 
 /// What a buyer has in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,8 +31,9 @@ impl Slot {
     }
 
     /// Whether the buyer whom the envelope names may have what is asked. Asked last: what cannot be had anyway is refused for that.
-    pub(super) fn within_limits(&self, envelope: &Envelope, command: &Command) -> Result<(), Refusal> {
+    pub(super) fn within_limits(&self, now: Timestamp, envelope: &Envelope, command: &Command) -> Result<(), Refusal> {
         self.for_somebody(envelope, command)?;
+        self.not_renewed(now, envelope, command)?;
         if self.limits() == (None, None) {
             return Ok(());
         }
@@ -78,6 +80,30 @@ impl Slot {
         };
         let is_missing = over_the_web && self.opening.policy.limits.buyer_required && !envelope.names_somebody();
         if is_missing { Err(Refusal::BuyerMissing) } else { Ok(()) }
+    }
+
+    /// Whether whoever asks for places over the web, by any name or from any device, has not just let places of this slot go that others are to have first. Who buys at
+    /// once keeps nothing from others.
+    fn not_renewed(&self, now: Timestamp, envelope: &Envelope, command: &Command) -> Result<(), Refusal> {
+        let (channel, holder) = match command.unnamed() {
+            Command::Hold { channel, .. } | Command::HoldFor { channel, .. } | Command::Wait { channel, .. } => (*channel, [None; 2]),
+            Command::Amend { hold, lines, .. } => match self.ledger.holds.get(hold) {
+                Some(hold) if people(lines) > people(&hold.lines) => (hold.channel, [hold.buyer, hold.device]),
+                _ => return Ok(()),
+            },
+            _ => return Ok(()),
+        };
+        if channel != Channel::Web {
+            return Ok(());
+        }
+        let parties = envelope.buyers().chain(envelope.devices()).chain(holder.into_iter().flatten());
+        match parties.filter_map(|party| self.ledger.rests.barred_until(party)).max().filter(|until| now < *until) {
+            Some(again_at) => {
+                let wait_s = u32::try_from((again_at.micros_since(now) + MICROS_PER_S - 1) / MICROS_PER_S).unwrap_or(u32::MAX);
+                Err(Refusal::HoldRenewed { again_at, wait_s })
+            }
+            None => Ok(()),
+        }
     }
 
     const fn limits(&self) -> (Option<u16>, Option<u16>) {

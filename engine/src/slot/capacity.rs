@@ -34,7 +34,12 @@ pub struct Places {
     pub live: Option<Live>,
     /// Scans of gates without a network that could not stand beside what was known.
     pub conflicts: u32,
+    /// Places that were held over the web and not bought, and are not free yet: they count as taken there.
+    pub resting: u32,
 }
+
+/// A slot is scarce for a channel when it has less than one in so many of the places left that it might have in all.
+const SCARCE_BELOW: u64 = 5;
 
 /// What is for sale beyond a slot's places, because some of those who have tickets will not come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -84,20 +89,42 @@ impl Places {
     #[must_use]
     pub const fn untouched(start: Timestamp, capacity: u32, quotas: [Quota; Channel::COUNT]) -> Self {
         let beyond = Some(Beyond::NONE);
-        Self { start, capacity, beyond, closed: None, quotas, held: [0; 5], sold: [0; 5], admitted: 0, inside: 0, live: None, conflicts: 0 }
+        Self {
+            start,
+            capacity,
+            beyond,
+            closed: None,
+            quotas,
+            held: [0; 5],
+            sold: [0; 5],
+            admitted: 0,
+            inside: 0,
+            live: None,
+            conflicts: 0,
+            resting: 0,
+        }
     }
 
-    /// Places held or sold.
+    /// Places held or sold, or that rest after they were held.
     #[must_use]
     pub fn taken(&self) -> u32 {
         let (held, sold) = (self.held.map(u64::from), self.sold.map(u64::from));
-        at_most_max(held.iter().sum::<u64>() + sold.iter().sum::<u64>())
+        at_most_max(held.iter().sum::<u64>() + sold.iter().sum::<u64>() + u64::from(self.resting))
     }
 
-    /// Places held or sold by one channel.
+    /// Places held or sold by one channel; of the web also those that rest.
     #[must_use]
     pub const fn taken_by(&self, channel: Channel) -> u32 {
-        self.held[channel.index()].saturating_add(self.sold[channel.index()])
+        let resting = if matches!(channel, Channel::Web) { self.resting } else { 0 };
+        self.held[channel.index()].saturating_add(self.sold[channel.index()]).saturating_add(resting)
+    }
+
+    /// Whether a channel has so few places left that who wants one may find none: less than a fifth of those that it might have in all.
+    #[must_use]
+    pub fn is_scarce(&self, channel: Channel, now: Timestamp) -> bool {
+        let limit = self.quotas[channel.index()].limit.filter(|_| now < self.release_at(channel));
+        let all = self.sellable(now).min(limit.unwrap_or(u32::MAX));
+        u64::from(self.available(channel, now).0) * SCARCE_BELOW < u64::from(all)
     }
 
     /// The reading that counts now, if one is fresh.

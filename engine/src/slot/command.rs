@@ -335,6 +335,14 @@ pub enum Command {
         /// The people in the building, and how many may be.
         room: Room,
     },
+    /// Give a command that keeps places or waits for some, and with it a number that was drawn by lot and that nobody is told: how long the places rest if nobody buys
+    /// them, where the slot lets places rest.
+    Drawn {
+        /// [`Command::Hold`] or [`Command::Wait`]; to any other the lot says nothing.
+        asked: Box<Self>,
+        /// Any number, each as likely as another.
+        draw: u32,
+    },
 }
 
 impl Command {
@@ -347,12 +355,19 @@ impl Command {
         }
     }
 
-    /// What is asked for, whoever's name is to stand on it.
+    /// What is asked for, whoever's name is to stand on it and whatever was drawn with it.
     #[must_use]
     pub fn unnamed(&self) -> &Self {
         match self {
             Self::SellNamed { sell, .. } => sell,
+            Self::Drawn { asked, .. } => asked,
             other => other,
         }
+    }
+
+    /// The same command, with what was drawn for it.
+    #[must_use]
+    pub fn drawn(self, draw: u32) -> Self {
+        Self::Drawn { asked: Box::new(self), draw }
     }
 }

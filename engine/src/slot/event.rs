@@ -616,6 +616,37 @@ pub struct ReviewEnded {
     pub cleared: bool,
 }
 
+/// How long the places of a hold rest if it ends without being bought, or those of an offer to whoever waits: drawn by lot when they were asked for, and known to nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RestDrawn {
+    /// Which hold, or entry of the waiting list.
+    pub hold: HoldId,
+    /// How long, in milliseconds.
+    pub rest_ms: u32,
+}
+
+/// Places that a hold has and is about to lose, as the next event of the record says, are not free at once: they rest, and count as taken.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Rested {
+    /// Which hold.
+    pub hold: HoldId,
+    /// How many places.
+    pub places: u32,
+    /// When they come free.
+    pub until: Timestamp,
+    /// Until when whoever held them may not hold places of this slot again over the web; none: the hold lives on with fewer places.
+    pub barred_until: Option<Timestamp>,
+}
+
+/// Places have rested, and are free.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Freed {
+    /// Which hold had them.
+    pub hold: HoldId,
+    /// Until when they were to rest: a hold may have had to let go of places at several times.
+    pub until: Timestamp,
+}
+
 /// Everything that can happen to a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -688,6 +719,12 @@ pub enum Event {
     ScansJudged(ScansJudged),
     /// See [`BlockLifted`].
     BlockLifted(BlockLifted),
+    /// See [`RestDrawn`].
+    RestDrawn(RestDrawn),
+    /// See [`Rested`].
+    Rested(Rested),
+    /// See [`Freed`].
+    Freed(Freed),
 }
 
 impl Event {

@@ -112,20 +112,39 @@ impl Slot {
         if let Some(Keeper::Payment(payment)) = hold.kept_for {
             return Err(Refusal::HoldKept { payment });
         }
-        self.places_for(now, hold.channel, party.saturating_sub(people(&hold.lines)))?;
-        Ok(vec![Event::Amended(Amended { hold: id, lines: lines.to_vec() })])
+        let before = people(&hold.lines);
+        self.places_for(now, hold.channel, party.saturating_sub(before))?;
+        let fewer = before.saturating_sub(party);
+        let rests = owner.is_some() && fewer > 0 && self.lets_rest(now, hold.channel, &self.places);
+        let amended = Event::Amended(Amended { hold: id, lines: lines.to_vec() });
+        Ok(rests.then(|| self.rest_of_some(now, id, fewer)).into_iter().chain([amended]).collect())
     }
 
-    /// What a payment is under way for is not given back: whoever says `over` knows that it is so no more.
+    /// What a payment is under way for is not given back: whoever says `over` knows that it is so no more. What staff give back is free at once: somebody stands there.
     pub(super) fn release(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>, over: Option<Keeper>) -> Result<Vec<Event>, Refusal> {
-        match self.live_hold(now, id, owner)?.kept_for {
-            Some(Keeper::Payment(payment)) if over != Some(Keeper::Payment(payment)) => Err(Refusal::HoldKept { payment }),
-            _ => Ok(vec![Event::Released(Released { hold: id })]),
+        let hold = self.live_hold(now, id, owner)?;
+        if let Some(Keeper::Payment(payment)) = hold.kept_for
+            && over != Some(Keeper::Payment(payment))
+        {
+            return Err(Refusal::HoldKept { payment });
         }
+        let rests = owner.is_some() && self.lets_rest(now, hold.channel, &self.places);
+        Ok(rests.then(|| self.rest_of_all(now, id, hold)).into_iter().chain([Event::Released(Released { hold: id })]).collect())
     }
 
+    /// The holds whose time is over end one after the other: once enough of their places are free, the slot is scarce no more.
     pub(super) fn expire(&self, now: Timestamp) -> Vec<Event> {
-        self.ledger.due(now, EXPIRIES_MAX).map(|hold| Event::Expired(Expired { hold })).collect()
+        let (mut places, mut events) = (self.places, Vec::new());
+        for id in self.ledger.due(now, EXPIRIES_MAX) {
+            let Some(hold) = self.ledger.holds.get(&id) else { continue };
+            if self.lets_rest(now, hold.channel, &places) {
+                events.push(self.rest_of_all(now, id, hold));
+            } else {
+                places.held[hold.channel.index()] -= people(&hold.lines);
+            }
+            events.push(Event::Expired(Expired { hold: id }));
+        }
+        events
     }
 
     /// The shape of a new hold or sale; answers how many people it is for.

@@ -16,8 +16,9 @@
 //! - SL-10: every refund of a sale is owed a word to whoever has its money (a payment, also one made for a desk's sale, or an account), or was handed over, once.
 //! - SL-11: what is counted of a buyer is what its live holds and standing tickets add up to.
 //! - SL-12: what a payment keeps is sold by that payment, or by whoever knows that it needs it no more.
+//! - SL-13: places that rest are counted as taken, and each has the moment at which it comes free.
 //!
-//! What a buyer may have is in `buyer`, what is looked at before it is valid in `review`. The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change) and `waiting`;
+//! What a buyer may have is in `buyer`, what is looked at before it is valid in `review`. The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change), `waiting` and `rest` (what was held and not bought);
 //! what a gate says of a ticket is in [`verdict`], what several say of one in whatever order they tell it in `passages`.
 
 mod buyer;
@@ -31,6 +32,7 @@ mod moves;
 mod opening;
 mod passages;
 mod refusal;
+mod rest;
 mod review;
 mod sale;
 mod state;
@@ -46,7 +48,7 @@ pub use command::Command;
 pub use event::*;
 pub use hold::PAYMENT_KEEPS_S;
 pub use moves::MoveFate;
-pub use opening::{Limits, Opening, Policy, Quota, Reentry, Refund};
+pub use opening::{Limits, Opening, Policy, Quota, REST_MAX_S, Reentry, Refund};
 pub use refusal::{LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS};
 pub use review::REVIEW_ENDS_BEFORE_S;
 pub use state::{FRAUD, Hold, Move, MoveStage, Sale, Ticket, TicketState};
@@ -132,6 +134,7 @@ impl Aggregate for Slot {
             Command::Review { sale } => self.review(now, *sale),
             Command::EndReview { sale, cleared } => self.end_review(now, *sale, *cleared),
             Command::SellBeyond { beyond, ceiling, turn_away_ppm } => self.sell_beyond(now, *beyond, *ceiling, *turn_away_ppm),
+            Command::Drawn { asked, draw } => return self.drawn(now, asked, *draw),
         }?;
         if !self.opened && !events.is_empty() {
             events.insert(0, Event::Opened(Opened { opening: self.opening.clone() }));
@@ -142,16 +145,22 @@ impl Aggregate for Slot {
     /// What is asked, within what its buyer may have; what is sold and to be reviewed is under review from the start.
     fn decide_for(&self, now: Timestamp, envelope: &Envelope, command: &Command) -> Result<Vec<Event>, Refusal> {
         let mut events = self.decide(now, command)?;
-        self.within_limits(envelope, command)?;
+        self.within_limits(self.past.at_least(now), envelope, command)?;
         events.extend(self.reviewed(self.past.at_least(now), envelope, &events));
         Ok(events)
     }
 
-    /// The expiries whose time has come, then what is due of the waiting list, a bounded number of them.
+    /// The expiries whose time has come, then the places that have rested, then what is due of the waiting list, a bounded number of them.
     fn due(&self, now: Timestamp) -> Vec<Event> {
         let now = self.past.at_least(now);
-        let expired = self.expire(now);
-        if expired.is_empty() && !self.ledger.list.is_empty() { self.serve(now) } else { expired }
+        let mut events = self.expire(now);
+        if events.is_empty() {
+            events = self.wake_rested(now);
+        }
+        if events.is_empty() && !self.ledger.list.is_empty() {
+            events = self.serve(now);
+        }
+        events
     }
 
     /// Takes in what happened. There is no rule here and nothing can fail; an event about something unknown changes nothing.
@@ -182,6 +191,9 @@ impl Aggregate for Slot {
         if !self.ledger.list.is_sound(self.ledger.holds.len()) {
             return broken("SL-9", "an entry of the waiting list stands twice");
         }
+        if (self.places.resting == 0) != self.ledger.rests.next().is_none() {
+            return broken("SL-13", "places rest and have no moment at which they come free, or the other way round");
+        }
         if self.places.inside > self.places.admitted {
             return broken("SL-3", "more tickets are inside than were let in");
         }
@@ -190,7 +202,7 @@ impl Aggregate for Slot {
 
     /// When the slot next wants [`Slot::due`], if ever.
     fn wake_at(&self) -> Option<Timestamp> {
-        self.ledger.next_deadline().into_iter().chain(self.serve_at()).min()
+        self.ledger.next_deadline().into_iter().chain(self.ledger.rests.next()).chain(self.serve_at()).min()
     }
 }
 
@@ -269,10 +281,13 @@ impl Slot {
             Event::ReviewOpened(opened) => self.ledger.review_until(opened.sale, Some(opened.until), record.at),
             Event::ReviewEnded(ended) => self.ledger.review_until(ended.sale, None, record.at),
             Event::ScansJudged(judged) => self.ledger.judged(&mut self.places, judged, record.at),
+            Event::RestDrawn(drawn) => self.ledger.rest_drawn(drawn),
+            Event::Rested(rested) => self.ledger.rested(&mut self.places, rested, record.at),
+            Event::Freed(freed) => self.places.resting -= self.ledger.rests.free(freed),
         }
     }
 
-    /// Whether the counters equal a recount of everything (SL-2, SL-3, SL-5, SL-6, SL-9, SL-10, SL-11): for tests and after a replay, as it walks all holds and tickets.
+    /// Whether the counters equal a recount of everything (SL-2, SL-3, SL-5, SL-6, SL-9, SL-10, SL-11, SL-13): for tests and after a replay, as it walks all holds and tickets.
     pub fn recount(&self) -> Result<(), Broken> {
         self.check()?;
         self.ledger.recount(&self.places)

@@ -81,7 +81,7 @@ pub struct Policy {
 }
 
 /// What one buyer may have, by the pseudonym that the channels web, kiosk and reseller give; who is not named is not limited, and over the web has to be where a museum says
-/// so. And for how long what a buyer has may be reviewed.
+/// so. For how long what a buyer has may be reviewed, and how what a buyer had and did not buy comes back to all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -101,15 +101,22 @@ pub struct Limits {
     /// Whether places are kept over the web only for somebody: for a buyer, or a device, that is named.
     #[serde(default)]
     pub buyer_required: bool,
+    /// How long places rest at most that somebody held over the web in a scarce slot and did not buy, and how long whoever held them may not hold there again; 0: not at
+    /// all.
+    #[serde(default)]
+    pub rest_max_s: u32,
 }
+
+/// The longest rest of places that a museum may set: an hour.
+pub const REST_MAX_S: u32 = 3_600;
 
 const fn review_s() -> u32 {
     Limits::NONE.review_s
 }
 
 impl Limits {
-    /// No limit, nobody who has to be named, and three days for a review.
-    pub const NONE: Self = Self { tickets_max: None, holds_max: None, day_max: None, review_s: 3 * 86_400, buyer_required: false };
+    /// No limit, nobody who has to be named, no rest, and three days for a review.
+    pub const NONE: Self = Self { tickets_max: None, holds_max: None, day_max: None, review_s: 3 * 86_400, buyer_required: false, rest_max_s: 0 };
 
     /// Whether a buyer is limited by any of them.
     #[must_use]

@@ -11,7 +11,7 @@
 //! 5. money: `settlement_mismatch`, `settlement_not_allowed`, `not_sold_there`, `price_differs`;
 //! 6. places: `not_enough_places`; of staff: `quotas_too_large`; of the planning: `places_by_hand`, `beyond_stands`; of those who would wait:
 //!    `places_available`, `waiting_list_full`, `too_many_waiting`;
-//! 7. the buyer: `buyer_missing`, `too_many_for_buyer`, `too_many_open_holds`, `too_many_for_day`.
+//! 7. the buyer: `buyer_missing`, `hold_renewed`, `too_many_for_buyer`, `too_many_open_holds`, `too_many_for_day`.
 //!
 //! At the gate: `wrong_museum`, `unknown_ticket`, `code_outdated`, `ticket_cancelled`, `ticket_blocked`, `ticket_moving`, `ticket_moved`, `ticket_inside`,
 //! `ticket_under_review`, `too_early`, `too_late`, `ticket_used`, `not_inside`, `wait`. Scans that come in later: `wrong_museum`, `unknown_ticket`, `scan_known`, `scan_in_future`,
@@ -68,7 +68,7 @@ pub const STEPS: [(&str, &[&str]); 7] = [
         "places",
         &["not_enough_places", "quotas_too_large", "places_by_hand", "beyond_stands", "places_available", "waiting_list_full", "too_many_waiting"],
     ),
-    ("the buyer", &["buyer_missing", "too_many_for_buyer", "too_many_open_holds", "too_many_for_day"]),
+    ("the buyer", &["buyer_missing", "hold_renewed", "too_many_for_buyer", "too_many_open_holds", "too_many_for_day"]),
 ];
 
 /// The order of the checks at the gate, as above, by their codes.
@@ -334,6 +334,13 @@ pub enum Refusal {
     },
     /// Over the web places are kept for somebody: a buyer or a device.
     BuyerMissing,
+    /// The same buyer or device has just held places of this slot and not bought them: others come first.
+    HoldRenewed {
+        /// From when they may hold places here again.
+        again_at: Timestamp,
+        /// In how many seconds that is, rounded up.
+        wait_s: u32,
+    },
 }
 
 /// What holds places back.
@@ -419,6 +426,7 @@ impl Refusal {
             Self::PlacesByHand => "places_by_hand",
             Self::BeyondStands { .. } => "beyond_stands",
             Self::BuyerMissing => "buyer_missing",
+            Self::HoldRenewed { .. } => "hold_renewed",
         }
     }
 }

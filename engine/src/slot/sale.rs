@@ -86,8 +86,10 @@ impl Slot {
         let party = self.party(id, lines)?;
         self.on_sale(now, channel)?;
         settles(channel, lines, settlement)?;
-        self.places_for(now, channel, party)?;
-        Ok(vec![sold(id, false, channel, lines, settlement, contact)])
+        // Late money finds what it was for, if that still rests: it counts as taken either way, so that the sale comes first.
+        let (freed, own) = self.rests_for(channel, settlement, party);
+        self.places_for(now, channel, party.saturating_sub(own))?;
+        Ok([sold(id, false, channel, lines, settlement, contact)].into_iter().chain(freed.into_iter().map(Event::Freed)).collect())
     }
 
     /// A visitor cancels until the slot is over, and nothing that is blocked or under review: what somebody suspects pays nobody back by itself. The museum cancels at any time.

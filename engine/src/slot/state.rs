@@ -9,14 +9,15 @@ use super::buyer::Had;
 use super::capacity::Places;
 use super::event::{
     AdmissionConflict, Admitted, Amended, Arrived, BlockLifted, Blocked, Cancelled, Direction, Event, Exited, Extended, HandedOver, Held, Judged,
-    Keeper, Line, MoveBegun, MoveUndone, MovedOut, Offered, Prolonged, Renamed, Scan, ScansJudged, Settlement, Sold, Unblocked, Waited, line_of,
-    people, total,
+    Keeper, Line, MoveBegun, MoveUndone, MovedOut, Offered, Prolonged, Renamed, RestDrawn, Rested, Scan, ScansJudged, Settlement, Sold, Unblocked,
+    Waited, line_of, people, total,
 };
 use super::gate::SCAN_AGE_MAX_S;
 use super::passages::{Bars, Passage, Taken, Told};
+use super::rest::Rests;
 use super::waiting_list::{Waiting, WaitingEnd, WaitingList};
 use super::{Broken, Channel, Refusal};
-use crate::envelope::Digest;
+use crate::envelope::{Digest, Envelope};
 use crate::ids::{Code, HoldId, KeyId, OrderId, PersonId, TicketId};
 use crate::money::Cents;
 use crate::recall::REMEMBERED_S;
@@ -45,8 +46,12 @@ pub struct Hold {
     pub kept_for: Option<Keeper>,
     /// The pseudonym of who buys, if the channel named one.
     pub buyer: Option<Digest>,
+    /// The pseudonym of the device at which they sit, if the channel named one.
+    pub device: Option<Digest>,
     /// Whether what it becomes is to be reviewed.
     pub asks_review: bool,
+    /// How long its places rest if it ends without being bought, in milliseconds, if that was drawn.
+    pub rest_ms: Option<u32>,
 }
 
 /// Places that were sold.
@@ -315,6 +320,8 @@ pub(super) struct Ledger {
     pub(super) undone: VecDeque<(HoldId, Refusal, Timestamp)>,
     /// Refunds that whoever has the money has to be told of, by the sale and the number of the record that cancelled its tickets.
     pub(super) owed: BTreeMap<(HoldId, u64), Cents>,
+    /// Places that were held and not bought, and are not free yet.
+    pub(super) rests: Rests,
     /// What each buyer has who is known. It follows from the holds and sales.
     pub(super) buyers: BTreeMap<Digest, Had>,
 }
@@ -329,8 +336,9 @@ impl Ledger {
         let (who, order) = by(record);
         let (buyer, asks_review) = of_buyer(record);
         let Held { hold, channel, ref lines, expires_at } = *held;
-        let (lines, held_at) = (lines.clone(), record.at);
-        self.keep(places, hold, Hold { who, channel, lines, order, held_at, expires_at, extended: false, kept_for: None, buyer, asks_review });
+        let (lines, held_at, device, rest_ms) = (lines.clone(), record.at, device_of(record), None);
+        let hold_of = Hold { who, channel, lines, order, held_at, expires_at, extended: false, kept_for: None, buyer, device, asks_review, rest_ms };
+        self.keep(places, hold, hold_of);
     }
 
     fn keep(&mut self, places: &mut Places, id: HoldId, hold: Hold) {
@@ -344,16 +352,32 @@ impl Ledger {
         let (who, order) = by(record);
         let (buyer, asks_review) = of_buyer(record);
         let Waited { entry, number, channel, ref lines, .. } = *waited;
-        self.list.join(Waiting { entry, number, who, channel, lines: lines.clone(), order, since: record.at, buyer, asks_review });
+        let (lines, since, device, rest_ms) = (lines.clone(), record.at, device_of(record), None);
+        self.list.join(Waiting { entry, number, who, channel, lines, order, since, buyer, device, asks_review, rest_ms });
     }
 
     /// An offer is a hold of the entry's id, of the one who waited.
     pub(super) fn offered(&mut self, places: &mut Places, offered: &Offered, at: Timestamp) {
         let Some(party) = self.list.offer(offered.entry, at, offered.free, offered.passed_over) else { return };
-        let Waiting { who, channel, lines, order, buyer, asks_review, .. } = party;
+        let Waiting { who, channel, lines, order, buyer, device, asks_review, rest_ms, .. } = party;
         let (held_at, expires_at) = (at, offered.expires_at);
-        let hold = Hold { who, channel, lines, order, held_at, expires_at, extended: false, kept_for: None, buyer, asks_review };
+        let hold = Hold { who, channel, lines, order, held_at, expires_at, extended: false, kept_for: None, buyer, device, asks_review, rest_ms };
         self.keep(places, offered.entry, hold);
+    }
+
+    pub(super) fn rest_drawn(&mut self, drawn: &RestDrawn) {
+        match self.holds.get_mut(&drawn.hold) {
+            Some(hold) => hold.rest_ms = Some(drawn.rest_ms),
+            None => self.list.rest_drawn(drawn.hold, drawn.rest_ms),
+        }
+    }
+
+    /// The hold still has the places: what it loses follows in the same record.
+    pub(super) fn rested(&mut self, places: &mut Places, rested: &Rested, at: Timestamp) {
+        let Some(hold) = self.holds.get(&rested.hold) else { return };
+        let payment = if let Some(Keeper::Payment(payment)) = hold.kept_for { Some(payment) } else { None };
+        self.rests.rest(rested, payment, [hold.buyer, hold.device], at);
+        places.resting += rested.places;
     }
 
     pub(super) fn extended(&mut self, extended: &Extended) {
@@ -797,6 +821,9 @@ impl Ledger {
         if self.sales.values().flat_map(|sale| &sale.moves).filter(|found| !found.is_done()).count() != self.moving.len() {
             return broken("SL-5", "the moves under way are not those of the sales");
         }
+        if self.rests.places() != places.resting {
+            return broken("SL-13", "the counted places that rest are not those that do");
+        }
         if self.buyers != self.buyers_counted() {
             return broken("SL-11", "what a buyer has is not what it is counted as");
         }
@@ -891,6 +918,10 @@ fn by(record: &Record<Event>) -> (KeyId, Option<OrderId>) {
     record.envelope.as_ref().map_or((KeyId::SYSTEM, None), |envelope| (envelope.who, envelope.order))
 }
 
+fn device_of(record: &Record<Event>) -> Option<Digest> {
+    record.envelope.as_ref().and_then(Envelope::device)
+}
+
 /// Who buys, and whether what is bought is to be reviewed.
 fn of_buyer(record: &Record<Event>) -> (Option<Digest>, bool) {
     record.envelope.as_ref().map_or((None, false), |envelope| (envelope.buyer(), envelope.asks_review()))
@@ -898,7 +929,7 @@ fn of_buyer(record: &Record<Event>) -> (Option<Digest>, bool) {
 
 /// The written form of a [`Ledger`]: sorted, so that equal states are equal bytes; what follows from the rest is left out.
 #[derive(Serialize, Deserialize)]
-struct Written<H, S, C, L, U, O> {
+struct Written<H, S, C, L, U, O, R> {
     holds: Vec<(HoldId, H)>,
     sales: Vec<(HoldId, S)>,
     ended: Vec<(HoldId, Ended)>,
@@ -906,6 +937,7 @@ struct Written<H, S, C, L, U, O> {
     list: L,
     undone: U,
     owed: O,
+    rests: R,
 }
 
 /// The time until when a ticket was something, in the written form of a scan.
@@ -928,13 +960,13 @@ impl Serialize for Ledger {
         let online = self.online.values().flatten().map(|passage| (*passage, Told::Online));
         let was = self.was.iter().flat_map(|(ticket, was)| was.iter().map(move |(until, bars)| (until_as_scan(*ticket, *until), Told::Was(*bars))));
         let scans: Vec<(Scan, Told)> = taken.chain(online).chain(was).collect();
-        Written { holds, sales, ended, scans, list: &self.list, undone: &self.undone, owed: &self.owed }.serialize(serializer)
+        Written { holds, sales, ended, scans, list: &self.list, undone: &self.undone, owed: &self.owed, rests: &self.rests }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Ledger {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written::<Hold, Box<Sale>, Vec<(Scan, Told)>, WaitingList, _, _>::deserialize(deserializer)?;
+        let written = Written::<Hold, Box<Sale>, Vec<(Scan, Told)>, WaitingList, _, _, Rests>::deserialize(deserializer)?;
         let (mut scans, mut online) = (BTreeMap::new(), BTreeMap::<TicketId, Vec<Scan>>::new());
         let mut was = BTreeMap::<TicketId, Vec<(Timestamp, Bars)>>::new();
         for (scan, told) in written.scans {
@@ -963,6 +995,7 @@ impl<'de> Deserialize<'de> for Ledger {
             online,
             was,
             list: written.list,
+            rests: written.rests,
             buyers: BTreeMap::new(),
         };
         ledger.buyers = ledger.buyers_counted();

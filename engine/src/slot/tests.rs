@@ -7,6 +7,7 @@ mod gates;
 mod model;
 mod moves;
 mod payments;
+mod rest;
 mod scans;
 mod waiting;
 
@@ -189,7 +190,7 @@ fn put(slot: &mut Slot, records: &mut Vec<Record<Event>>, now: Timestamp, by: Op
     assert!(record.at >= before, "SL-7: the time of a record went backwards");
     slot.apply(&record);
     records.push(record);
-    assert_eq!(slot.recount(), Ok(()), "SL-1, SL-2, SL-3, SL-5, SL-6, SL-8, SL-9, SL-10 after {:?}", records.last());
+    assert_eq!(slot.recount(), Ok(()), "SL-1, SL-2, SL-3, SL-5, SL-6, SL-8, SL-9, SL-10, SL-13 after {:?}", records.last());
 }
 
 #[derive(Clone)]

@@ -35,8 +35,12 @@ pub struct Waiting {
     pub since: Timestamp,
     /// The pseudonym of who buys, if the channel named one.
     pub buyer: Option<Digest>,
+    /// The pseudonym of the device at which they sit, if the channel named one.
+    pub device: Option<Digest>,
     /// Whether what it becomes is to be reviewed.
     pub asks_review: bool,
+    /// How long its places rest if its offer ends without being bought, in milliseconds, if that was drawn.
+    pub rest_ms: Option<u32>,
 }
 
 impl Waiting {
@@ -224,6 +228,13 @@ impl WaitingList {
         self.people += size;
         *self.callers.entry(party.who).or_default() += 1;
         self.sizes[party.channel.index()].entry(size).or_default().insert(party.number);
+    }
+
+    /// It is drawn how long the places of an entry's offer rest.
+    pub(super) fn rest_drawn(&mut self, entry: HoldId, rest_ms: u32) {
+        if let Some(party) = self.numbers.get(&entry).and_then(|number| self.waiting.get_mut(number)) {
+            party.rest_ms = Some(rest_ms);
+        }
     }
 
     /// Takes an entry off the list.

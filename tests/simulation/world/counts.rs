@@ -27,6 +27,9 @@ pub struct Counts {
     pub amended: u64,
     pub handed_over: u64,
     pub beyond: u64,
+    pub rested: u64,
+    pub freed: u64,
+    pub renewals_refused: u64,
     pub passed: u64,
     pub told: u64,
     pub merged: u64,
@@ -62,6 +65,9 @@ impl Counts {
         self.amended += other.amended;
         self.handed_over += other.handed_over;
         self.beyond += other.beyond;
+        self.rested += other.rested;
+        self.freed += other.freed;
+        self.renewals_refused += other.renewals_refused;
         self.passed += other.passed;
         self.told += other.told;
         self.merged += other.merged;
@@ -84,6 +90,9 @@ impl World {
         let of_buyer =
             |refusal: &Refusal| matches!(refusal, Refusal::TooManyForBuyer { .. } | Refusal::TooManyOpenHolds { .. } | Refusal::TooManyForDay { .. });
         let refused = |sending: &&Sending| matches!(&sending.outcome, Outcome::Answered(Err(Failure::Refused(refusal))) if of_buyer(refusal));
+        let renews = |refusal: &Refusal| matches!(refusal, Refusal::HoldRenewed { .. });
+        let renewed = |sending: &&Sending| matches!(&sending.outcome, Outcome::Answered(Err(Failure::Refused(refusal))) if renews(refusal));
+        counts.renewals_refused = self.auditor.sendings.iter().filter(renewed).count() as u64;
         counts.refused_buyers = self.auditor.sendings.iter().filter(refused).count() as u64;
         for naive in self.auditor.slots.values() {
             for event in naive.records.iter().flat_map(|record| &record.events) {
@@ -106,6 +115,8 @@ impl World {
                     Event::Amended(_) => counts.amended += 1,
                     Event::HandedOver(_) => counts.handed_over += 1,
                     Event::BeyondSet(_) => counts.beyond += 1,
+                    Event::Rested(_) => counts.rested += 1,
+                    Event::Freed(_) => counts.freed += 1,
                     Event::Observed(observed) => counts.shared += u64::from(observed.share.is_some()),
                     _ => {}
                 }

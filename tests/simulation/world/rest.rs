@@ -48,6 +48,7 @@ impl World {
             rule(is_listed, "the waiting list is another one than the auditor's (SL-9)")?;
             let late = naive.holds.values().find(|hold| hold.fate == Fate::Live && hold.expires_at <= now);
             rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
+            rule(naive.next_freed().is_none_or(|until| now < until), "places neither rest nor are free (SL-13)")?;
             rule(head.moving as usize == naive.moving(), "the board shows other moves under way than there are")?;
             rule(head.owing as usize == naive.owed.len(), "the board shows that another number of refunds is owed (SL-10)")?;
             same_places(&head.places, naive, now)?;
@@ -102,6 +103,7 @@ impl World {
         self.drive(async move { until(|| node.board().next_wake().is_none()).await }.boxed_local(), false).await??;
         let left = self.auditor.slots.values().map(|naive| naive.live().count() + naive.waiting().count()).sum::<usize>();
         rule(left == 0, "somebody waits or holds when all is over")?;
+        rule(self.auditor.slots.values().all(|naive| naive.next_freed().is_none()), "places rest when all is over (SL-13)")?;
         rule(self.auditor.moves_add_up()? == 0, "a move is under way when all is over")?;
         self.stop().await?;
         let (mount, _) = self.disk.mount();
@@ -133,6 +135,7 @@ fn same_places(places: &Places, naive: &Naive, now: Timestamp) -> Result<(), Str
         let shown = (places.held[index], places.sold[index], places.available(channel, now).0);
         rule(shown == of_naive, "the board shows other places than there are").map_err(|wrong| format!("{wrong}: {shown:?}, not {of_naive:?}"))?;
     }
+    rule(places.resting == naive.resting(), "other places rest than are counted (SL-13)")?;
     rule(places.conflicts == naive.conflicts, "the board shows other conflicts than there are")?;
     rule((places.admitted, places.inside) == (naive.admitted(), naive.inside()), "the board shows other visitors than there are")
 }

@@ -755,6 +755,24 @@ async fn late_money_of_a_slot_that_is_for_somebody_only_is_of_whoever_held_the_p
     shop.stop().await;
 }
 
+/// What somebody let go while they paid rests like anything else that is let go, and is there for their money; for others it is not.
+#[actix_rt::test]
+async fn late_money_finds_what_rests_of_its_own() {
+    let shop = Shop::new().await;
+    limit(shop.node(), |limits| limits.rest_max_s = 60).await;
+    shop.house.ask(50, sell(50, 17)).await.unwrap();
+    let id = let_go(&shop).await;
+    let resting = || shop.node().look(tomorrow(), |slot| slot.places().resting);
+    assert_eq!((shop.payment(id).await.stage().name(), resting().await), ("expired", Ok(3)));
+    let renewed = shop.node().slot(tomorrow(), of(60, Some(7)), hold(60, 1)).await;
+    assert!(matches!(renewed, Err(Failure::Refused(Refusal::NotEnoughPlaces { available: 0, .. }))), "{renewed:?}");
+    shop.pay(id, node_says("t1", 3_600)).await.unwrap();
+    let payment = shop.payment(id).await;
+    assert!(matches!(payment.items(), [ItemEnd::Sold { .. }]), "{:?}", payment.items());
+    assert_eq!((shop.money(id).await, shop.house.taken(), resting().await), ([0, 3_600, 0, 0], 20, Ok(0)));
+    shop.stop().await;
+}
+
 #[actix_rt::test]
 async fn of_holds_that_would_be_too_many_open_ones_none_is_kept_for_a_payment() {
     let shop = Shop::new().await;
