@@ -642,6 +642,7 @@ impl World {
         rule(cut.is_none() || gone == 1, "a start says that it has cut off what is there")?;
         self.torn = false;
         self.auditor.step(&self.disk.since(known))?;
+        self.shows_what_it_ended_with()?;
         // What the dead node was about is over.
         let told = self.auditor.lost();
         self.counts.told_and_lost += told.len() as u64;

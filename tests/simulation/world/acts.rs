@@ -81,11 +81,25 @@ impl World {
                 self.crash()
             }
             20..22 => self.retire().await,
+            22..26 => self.ask_everywhere().await,
             _ => {
                 let (slot, envelope, command) = self.request();
                 self.send(slot, envelope, command).await
             }
         }
+    }
+
+    /// Somebody asks for places in several slots of a museum at once: what they may have over all of them no slot knows.
+    async fn ask_everywhere(&mut self) -> Result<(), Halt> {
+        let museum = self.dice.pick(&MUSEUMS[..2]);
+        let parties = vec![callers::a_buyer(&mut self.dice)];
+        let slots: Vec<SlotId> = self.slots.iter().rev().filter(|slot| slot.museum() == museum).copied().take(3).collect();
+        for slot in slots {
+            let envelope = Envelope { parties: parties.clone(), formerly: Vec::new(), ..callers::envelope(&mut self.dice) };
+            let command = self.callers.places(&mut self.dice, slot, envelope.who);
+            self.send(slot, envelope, command).await?;
+        }
+        Ok(())
     }
 
     /// A new command, or one that was sent before: by a caller who was not answered, by one who is impatient, or under a key that says something else now.

@@ -7,7 +7,7 @@ use tornello_engine::slot::{Places, Standing, WaitingEnd};
 
 use super::*;
 use crate::callers::BUYERS;
-use crate::naive::{Fate, Naive, Turn};
+use crate::naive::{DAY_S, Fate, Naive, Turn};
 
 impl World {
     /// At rest, everything that can be asked of the node is what the auditor's lists say: state, counters, board.
@@ -50,6 +50,20 @@ impl World {
             rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
             rule(head.moving as usize == naive.moving(), "the board shows other moves under way than there are")?;
             rule(head.owing as usize == naive.owed.len(), "the board shows that another number of refunds is owed (SL-10)")?;
+            same_places(&head.places, naive, now)?;
+        }
+        Ok(())
+    }
+
+    /// What a node shows when it has started, before anybody asks for a slot, is what the lists say.
+    pub(super) fn shows_what_it_ended_with(&self) -> Result<(), String> {
+        let now = self.now();
+        for (slot, naive) in &self.auditor.slots {
+            let Some(head) = self.node().board().head(*slot) else {
+                rule(naive.opening.end.plus_seconds(3 * DAY_S) < now, "a start does not show a slot")?;
+                continue;
+            };
+            rule(head.seq == naive.records.len() as u64, "a start shows another record of a slot than the last")?;
             same_places(&head.places, naive, now)?;
         }
         Ok(())
