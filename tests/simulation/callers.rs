@@ -220,7 +220,13 @@ impl Callers {
                 let scanned_at = now.plus_seconds(-dice.within(ago_s.0, ago_s.1));
                 let direction = if dice.chance(65) { Direction::In } else { Direction::Out };
                 let new = Scan { ticket: party.id.ticket(number), scanned_at, gate, direction };
-                let scan = known.filter(|_| dice.chance(35)).unwrap_or(new);
+                // Around what was seen already, so that it may stand against that.
+                let seen: Vec<(TicketId, Timestamp)> = naive.map(Naive::passages).unwrap_or_default();
+                let beside = (!seen.is_empty() && dice.chance(50)).then(|| {
+                    let (ticket, at) = dice.pick(&seen);
+                    Scan { ticket, scanned_at: at.plus_seconds(dice.pick(&[-300, -30, -1, 0, 1, 30])), ..new }
+                });
+                let scan = known.filter(|_| dice.chance(35)).or(beside).unwrap_or(new);
                 Command::Merge { scan, issue: issue(dice, naive, scan.ticket), museum }
             }
             Ask::Rename => {

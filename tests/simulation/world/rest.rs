@@ -21,6 +21,7 @@ impl World {
         }
         self.counts.compared += 1;
         self.auditor.moves_add_up()?;
+        let mut are_all_seen = true;
         for slot in self.slots.clone() {
             let listed = self.auditor.slots.get(&slot).map(standings);
             let look = move |slot: &Slot| {
@@ -31,6 +32,7 @@ impl World {
             let seen = self.look_at(slot, false, look).await?;
             let Ok((Ok(state), sound, money, (is_listed, had))) = seen else {
                 // A slot that was rebuilt too often is out of order for one caller.
+                are_all_seen = false;
                 continue;
             };
             rule(sound.is_ok(), "a recount differs").map_err(|wrong| format!("{wrong}: {sound:?}"))?;
@@ -51,6 +53,9 @@ impl World {
             rule(head.moving as usize == naive.moving(), "the board shows other moves under way than there are")?;
             rule(head.owing as usize == naive.owed.len(), "the board shows that another number of refunds is owed (SL-10)")?;
             same_places(&head.places, naive, now)?;
+        }
+        if are_all_seen {
+            self.auditor.rests();
         }
         Ok(())
     }
