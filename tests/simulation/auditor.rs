@@ -122,9 +122,13 @@ pub struct Auditor {
     /// The building of which a reading came last, and how full it was when somebody last came in by asking a gate: of which slot, by which record.
     filling: Option<Filling>,
     entered: Option<(SlotId, u64, Filling)>,
-    /// When the last record of the node before was written, and how many commands had been sent by then.
+    /// When the last record of the node before was written, and how many commands had been sent when it was last known what has become of all of them.
     died_at: Option<Timestamp>,
-    lives_from: usize,
+    known_from: usize,
+    /// The slots that were to give up some of the room by the last reading, and have not written that down.
+    uncut: BTreeSet<SlotId>,
+    /// How many there were in all.
+    pub lost_cuts: u64,
     /// Each slot as its records say.
     replayed: BTreeMap<SlotId, Slot>,
     /// States of owners, encoded, that are to be held against their records when these are on the disk.
@@ -184,6 +188,36 @@ impl Auditor {
         self.seen.clear();
     }
 
+    /// A museum shares its room out by a reading.
+    pub fn shares(&mut self, shared: Shared) {
+        self.uncut.clear();
+        self.shared = Some(shared);
+    }
+
+    /// Nothing is on its way, and all slots were seen: whatever nobody knew is known.
+    pub const fn rests(&mut self) {
+        self.known_from = self.sendings.len();
+    }
+
+    /// A batch is lost. A slot that was to give up some of the room by it has that still, and no other one is given it.
+    pub fn not_written(&mut self, batch: &Batch) -> Result<(), String> {
+        let Some(shared) = self.shared else { return Ok(()) };
+        for frame in frames(&batch.records) {
+            let frame = frame.map_err(|error| error.to_string())?;
+            let StreamId::Slot(slot) = frame.stream else { continue };
+            let record: Record<Event> = frame.record().map_err(|error| error.to_string())?;
+            let of_reading = slot.museum() == shared.museum && record.envelope.as_ref().is_some_and(|envelope| envelope.who == shared.who);
+            let Some(Event::Observed(observed)) = record.events.last().filter(|_| of_reading) else { continue };
+            let Some(share) = observed.share else { continue };
+            let naive = self.slots.get(&slot);
+            let (has, part) = (naive.and_then(|naive| naive.in_force(shared.now)), naive.map_or(0, Naive::admitted) + share);
+            if has.is_none_or(|has| part < has) {
+                self.lost_cuts += u64::from(self.uncut.insert(slot));
+            }
+        }
+        Ok(())
+    }
+
     fn hold_against(&mut self, slot: SlotId) -> Result<(), String> {
         let Some(replayed) = self.replayed.get(&slot) else { return Ok(()) };
         let Some(state) = self.seen.remove(&(slot, replayed.seq())) else { return Ok(()) };
@@ -209,22 +243,25 @@ impl Auditor {
             return Ok(());
         };
         if is_written(record).is_some() {
-            self.building_holds(sending, slot, record)?;
+            if let Some((_, _, filling)) = self.entered.filter(|(of, seq, _)| (*of, *seq) == (slot, record.seq)) {
+                self.building_holds(sending, slot, record, filling)?;
+            }
             self.sendings[sending].outcome = Outcome::Answered(answer);
             return Ok(());
         }
         let wrong = |wrong: String| format!("{wrong}: a gate was told {record:?} of {passage:?}");
-        self.tell(slot, &envelope, passage, record).map_err(wrong)?;
+        let is_new = self.tell(slot, &envelope, passage, record).map_err(wrong)?;
         self.sendings[sending].outcome = Outcome::Told;
-        Ok(())
+        if is_new { self.fill_unwritten(sending, slot, record) } else { Ok(()) }
     }
 
-    fn tell(&mut self, slot: SlotId, envelope: &Envelope, passage: Passage, record: &Record<Event>) -> Result<(), String> {
+    /// Answers whether it was not told before.
+    fn tell(&mut self, slot: SlotId, envelope: &Envelope, passage: Passage, record: &Record<Event>) -> Result<bool, String> {
         let naive = self.slots.get(&slot).ok_or("somebody passes in a slot that nobody wrote to")?;
         let told = self.told.entry(slot).or_default();
         if let Some(before) = told.iter().find(|told| (told.envelope.who, told.envelope.key) == (envelope.who, envelope.key)) {
             rule(before.envelope.body == envelope.body, "a gate is told something under a key of something else")?;
-            return rule(before.record == *record, "a gate is told something else than before under one key");
+            return rule(before.record == *record, "a gate is told something else than before under one key").map(|()| false);
         }
         rule(record.envelope.as_ref() == Some(envelope), "a gate is told what somebody else asked for")?;
         rule(scan_of(&record.events) == Some(passage.scan(record.at)), "a gate is told of another scan than it asked for")?;
@@ -239,8 +276,25 @@ impl Auditor {
         }
         then.foretell(record, &shown(passage.issue))?;
         told.push(Told { envelope: envelope.clone(), passage, record: record.clone() });
-        self.filling = None;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Who is let pass while the journal does not write is in the building, or out, from now on.
+    fn fill_unwritten(&mut self, sending: usize, slot: SlotId, record: &Record<Event>) -> Result<(), String> {
+        let Some(filling) = self.filling.as_mut().filter(|filling| filling.museum == slot.museum()) else { return Ok(()) };
+        match record.events[..] {
+            [Event::Admitted(_)] => filling.people += 1,
+            [Event::Exited(_)] => {
+                filling.people -= 1;
+                return Ok(());
+            }
+            _ => {
+                self.filling = None;
+                return Ok(());
+            }
+        }
+        let filling = *filling;
+        self.building_holds(sending, slot, record, filling)
     }
 
     /// The journal writes, and all forked slots are online again: nothing that gates were told is lost. Answers how many scans were written.
@@ -292,12 +346,13 @@ impl Auditor {
     }
 
     /// Nobody who asks a gate comes in beyond the ceiling, whichever slots let people in at once.
-    fn building_holds(&self, sending: usize, slot: SlotId, record: &Record<Event>) -> Result<(), String> {
-        let Some((_, _, filling)) = self.entered.filter(|(of, seq, _)| (*of, *seq) == (slot, record.seq)) else { return Ok(()) };
+    fn building_holds(&self, sending: usize, slot: SlotId, record: &Record<Event>, filling: Filling) -> Result<(), String> {
         let stale_after_s = self.slots.get(&slot).map_or(0, |naive| naive.opening.policy.stale_after_s);
         let is_fresh = record.at < filling.measured_at.plus_seconds(stale_after_s.into());
         // Of what nobody knows whether it was done the node may know less, or more.
-        let is_known = self.sendings.get(self.lives_from..sending).is_some_and(|sent| sent.iter().all(|sending| !sending.outcome.is_open()));
+        let passes = |command: &Command| matches!(command, Command::Admit { .. } | Command::Exit { .. } | Command::Merge { .. });
+        let is_open = |sending: &Sending| passes(&sending.command) && sending.outcome.is_open() && sending.outcome != Outcome::Told;
+        let is_known = self.sendings.get(self.known_from..sending).is_some_and(|sent| !sent.iter().any(is_open));
         rule(!is_fresh || !is_known || filling.people <= filling.ceiling, "a full building lets somebody in by another slot")
             .map_err(|wrong| format!("{wrong}: {filling:?} after {record:?}"))
     }
@@ -307,7 +362,7 @@ impl Auditor {
         self.doubtful.clear();
         self.shared = None;
         self.filling = None;
-        (self.died_at, self.lives_from) = (self.head.map(|head| head.at), self.sendings.len());
+        (self.died_at, self.known_from) = (self.head.map(|head| head.at), self.sendings.len());
         self.unsee();
         let told = std::mem::take(&mut self.told).into_iter();
         told.flat_map(|(slot, told)| told.into_iter().map(move |told| (slot, told)))
@@ -351,6 +406,8 @@ impl Auditor {
             return Ok(());
         }
         self.raised += 1;
+        rule(self.uncut.is_empty(), "a slot is given room that another one was to give up, which is not written")
+            .map_err(|wrong| format!("slot {slot}: {wrong}: {:?}", self.uncut))?;
         let upper = i64::from(shared.inside + 2 * shared.sd);
         let mut may_come = 0;
         let mut of_museum: Vec<_> = self.slots.iter().filter(|(other, _)| other.museum() == shared.museum).collect();
@@ -389,13 +446,13 @@ impl Auditor {
     }
 
     /// What a buyer has of a museum's day, over all its slots.
-    fn has_of_day(&self, slot: SlotId, buyers: &[Digest]) -> u32 {
+    pub fn has_of_day(&self, slot: SlotId, buyers: &[Digest]) -> u32 {
         let of_day = || self.slots.iter().filter(|(other, _)| is_same_day(**other, slot)).map(|(_, naive)| naive);
         buyers.iter().flat_map(|buyer| of_day().map(|naive| naive.people_of_day(*buyer))).sum()
     }
 
     /// How many holds of a buyer are open at a museum, over all its slots.
-    fn open_at(&self, museum: MuseumId, buyers: &[Digest]) -> u32 {
+    pub fn open_at(&self, museum: MuseumId, buyers: &[Digest]) -> u32 {
         let of_museum = || self.slots.iter().filter(|(slot, _)| slot.museum() == museum).map(|(_, naive)| naive);
         buyers.iter().flat_map(|buyer| of_museum().map(|naive| naive.open_of(*buyer))).sum()
     }
@@ -429,6 +486,30 @@ impl Auditor {
             _ => true,
         };
         rule(is_so, "a buyer is refused for more than they have").map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}"))
+    }
+
+    /// What is counted of a buyer on the day of a slot, and how many holds of theirs are open at its museum.
+    pub fn counted_of(&self, slot: SlotId, buyer: Digest) -> (u32, u32) {
+        (self.has_of_day(slot, &[buyer]), self.open_at(slot.museum(), &[buyer]))
+    }
+
+    /// Somebody asked alone while the journal did not write, and all that is on the disk was read before: refused for what they have there, and for what may be written, at most.
+    pub fn is_limited_though_unsure(&self, sending: usize, before: (u32, u32)) -> Result<(), String> {
+        let Sending { slot, envelope, command, outcome, .. } = &self.sendings[sending];
+        let Outcome::Answered(Err(Failure::Refused(refusal))) = outcome else { return Ok(()) };
+        let buyers = buyers_of(envelope);
+        let after = (self.has_of_day(*slot, &buyers), self.open_at(slot.museum(), &buyers));
+        let may_be =
+            self.sendings[self.known_from.min(sending)..sending].iter().filter(|sent| sent.slot.museum() == slot.museum() && sent.outcome.is_open());
+        let may_be = may_be.filter(|sent| buyers_of(&sent.envelope).iter().any(|buyer| buyers.contains(buyer))).map(|sent| asks(&sent.command));
+        let (people, holds) = may_be.fold((0, 0), |sum, asked| (sum.0 + asked.0, sum.1 + asked.1));
+        let is_so = match refusal {
+            Refusal::TooManyForDay { has, .. } => (before.0.min(after.0)..=before.0.max(after.0) + people).contains(has),
+            Refusal::TooManyOpenHolds { max } => before.1.max(after.1) + holds >= u32::from(*max),
+            _ => true,
+        };
+        rule(is_so, "a buyer is refused for more than they have, or may have")
+            .map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}: {before:?}, {after:?}, and {people} in {holds}"))
     }
 
     fn take(&mut self, slot: SlotId, record: Record<Event>) -> Result<(), String> {
@@ -603,6 +684,16 @@ fn is_same_day(slot: SlotId, other: SlotId) -> bool {
 fn buyers_of(envelope: &Envelope) -> Vec<Digest> {
     let named = envelope.parties.iter().filter(|party| party.kind == PartyKind::Buyer).map(|party| party.pseudonym);
     BTreeSet::from_iter(named.chain(envelope.formerly.iter().copied())).into_iter().collect()
+}
+
+/// For how many people a command asks, and how many holds it opens.
+fn asks(command: &Command) -> (u32, u32) {
+    let people = |lines: &[Line]| lines.iter().map(|line| u32::from(line.count)).sum::<u32>();
+    match command {
+        Command::Hold { lines, .. } | Command::HoldFor { lines, .. } | Command::Wait { lines, .. } => (people(lines), 1),
+        Command::SellDirect { lines, .. } => (people(lines), 0),
+        _ => (0, 0),
+    }
 }
 
 fn shown(issue: Option<u16>) -> Asked {

@@ -100,12 +100,16 @@ pub const BUYERS: [Digest; 4] = [Digest(71), Digest(72), Digest(73), Digest(74)]
 /// The key of all sensors.
 pub const SENSORS: KeyId = KeyId(9);
 
+/// Somebody whom a channel knows.
+pub fn a_buyer(dice: &mut Dice) -> envelope::Party {
+    envelope::Party { kind: PartyKind::Buyer, pseudonym: dice.pick(&BUYERS) }
+}
+
 /// A caller with a key that nobody has used, for somebody whom the channel knows, or not.
 pub fn envelope(dice: &mut Dice) -> Envelope {
     let mut digest = || Digest(u128::from(dice.next()) << 64 | u128::from(dice.next()));
     let (key, body) = (digest(), digest());
-    let of_buyer = |pseudonym| envelope::Party { kind: PartyKind::Buyer, pseudonym };
-    let parties: Vec<envelope::Party> = if dice.chance(60) { vec![of_buyer(dice.pick(&BUYERS))] } else { Vec::new() };
+    let parties: Vec<envelope::Party> = if dice.chance(60) { vec![a_buyer(dice)] } else { Vec::new() };
     // A new month: who buys is known by an earlier pseudonym as well.
     let formerly = if !parties.is_empty() && dice.chance(10) { vec![dice.pick(&BUYERS)] } else { Vec::new() };
     Envelope { who: KeyId(1 + dice.below(4)), key, body, parties, assessment: None, order: None, formerly }
@@ -221,7 +225,13 @@ impl Callers {
                 let scanned_at = now.plus_seconds(-dice.within(ago_s.0, ago_s.1));
                 let direction = if dice.chance(65) { Direction::In } else { Direction::Out };
                 let new = Scan { ticket: party.id.ticket(number), scanned_at, gate, direction };
-                let scan = known.filter(|_| dice.chance(35)).unwrap_or(new);
+                // Around what was seen already, so that it may stand against that.
+                let seen: Vec<(TicketId, Timestamp)> = naive.map(Naive::passages).unwrap_or_default();
+                let beside = (!seen.is_empty() && dice.chance(50)).then(|| {
+                    let (ticket, at) = dice.pick(&seen);
+                    Scan { ticket, scanned_at: at.plus_seconds(dice.pick(&[-300, -30, -1, 0, 1, 30])), ..new }
+                });
+                let scan = known.filter(|_| dice.chance(35)).or(beside).unwrap_or(new);
                 Command::Merge { scan, issue: issue(dice, naive, scan.ticket), museum }
             }
             Ask::Rename => {
@@ -290,6 +300,20 @@ impl Callers {
         let party = self.party(dice, slot, who);
         let draw = drawn_with(party.id);
         Command::Hold { hold: party.id, channel: party.channel, lines: party.lines }.drawn(draw)
+    }
+
+    /// Places over the web, where buyers are limited: held, or bought at once.
+    pub fn places(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId) -> Command {
+        let Party { id, lines, .. } = self.party(dice, slot, who);
+        let channel = Channel::Web;
+        if let Some(party) = self.parties.last_mut() {
+            party.channel = channel;
+        }
+        if dice.chance(70) {
+            return Command::Hold { hold: id, channel, lines };
+        }
+        let settlement = settlement(dice, channel, &lines);
+        Command::SellDirect { sale: id, channel, lines, settlement, contact: None }
     }
 
     /// Mostly for what is not to be had.

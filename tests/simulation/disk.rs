@@ -21,6 +21,8 @@ pub enum Verdict {
     Lost,
     /// It is written, but the answer is lost.
     AnswerLost,
+    /// As that, and whoever reads before the store is asked where it ends does not find it.
+    FoundLater,
     /// The flush fails; whether the batch is on the disk turns out at the next start.
     FlushFailed {
         written: bool,
@@ -30,6 +32,11 @@ pub enum Verdict {
 impl Verdict {
     const fn writes(self) -> bool {
         matches!(self, Self::Written | Self::AnswerLost | Self::FlushFailed { written: true })
+    }
+
+    /// Whether nothing of it is on the disk, and never will be.
+    pub const fn is_gone(self) -> bool {
+        matches!(self, Self::Full | Self::Conflict | Self::Lost | Self::FlushFailed { written: false })
     }
 }
 
@@ -71,6 +78,10 @@ pub struct Disk {
     died_with: Mutex<Vec<usize>>,
     /// Whether the last batch's stored hash does not fit.
     damaged: AtomicBool,
+    /// What is on the disk, and is found when the store is asked where it ends, or at the next start.
+    unfound: Mutex<Option<Batch>>,
+    /// The streams of which something was.
+    found: Mutex<Vec<StreamId>>,
     /// How often the node has died.
     life: AtomicU64,
     /// Whether the store cannot be recovered now.
@@ -97,6 +108,7 @@ impl Disk {
         let mut batches = self.lock();
         self.died_with.lock().expect("nobody panics with the disk in hand").push(batches.len());
         self.life.fetch_add(1, Ordering::SeqCst);
+        batches.extend(self.take_unfound());
         let Some((mut batch, remains)) = on_its_way else { return };
         match remains {
             Remains::Nothing => return,
@@ -105,6 +117,23 @@ impl Disk {
             Remains::Short => batch.records.truncate(batch.records.len() - 1 - batch.records.len() / 3),
         }
         batches.push(batch);
+    }
+
+    fn take_unfound(&self) -> Option<Batch> {
+        self.unfound.lock().expect("nobody panics with the disk in hand").take()
+    }
+
+    /// Whoever looks where the journal ends finds what was written last.
+    pub fn find(&self) {
+        if let Some(found) = self.take_unfound() {
+            self.found.lock().expect("nobody panics with the disk in hand").extend(found.spans.iter().map(|span| span.stream));
+            self.lock().push(found);
+        }
+    }
+
+    /// The streams of which something was found since the last time.
+    pub fn take_found(&self) -> Vec<StreamId> {
+        std::mem::take(&mut *self.found.lock().expect("nobody panics with the disk in hand"))
     }
 
     pub fn length(&self) -> usize {
@@ -191,12 +220,14 @@ impl Mount {
             let head = self.disk.head();
             assert_eq!((batch.number, batch.previous), (head.number + 1, head.hash), "a batch does not follow the one before");
             self.disk.lock().push(batch.clone());
+        } else if verdict == Verdict::FoundLater {
+            *self.disk.unfound.lock().expect("nobody panics with the disk in hand") = Some(batch.clone());
         }
         match verdict {
             Verdict::Written => Ok(()),
             Verdict::Full => Err(JournalError::Full("no space left on device".into())),
             Verdict::Conflict => Err(JournalError::Conflict(batch.spans[0].stream)),
-            Verdict::Lost | Verdict::AnswerLost => Err(lost()),
+            Verdict::Lost | Verdict::AnswerLost | Verdict::FoundLater => Err(lost()),
             Verdict::FlushFailed { .. } => Err(JournalError::FlushFailed("input/output error".into())),
         }
     }
@@ -248,6 +279,9 @@ impl Journal for Mount {
     fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
         let _ = self.doing.send(Doing::Recovering);
         let reachable = !self.is_dead() && !self.disk.outage.load(Ordering::SeqCst);
+        if reachable {
+            self.disk.find();
+        }
         ready(if reachable { Ok(self.disk.head()) } else { Err(JournalError::Unreachable("input/output error".into())) }).boxed()
     }
 }

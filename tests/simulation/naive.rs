@@ -735,6 +735,32 @@ impl Naive {
         ticket.is_some_and(|ticket| ticket.inside)
     }
 
+    /// The tickets that nobody has used and that let in now.
+    pub fn may_enter(&self, at: Timestamp) -> Vec<TicketId> {
+        let policy = self.opening.policy;
+        let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
+        if at < opens_at || at > self.opening.end.plus_seconds(policy.admit_late_s.into()) {
+            return Vec::new();
+        }
+        let may = |ticket: &Ticket| ticket.stands() && !ticket.is_blocked() && !ticket.is_reviewed(at);
+        let mut all = Vec::new();
+        for (id, sale) in &self.sales {
+            all.extend((0..).zip(&sale.tickets).filter(|(_, ticket)| may(ticket)).map(|(number, _)| id.ticket(number)));
+        }
+        all
+    }
+
+    /// All that gates have seen here: of which ticket, and when it counts.
+    pub fn passages(&self) -> Vec<(TicketId, Timestamp)> {
+        let mut all = Vec::new();
+        for (id, sale) in &self.sales {
+            for (number, ticket) in (0..).zip(&sale.tickets) {
+                all.extend(ticket.passages.iter().map(|seen| (id.ticket(number), seen.at)));
+            }
+        }
+        all
+    }
+
     /// How many moves are under way.
     pub fn moving(&self) -> usize {
         self.moves.values().filter(|moved| moved.stage == Stage::Begun).count()
@@ -911,6 +937,11 @@ impl Naive {
         let few = more == 0 || limits.tickets_max.is_none_or(|max| has + more <= u32::from(max));
         rule(few, "a buyer has more of a slot than anybody may (SL-11)").map_err(|wrong| format!("{wrong}: {has} and {more}"))?;
         rule(!opens || limits.holds_max.is_none_or(|max| holds < u32::from(max)), "a buyer has more open holds than anybody may (SL-11)")
+    }
+
+    /// The holds that live for somebody whom the channel knows, and that no payment keeps.
+    pub fn held_by_buyers(&self) -> Vec<(HoldId, Digest)> {
+        self.live().filter(|(_, hold)| hold.paying.is_none()).filter_map(|(id, hold)| Some((*id, hold.buyer?))).collect()
     }
 
     /// How many holds and entries of somebody are open here, through the channels in which they count for the museum.

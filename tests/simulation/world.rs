@@ -36,7 +36,7 @@ use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{HoldId, MuseumId, RouteId, SlotId};
 use tornello_engine::museum::{self, Museum};
-use tornello_engine::slot::{Command, Limits as BuyerLimits, Policy, Reentry, Refund, Refusal, Scan, Slot};
+use tornello_engine::slot::{Command, Direction, Limits as BuyerLimits, Policy, Reentry, Refund, Refusal, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
 use super::auditor::{Auditor, Outcome};
@@ -274,6 +274,12 @@ impl World {
         for _ in 0..self.dice.below(3) {
             self.drive_a_move().await?;
         }
+        if self.dice.chance(15) {
+            self.ask_while_unsure().await?;
+        }
+        if self.dice.chance(20) {
+            self.drive_two_passages().await?;
+        }
         if self.dice.chance(30) {
             self.drive_gates().await?;
         }
@@ -294,6 +300,7 @@ impl World {
         let ceiling = Some(1 + self.dice.below(100) as u32);
         let mut asked = self.ask_museum(PLUG, museum::Command::SetCeiling { valid_from, ceiling });
         let node = Arc::clone(self.node());
+        let mut was_away = node.health() != Health::Writing;
         loop {
             let seen = within(async {
                 tokio::select! { biased; answer = &mut asked => Err(answer), Some(doing) = self.life.doing.recv() => Ok(doing) }
@@ -301,10 +308,18 @@ impl World {
             match seen.await? {
                 Ok(Doing::Appending(appending)) => {
                     self.life.standing = Some(appending);
+                    // Who has read a stream without what was found is not its owner any more.
+                    let found = self.disk.take_found().into_iter();
+                    self.down.extend(found.filter_map(|stream| if let StreamId::Slot(slot) = stream { Some(slot) } else { None }));
                     // Nobody waits for this answer any more.
                     return Ok(());
                 }
                 Ok(Doing::Recovering) => {}
+                // Its owner had read the museum without what was found as the journal came back.
+                Err(Err(Failure::Journal(_))) if was_away && node.health() == Health::Writing => {
+                    was_away = false;
+                    asked = self.ask_museum(PLUG, museum::Command::SetCeiling { valid_from, ceiling });
+                }
                 Err(answer) => {
                     let broken = node.health() != Health::Writing || self.disk.unreadable.load(Ordering::SeqCst);
                     self.auditor.museum_answered(PLUG, answer.clone());
@@ -319,7 +334,8 @@ impl World {
         let (reached, mut signal) = mpsc::unbounded_channel();
         let (token, node) = (Token(reached), Arc::clone(self.node()));
         self.looks += 1;
-        let is_wanted = self.looks.is_multiple_of(LOOKS_PER_STATE);
+        // While the journal does not write, an owner may have read less than is on the disk: what it decides then is never written.
+        let is_wanted = self.looks.is_multiple_of(LOOKS_PER_STATE) && self.node().health() == Health::Writing;
         let state = Arc::new(Mutex::new(None));
         let seen = Arc::clone(&state);
         let see = move |slot: &Slot| {
@@ -386,7 +402,8 @@ impl World {
             0..4 => Verdict::Full,
             4..5 => Verdict::Conflict,
             5..9 => Verdict::Lost,
-            9..13 => Verdict::AnswerLost,
+            9..12 => Verdict::AnswerLost,
+            12 => Verdict::FoundLater,
             13 => Verdict::FlushFailed { written: self.dice.chance(50) },
             14..16 => {
                 self.line(format_args!("the node is killed in an append"));
@@ -410,6 +427,9 @@ impl World {
         self.counts.faults += u64::from(verdict != Verdict::Written);
         if verdict != Verdict::Written {
             self.auditor.unsee();
+            if verdict.is_gone() {
+                self.auditor.not_written(&appending.batch)?;
+            }
             // Who waits for an owner that stops now would make the next one, and whoever comes next would wait for that: so it waits until its turn comes.
             if self.disk.outage.load(Ordering::SeqCst) || matches!(verdict, Verdict::FlushFailed { .. }) {
                 self.down.extend(self.all_slots());
@@ -560,6 +580,7 @@ impl World {
     async fn stop(&mut self) -> Result<(), Halt> {
         let running = self.life.running.take().ok_or_else(|| "the node is stopped twice".to_owned())?;
         self.drive(running.stop().boxed_local(), false).await?;
+        self.disk.find();
         self.leave_read_models(false)?;
         self.audit()
     }
@@ -618,6 +639,7 @@ impl World {
         }
         self.disk.outage.store(false, Ordering::SeqCst);
         self.disk.unreadable.store(false, Ordering::SeqCst);
+        self.disk.find();
         let (before, known) = (self.disk.length(), self.auditor.read());
         while self.dice.chance(25) {
             // It dies in its start, wherever that is.
@@ -644,6 +666,7 @@ impl World {
         rule(cut.is_none() || gone == 1, "a start says that it has cut off what is there")?;
         self.torn = false;
         self.auditor.step(&self.disk.since(known))?;
+        self.shows_what_it_ended_with()?;
         // What the dead node was about is over.
         let told = self.auditor.lost();
         self.counts.told_and_lost += told.len() as u64;

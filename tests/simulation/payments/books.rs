@@ -2,6 +2,7 @@
 //! from scratch for each question; slots are kept by `naive`. Every event is held against the rules as it is taken in. They share no code with the engine's
 //! payments, vouchers and orders but the words of the events.
 
+pub mod drawer;
 pub mod group;
 
 use std::collections::btree_map::Entry;
@@ -11,7 +12,7 @@ use tornello_actors::journal::wire::frames;
 use tornello_actors::journal::{Batch, Head, StreamId};
 use tornello_engine::account;
 use tornello_engine::envelope::Digest;
-use tornello_engine::ids::{AccountId, HoldId, KeyId, OrderId, PaymentId, QuoteId, SlotId, VoucherId};
+use tornello_engine::ids::{AccountId, HoldId, KeyId, OrderId, PaymentId, QuoteId, SlotId, TillId, VoucherId};
 use tornello_engine::payment::{Closed, Closing, Event, Gateway, Item, Opened, PaidBackBy, Receipt, RefundOpened, RefundReason, Source};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Keeper, Line, Settlement};
@@ -20,6 +21,7 @@ use tornello_engine::{order, voucher};
 
 use crate::naive::{Asked, DAY_S, Fate, Naive};
 use crate::rule;
+use drawer::Drawer;
 use group::Group;
 
 /// How an item ended.
@@ -440,6 +442,7 @@ pub struct Books {
     /// What became of each sale that a payment settles.
     items: BTreeMap<HoldId, (PaymentId, u16)>,
     pub groups: BTreeMap<QuoteId, Group>,
+    pub drawers: BTreeMap<TillId, Drawer>,
     pub accounts: BTreeMap<AccountId, Vec<Record<account::Event>>>,
     /// What slots said is to be paid back, by sale and record.
     cancelled: BTreeMap<(HoldId, u64), i64>,
@@ -461,12 +464,20 @@ impl Books {
                     StreamId::Payment(payment) => self.take_payment(payment, frame.record().map_err(|error| error.to_string())?),
                     StreamId::Voucher(voucher) => self.vouchers.entry(voucher).or_default().take(frame.record().map_err(|error| error.to_string())?),
                     StreamId::Order(order) => {
-                        self.orders.entry(order).or_default().push(frame.record().map_err(|error| error.to_string())?);
-                        one_at_a_time(&self.orders[&order])
+                        let record = frame.record().map_err(|error| error.to_string())?;
+                        self.is_over(&record).and_then(|()| {
+                            let records = self.orders.entry(order).or_default();
+                            records.push(record);
+                            one_at_a_time(records)
+                        })
                     }
                     StreamId::Quote(quote) => {
                         let record = frame.record().map_err(|error| error.to_string())?;
                         self.groups.entry(quote).or_default().take(&record)
+                    }
+                    StreamId::Till(till) => {
+                        let record = frame.record().map_err(|error| error.to_string())?;
+                        drawer::take(&mut self.drawers, till, &record)
                     }
                     StreamId::Account(account) => {
                         self.accounts.entry(account).or_default().push(frame.record().map_err(|error| error.to_string())?);
@@ -475,6 +486,18 @@ impl Books {
                     _ => Ok(()),
                 };
                 taken.map_err(|wrong| format!("{stream}: {wrong}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What an order is told is over is.
+    fn is_over(&self, record: &Record<order::Event>) -> Result<(), String> {
+        for event in &record.events {
+            if let order::Event::PaymentEnded(ended) = event {
+                let is_open = self.payments.get(&ended.payment).is_some_and(Due::is_open);
+                rule(!is_open, "an order is told that a payment is over which can still be paid (OR-2)")
+                    .map_err(|wrong| format!("{wrong}: {}", ended.payment))?;
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ mod acts;
 mod counts;
 mod groups;
 mod rest;
+mod tills;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -28,7 +29,7 @@ use tornello_engine::account;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{HoldId, KeyId, MuseumId, OrderId, PaymentId, PersonId, RouteId, SlotId, VoucherId};
+use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, OrderId, PaymentId, PersonId, RouteId, SlotId, TillId, VoucherId};
 use tornello_engine::ledger::{self, Account};
 use tornello_engine::money::Cents;
 use tornello_engine::museum;
@@ -36,6 +37,7 @@ use tornello_engine::payment::{self, Extra, Gateway, PaidBackBy, Payment, Receip
 use tornello_engine::recall::REMEMBERED_S;
 use tornello_engine::slot::{CancelCause, Command, DeskMethod, Line, Policy, Refund, Settlement, Slot};
 use tornello_engine::tariff::Proof;
+use tornello_engine::till;
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher::{self, Voucher};
 
@@ -74,7 +76,7 @@ pub struct History {
 pub struct Counts(BTreeMap<&'static str, u64>);
 
 /// What must happen in a hundred seeds.
-const MUST: [&str; 54] = [
+const MUST: [&str; 57] = [
     "amended behind its back",
     "answers lost outside",
     "batches",
@@ -124,6 +126,9 @@ const MUST: [&str; 54] = [
     "sold anew",
     "sold on account",
     "stand-in",
+    "tills closed",
+    "tills opened",
+    "tills opened again",
     "too small",
     "two items",
     "unfulfilled",
@@ -170,6 +175,7 @@ enum Outcome {
     Payment(Answer<Payment>),
     Voucher(Answer<Voucher>),
     Moved(bool),
+    Till(Result<TillId, Failure<till::Refusal>>),
     Done,
 }
 
@@ -236,6 +242,8 @@ struct World {
     others: usize,
     wishes: Vec<Wish>,
     moneys: Vec<Money>,
+    /// Those who asked to open a till, and with which float.
+    openings: Vec<(Envelope, Code, Cents)>,
     /// What `resume` said last.
     left: Option<usize>,
     books: Books,
@@ -268,6 +276,7 @@ impl World {
             others: tokio::runtime::Handle::current().metrics().num_alive_tasks(),
             wishes: Vec::new(),
             moneys: Vec::new(),
+            openings: Vec::new(),
             left: None,
             books: Books::default(),
             lines: Vec::new(),
@@ -575,6 +584,12 @@ impl World {
                 self.counts.count("moved", u64::from(done));
                 format!("moved: {done}")
             }
+            Outcome::Till(said) => {
+                if let Ok(till) = &said {
+                    rule(self.books.drawers.contains_key(till), "a till is said to be opened that is not")?;
+                }
+                short(&said)
+            }
             Outcome::Done => "done".into(),
         })
     }
@@ -655,6 +670,7 @@ impl World {
             Act::Refund => self.refund(),
             Act::Dispute => self.dispute(),
             Act::Group => self.group(),
+            Act::Till => self.till(),
             Act::Resume => self.resume(),
             Act::Drive => self.drive(),
             Act::Wake => self.wake(),
@@ -741,6 +757,7 @@ enum Act {
     Refund,
     Dispute,
     Group,
+    Till,
     Resume,
     Drive,
     Wake,
@@ -753,7 +770,7 @@ enum Act {
     Crash,
 }
 
-const ACTS: [(u64, Act); 26] = [
+const ACTS: [(u64, Act); 27] = [
     (22, Act::Hold),
     (4, Act::Fill),
     (24, Act::Begin),
@@ -770,6 +787,7 @@ const ACTS: [(u64, Act); 26] = [
     (16, Act::Refund),
     (2, Act::Dispute),
     (30, Act::Group),
+    (8, Act::Till),
     (4, Act::Resume),
     (3, Act::Drive),
     (4, Act::Wake),

@@ -3,11 +3,11 @@
 use std::sync::atomic::AtomicBool;
 
 use tornello_actors::moves;
-use tornello_engine::envelope::Envelope;
+use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 
 use super::*;
 use crate::PANIC;
-use crate::naive::{Naive, Stage};
+use crate::naive::{DAY_S, Naive, Stage};
 
 impl World {
     /// The flow of a move goes on, or begins: to its end, or until whoever drives it goes away. What callers ask between its steps comes in other rounds. It is driven
@@ -19,6 +19,12 @@ impl World {
         let under_way: Vec<(SlotId, HoldId)> =
             self.auditor.slots.iter().flat_map(|(slot, naive)| begun(naive).into_iter().map(|arrival| (*slot, arrival))).collect();
         let node = Arc::clone(self.node());
+        if !under_way.is_empty() && self.dice.chance(12) {
+            // So long that the keys of its steps are forgotten.
+            self.pass(DAY_S + HOUR_S);
+            self.end_due(true).await?;
+            self.choose_slots();
+        }
         if !under_way.is_empty() && self.dice.chance(60) {
             let (source, arrival) = self.dice.pick(&under_way);
             self.line(format_args!("the move to {arrival} goes on, for {patience} batches"));
@@ -81,11 +87,119 @@ impl World {
                 self.crash()
             }
             20..22 => self.retire().await,
+            22..26 => self.ask_everywhere().await,
+            26..30 => self.ask_for_more().await,
             _ => {
                 let (slot, envelope, command) = self.request();
                 self.send(slot, envelope, command).await
             }
         }
+    }
+
+    /// Somebody asks for places in several slots of a museum at once: what they may have over all of them no slot knows.
+    async fn ask_everywhere(&mut self) -> Result<(), Halt> {
+        let museum = self.dice.pick(&MUSEUMS[..2]);
+        let parties = vec![callers::a_buyer(&mut self.dice)];
+        let slots: Vec<SlotId> = self.slots.iter().rev().filter(|slot| slot.museum() == museum).copied().take(3).collect();
+        for slot in slots {
+            let envelope = Envelope { parties: parties.clone(), formerly: Vec::new(), ..callers::envelope(&mut self.dice) };
+            let command = self.callers.places(&mut self.dice, slot, envelope.who);
+            self.send(slot, envelope, command).await?;
+        }
+        Ok(())
+    }
+
+    /// Whoever has most of what anybody may have asks for more of it, in some slot of the museum.
+    async fn ask_for_more(&mut self) -> Result<(), Halt> {
+        let slot = self.slots[self.slots.len() - 1 - self.dice.index(4)];
+        let most = |buyer: &Digest| self.auditor.has_of_day(slot, &[*buyer]) + 4 * self.auditor.open_at(slot.museum(), &[*buyer]);
+        let buyer = callers::BUYERS.into_iter().max_by_key(most).unwrap_or(callers::BUYERS[0]);
+        let envelope = self.envelope_of(buyer);
+        let command = self.callers.places(&mut self.dice, slot, envelope.who);
+        self.send(slot, envelope, command).await
+    }
+
+    fn envelope_of(&mut self, buyer: Digest) -> Envelope {
+        let parties = vec![Party { kind: PartyKind::Buyer, pseudonym: buyer }];
+        Envelope { parties, formerly: Vec::new(), ..callers::envelope(&mut self.dice) }
+    }
+
+    pub(super) fn slots_of(&self, museum: MuseumId) -> Vec<SlotId> {
+        self.slots.iter().copied().filter(|slot| slot.museum() == museum).collect()
+    }
+
+    /// A buyer takes places, or gives some back, and the disk goes away with the answer. Then the same buyer asks for more at the museum, while the disk is away or as it comes
+    /// back: what is written counts by then, and what may have been written as well.
+    pub(super) async fn ask_while_unsure(&mut self) -> Result<(), Halt> {
+        self.end_due(true).await?;
+        let slot = self.slots[self.slots.len() - 1 - self.dice.index(4)];
+        let others = self.slots_of(slot.museum());
+        for slot in &others {
+            if self.look_at(*slot, true, |_| ()).await?.is_err() {
+                return Ok(());
+            }
+        }
+        if self.node().health() != Health::Writing {
+            return Ok(());
+        }
+        let held: Vec<(HoldId, Digest)> = self.auditor.slots.get(&slot).map(Naive::held_by_buyers).unwrap_or_default();
+        let is_given_back = !held.is_empty() && self.dice.chance(60);
+        let (envelope, command, buyer) = if is_given_back {
+            let (hold, buyer) = self.dice.pick(&held);
+            (self.envelope_of(buyer), Command::Release { hold, owner: None }, buyer)
+        } else {
+            let buyer = self.dice.pick(&callers::BUYERS);
+            let envelope = self.envelope_of(buyer);
+            let command = self.callers.places(&mut self.dice, slot, envelope.who);
+            (envelope, command, buyer)
+        };
+        let first = self.auditor.sent(slot, envelope.clone(), command.clone(), self.now());
+        self.line(format_args!("{first}: {} asks slot {slot}, as the disk goes away: {command:?}", envelope.who.0));
+        let node = Arc::clone(self.node());
+        let asked = async move { node.slot(slot, envelope, command).await }.boxed_local();
+        if let Some(answer) = self.drive_for(asked, false, 0).await? {
+            // It was refused.
+            self.auditor.sendings[first].outcome = Outcome::Answered(answer);
+            return self.audit();
+        }
+        self.auditor.sendings[first].outcome = Outcome::Unknown;
+        self.disk.outage.store(true, Ordering::SeqCst);
+        let verdict = self.dice.weighted(&[(6, Verdict::AnswerLost), (3, Verdict::FoundLater), (1, Verdict::Lost)]);
+        self.decide(verdict).await?;
+        self.counts.unsure += 1;
+        // Who reads what is there knows of it, though the journal does not write.
+        let mut is_read = self.dice.chance(60);
+        if is_read {
+            for slot in &others {
+                is_read &= self.look_at(*slot, false, |_| ()).await?.is_ok();
+            }
+        }
+        let at = self.dice.pick(&others);
+        let envelope = self.envelope_of(buyer);
+        let command = self.callers.places(&mut self.dice, at, envelope.who);
+        let before = self.auditor.counted_of(at, buyer);
+        let second = self.auditor.sent(at, envelope.clone(), command.clone(), self.now());
+        self.line(format_args!("{second}: {} asks slot {at} for the same buyer: {command:?}", envelope.who.0));
+        let node = Arc::clone(self.node());
+        let mut asked = async move { node.slot(at, envelope, command).await }.boxed_local();
+        let at_once = (&mut asked).now_or_never();
+        if self.dice.chance(50) {
+            self.disk.outage.store(false, Ordering::SeqCst);
+        }
+        let answer = match at_once {
+            Some(answer) => answer,
+            None => self.drive(asked, false).await?,
+        };
+        self.line(format_args!("{second}: {:?}", answer.as_ref().map(|record| record.seq).map_err(ToString::to_string)));
+        self.auditor.sendings[second].outcome = Outcome::Answered(answer);
+        self.audit()?;
+        if is_read {
+            self.auditor.is_limited_though_unsure(second, before)?;
+        }
+        if self.dice.chance(80) {
+            self.come_back().await?;
+        }
+        Ok(())
     }
 
     /// A new command, or one that was sent before: by a caller who was not answered, by one who is impatient, or under a key that says something else now.

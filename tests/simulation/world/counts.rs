@@ -41,6 +41,9 @@ pub struct Counts {
     pub behind: u64,
     pub states: u64,
     pub refused_buyers: u64,
+    pub unsure: u64,
+    pub together: u64,
+    pub lost_cuts: u64,
 }
 
 impl Counts {
@@ -79,6 +82,9 @@ impl Counts {
         self.behind += other.behind;
         self.states += other.states;
         self.refused_buyers += other.refused_buyers;
+        self.unsure += other.unsure;
+        self.together += other.together;
+        self.lost_cuts += other.lost_cuts;
     }
 }
 
@@ -87,6 +93,7 @@ impl World {
     pub(super) fn count(&mut self) {
         let counts = &mut self.counts;
         (counts.raised, counts.states) = (self.auditor.raised, self.auditor.held_against);
+        counts.lost_cuts = self.auditor.lost_cuts;
         let of_buyer =
             |refusal: &Refusal| matches!(refusal, Refusal::TooManyForBuyer { .. } | Refusal::TooManyOpenHolds { .. } | Refusal::TooManyForDay { .. });
         let refused = |sending: &&Sending| matches!(&sending.outcome, Outcome::Answered(Err(Failure::Refused(refusal))) if of_buyer(refusal));

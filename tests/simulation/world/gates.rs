@@ -1,7 +1,7 @@
 //! Gates: they let people in and out through the node, and go on while the journal does not write.
 
+use futures_util::future::join_all;
 use tornello_engine::ids::TicketId;
-use tornello_engine::slot::Direction;
 
 use super::*;
 
@@ -40,13 +40,18 @@ impl World {
             return Ok(());
         }
         self.disk.outage.store(true, Ordering::SeqCst);
-        let verdict =
-            self.dice.weighted(&[(6, Verdict::Full), (2, Verdict::Lost), (2, Verdict::AnswerLost), (1, Verdict::FlushFailed { written: false })]);
+        let verdict = self.dice.weighted(&[
+            (6, Verdict::Full),
+            (2, Verdict::Lost),
+            (2, Verdict::AnswerLost),
+            (1, Verdict::FoundLater),
+            (1, Verdict::FlushFailed { written: false }),
+        ]);
         self.decide(verdict).await
     }
 
     /// The disk is there again, and somebody writes.
-    async fn come_back(&mut self) -> Result<(), Halt> {
+    pub(super) async fn come_back(&mut self) -> Result<(), Halt> {
         self.disk.unreadable.store(false, Ordering::SeqCst);
         // Asked before: the writer finds out by itself within a second of the machine's.
         let is_awaited = self.node().health() == Health::Recovering;
@@ -118,6 +123,60 @@ impl World {
         let is_told = self.auditor.sendings[sending].outcome == Outcome::Told;
         self.counts.told += u64::from(is_told);
         self.line(format_args!("{sending}: {}{short}", if is_told { "told, and not written: " } else { "" }));
+        self.audit()
+    }
+
+    /// People stand at the gates of two slots in one instant, and the building has room for one of them, or just for both.
+    pub(super) async fn drive_two_passages(&mut self) -> Result<(), Halt> {
+        self.end_due(true).await?;
+        let (now, place) = (self.now(), usize::from(self.dice.chance(20)));
+        let mut at_gates: Vec<TicketId> = Vec::new();
+        for slot in self.slots_of(MUSEUMS[place]) {
+            let may: Vec<TicketId> = self.auditor.slots.get(&slot).map(|naive| naive.may_enter(now)).unwrap_or_default();
+            if !may.is_empty() && self.look_at(slot, true, |_| ()).await?.is_ok() {
+                at_gates.push(self.dice.pick(&may));
+            }
+        }
+        if at_gates.len() < 2 || self.node().health() != Health::Writing {
+            return Ok(());
+        }
+        let people = self.ceilings[place] - self.dice.pick(&[1, 1, 1, 2]);
+        self.read(place, (people, 0), now).await?;
+        if self.node().health() == Health::Writing {
+            self.plug().await?;
+        }
+        self.dice.shuffle(&mut at_gates);
+        let (mut asked, mut answers) = (Vec::new(), Vec::new());
+        for ticket in at_gates.into_iter().take(2) {
+            let (gate, museum) = (callers::code(self.dice.pick(&["north", "south"])), ticket.slot().museum());
+            let passage = Passage { ticket, issue: None, gate, museum, direction: Direction::In };
+            let (envelope, command) = (callers::envelope(&mut self.dice), Command::Admit { ticket, issue: None, gate, museum });
+            let sending = self.auditor.sent(ticket.slot(), envelope.clone(), command, self.now());
+            self.passages.push((envelope.clone(), passage));
+            self.line(format_args!("{sending}: {} at gate {gate}, in one instant: {ticket}", envelope.who.0));
+            let node = Arc::clone(self.node());
+            let mut answer = async move { node.pass(envelope, passage).await }.boxed_local();
+            if let Some(known) = (&mut answer).now_or_never() {
+                answer = std::future::ready(known).boxed_local();
+            }
+            asked.push((sending, passage));
+            answers.push(answer);
+        }
+        self.counts.together += 1;
+        let answers = match self.drive(join_all(answers).boxed_local(), true).await {
+            Ok(answers) => answers,
+            Err(halt) => {
+                asked.iter().for_each(|(sending, _)| self.auditor.sendings[*sending].outcome = Outcome::Unknown);
+                return Err(halt);
+            }
+        };
+        self.audit()?;
+        let writes = self.node().health() == Health::Writing;
+        for ((sending, passage), answer) in asked.into_iter().zip(answers) {
+            self.line(format_args!("{sending}: {:?}", answer.as_ref().map(|record| record.seq).map_err(ToString::to_string)));
+            self.auditor.passed(sending, passage, answer, writes)?;
+            self.counts.told += u64::from(self.auditor.sendings[sending].outcome == Outcome::Told);
+        }
         self.audit()
     }
 

@@ -13,7 +13,7 @@ impl World {
         }
         self.end_due(true).await?;
         let (now, place) = (self.now(), self.dice.index(2));
-        let (museum, ceiling) = (MUSEUMS[place], self.ceilings[place]);
+        let museum = MUSEUMS[place];
         // What is asked from now on is asked of these as well.
         for hours in -1..=2 {
             let slot = SlotId::new(museum, RouteId(1), hour_of(now, hours));
@@ -29,11 +29,17 @@ impl World {
         if self.node().health() != Health::Writing {
             return Ok(());
         }
-        let (people, sd) = (self.dice.below(u64::from(ceiling) + 4) as u32, self.dice.below(3) as u32);
+        let (people, sd) = (self.dice.below(u64::from(self.ceilings[place]) + 4) as u32, self.dice.below(3) as u32);
         let measured_at = now.plus_seconds(self.dice.within(-120, 20));
+        self.read(place, (people, sd), measured_at).await
+    }
+
+    /// A reading comes in.
+    pub(super) async fn read(&mut self, place: usize, (people, sd): (u32, u32), measured_at: Timestamp) -> Result<(), Halt> {
+        let (now, museum, ceiling) = (self.now(), MUSEUMS[place], self.ceilings[place]);
         let (who, sensor) = (callers::SENSORS, callers::code("door"));
         self.line(format_args!("sensors see {people} ± {sd} people of {ceiling} in museum {} at {measured_at}", museum.0));
-        self.auditor.shared = Some(Shared { museum, sensor, who, inside: people, sd, measured_at, ceiling, now });
+        self.auditor.shares(Shared { museum, sensor, who, inside: people, sd, measured_at, ceiling, now });
         let reading = Reading { museum, sensor, at: measured_at, measured: Measured::Inside { people, sd: Some(sd) } };
         let node = Arc::clone(self.node());
         let read = self.drive(async move { node.read(reading, who).await }.boxed_local(), true).await?;

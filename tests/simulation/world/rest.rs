@@ -7,7 +7,7 @@ use tornello_engine::slot::{Places, Standing, WaitingEnd};
 
 use super::*;
 use crate::callers::BUYERS;
-use crate::naive::{Fate, Naive, Turn};
+use crate::naive::{DAY_S, Fate, Naive, Turn};
 
 impl World {
     /// At rest, everything that can be asked of the node is what the auditor's lists say: state, counters, board.
@@ -21,6 +21,7 @@ impl World {
         }
         self.counts.compared += 1;
         self.auditor.moves_add_up()?;
+        let mut are_all_seen = true;
         for slot in self.slots.clone() {
             let listed = self.auditor.slots.get(&slot).map(standings);
             let look = move |slot: &Slot| {
@@ -31,6 +32,7 @@ impl World {
             let seen = self.look_at(slot, false, look).await?;
             let Ok((Ok(state), sound, money, (is_listed, had))) = seen else {
                 // A slot that was rebuilt too often is out of order for one caller.
+                are_all_seen = false;
                 continue;
             };
             rule(sound.is_ok(), "a recount differs").map_err(|wrong| format!("{wrong}: {sound:?}"))?;
@@ -51,6 +53,23 @@ impl World {
             rule(naive.next_freed().is_none_or(|until| now < until), "places neither rest nor are free (SL-13)")?;
             rule(head.moving as usize == naive.moving(), "the board shows other moves under way than there are")?;
             rule(head.owing as usize == naive.owed.len(), "the board shows that another number of refunds is owed (SL-10)")?;
+            same_places(&head.places, naive, now)?;
+        }
+        if are_all_seen {
+            self.auditor.rests();
+        }
+        Ok(())
+    }
+
+    /// What a node shows when it has started, before anybody asks for a slot, is what the lists say.
+    pub(super) fn shows_what_it_ended_with(&self) -> Result<(), String> {
+        let now = self.now();
+        for (slot, naive) in &self.auditor.slots {
+            let Some(head) = self.node().board().head(*slot) else {
+                rule(naive.opening.end.plus_seconds(3 * DAY_S) < now, "a start does not show a slot")?;
+                continue;
+            };
+            rule(head.seq == naive.records.len() as u64, "a start shows another record of a slot than the last")?;
             same_places(&head.places, naive, now)?;
         }
         Ok(())

@@ -73,6 +73,8 @@ impl World {
                 naive.records.iter().flat_map(|record| &record.events).filter(|event| matches!(event, tornello_engine::slot::Event::Amended(_)));
             counts.count("amended behind its back", amended.count() as u64);
         }
+        counts.count("tills opened", self.books.drawers.len() as u64);
+        counts.count("tills closed", self.books.drawers.values().filter(|drawer| !drawer.is_open).count() as u64);
         counts.count("answers lost outside", self.outside.counts().1);
     }
 }

@@ -135,6 +135,7 @@ impl World {
             rule(postcard::to_allocvec(&replayed).ok().as_ref() == Some(&bytes), "the live state is not the replayed one (VO-3)")?;
             rule(balance == purse.left, "a voucher is worth something else than was left on it")?;
         }
+        self.tills_at_rest()?;
         self.accounts_add_up(&balances)?;
         // Everybody who has paid is in the books, once.
         for money in self.moneys.iter().filter(|money| !money.refused) {
