@@ -548,7 +548,7 @@ impl Auditor {
                 Command::SellBeyond { beyond, ceiling, .. } => told.beyond = Some((beyond, ceiling)),
                 Command::Observe { grant: Some(grant), .. } => told.let_in = grant.admitted,
                 Command::Release { owner, .. } | Command::LeaveWaiting { owner, .. } | Command::Amend { owner, .. } => {
-                    told.by_staff = owner.is_none()
+                    told.by_staff = owner.is_none();
                 }
                 _ => {}
             }
