@@ -1,4 +1,4 @@
-//! Payments, end to end: holds, payers, the node of pagoPA, desks, vouchers, refunds, moves, group visits and operators' accounts in random order over a node whose journal, callers and gateway
+//! Payments, end to end: holds, payers, the node of pagoPA, desks and their tills, vouchers, refunds, moves, group visits and operators' accounts in random order over a node whose journal, callers and gateway
 //! fail, against books that are kept from the journal alone. A seed decides everything, and the same seed is the same history. `world` runs it, `outside` is pagoPA,
 //! `books` is the auditor.
 //!
