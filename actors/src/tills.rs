@@ -1,6 +1,7 @@
 //! Till sessions: one is open at a desk at a time. The rules of a session are in `engine::till`; here is what concerns several of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tornello_engine::aggregate::Aggregate;
@@ -18,6 +19,7 @@ use crate::journal::StreamId;
 use crate::journal::writer::Lease;
 use crate::node::Node;
 use crate::owner::Tell;
+use crate::registry::ANSWER_WITHIN;
 
 /// How many ids are tried for a new session.
 const SALTS: u8 = 16;
@@ -35,7 +37,8 @@ pub struct TillHead {
 #[derive(Debug, Default)]
 pub struct Tills {
     open: Mutex<BTreeMap<TillId, TillHead>>,
-    opening: tokio::sync::Mutex<()>,
+    /// Whoever opens one has it until what became of that is known, also if the caller goes away before: whoever asks next would find the desk free.
+    opening: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Tills {
@@ -88,9 +91,10 @@ impl Tell<Till> for Tills {
 /// Opens a session at a desk. A repeat of the caller's key answers with the one that was opened the first time.
 ///
 /// # Errors
-/// `till_already_open` if another session is open at the desk.
+/// `till_already_open` if another session is open at the desk. `Busy` while it is not known whether the one before was opened.
 pub async fn open(node: &Node, envelope: Envelope, museum: MuseumId, till: Code, float_cents: Cents) -> Result<TillId, Failure<Refusal>> {
-    let _opening = node.tills().opening.lock().await;
+    let waits = tokio::time::timeout(ANSWER_WITHIN, Arc::clone(&node.tills().opening).lock_owned());
+    let opening = waits.await.map_err(|_| Failure::Busy)?;
     for salt in 0..SALTS {
         let id = TillId(digest(&[b"till", &envelope.who.get().to_be_bytes(), &envelope.key.0.to_be_bytes(), &[salt]]).0 as u64);
         let asked = envelope.clone();
@@ -101,7 +105,7 @@ pub async fn open(node: &Node, envelope: Envelope, museum: MuseumId, till: Code,
                 if node.tills().at(museum, till).is_some() {
                     return Err(Failure::Refused(Refusal::AlreadyOpen));
                 }
-                return node.till(id, envelope, Command::Open { museum, till, float_cents }).await.map(|_| id);
+                return node.till_keeping(id, envelope, Command::Open { museum, till, float_cents }, Some(Arc::new(opening))).await.map(|_| id);
             }
             Ok((true, Recall::New)) => {}
             Err(failure) => return Err(failure),

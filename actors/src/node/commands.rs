@@ -31,7 +31,7 @@ use crate::failure::Failure;
 use crate::history::{self, Page, Past};
 use crate::journal::StreamId;
 use crate::limits::Aside;
-use crate::owner::Answer;
+use crate::owner::{Answer, Kept};
 use crate::streams::{all_of, read_failed};
 
 impl Node {
@@ -286,9 +286,14 @@ impl Node {
 
     /// Gives a command to a till session. Open one with [`crate::tills::open`], which sees to it that a desk has one at a time.
     pub async fn till(&self, till: TillId, envelope: Envelope, command: till::Command) -> Answer<Till> {
+        self.till_keeping(till, envelope, command, None).await
+    }
+
+    /// As [`Node::till`], with what is kept until the command has come to its end.
+    pub(crate) async fn till_keeping(&self, till: TillId, envelope: Envelope, command: till::Command, kept: Kept) -> Answer<Till> {
         let stream = StreamId::Till(till);
         let _creating = matches!(command, till::Command::Open { .. }).then(|| self.creating.begin(stream));
-        self.till_owners.ask(stream, envelope, command).await
+        self.till_owners.send_keeping(stream, self.clock.now(), envelope, command, kept)?.await
     }
 
     /// Looks at a till session; answers when all that was seen is on the disk.

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use tornello_engine::till;
+
 use super::*;
 use crate::start;
+use crate::tills;
 
 #[actix_rt::test]
 async fn a_failed_append_is_told_honestly_and_the_slot_goes_on_from_the_journal() {
@@ -191,5 +194,40 @@ async fn a_slot_that_was_read_back_before_a_written_batch_was_found_is_read_back
     assert_eq!(taken().await, Ok(20), "the slot knows what the board shows");
     let refused = house.ask(4, hold(4, 1)).await;
     assert!(matches!(refused, Err(Failure::Refused(Refusal::NotEnoughPlaces { available: 0, .. }))), "{refused:?}");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_desk_is_not_opened_twice_by_callers_who_go_away() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    let open = |key: u128| tills::open(house.node(), by(key), MUSEUM, code("desk-1"), Cents::ZERO);
+    let stall = journal.stall.lock().await;
+    let (mut going, mut next, begun) = (Box::pin(open(1)), Box::pin(open(2)), journal.appends.load(Ordering::Relaxed));
+    let is_begun = |_| journal.appends.load(Ordering::Relaxed) > begun;
+    // Time enough for whoever comes next to find the desk free, if they may look.
+    let is_long = |turn: usize| turn == 1_000;
+    let turns = async |is_done: &dyn Fn(usize) -> bool| {
+        let mut turn = 0;
+        while !is_done(turn) {
+            turn += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        answer = &mut going => panic!("the disk stands still: {answer:?}"),
+        () = turns(&is_begun) => {}
+    }
+    drop(going);
+    tokio::select! {
+        biased;
+        answer = &mut next => panic!("nobody knows yet whether the desk is open: {answer:?}"),
+        () = turns(&is_long) => {}
+    }
+    drop(stall);
+    assert_eq!(next.await, Err(Failure::Refused(till::Refusal::AlreadyOpen)));
+    assert_eq!(house.node().tills().open().len(), 1);
     house.running.stop().await;
 }
