@@ -150,12 +150,13 @@ impl Aggregate for Slot {
         Ok(events)
     }
 
-    /// The expiries whose time has come, then the places that have rested, then what is due of the waiting list, a bounded number of them.
+    /// The places that have rested, then the expiries whose time has come, then what is due of the waiting list, a bounded number of them. Whether what expires has to rest is
+    /// asked of the places that are left: after an outage those that have rested are among these.
     fn due(&self, now: Timestamp) -> Vec<Event> {
         let now = self.past.at_least(now);
-        let mut events = self.expire(now);
+        let mut events = self.wake_rested(now);
         if events.is_empty() {
-            events = self.wake_rested(now);
+            events = self.expire(now);
         }
         if events.is_empty() && !self.ledger.list.is_empty() {
             events = self.serve(now);

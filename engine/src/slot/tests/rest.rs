@@ -159,6 +159,16 @@ fn what_runs_out_rests_as_well_and_of_a_whole_house_each_hold_as_long_as_was_dra
 }
 
 #[test]
+fn what_has_rested_meanwhile_is_left_for_what_runs_out_after_it() {
+    let mut house = House::scarce();
+    house.does(1_000, by(4, 7, 8), &release(1));
+    // Nobody woke the slot when the 5 places came free: 7 of 20 are left by the time that the others run out.
+    assert_eq!(house.pass(900_000), [freed(1, 31_001), Event::Expired(Expired { hold: id(2) })]);
+    assert_eq!(house.places(), (17, 0));
+    assert!(house.ask(900_000, by(5, 9, 0), &web(5, 10)).is_ok(), "who let nothing scarce go may hold again");
+}
+
+#[test]
 fn nothing_rests_where_places_are_left_nor_of_staff_other_channels_sales_and_slots_that_do_not_say_so() {
     // 4 of 20 are left, a fifth: who gives back 6 finds them at once, and may hold again.
     let mut house = House::of(resting(20));
@@ -382,6 +392,7 @@ impl Plain {
 
     fn end_due(&mut self, now: i64) {
         self.now = now;
+        self.rests.retain(|(until, ..)| *until > now);
         let mut due: Vec<usize> = (0..self.guests.len()).filter(|i| matches!(self.guests[*i].fate, Fate::Held { until } if until <= now)).collect();
         due.sort_by_key(|i| match self.guests[*i].fate {
             Fate::Held { until } => (until, id(self.guests[*i].n)),
@@ -392,7 +403,6 @@ impl Plain {
             self.loses(guest, guest.people.into(), true);
             self.guests[i].fate = Fate::Gone;
         }
-        self.rests.retain(|(until, ..)| *until > now);
         for i in 0..self.guests.len() {
             if self.guests[i].fate == Fate::Waits && i64::from(self.guests[i].people) <= self.room(true) {
                 self.guests[i].fate = Fate::Held { until: now + 900_000 };
