@@ -72,16 +72,20 @@ impl Slot {
     }
 
     /// As much of what rests of the holds that were kept for the payment whose money a sale is made of as the party needs: it was for that money, however late it comes.
+    /// What rests of a hold of just this party goes before the others: each sale of a payment is to find what its own hold had, and frees nothing that another one needs.
     pub(super) fn rests_for(&self, channel: Channel, settlement: &Settlement, party: u32) -> (Vec<Freed>, u32) {
+        let Settlement::Payment { id } = settlement else { return (Vec::new(), 0) };
+        if channel != Channel::Web {
+            return (Vec::new(), 0);
+        }
+        if let Some((own, places)) = self.ledger.rests.of_payment(*id).find(|(_, places)| *places == party) {
+            return (vec![own], places);
+        }
         let (mut freed, mut found) = (Vec::new(), 0);
-        if let Settlement::Payment { id } = settlement
-            && channel == Channel::Web
-        {
-            for (own, places) in self.ledger.rests.of_payment(*id) {
-                if found < party {
-                    freed.push(own);
-                    found += places;
-                }
+        for (own, places) in self.ledger.rests.of_payment(*id) {
+            if found < party {
+                freed.push(own);
+                found += places;
             }
         }
         (freed, found)

@@ -297,6 +297,41 @@ fn late_money_finds_the_places_that_it_was_for() {
     assert_eq!((house.places().1, house.slot.places().over(later(900_000))), (2, 8));
 }
 
+#[test]
+fn each_sale_of_late_money_finds_what_its_own_hold_had() {
+    let bind = |n| Command::Bind { hold: id(n), payment: PaymentId::new(1, 1), over: None };
+    let mut house = House::of(resting(20));
+    house.does(0, by(1, 7, 8), &web(1, 2).drawn(0));
+    house.does(0, by(2, 7, 8), &web(2, 5).drawn(HALF));
+    house.does(0, by(3, 0, 0), &direct(3, &[full(10)], desk()));
+    house.does(0, by(4, 0, 0), &direct(4, &[full(3)], desk()));
+    house.does(0, by(5, 0, 0), &bind(1));
+    house.does(0, by(6, 0, 0), &bind(2));
+    house.pass(900_000);
+    assert_eq!(house.places(), (0, 7));
+    // The 2 are free first, and still are not for the 5, nor for anybody else meanwhile.
+    let sold = house.does(900_000, by(7, 0, 0), &bought_anew(5, 5, paid(1)));
+    assert!(matches!(&sold[..], [Event::Sold(_), last] if *last == freed(2, 930_001)), "{sold:?}");
+    assert_eq!(house.places(), (0, 2));
+    let sold = house.does(900_000, by(8, 0, 0), &bought_anew(6, 2, paid(1)));
+    assert!(matches!(&sold[..], [Event::Sold(_), last] if *last == freed(1, 900_001)), "{sold:?}");
+    assert_eq!((house.places(), house.slot.wake_at()), ((0, 0), None));
+}
+
+#[test]
+fn whoever_let_places_go_keeps_and_buys_what_they_hold_beside_them() {
+    let mut house = House::scarce();
+    house.does(0, by(4, 7, 8), &web(4, 2).drawn(0));
+    house.does(0, by(5, 7, 8), &release(1));
+    // A payment that came to nothing is no reason to hold anew: the next one has the same places.
+    let payment = |n| PaymentId::new(1, n);
+    house.does(1_000, by(6, 7, 8), &Command::Extend { hold: id(4), owner: Some(KeyId(1)) });
+    house.does(1_000, by(7, 7, 8), &Command::Bind { hold: id(4), payment: payment(1), over: None });
+    house.does(2_000, by(8, 7, 8), &Command::Bind { hold: id(4), payment: payment(2), over: Some(payment(1)) });
+    let sold = house.does(3_000, by(9, 7, 8), &sell(4, paid(2)));
+    assert!(matches!(sold[..], [Event::Sold(_)]), "{sold:?}");
+}
+
 /// What the property below asks.
 #[derive(Debug, Clone)]
 enum Ask {
