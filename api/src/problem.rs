@@ -443,7 +443,7 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
             "Name who buys in `parties`, as `buyer`, or the browser, as `device`, when places are asked for: asking at the checkout is too late."
         }
         R::HoldRenewed { .. } => {
-            "This buyer or device has just let places of this slot go, which has few left. Ask again at `again_at`, or choose another slot: there places can be held at once."
+            "This buyer or device has just held places of this slot, which has few left, and not bought them. Ask again in `wait_s` seconds, at `again_at`, or choose another slot at once. What they still hold here can be bought."
         }
     }
 }

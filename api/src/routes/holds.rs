@@ -180,8 +180,8 @@ pub fn order_of(order: Option<&str>) -> Result<Option<OrderId>, Problem> {
 ///
 /// All or nothing, at today's prices (an operator's as they were agreed with it), for the time that the museum sets. Where places are short the answer names the nearest slots that have them,
 /// and the waiting list. While a waiting room is open for the slot, web shops send what it gave to their buyer. Where one more proof is asked for
-/// (`step_up_required`), the same request is repeated with it. Who has just let places of a slot go that is nearly full holds none there for a while (`hold_renewed`, with
-/// Retry-After): to change how many they are, a shop holds anew before it gives back.
+/// (`step_up_required`), the same request is repeated with it. Whose hold in a slot that is nearly full has just run out, or was given back, holds none there for a while (`hold_renewed`,
+/// with Retry-After). So after a payment that failed, begin the next one for the same hold, hold further places beside the first, and hold fewer anew before giving back.
 #[utoipa::path(
     tag = "Holds", operation_id = "create_hold", security(("key" = ["book"])),
     request_body(content = HoldForm, example = json!({"lines": [{"category": "full", "count": 2}, {"category": "under-18", "count": 1}]})),
@@ -340,7 +340,7 @@ async fn sell(
 /// Give held places back.
 ///
 /// Not while a payment for them can still be paid: cancel that first. The options of a quote are given back by what becomes of the quote. Where a museum lets places rest
-/// (`rest_max_s`), what a web shop gives back of a slot that is nearly full is not free at once.
+/// (`rest_max_s`), what a web shop gives back of a slot that is nearly full is not free at once, and its buyer can hold no other places there meanwhile.
 #[utoipa::path(
     tag = "Holds", operation_id = "release_hold", security(("key" = ["book"])),
     params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
