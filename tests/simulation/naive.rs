@@ -824,10 +824,13 @@ impl Naive {
         self.rests.iter().map(|rest| rest.until).min()
     }
 
-    /// Whether what is let go in this channel rests: over the web, while it sells, where less than a fifth of all that it might have is left.
+    /// Whether what is let go in this channel rests: over the web, while it sells, where less than a fifth of all that it might have is left, which is what is kept for no other.
     fn rests_at(&self, at: Timestamp, channel: Channel) -> bool {
         let limit = self.before_release(at, channel).and_then(|quota| quota.limit);
-        let all = self.in_force(at).unwrap_or(u32::MAX).min(self.capacity + self.beyond.unwrap_or(0)).min(limit.unwrap_or(u32::MAX));
+        let others = Channel::ALL.into_iter().filter(|other| *other != channel);
+        let for_others: u32 = others.map(|other| self.reserved(at, other)).sum();
+        let sellable = self.in_force(at).unwrap_or(u32::MAX).min(self.capacity + self.beyond.unwrap_or(0));
+        let all = sellable.saturating_sub(for_others).min(limit.unwrap_or(u32::MAX));
         let applies = self.opening.policy.limits.rest_max_s > 0 && channel == Channel::Web && self.on_sale(at, channel).is_ok();
         applies && u64::from(self.room(at, channel)) * 5 < u64::from(all)
     }

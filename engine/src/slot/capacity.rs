@@ -38,7 +38,7 @@ pub struct Places {
     pub resting: u32,
 }
 
-/// A slot is scarce for a channel when it has less than one in so many of the places left that it might have in all.
+/// A slot is scarce for a channel when it has less than one in so many of the places left that the channel might have in all.
 const SCARCE_BELOW: u64 = 5;
 
 /// What is for sale beyond a slot's places, because some of those who have tickets will not come.
@@ -119,12 +119,16 @@ impl Places {
         self.held[channel.index()].saturating_add(self.sold[channel.index()]).saturating_add(resting)
     }
 
-    /// Whether a channel has so few places left that who wants one may find none: less than a fifth of those that it might have in all.
+    /// Whether a channel has so few places left that who wants one may find none: less than a fifth of those that it might have in all. What is kept for others it might not
+    /// have, whether they have taken it or not.
     #[must_use]
     pub fn is_scarce(&self, channel: Channel, now: Timestamp) -> bool {
-        let limit = self.quotas[channel.index()].limit.filter(|_| now < self.release_at(channel));
-        let all = self.sellable(now).min(limit.unwrap_or(u32::MAX));
-        u64::from(self.available(channel, now).0) * SCARCE_BELOW < u64::from(all)
+        let is_in_force = |of: Channel| now < self.release_at(of);
+        let limit = self.quotas[channel.index()].limit.filter(|_| is_in_force(channel)).unwrap_or(u32::MAX);
+        let others = Channel::ALL.into_iter().filter(|other| *other != channel && is_in_force(*other));
+        let for_others: u64 = others.map(|other| u64::from(self.quotas[other.index()].reserved)).sum();
+        let all = u64::from(self.sellable(now)).saturating_sub(for_others).min(u64::from(limit));
+        u64::from(self.available(channel, now).0) * SCARCE_BELOW < all
     }
 
     /// The reading that counts now, if one is fresh.

@@ -210,14 +210,16 @@ fn nothing_rests_where_places_are_left_nor_of_staff_other_channels_sales_and_slo
 
 #[test]
 fn a_share_is_scarce_where_less_than_a_fifth_of_it_is_left() {
-    // 10 of 100 places are for the web: 2 left of them are not few, 1 is.
-    for (others, rests) in [(7, false), (8, true)] {
-        let mut house = House::of(resting(100));
-        house.does(0, by(1, 0, 0), &Command::SetQuotas { quotas: quotas(&[(Channel::Web, 0, Some(10), 0)]) });
-        house.does(0, by(2, 0, 0), &web(1, 1).drawn(HALF));
-        house.does(0, by(3, 0, 0), &web(2, others).drawn(HALF));
-        house.does(0, by(4, 0, 0), &release(1));
-        assert_eq!(house.places(), if rests { (1, 1) } else { (3, 0) }, "{others}");
+    // 10 of 100 places are for the web, by its own quota or by what is kept for groups: 2 left of them are not few, 1 is.
+    for of_web in [(Channel::Web, 0, Some(10), 0), (Channel::Group, 90, None, 0)] {
+        for (others, rests) in [(7, false), (8, true)] {
+            let mut house = House::of(resting(100));
+            house.does(0, by(1, 0, 0), &Command::SetQuotas { quotas: quotas(&[of_web]) });
+            house.does(0, by(2, 0, 0), &web(1, 1).drawn(HALF));
+            house.does(0, by(3, 0, 0), &web(2, others).drawn(HALF));
+            house.does(0, by(4, 0, 0), &release(1));
+            assert_eq!(house.places(), if rests { (1, 1) } else { (3, 0) }, "{of_web:?} {others}");
+        }
     }
 }
 
@@ -413,7 +415,7 @@ impl Plain {
 
     /// Places that a guest loses rest, if fewer are left than a fifth.
     fn loses(&mut self, guest: Guest, places: u32, ends: bool) -> bool {
-        let all = i64::from(self.capacity.min(self.web.unwrap_or(u32::MAX)));
+        let all = i64::from(self.capacity.saturating_sub(self.desk).min(self.web.unwrap_or(u32::MAX)));
         if !guest.web || self.room(true) * 5 >= all {
             return false;
         }
