@@ -296,10 +296,11 @@ pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestam
             const BLOCKED: &str = "UPDATE fraud_case SET blocked = 1 WHERE fraud_case = ?";
             // Taken back by whoever gave it, before anybody complained: nobody was hurt by that.
             const UNBLOCKED: &str = "UPDATE fraud_case SET blocked = 0 WHERE fraud_case = ? AND appealed_at IS NULL";
-            match acted.action {
-                Action::Block if acted.done => sqlx::query(BLOCKED).bind(id).execute(tx).await?,
-                Action::Unblock if acted.done => sqlx::query(UNBLOCKED).bind(id).execute(tx).await?,
-                _ => return Ok(()),
+            match (acted.action, acted.done) {
+                (Action::Block, true) => sqlx::query(BLOCKED).bind(id).execute(tx).await?,
+                // Where verdicts follow each other faster than tickets do, what makes these good, or has them looked at again, lifts the block of an earlier one.
+                (Action::Unblock | Action::Clear, true) | (Action::Review, _) => sqlx::query(UNBLOCKED).bind(id).execute(tx).await?,
+                (_, false) => return Ok(()),
             }
         }
         case::Event::Joined(joined) => {
