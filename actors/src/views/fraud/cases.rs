@@ -366,4 +366,35 @@ mod tests {
         assert!(decided.len() == 42 && decided.iter().all(|row| !row.appeals) && decided[0].urgency == 1_000_000);
         views.close().await;
     }
+
+    #[tokio::test]
+    async fn a_sale_is_blocked_no_more_when_what_follows_from_a_later_verdict_has_lifted_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        put(&views, 1, 0).await;
+        let blocked_after = async |action: Action, done: bool| {
+            let mut connection = views.pool().acquire().await.unwrap();
+            for (action, done) in [(Action::Block, true), (action, done)] {
+                let event = case::Event::Acted(case::Acted { action, done });
+                write_case(&mut connection, &CaseId(0).to_string(), Timestamp::from_seconds(1), &event).await.unwrap();
+            }
+            drop(connection);
+            views.fraud_cases(&CaseFilter::default(), 2).await.unwrap()[0].blocked
+        };
+        for (action, done, blocked) in [
+            (Action::Unblock, true, false),
+            (Action::Unblock, false, true),
+            (Action::Clear, true, false),
+            (Action::Clear, false, true),
+            (Action::Review, true, false),
+            // There was no time for a review, and the block is lifted all the same.
+            (Action::Review, false, false),
+        ] {
+            assert_eq!(blocked_after(action, done).await, blocked, "{action:?} {done}");
+        }
+        // Somebody was hurt by it who had to complain.
+        sqlx::query("UPDATE fraud_case SET appealed_at = 1").execute(&views.pool()).await.unwrap();
+        assert!(blocked_after(Action::Clear, true).await);
+        views.close().await;
+    }
 }
