@@ -8,7 +8,6 @@
 //! - AT-3: replay equals live, and time does not go back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter::once;
 
 use serde::{Deserialize, Serialize};
 
@@ -137,10 +136,14 @@ impl Attempt {
     }
 
     /// By whom attempts are counted: by the first party, and by every buyer, device and card that takes part, so that a device that makes up a name each time is one. Behind a
-    /// network, a totem or a desk are many: by these they are counted only where they come first.
+    /// totem or a desk are many: by these they are counted only where they come first; and by a network only where nobody else is named, wherever a shop names it.
     fn counted(&self) -> BTreeSet<Option<Party>> {
-        let of_one = self.parties.iter().filter(|party| is_of_one(party.kind)).copied().map(Some);
-        once(self.acting()).chain(of_one).collect()
+        let mut counted: BTreeSet<_> = self.parties.iter().filter(|party| is_of_one(party.kind)).copied().map(Some).collect();
+        let acting = self.acting();
+        if counted.is_empty() || acting.is_none_or(|acting| acting.kind != PartyKind::Network) {
+            counted.insert(acting);
+        }
+        counted
     }
 }
 
@@ -437,10 +440,13 @@ impl Attempts {
             if *id != attempt.id || id.day() != self.day {
                 return Err(Broken { invariant: "AT-1", what: "an attempt stands under another id or day" });
             }
-            for party in attempt.counted() {
+            let (first, counted) = (attempt.acting(), attempt.counted());
+            if counted.contains(&first) {
+                *acting.entry(first).or_default() += 1;
+            }
+            for party in counted {
                 *kept.entry(party).or_default() += 1;
             }
-            *acting.entry(attempt.acting()).or_default() += 1;
         }
         let counted = self.of.iter().all(|(party, (count, _))| kept.get(party).copied().unwrap_or(0) == *count);
         // Records of before all parties were counted may be more of another than of the first.
@@ -540,9 +546,14 @@ mod tests {
             let (who, device) = (u128::from(n), u128::from(n) + 5_000);
             tell(&mut attempts, Command::Note(attempt_of(n, &[(Buyer, who), (Device, device), (Network, 8)]))).unwrap();
         }
+        // Also where the shop names the network first.
+        for n in 700..760 {
+            let (who, device) = (u128::from(n), u128::from(n) + 5_000);
+            tell(&mut attempts, Command::Note(attempt_of(n, &[(Network, 8), (Buyer, who), (Device, device)]))).unwrap();
+        }
         let nameless = |n| attempt_of(n, &[(Network, 8)]);
         let noted = (600..700).filter(|n| tell(&mut attempts, Command::Note(nameless(*n))).is_ok()).count();
-        assert_eq!((noted, tell(&mut attempts, Command::Claim(nameless(700)))), (ENTRIES_OF_ONE_MAX as usize, Ok(())));
+        assert_eq!((noted, tell(&mut attempts, Command::Claim(nameless(800)))), (ENTRIES_OF_ONE_MAX as usize, Ok(())));
     }
 
     #[test]

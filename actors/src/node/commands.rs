@@ -180,10 +180,13 @@ impl Node {
 
     /// A payment right after it took a receipt in, and what followed from that by itself: what a repeat of whoever handed it in is told. Read as [`Node::history`] is.
     pub async fn payment_as_received(&self, payment: PaymentId, receipt: &str) -> Result<Payment, Failure<payment::Refusal>> {
-        let records: Vec<Record<payment::Event>> =
-            all_of(self.journal.as_ref(), StreamId::Payment(payment)).await.map_err(|error| read_failed(&error))?;
-        let took = |event: &payment::Event| matches!(event, payment::Event::Received(received) if received.receipt.id == receipt);
-        let seq = records.iter().find(|record| record.events.iter().any(took)).map_or(u64::MAX, |record| record.seq);
+        let seq = {
+            let _turn = self.histories.acquire().await;
+            let records: Vec<Record<payment::Event>> =
+                all_of(self.journal.as_ref(), StreamId::Payment(payment)).await.map_err(|error| read_failed(&error))?;
+            let took = |event: &payment::Event| matches!(event, payment::Event::Received(received) if received.receipt.id == receipt);
+            records.iter().find(|record| record.events.iter().any(took)).map_or(u64::MAX, |record| record.seq)
+        };
         self.payment_after(payment, seq, Payment::goes_on).await
     }
 

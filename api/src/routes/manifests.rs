@@ -301,7 +301,7 @@ async fn slots(node: &Node, known: &Known, from: Date, to: Date) -> Result<Vec<L
 /// What a gate takes along.
 ///
 /// Everything that a gate needs to let people in without a network, for some days (at most 7; absent: today): every slot that lets anybody in then, with all its
-/// tickets, and the keys that verify codes. A code of a ticket that is not in it was sold later, or is of another museum: its signature and its times speak for
+/// tickets (where people may come back for longer than a week, none that began more than a week before), and the keys that verify codes. A code of a ticket that is not in it was sold later, or is of another museum: its signature and its times speak for
 /// it. Ask now and then with `If-None-Match`: 304 if neither tickets nor keys have changed. Nothing in it is about a person. `tornello gate` works by it; what it
 /// has let in is sent to `/v1/admissions/batch`.
 #[utoipa::path(

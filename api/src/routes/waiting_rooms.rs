@@ -113,7 +113,7 @@ pub struct RoomList {
 #[serde(deny_unknown_fields)]
 pub struct JoinForm {
     /// Who takes part: a buyer and the device, or the device alone if nobody is known yet. The same buyer, or the device where none was named, must stand in the hold, which may
-    /// name the buyer first. Who has an `account` with the shop, and is named by it as well, needs no proof.
+    /// be the first to name the buyer. Who has an `account` with the shop, and is named by it as well, needs no proof.
     #[schema(min_items = 1, max_items = 8)]
     pub parties: Vec<PartyForm>,
 }

@@ -296,10 +296,11 @@ pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestam
             const BLOCKED: &str = "UPDATE fraud_case SET blocked = 1 WHERE fraud_case = ?";
             // Taken back by whoever gave it, before anybody complained: nobody was hurt by that.
             const UNBLOCKED: &str = "UPDATE fraud_case SET blocked = 0 WHERE fraud_case = ? AND appealed_at IS NULL";
-            match acted.action {
-                Action::Block if acted.done => sqlx::query(BLOCKED).bind(id).execute(tx).await?,
-                Action::Unblock if acted.done => sqlx::query(UNBLOCKED).bind(id).execute(tx).await?,
-                _ => return Ok(()),
+            match (acted.action, acted.done) {
+                (Action::Block, true) => sqlx::query(BLOCKED).bind(id).execute(tx).await?,
+                // Where verdicts follow each other faster than tickets do, what makes these good, or has them looked at again, lifts the block of an earlier one.
+                (Action::Unblock | Action::Clear, true) | (Action::Review, _) => sqlx::query(UNBLOCKED).bind(id).execute(tx).await?,
+                (_, false) => return Ok(()),
             }
         }
         case::Event::Joined(joined) => {
@@ -363,6 +364,37 @@ mod tests {
         sqlx::query("UPDATE fraud_case SET state = 'decided'").execute(&views.pool()).await.unwrap();
         let decided = views.fraud_cases(&CaseFilter { states: Some(vec!["decided".to_owned()]), ..CaseFilter::default() }, 100).await.unwrap();
         assert!(decided.len() == 42 && decided.iter().all(|row| !row.appeals) && decided[0].urgency == 1_000_000);
+        views.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_sale_is_blocked_no_more_when_what_follows_from_a_later_verdict_has_lifted_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        put(&views, 1, 0).await;
+        let blocked_after = async |action: Action, done: bool| {
+            let mut connection = views.pool().acquire().await.unwrap();
+            for (action, done) in [(Action::Block, true), (action, done)] {
+                let event = case::Event::Acted(case::Acted { action, done });
+                write_case(&mut connection, &CaseId(0).to_string(), Timestamp::from_seconds(1), &event).await.unwrap();
+            }
+            drop(connection);
+            views.fraud_cases(&CaseFilter::default(), 2).await.unwrap()[0].blocked
+        };
+        for (action, done, blocked) in [
+            (Action::Unblock, true, false),
+            (Action::Unblock, false, true),
+            (Action::Clear, true, false),
+            (Action::Clear, false, true),
+            (Action::Review, true, false),
+            // There was no time for a review, and the block is lifted all the same.
+            (Action::Review, false, false),
+        ] {
+            assert_eq!(blocked_after(action, done).await, blocked, "{action:?} {done}");
+        }
+        // Somebody was hurt by it who had to complain.
+        sqlx::query("UPDATE fraud_case SET appealed_at = 1").execute(&views.pool()).await.unwrap();
+        assert!(blocked_after(Action::Clear, true).await);
         views.close().await;
     }
 }

@@ -237,7 +237,7 @@ pub fn csv_answer(table: Vec<u8>) -> HttpResponse {
 /// a part must not look like the whole.
 pub fn csv_page(request: &HttpRequest, table: Vec<u8>, last: Option<String>) -> HttpResponse {
     let mut answer = csv_answer(table);
-    if let Some(link) = last.and_then(|last| HeaderValue::from_str(&next_link(request.path(), request.query_string(), &last)).ok()) {
+    if let Some(link) = last.and_then(|last| HeaderValue::from_bytes(next_link(request.path(), request.query_string(), &last).as_bytes()).ok()) {
         answer.headers_mut().insert(header::LINK, link);
     }
     answer
