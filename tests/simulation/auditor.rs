@@ -453,8 +453,12 @@ impl Auditor {
 
     /// How many holds of a buyer are open at a museum, over all its slots.
     pub fn open_at(&self, museum: MuseumId, buyers: &[Digest]) -> u32 {
-        let of_museum = || self.slots.iter().filter(|(slot, _)| slot.museum() == museum).map(|(_, naive)| naive);
-        buyers.iter().flat_map(|buyer| of_museum().map(|naive| naive.open_of(*buyer))).sum()
+        self.open_among(|slot| slot.museum() == museum, buyers)
+    }
+
+    fn open_among(&self, counts: impl Fn(SlotId) -> bool, buyers: &[Digest]) -> u32 {
+        let counted = || self.slots.iter().filter(|(slot, _)| counts(**slot)).map(|(_, naive)| naive);
+        buyers.iter().flat_map(|buyer| counted().map(|naive| naive.open_of(*buyer))).sum()
     }
 
     /// A buyer opens no more holds at a museum than anybody may have open.
@@ -464,7 +468,10 @@ impl Auditor {
         if named.is_empty() || !record.events.iter().any(Naive::opens) {
             return Ok(());
         }
-        let open = self.open_at(slot.museum(), named);
+        // A node that starts, or a day that begins, forgets days that are over: whatever was held for them has run out, though nobody may have written that down yet.
+        let today = calendar::local_day(self.head.map_or(record.at, |head| head.at.max(record.at)));
+        let of_museum = |other: SlotId| other.museum() == slot.museum() && calendar::local_day(other.start()) >= today;
+        let open = self.open_among(of_museum, named);
         rule(open < u32::from(max), "a buyer has more holds open at a museum than anybody may").map_err(|wrong| format!("{wrong}: {open}"))
     }
 
