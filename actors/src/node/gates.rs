@@ -30,7 +30,7 @@ use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId, TicketId};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::verdict::Room;
-use tornello_engine::slot::{self, Command, Direction, Refusal, Scan, Slot};
+use tornello_engine::slot::{self, Command, Direction, Event, Refusal, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
 use super::Node;
@@ -519,13 +519,29 @@ fn answered(seat: Option<Seat<'_>>) {
     }
 }
 
-/// Takes a passage in as the scan that will be merged; answers its record.
+/// Takes a passage in as the scan that will be merged; answers its record. Among all that is known of its ticket in that instant it may come to something else than at a gate
+/// that knows what came before and no more: then nobody passes.
 fn follow(state: &mut Slot, envelope: &Envelope, passage: Passage, at: Timestamp) -> Answer<Slot> {
     let events = state.decide(at, &passage.merge(at)).map_err(Failure::Refused)?;
+    if !lets_pass(&events, passage.scan(at)) {
+        return Err(match passage.direction {
+            Direction::In => Failure::Refused(Refusal::TicketInside { since: at }),
+            Direction::Out => Failure::Refused(Refusal::NotInside),
+        });
+    }
     let record = state.record(at, Some(envelope.clone()), events);
     state.apply(&record);
     state.check().map_err(|broken| Failure::OutOfOrder(broken.to_string()))?;
     Ok(record)
+}
+
+/// Whether whoever shows the ticket of a scan is in, or out, by what it comes to.
+fn lets_pass(events: &[Event], scan: Scan) -> bool {
+    events.iter().any(|event| match event {
+        Event::Admitted(_) | Event::Exited(_) => true,
+        Event::ScansJudged(judged) => judged.scans.iter().any(|found| found.scan == scan && found.judged.passed()),
+        _ => false,
+    })
 }
 
 #[cfg(test)]
