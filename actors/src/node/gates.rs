@@ -30,7 +30,7 @@ use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId, TicketId};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::verdict::Room;
-use tornello_engine::slot::{self, Command, Direction, Event, Refusal, Scan, Slot};
+use tornello_engine::slot::{self, Command, Direction, Refusal, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
 use super::Node;
@@ -523,7 +523,7 @@ fn answered(seat: Option<Seat<'_>>) {
 /// that knows what came before and no more: then nobody passes.
 fn follow(state: &mut Slot, envelope: &Envelope, passage: Passage, at: Timestamp) -> Answer<Slot> {
     let events = state.decide(at, &passage.merge(at)).map_err(Failure::Refused)?;
-    if !lets_pass(&events, passage.scan(at)) {
+    if !slot::judged(&events, &passage.scan(at)).is_some_and(slot::Judged::passed) {
         return Err(match passage.direction {
             Direction::In => Failure::Refused(Refusal::TicketInside { since: at }),
             Direction::Out => Failure::Refused(Refusal::NotInside),
@@ -533,15 +533,6 @@ fn follow(state: &mut Slot, envelope: &Envelope, passage: Passage, at: Timestamp
     state.apply(&record);
     state.check().map_err(|broken| Failure::OutOfOrder(broken.to_string()))?;
     Ok(record)
-}
-
-/// Whether whoever shows the ticket of a scan is in, or out, by what it comes to.
-fn lets_pass(events: &[Event], scan: Scan) -> bool {
-    events.iter().any(|event| match event {
-        Event::Admitted(_) | Event::Exited(_) => true,
-        Event::ScansJudged(judged) => judged.scans.iter().any(|found| found.scan == scan && found.judged.passed()),
-        _ => false,
-    })
 }
 
 #[cfg(test)]
