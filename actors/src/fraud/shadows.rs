@@ -173,7 +173,8 @@ impl Shadows {
             self.events.clear();
         }
         self.acting = acting.map(|acting| acting.code);
-        let ask = |scorer: &Scorer| answer(|| scorer.score(row.features.iter().map(|value| f64::from(*value))));
+        // Nobody reads the reasons of what acts on nobody.
+        let ask = |scorer: &Scorer| answer(|| scorer.rate(row.features.iter().map(|value| f64::from(*value))));
         let mut told = [Told::of(said); PLACES];
         for (told, scorer) in told.iter_mut().skip(1).zip(&fitted.scorers) {
             *told = Told::of(scorer.as_ref().and_then(ask).as_ref());

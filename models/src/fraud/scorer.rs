@@ -142,9 +142,21 @@ impl Scorer {
             reasons.rotate_right(1);
             reasons[0] = Reason { cause: Cause::SuspectInput(column as u16), ..Reason::default() };
         }
-        let score = self.method.unit(raw);
+        self.scored(raw, reasons, suspects.count())
+    }
+
+    /// As [`Self::score`], but for the reasons, which are none: a few times quicker, for where nobody reads them.
+    #[must_use]
+    pub fn rate(&self, row: impl Iterator<Item = f64>) -> Scored {
+        let mut prepared = [0.0; FEATURES_MAX];
+        let columns = self.columns();
+        let suspects = self.preparation.prepare(row, &mut prepared[..columns]);
+        self.scored(self.method.raw(&prepared[..columns]), [Reason::default(); REASONS], suspects.count())
+    }
+
+    fn scored(&self, raw: f64, reasons: [Reason; REASONS], suspect_inputs: u32) -> Scored {
         let probability = self.calibration.as_ref().map(|curve| curve.probability(raw));
-        Scored { score, percentile: self.ladder.place(raw) as f32, probability, reasons, suspect_inputs: suspects.count() }
+        Scored { score: self.method.unit(raw), percentile: self.ladder.place(raw) as f32, probability, reasons, suspect_inputs }
     }
 
     /// The exact reasons of a row, SHAP for boosted trees: a hundred times slower than [`Self::score`], for when somebody looks at the case.
@@ -325,6 +337,25 @@ mod tests {
                 among += usize::from(reasons.iter().any(hit));
             }
             assert!(among * 100 >= 97 * rows && first * 100 >= 90 * rows, "{name}: {first} first, {among} among three, of {rows}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_score_without_reasons() {
+        for (name, scorer) in all() {
+            let mut chance = Chance::new(25);
+            for i in 0..200 {
+                let mut row = usual(&mut chance);
+                row[i % COLUMNS] *= if i % 3 == 0 { f64::NAN } else { 3.0 };
+                let (scored, rated) = (scorer.score(row.iter().copied()), scorer.rate(row.iter().copied()));
+                let apart = [
+                    rated.score - scored.score,
+                    f64::from(rated.percentile - scored.percentile),
+                    rated.probability.unwrap_or(0.0) - scored.probability.unwrap_or(0.0),
+                ];
+                assert!(apart.iter().all(|apart| apart.abs() < 1e-3), "{name}: {scored:?}, {rated:?}");
+                assert_eq!((rated.suspect_inputs, rated.reasons), (scored.suspect_inputs, Default::default()), "{name}");
+            }
         }
     }
 
