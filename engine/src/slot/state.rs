@@ -1,22 +1,28 @@
-//! Holds, sales and tickets of a slot, and how events change them together with the counted places. No rules here: `apply` ends in these functions.
+//! Holds, sales and tickets of a slot, and how events change them together with the counted places. No rules here: `apply` ends in these functions. What is counted is
+//! counted anew in `recount`; the form in which all of it is written down is in `written`.
+
+mod recount;
+mod written;
+
+pub(super) use written::sorted;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::buyer::Had;
 use super::capacity::Places;
 use super::event::{
     AdmissionConflict, Admitted, Amended, Arrived, BlockLifted, Blocked, Cancelled, Direction, Event, Exited, Extended, HandedOver, Held, Judged,
     Keeper, Line, MoveBegun, MoveUndone, MovedOut, Offered, Prolonged, Renamed, RestDrawn, Rested, Scan, ScansJudged, Settlement, Sold, Unblocked,
-    Waited, line_of, people, total,
+    Waited, people,
 };
 use super::gate::SCAN_AGE_MAX_S;
-use super::passages::{Bars, Passage, Taken, Told};
+use super::passages::{Bars, Passage, Taken};
 use super::rest::Rests;
 use super::waiting_list::{Waiting, WaitingEnd, WaitingList};
-use super::{Broken, Channel, Refusal};
+use super::{Channel, Refusal};
 use crate::envelope::{Digest, Envelope};
 use crate::ids::{Code, HoldId, KeyId, OrderId, PersonId, TicketId};
 use crate::money::Cents;
@@ -566,26 +572,6 @@ impl Ledger {
         was.map_or_else(|| Bars::of(ticket), |(_, bars)| *bars)
     }
 
-    /// What each buyer has, counted anew.
-    fn buyers_counted(&self) -> BTreeMap<Digest, Had> {
-        let mut counted: BTreeMap<Digest, Had> = BTreeMap::new();
-        for hold in self.holds.values() {
-            let Some(buyer) = hold.buyer else { continue };
-            let had = counted.entry(buyer).or_default();
-            had.people += people(&hold.lines);
-            had.holds += 1;
-        }
-        for sale in self.sales.values() {
-            let Some(buyer) = sale.buyer else { continue };
-            let stands = |ticket: &&Ticket| !matches!(ticket.state, TicketState::Cancelled | TicketState::Moved);
-            let standing = sale.tickets.iter().filter(stands).count() as u32;
-            if standing > 0 {
-                counted.entry(buyer).or_default().people += standing;
-            }
-        }
-        counted
-    }
-
     pub(super) fn handed_over(&mut self, handed: &HandedOver) {
         let Some(cents) = self.owed.remove(&(handed.sale, handed.seq)) else { return };
         if let Some(sale) = self.sales.get_mut(&handed.sale) {
@@ -774,103 +760,6 @@ impl Ledger {
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         self.deadlines.first().map(|(at, _)| *at)
     }
-
-    /// SL-8, in O(1).
-    pub(super) fn holds_have_deadlines(&self) -> bool {
-        self.holds.len() == self.deadlines.len()
-    }
-
-    pub(super) fn recount(&self, places: &Places) -> Result<(), Broken> {
-        let broken = |invariant, what| Err(Broken { invariant, what });
-        let (mut held, mut sold, mut admitted, mut inside) = ([0; Channel::COUNT], [0; Channel::COUNT], 0, 0);
-        for (id, hold) in &self.holds {
-            held[hold.channel.index()] += people(&hold.lines);
-            if self.sales.contains_key(id) || self.ended.contains_key(id) {
-                return broken("SL-2", "a hold has ended twice");
-            }
-            if !self.deadlines.contains(&(hold.expires_at, *id)) {
-                return broken("SL-8", "a hold has no deadline");
-            }
-        }
-        for (id, sale) in &self.sales {
-            if self.ended.contains_key(id) {
-                return broken("SL-2", "a hold was both sold and ended");
-            }
-            if sale.refunded_cents.plus(sale.carried_cents) > total(&sale.lines) {
-                return broken("SL-6", "more was refunded or carried out than paid");
-            }
-            self.recount_moves(*id, sale)?;
-            for ticket in &sale.tickets {
-                sold[sale.channel.index()] += u32::from(!matches!(ticket.state, TicketState::Cancelled | TicketState::Moved));
-                admitted += u32::from(matches!(ticket.state, TicketState::Inside { .. } | TicketState::Outside { .. }));
-                inside += u32::from(matches!(ticket.state, TicketState::Inside { .. }));
-            }
-        }
-        if self.scans.values().filter(|taken| taken.judged.conflict().is_some()).count() != places.conflicts as usize {
-            return broken("SL-5", "the counted conflicts are not those of the scans");
-        }
-        if (held, sold) != (places.held, places.sold) {
-            return broken("SL-5", "the counted places are not those of the holds and tickets");
-        }
-        if (admitted, inside) != (places.admitted, places.inside) {
-            return broken("SL-3", "the counted admissions are not those of the tickets");
-        }
-        if !self.list.recount(|id| self.holds.contains_key(&id), |id| self.knows(id)) {
-            return broken("SL-9", "an entry of the waiting list is not what it is counted as");
-        }
-        if self.sales.values().flat_map(|sale| &sale.moves).filter(|found| !found.is_done()).count() != self.moving.len() {
-            return broken("SL-5", "the moves under way are not those of the sales");
-        }
-        if self.rests.places() != places.resting {
-            return broken("SL-13", "the counted places that rest are not those that do");
-        }
-        if self.buyers != self.buyers_counted() {
-            return broken("SL-11", "what a buyer has is not what it is counted as");
-        }
-        self.recount_owed()
-    }
-
-    /// SL-10: what is owed and what was handed over make up what was refunded.
-    fn recount_owed(&self) -> Result<(), Broken> {
-        let mut owed: BTreeMap<HoldId, Cents> = BTreeMap::new();
-        for (&(sale, _), &cents) in &self.owed {
-            let sum = owed.entry(sale).or_insert(Cents::ZERO);
-            *sum = sum.plus(cents);
-        }
-        for (id, sale) in &self.sales {
-            let told = owed.remove(id).unwrap_or(Cents::ZERO).plus(sale.handed_over_cents);
-            if told != sale.refunded_cents {
-                return Err(Broken { invariant: "SL-10", what: "a refund is neither owed a word nor handed over, or both" });
-            }
-        }
-        if owed.is_empty() { Ok(()) } else { Err(Broken { invariant: "SL-10", what: "a refund is owed of no sale" }) }
-    }
-
-    /// Whether the tickets of a sale that are moving or have moved are those of its moves, and took their money with them.
-    fn recount_moves(&self, id: HoldId, sale: &Sale) -> Result<(), Broken> {
-        let broken = |invariant, what| Err(Broken { invariant, what });
-        for found in &sale.moves {
-            let expected = if found.is_done() { TicketState::Moved } else { TicketState::Moving };
-            let state = |number: &u16| sale.tickets.get(usize::from(*number)).map(|ticket| ticket.state);
-            if found.begun.tickets.iter().any(|number| state(number) != Some(expected)) {
-                return broken("SL-5", "a ticket's state is not that of its move");
-            }
-            if !found.is_done() && self.moving.get(&found.begun.arrival) != Some(&id) {
-                return broken("SL-5", "the moves under way are not those of the sales");
-            }
-        }
-        let gone = |(number, ticket): (u16, &Ticket)| matches!(ticket.state, TicketState::Moving | TicketState::Moved).then_some(number);
-        let mut carried = Cents::ZERO;
-        for number in (0..).zip(&sale.tickets).filter_map(gone) {
-            if sale.moved_to(number).is_none() {
-                return broken("SL-5", "a ticket moves nowhere");
-            }
-            if sale.tickets[usize::from(number)].state == TicketState::Moved {
-                carried = carried.plus(line_of(&sale.lines, number).map_or(Cents::ZERO, |line| line.price_cents));
-            }
-        }
-        if carried == sale.carried_cents { Ok(()) } else { broken("SL-6", "what was carried out is not what the moved tickets cost") }
-    }
 }
 
 /// Turns those of the tickets that are in one state into another; answers how many.
@@ -925,80 +814,4 @@ fn device_of(record: &Record<Event>) -> Option<Digest> {
 /// Who buys, and whether what is bought is to be reviewed.
 fn of_buyer(record: &Record<Event>) -> (Option<Digest>, bool) {
     record.envelope.as_ref().map_or((None, false), |envelope| (envelope.buyer(), envelope.asks_review()))
-}
-
-/// The written form of a [`Ledger`]: sorted, so that equal states are equal bytes; what follows from the rest is left out.
-#[derive(Serialize, Deserialize)]
-struct Written<H, S, C, L, U, O, R> {
-    holds: Vec<(HoldId, H)>,
-    sales: Vec<(HoldId, S)>,
-    ended: Vec<(HoldId, Ended)>,
-    scans: C,
-    list: L,
-    undone: U,
-    owed: O,
-    rests: R,
-}
-
-/// The time until when a ticket was something, in the written form of a scan.
-const fn until_as_scan(ticket: TicketId, until: Timestamp) -> Scan {
-    Scan { ticket, scanned_at: until, gate: Code::NOTHING, direction: Direction::In }
-}
-
-pub(super) fn sorted<T>(map: &ById<T>) -> Vec<(HoldId, &T)> {
-    let mut entries: Vec<_> = map.iter().map(|(id, value)| (*id, value)).collect();
-    entries.sort_unstable_by_key(|(id, _)| *id);
-    entries
-}
-
-impl Serialize for Ledger {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ended = self.ended_order.iter().filter_map(|id| self.ended.get(id).map(|ended| (*id, *ended))).collect();
-        let (holds, sales) = (sorted(&self.holds), sorted(&self.sales));
-        // What was seen online stands behind the scans, as it is there of few tickets, and how tickets were behind that.
-        let taken = self.scans.iter().map(|(scan, taken)| (*scan, Told::of(*scan, *taken)));
-        let online = self.online.values().flatten().map(|passage| (*passage, Told::Online));
-        let was = self.was.iter().flat_map(|(ticket, was)| was.iter().map(move |(until, bars)| (until_as_scan(*ticket, *until), Told::Was(*bars))));
-        let scans: Vec<(Scan, Told)> = taken.chain(online).chain(was).collect();
-        Written { holds, sales, ended, scans, list: &self.list, undone: &self.undone, owed: &self.owed, rests: &self.rests }.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Ledger {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written::<Hold, Box<Sale>, Vec<(Scan, Told)>, WaitingList, _, _, Rests>::deserialize(deserializer)?;
-        let (mut scans, mut online) = (BTreeMap::new(), BTreeMap::<TicketId, Vec<Scan>>::new());
-        let mut was = BTreeMap::<TicketId, Vec<(Timestamp, Bars)>>::new();
-        for (scan, told) in written.scans {
-            match (told.taken(scan), told) {
-                (Some(taken), _) => {
-                    scans.insert(scan, taken);
-                }
-                (None, Told::Was(bars)) => was.entry(scan.ticket).or_default().push((scan.scanned_at, bars)),
-                (None, _) => online.entry(scan.ticket).or_default().push(scan),
-            }
-        }
-        let under_way = |(id, sale): &(HoldId, Box<Sale>)| {
-            let id = *id;
-            sale.moves.iter().filter(|found| !found.is_done()).map(move |found| (found.begun.arrival, id)).collect::<Vec<_>>()
-        };
-        let mut ledger = Self {
-            moving: written.sales.iter().flat_map(under_way).collect(),
-            undone: written.undone,
-            owed: written.owed,
-            deadlines: written.holds.iter().map(|(id, hold)| (hold.expires_at, *id)).collect(),
-            holds: written.holds.into_iter().collect(),
-            sales: written.sales.into_iter().collect(),
-            ended_order: written.ended.iter().map(|(id, _)| *id).collect(),
-            ended: written.ended.into_iter().collect(),
-            scans,
-            online,
-            was,
-            list: written.list,
-            rests: written.rests,
-            buyers: BTreeMap::new(),
-        };
-        ledger.buyers = ledger.buyers_counted();
-        Ok(ledger)
-    }
 }
