@@ -1,12 +1,15 @@
 //! A slot as a layman would keep it: lists of holds and sales, filled from the journal's records and recounted from scratch for each question. Every event is
-//! held against the rules as it is taken in. It shares no code with the engine's slot but the words of the events.
+//! held against the rules as it is taken in. It shares no code with the engine's slot but the words of the events. What buyers have is in `buyers`, how places are counted and
+//! which of them rest in `places`, what gates saw of a ticket in `passages`.
 
+mod buyers;
 mod passages;
+mod places;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope, PartyKind};
+use tornello_engine::envelope::Digest;
 use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
@@ -15,7 +18,9 @@ use tornello_engine::slot::{
 };
 use tornello_engine::time::Timestamp;
 
+use self::buyers::buyer_of;
 use self::passages::Seen;
+use self::places::Rest;
 use super::rule;
 
 /// Seconds for which a key is remembered.
@@ -46,15 +51,6 @@ pub struct Hold {
     /// How long its places rest if nobody buys them, in milliseconds, if that was drawn.
     rest_ms: Option<u32>,
     pub fate: Fate,
-}
-
-/// Places that were held and not bought, and that nobody has yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Rest {
-    hold: HoldId,
-    until: Timestamp,
-    places: u32,
-    payment: Option<PaymentId>,
 }
 
 impl Hold {
@@ -376,45 +372,9 @@ impl Naive {
                 self.holds.get_mut(&expired.hold).ok_or("an unknown hold expires")?.fate = Fate::Expired;
                 Ok(())
             }
-            Event::RestDrawn(drawn) => {
-                let longest_ms = policy.limits.rest_max_s * 1_000;
-                rule((1..=longest_ms).contains(&drawn.rest_ms), "places are to rest longer than they may, or not at all")?;
-                let of_hold = self.holds.get_mut(&drawn.hold).map(|hold| (hold.channel, &mut hold.rest_ms));
-                let of_entry = self.entries.iter_mut().find(|entry| entry.id == drawn.hold).map(|entry| (entry.channel, &mut entry.rest_ms));
-                let (channel, rest_ms) = of_hold.or(of_entry).ok_or("it is drawn how long nothing rests")?;
-                rule(channel == Channel::Web && rest_ms.is_none(), "it is drawn twice how long places rest, or for a channel whose places do not")?;
-                *rest_ms = Some(drawn.rest_ms);
-                Ok(())
-            }
-            Event::Rested(rested) => {
-                let hold = self.holds.get(&rested.hold).ok_or("places of no hold rest")?;
-                let (longest, payment, parties) = (at.plus_seconds(policy.limits.rest_max_s.into()), hold.paying, Vec::from_iter(hold.buyer));
-                let drawn =
-                    hold.rest_ms.filter(|_| rested.barred_until.is_some()).map(|ms| Timestamp::from_micros(at.as_micros() + i64::from(ms) * 1_000));
-                let until = drawn.unwrap_or(longest).min(self.sale_end(Channel::Web));
-                rule(rested.until == until && until > at, "places rest for another time than was drawn")?;
-                rule(
-                    rested.barred_until.is_none_or(|until| until == longest),
-                    "whoever let places go is barred for another time than the longest rest",
-                )?;
-                rule(self.rests_at(at, hold.channel), "places rest in a slot that has enough of them, or has no such rule")?;
-                self.about_to_rest = Some((rested.hold, rested.places));
-                self.barred.extend(rested.barred_until.into_iter().flat_map(|until| parties.iter().map(move |party| (*party, until))));
-                self.rests.push(Rest { hold: rested.hold, until, places: rested.places, payment });
-                Ok(())
-            }
-            Event::Freed(freed) => {
-                let is_it = |rest: &Rest| (rest.hold, rest.until) == (freed.hold, freed.until);
-                let rest = self.rests.iter().find(|rest| is_it(rest)).ok_or("places come free that did not rest")?;
-                let sold_to = record.events.iter().find_map(|event| match event {
-                    Event::Sold(sold) => Some(&sold.settlement),
-                    _ => None,
-                });
-                let is_paid = rest.payment.is_some_and(|id| sold_to == Some(&Settlement::Payment { id }));
-                rule(is_paid || (rest.until <= at && record.envelope.is_none()), "places come free before their time")?;
-                self.rests.retain(|rest| !is_it(rest));
-                Ok(())
-            }
+            Event::RestDrawn(drawn) => self.rest_drawn(drawn),
+            Event::Rested(rested) => self.rested(at, rested),
+            Event::Freed(freed) => self.freed(record, freed),
             Event::Sold(sold) => {
                 self.on_sale(at, sold.channel)?;
                 settles(sold.channel, &sold.lines, &sold.settlement)?;
@@ -786,11 +746,6 @@ impl Naive {
         self.waiting().find(|entry| people(&entry.lines) <= self.free(at, entry.channel)).map(|entry| entry.id)
     }
 
-    /// The room of a channel that sells.
-    fn free(&self, at: Timestamp, channel: Channel) -> u32 {
-        if self.on_sale(at, channel).is_ok() { self.room(at, channel) } else { 0 }
-    }
-
     /// Takes one who waits off the list; answers the how-manieth to join it was.
     fn ends_waiting(&mut self, id: HoldId, turn: Turn) -> Result<usize, String> {
         let place = self.entries.iter().position(|entry| entry.id == id).ok_or("nobody of that id waited")?;
@@ -798,58 +753,6 @@ impl Naive {
         rule(entry.turn == Turn::Waiting, "an entry ends twice (SL-9)")?;
         entry.turn = turn;
         Ok(place)
-    }
-
-    pub fn held_by(&self, channel: Channel) -> u32 {
-        self.live().filter(|(_, hold)| hold.channel == channel).map(|(_, hold)| people(&hold.lines)).sum()
-    }
-
-    pub fn sold_by(&self, channel: Channel) -> u32 {
-        let sales = self.sales.values().filter(|sale| sale.channel == channel);
-        sales.flat_map(|sale| &sale.tickets).filter(|ticket| !ticket.cancelled && !self.has_moved(ticket)).count() as u32
-    }
-
-    fn taken_by(&self, channel: Channel) -> u32 {
-        self.held_by(channel) + self.sold_by(channel) + if channel == Channel::Web { self.resting() } else { 0 }
-    }
-
-    /// How many places rest, without those of a hold that is just about to lose them.
-    pub fn resting(&self) -> u32 {
-        let about_to_rest = self.about_to_rest.map_or(0, |(_, places)| places);
-        self.rests.iter().map(|rest| rest.places).sum::<u32>() - about_to_rest
-    }
-
-    /// When places next come free, if any rest.
-    pub fn next_freed(&self) -> Option<Timestamp> {
-        self.rests.iter().map(|rest| rest.until).min()
-    }
-
-    /// Whether what is let go in this channel rests: over the web, while it sells, where less than a fifth of all that it might have is left, which is what is kept for no other.
-    fn rests_at(&self, at: Timestamp, channel: Channel) -> bool {
-        let limit = self.before_release(at, channel).and_then(|quota| quota.limit);
-        let others = Channel::ALL.into_iter().filter(|other| *other != channel);
-        let for_others: u32 = others.map(|other| self.reserved(at, other)).sum();
-        let sellable = self.in_force(at).unwrap_or(u32::MAX).min(self.capacity + self.beyond.unwrap_or(0));
-        let all = sellable.saturating_sub(for_others).min(limit.unwrap_or(u32::MAX));
-        let applies = self.opening.policy.limits.rest_max_s > 0 && channel == Channel::Web && self.on_sale(at, channel).is_ok();
-        applies && u64::from(self.room(at, channel)) * 5 < u64::from(all)
-    }
-
-    /// A hold loses so many places; none: by staff, or none are lost. They rest if they have to, and only then.
-    fn lets_go(&mut self, at: Timestamp, hold: HoldId, channel: Channel, places: Option<u32>) -> Result<(), String> {
-        // As it was just before: what is about to rest is still held.
-        let must = places.filter(|_| self.rests_at(at, channel)).map(|places| (hold, places));
-        rule(self.about_to_rest.take() == must, "other places rest than have to").map_err(|wrong| format!("{wrong}: {must:?}"))
-    }
-
-    /// Until when somebody, by any of these pseudonyms, holds none of these places again.
-    pub fn barred_until(&self, buyers: &[Digest]) -> Option<Timestamp> {
-        self.barred.iter().filter(|(barred, _)| buyers.contains(barred)).map(|(_, until)| *until).max()
-    }
-
-    fn has_let_none_go(&self, at: Timestamp, buyers: &[Digest], channel: Channel) -> Result<(), String> {
-        let barred = self.barred_until(buyers).filter(|until| at < *until && channel == Channel::Web);
-        rule(barred.is_none(), "whoever let places go has some again before others might have")
     }
 
     fn tickets(&self) -> impl Iterator<Item = &Ticket> {
@@ -870,148 +773,11 @@ impl Naive {
         (stays.map(|ticket| ticket.line.price_cents.get()).sum(), self.sales.values().map(|sale| sale.refunded).sum())
     }
 
-    fn before_release(&self, at: Timestamp, channel: Channel) -> Option<Quota> {
-        let quota = self.quotas[channel.index()];
-        (at < self.opening.slot.start().plus_seconds(-i64::from(quota.release_s))).then_some(quota)
-    }
-
-    /// How many places are reserved for a channel still, whether it has taken them or not.
-    fn reserved(&self, at: Timestamp, channel: Channel) -> u32 {
-        self.before_release(at, channel).map_or(0, |quota| quota.reserved)
-    }
-
-    /// How many places a channel may still take.
-    pub fn room(&self, at: Timestamp, channel: Channel) -> u32 {
-        if self.closed {
-            return 0;
-        }
-        let taken = |channel| i64::from(self.taken_by(channel));
-        let cap = self.in_force(at);
-        let beyond = self.beyond.unwrap_or(0);
-        let left = |places: u32| {
-            let mut room = i64::from(cap.unwrap_or(u32::MAX).min(places)) - Channel::ALL.into_iter().map(taken).sum::<i64>();
-            for other in Channel::ALL.into_iter().filter(|other| *other != channel) {
-                room -= (i64::from(self.reserved(at, other)) - taken(other)).max(0);
-            }
-            room
-        };
-        let mut room = left(self.capacity + beyond);
-        if matches!(channel, Channel::Group | Channel::Reseller) && beyond > 0 {
-            // What is sold beyond the places is for the public; what was reserved for a channel it has all the same.
-            room = room.min(left(self.capacity).max(i64::from(self.reserved(at, channel)) - taken(channel)));
-        }
-        if let Some(limit) = self.before_release(at, channel).and_then(|quota| quota.limit) {
-            room = room.min(i64::from(limit) - taken(channel));
-        }
-        room.max(0) as u32
-    }
-
-    /// The people and the live holds that somebody has here, without what they wait for.
-    pub fn had(&self, buyer: Digest) -> (u32, u32) {
-        let holds: Vec<&Hold> = self.live().map(|(_, hold)| hold).filter(|hold| hold.buyer == Some(buyer)).collect();
-        let sales = self.sales.values().filter(|sale| sale.buyer == Some(buyer));
-        let tickets = sales.flat_map(|sale| &sale.tickets).filter(|ticket| !ticket.cancelled && !self.has_moved(ticket)).count() as u32;
-        (holds.iter().map(|hold| people(&hold.lines)).sum::<u32>() + tickets, holds.len() as u32)
-    }
-
-    /// The people for whom somebody waits here, and how many times.
-    fn awaits(&self, buyer: Digest) -> (u32, u32) {
-        let entries: Vec<&Entry> = self.waiting().filter(|entry| entry.buyer == Some(buyer)).collect();
-        (entries.iter().map(|entry| people(&entry.lines)).sum(), entries.len() as u32)
-    }
-
-    /// The people whom somebody has or waits for here, through the channels in which they count for the day.
-    pub fn people_of_day(&self, buyer: Digest) -> u32 {
-        let is_theirs = |of: Option<Digest>, channel: Channel| of == Some(buyer) && is_limited(channel);
-        let holds = self.live().filter(|(_, hold)| is_theirs(hold.buyer, hold.channel)).map(|(_, hold)| people(&hold.lines)).sum::<u32>();
-        let waits = self.waiting().filter(|entry| is_theirs(entry.buyer, entry.channel)).map(|entry| people(&entry.lines)).sum::<u32>();
-        let sales = self.sales.values().filter(|sale| is_theirs(sale.buyer, sale.channel));
-        let tickets = sales.flat_map(|sale| &sale.tickets).filter(|ticket| !ticket.cancelled && !self.has_moved(ticket)).count() as u32;
-        holds + waits + tickets
-    }
-
-    /// Nobody has more of a slot than its museum lets one buyer have, by whichever pseudonym.
-    fn within_limits(&self, buyers: &[Digest], channel: Channel, more: u32, opens: bool) -> Result<(), String> {
-        if buyers.is_empty() || !is_limited(channel) {
-            return Ok(());
-        }
-        let limits = self.opening.policy.limits;
-        let (has, holds) = self.all_of(buyers);
-        let few = more == 0 || limits.tickets_max.is_none_or(|max| has + more <= u32::from(max));
-        rule(few, "a buyer has more of a slot than anybody may (SL-11)").map_err(|wrong| format!("{wrong}: {has} and {more}"))?;
-        rule(!opens || limits.holds_max.is_none_or(|max| holds < u32::from(max)), "a buyer has more open holds than anybody may (SL-11)")
-    }
-
-    /// The holds that live for somebody whom the channel knows, and that no payment keeps.
-    pub fn held_by_buyers(&self) -> Vec<(HoldId, Digest)> {
-        self.live().filter(|(_, hold)| hold.paying.is_none()).filter_map(|(id, hold)| Some((*id, hold.buyer?))).collect()
-    }
-
-    /// How many holds and entries of somebody are open here, through the channels in which they count for the museum.
-    pub fn open_of(&self, buyer: Digest) -> u32 {
-        let is_theirs = |of: Option<Digest>, channel: Channel| of == Some(buyer) && is_limited(channel);
-        let holds = self.live().filter(|(_, hold)| is_theirs(hold.buyer, hold.channel)).count();
-        (holds + self.waiting().filter(|entry| is_theirs(entry.buyer, entry.channel)).count()) as u32
-    }
-
-    /// The people whom somebody, by any of these pseudonyms, has and waits for here, and the holds and entries.
-    pub fn all_of(&self, buyers: &[Digest]) -> (u32, u32) {
-        let of = buyers.iter().map(|buyer| (self.had(*buyer), self.awaits(*buyer)));
-        of.fold((0, 0), |sum, (had, awaits)| (sum.0 + had.0 + awaits.0, sum.1 + had.1 + awaits.1))
-    }
-
-    /// Whether an event opens a hold or an entry that counts for the museum.
-    pub fn opens(event: &Event) -> bool {
-        match event {
-            Event::Held(held) => is_limited(held.channel),
-            Event::Waited(waited) => is_limited(waited.channel),
-            _ => false,
-        }
-    }
-
-    /// For how many people an event asks for the day of its slot, and by which pseudonyms; none if it asks for nothing that is limited.
-    pub fn asks_of_day(&self, event: &Event, named: &[Digest]) -> Option<(Vec<Digest>, u32)> {
-        let (channel, buyers, more) = match event {
-            Event::Held(held) => (held.channel, named.to_vec(), people(&held.lines)),
-            Event::Waited(waited) => (waited.channel, named.to_vec(), people(&waited.lines)),
-            Event::Sold(sold) if !sold.held => (sold.channel, named.to_vec(), people(&sold.lines)),
-            Event::Sold(sold) => {
-                let hold = self.holds.get(&sold.sale).filter(|hold| hold.buyer.is_none())?;
-                (hold.channel, named.to_vec(), people(&hold.lines))
-            }
-            Event::Prolonged(prolonged) if matches!(prolonged.cause, Keeper::Payment(_)) => {
-                let hold = self.holds.get(&prolonged.hold).filter(|hold| hold.buyer.is_none())?;
-                (hold.channel, named.to_vec(), people(&hold.lines))
-            }
-            Event::Arrived(arrived) => (arrived.channel, arrived.buyer.into_iter().collect(), people(&arrived.lines)),
-            _ => return None,
-        };
-        (is_limited(channel) && !buyers.is_empty()).then_some((buyers, more))
-    }
-
-    /// How many people may still come in by this slot: as many as its places in force let, or were sold, less those let in.
-    pub fn may_come(&self, now: Timestamp) -> u32 {
-        let most = if now < self.opening.end { self.in_force(now).unwrap_or(self.capacity + self.beyond.unwrap_or(0)) } else { 0 };
-        let taken = Channel::ALL.into_iter().map(|channel| self.taken_by(channel)).sum::<u32>();
-        most.max(taken).saturating_sub(self.admitted())
-    }
-
-    /// The most places that may be taken by the last reading.
-    pub fn in_force(&self, now: Timestamp) -> Option<u32> {
-        self.reading.as_ref().filter(|reading| now < reading.event.until)?.event.sellable
-    }
-
     fn is_new(&self, id: HoldId, lines: &[Line]) -> Result<(), String> {
         rule(id.slot() == self.opening.slot, "places of another slot are taken")?;
         let waits = self.entries.iter().any(|entry| entry.id == id);
         rule(!waits && !self.holds.contains_key(&id) && !self.sales.contains_key(&id), "one id stands for two things")?;
         rule((1..=u32::from(self.opening.policy.party_max)).contains(&people(lines)), "a party of a size that may not be")
-    }
-
-    fn has_room(&self, at: Timestamp, id: HoldId, channel: Channel, lines: &[Line]) -> Result<(), String> {
-        self.is_new(id, lines)?;
-        let room = self.room(at, channel);
-        rule(people(lines) <= room, "more places are taken than there are (SL-1)").map_err(|wrong| format!("{wrong}, {room} were left"))
     }
 
     /// Until when a payment or a quote may keep places that were taken at `held_at`.
@@ -1102,19 +868,6 @@ impl Naive {
         by_policy.min(self.sales.get(&sale).map_or(0, |sale| sale.percent_max))
     }
 
-    /// How many places may be taken by a reading: those let in, and the room that those leave who will still be inside.
-    fn cap(&self, at: Timestamp, observed: &Observed) -> Option<u32> {
-        let dwell_s = i64::from(self.opening.policy.dwell_s);
-        let wait_us = self.opening.slot.start().micros_since(at).max(0);
-        let ceiling = i64::from(observed.ceiling?);
-        if at >= self.opening.end || (wait_us > 0 && wait_us >= dwell_s * 1_000_000) {
-            return None;
-        }
-        let upper = i64::from(observed.inside + 2 * observed.sd);
-        let staying = if wait_us == 0 { upper } else { (upper * (dwell_s * 1_000_000 - wait_us) + dwell_s * 1_000_000 - 1) / (dwell_s * 1_000_000) };
-        Some((i64::from(self.admitted()) + (ceiling - staying).max(0)) as u32)
-    }
-
     /// The most people who may be inside now by a fresh reading, and how many may be.
     fn people_upper(&self, at: Timestamp) -> Option<(u32, u32)> {
         let reading = self.reading.as_ref().filter(|reading| at < reading.event.until)?;
@@ -1169,16 +922,6 @@ impl Ticket {
     const fn stands(&self) -> bool {
         !self.cancelled && self.entries == 0 && self.gone.is_none()
     }
-}
-
-/// The channels whose staff do not see who buys.
-fn is_limited(channel: Channel) -> bool {
-    !matches!(channel, Channel::BoxOffice | Channel::Group)
-}
-
-/// The one who buys, as the channel knows them.
-fn buyer_of(envelope: &Envelope) -> Option<Digest> {
-    envelope.parties.iter().find(|party| party.kind == PartyKind::Buyer).map(|party| party.pseudonym)
 }
 
 /// A ticket for each person.
