@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tornello_api::rehearsal;
 use tornello_datasets::fraud_world::World;
 use tornello_training::fraud_world::{self, Protocol};
+use tornello_training::progress::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -35,29 +36,25 @@ pub(super) struct Arguments {
 pub(super) fn evaluate(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { seed, days, buyers, node, rows, json } = arguments;
     let protocol = Protocol::new(seed, days, buyers)?;
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-        bar.set_style(style);
-    }
     if node {
-        return super::block_on(play(protocol, bar, json));
+        return super::block_on(play(protocol, json));
     }
     let mut table = match &rows {
         Some(path) => Some(BufWriter::new(File::create(path).with_context(|| format!("creating {}", path.display()))?)),
         None => None,
     };
-    let report = fraud_world::evaluate(protocol, table.as_mut().map(|table| table as &mut dyn Write), |what| {
-        bar.set_message(what.to_owned());
-        bar.tick();
-    })?;
+    let report = fraud_world::evaluate(protocol, table.as_mut().map(|table| table as &mut dyn Write), Progress::Shown)?;
     if let Some(table) = &mut table {
         table.flush().context("writing the rows")?;
     }
-    bar.finish_and_clear();
     if json { super::say(format_args!("{:#}", report.to_json())) } else { super::put(report) }
 }
 
-async fn play(protocol: Protocol, bar: ProgressBar, json: bool) -> anyhow::Result<()> {
+async fn play(protocol: Protocol, json: bool) -> anyhow::Result<()> {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
     bar.set_message("counting who acts");
     bar.tick();
     let (running, clock) = rehearsal::open(protocol).await?;

@@ -19,6 +19,8 @@ use anyhow::{Context, ensure};
 use tornello_datasets::fraud_world::Settings;
 use tornello_models::fraud::rules::RuleSet;
 
+use crate::progress::Progress;
+
 pub use judge::{Fared, Honest, REVIEW_SHARE};
 pub use live::{Live, Verdict};
 pub use report::{Approach, OfParties, Report};
@@ -47,21 +49,17 @@ impl Protocol {
     }
 }
 
-/// Plays and judges. `progress` hears what is being done; `rows` is given all that was scored, with who was behind it and what was said without labels, as CSV.
-pub fn evaluate(protocol: Protocol, mut rows: Option<&mut dyn Write>, mut progress: impl FnMut(&str)) -> anyhow::Result<Report> {
+/// Plays and judges. `rows` is given all that was scored, with who was behind it and what was said without labels, as CSV.
+pub fn evaluate(protocol: Protocol, mut rows: Option<&mut dyn Write>, progress: Progress) -> anyhow::Result<Report> {
     let Protocol { settings, learn_days } = protocol;
     let days = i64::from(settings.days);
-    let history = run::play(settings, &RuleSet::hard_defaults(), |day| {
-        if day % 7 == 0 {
-            progress(&format!("day {day} of {days}"));
-        }
-    });
+    let history = run::play(settings, &RuleSet::hard_defaults(), progress);
+    let stage = progress.stage("scorers", models::Way::ALL.len() as u64 + 1);
     let nothing = vec![None; history.scored.len()];
     let mut approaches = vec![Approach::of("rules only", &history, &nothing, learn_days, days)];
     let mut each = Vec::new();
     let mut best: Option<(usize, models::Way, models::Models, Vec<Option<bool>>)> = None;
     for method in models::Way::ALL {
-        progress(method.name());
         let fitted = models::unsupervised(&history, method, 0, learn_days, settings.seed).with_context(|| format!("fitting {}", method.name()))?;
         let said = models::say(&history, &fitted);
         let approach = Approach::of(method.name(), &history, &said, learn_days, days);
@@ -80,10 +78,10 @@ pub fn evaluate(protocol: Protocol, mut rows: Option<&mut dyn Write>, mut progre
             best = Some((found, method, fitted, labels));
         }
         approaches.push(approach);
+        stage.step();
     }
     approaches.push(Approach::of("the three together", &history, &models::together(&each), learn_days, days));
     drop(each);
-    progress("learning from labels");
     let (_, method, fitted, labels) = best.context("no scorer could be fitted")?;
     let (learned, counts) = models::supervised(&history, &labels, &fitted, settings.seed)?;
     let mut said = models::say(&history, &learned);
@@ -99,13 +97,14 @@ pub fn evaluate(protocol: Protocol, mut rows: Option<&mut dyn Write>, mut progre
         counts.iter().map(|(queue, count)| format!("{} ({count})", queue.name())).collect::<Vec<_>>().join(", ")
     ));
     approaches.push(approach);
+    stage.step();
     Ok(Report::new(settings, learn_days, &history, approaches))
 }
 
 /// Of how many parties analysts read in a day because of the model, in the order of the channels, where somebody else draws the lines: by what the weeks to learn from bring in
 /// the plainest house, and as this protocol shares it out on the first day that is judged. What is left for gates is in none of them.
 pub fn alerts_per_day(Protocol { settings, learn_days }: Protocol) -> [u32; 5] {
-    let history = run::play_before(learn_days, settings, &RuleSet::hard_defaults(), |_| {});
+    let history = run::play_before(learn_days, settings, &RuleSet::hard_defaults(), Progress::Hidden);
     let [web, kiosk, box_office, group, reseller, _gate] = judge::Counts::of(&history).budgets(learn_days, (REVIEW_SHARE, judge::Of::Scored));
     [web, kiosk, box_office, group, reseller].map(|budget| budget.alerts_per_day)
 }
@@ -119,7 +118,7 @@ mod tests {
     #[test]
     fn rules_refuse_hardly_anybody_where_all_are_honest() {
         let settings = Settings { days: 14, buyers_per_day: 300, attacked: false, ..Settings::new(8) };
-        let history = run::play(settings, &RuleSet::hard_defaults(), |_| {});
+        let history = run::play(settings, &RuleSet::hard_defaults(), Progress::Hidden);
         let cases = judge::open(&history, &vec![None; history.scored.len()], 0, 14, REVIEW_SHARE);
         let (honest, _) = judge::honest(&history, &cases, 0, 14);
         assert!(honest.buyers > 4_000, "{}", honest.buyers);
@@ -130,7 +129,7 @@ mod tests {
     fn a_small_world_is_judged_and_says_the_same_twice() {
         // Two weeks to learn from: with ten days who comes back on many of them is not told apart yet.
         let protocol = Protocol::new(3, 27, 200).unwrap();
-        let report = evaluate(protocol, None, |_| {}).unwrap();
+        let report = evaluate(protocol, None, Progress::Hidden).unwrap();
         assert_eq!(report.approaches.len(), 7);
         assert!(report.intents > 10_000, "{}", report.intents);
         for approach in &report.approaches {
@@ -150,7 +149,7 @@ mod tests {
             assert!(behaviours.both(attack).recall() >= report::aim(attack), "{}: {:?}", attack.name(), behaviours.both(attack));
         }
         let mut table = Vec::new();
-        let again = evaluate(protocol, Some(&mut table), |_| {}).unwrap();
+        let again = evaluate(protocol, Some(&mut table), Progress::Hidden).unwrap();
         assert_eq!(report.to_json(), again.to_json());
         assert!(Protocol::new(3, 10, 150).is_err());
         let mut table = csv::Reader::from_reader(table.as_slice());

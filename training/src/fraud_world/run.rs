@@ -6,6 +6,8 @@ use tornello_datasets::fraud_world::{Action, Happened, House, Intent, Settings, 
 use tornello_models::fraud::rules::{Action as RuleAction, Fired, RuleSet};
 use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, SignalEvent, SignalKind, Store, Taking};
 
+use crate::progress::Progress;
+
 /// Parties that are remembered: those of the last weeks of a usual world.
 const PARTIES: usize = 250_000;
 
@@ -83,13 +85,13 @@ pub struct History {
     pub intents: u64,
 }
 
-/// Plays a world to its end. `progress` hears of each day.
-pub fn play(settings: Settings, rules: &RuleSet, progress: impl FnMut(i64)) -> History {
+/// Plays a world to its end, a step a day.
+pub fn play(settings: Settings, rules: &RuleSet, progress: Progress) -> History {
     play_before(i64::MAX, settings, rules, progress)
 }
 
 /// Plays the days of a world before one of them.
-pub fn play_before(end: i64, settings: Settings, rules: &RuleSet, mut progress: impl FnMut(i64)) -> History {
+pub fn play_before(end: i64, settings: Settings, rules: &RuleSet, progress: Progress) -> History {
     let (mut world, mut house, mut store) = (World::new(settings), House::default(), Store::new(PARTIES));
     let days = i64::from(settings.days);
     let mut history = History {
@@ -101,11 +103,12 @@ pub fn play_before(end: i64, settings: Settings, rules: &RuleSet, mut progress: 
         stepped_up: Vec::new(),
         intents: 0,
     };
+    let stage = progress.stage("days of the world", days.min(end).unsigned_abs());
     let mut today = -1;
     while let Some(intent) = world.next().filter(|intent| day_of(intent.at_us) < end) {
         if day_of(intent.at_us) != today {
             today = day_of(intent.at_us);
-            progress(today);
+            stage.step();
         }
         history.intents += 1;
         for event in house.expire(intent.at_us) {
