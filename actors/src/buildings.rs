@@ -17,14 +17,14 @@ use tornello_engine::ids::{MuseumId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::verdict::Room;
 use tornello_engine::slot::{Direction, Event, Judged, JudgedScan, Scan};
-use tornello_engine::time::{MICROS_PER_S, Timestamp};
+use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 use tornello_models::dwell::Inside;
 
 use crate::board::Board;
 use crate::museums::Museums;
 
 /// Of a museum without readings no more is kept than this: nobody asks for it.
-const KEPT_S: i64 = 86_400;
+const KEPT_S: i64 = DAY_S;
 
 /// When people were measured, and how many.
 pub type Heard = (Timestamp, Inside);

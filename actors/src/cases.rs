@@ -21,7 +21,7 @@ use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId};
 use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::slot;
-use tornello_engine::time::Timestamp;
+use tornello_engine::time::{DAY_S, Timestamp};
 use tornello_models::fraud::budget::Budget;
 
 use crate::digest::digest;
@@ -33,9 +33,9 @@ use crate::views::fraud::{ByHour, Drawn, PICKED_ONE_IN, Wanting, stays_picked};
 use crate::views::{Views, ViewsError};
 
 /// Within which time somebody should look at a case, in seconds: a day; of one under review sooner, if its time is over sooner.
-const DUE_S: i64 = 86_400;
+const DUE_S: i64 = DAY_S;
 /// When a case without a review lapses, in seconds after it was opened: two weeks.
-const LAPSES_S: i64 = 14 * 86_400;
+const LAPSES_S: i64 = 14 * DAY_S;
 /// Of how many hours that are over chance may pick: more than the last one, as a sale is in the lists under the time of its hold, and a node may have stood still.
 const PICKED_BACK_H: i64 = 24;
 /// What part of all that analysts can read is picked by chance, in percent: the line of a model leaves as much.

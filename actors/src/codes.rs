@@ -7,11 +7,10 @@ use std::time::SystemTime;
 
 use parking_lot::RwLock;
 use tornello_engine::ticket::{CodeError, KeyError, Keyring, Payload, PublicKey, SigningKey, TicketCode};
-use tornello_engine::time::{MICROS_PER_S, Timestamp};
+use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 
 use crate::signing::{SigningError, SigningKeys};
 
-const DAY_S: i64 = 86_400;
 /// A ticket may be read, and so signed, after its window has begun: a key is good for tickets that were valid so long before it was drawn.
 const BEFORE_S: i64 = 2 * DAY_S;
 /// Tickets are printed so long ahead: a key is good for tickets that are valid until so long after it last signed.

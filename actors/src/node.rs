@@ -25,7 +25,7 @@ use tornello_engine::quote::Quote;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::Till;
-use tornello_engine::time::Timestamp;
+use tornello_engine::time::{DAY_S, Timestamp};
 use tornello_engine::voucher::Voucher;
 
 use crate::accounts::{self, Accounts};
@@ -72,7 +72,7 @@ use startup::{Built, check_clock, check_keys, doubt_keys, rebuild};
 pub use startup::{KeyFile, StartError, lock};
 
 /// Slots that ended so long ago leave the board.
-pub(crate) const FORGET_AFTER_S: i64 = 3 * 86_400;
+pub(crate) const FORGET_AFTER_S: i64 = 3 * DAY_S;
 /// How many slots are replayed to an earlier moment at once: each is as large in memory as when it is in use.
 const HISTORIES: usize = 2;
 

@@ -33,7 +33,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use tokio::sync::oneshot;
 use tornello_engine::ids::PersonId;
 use tornello_engine::recall::REMEMBERED_S;
-use tornello_engine::time::{MICROS_PER_S, Timestamp};
+use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 use zeroize::Zeroizing;
 
 use self::contact::{read, written};
@@ -42,7 +42,7 @@ use crate::signing::secret_file::{self, SecretFileError};
 
 const WAITING_MAX: usize = 4_096;
 /// How long after the visit a contact is kept, for refunds and questions; then it is erased. 90 days, in seconds.
-pub const RETENTION_S: i64 = 90 * 86_400;
+pub const RETENTION_S: i64 = 90 * DAY_S;
 const BATCH_MAX: usize = 256;
 
 /// Why a contact cannot be stored, read or erased.

@@ -20,7 +20,7 @@ use crate::money::Cents;
 use crate::past::Past;
 use crate::record::Record;
 use crate::slot::{self, ConflictReason};
-use crate::time::{MICROS_PER_S, Timestamp};
+use crate::time::{DAY_S, MICROS_PER_S, Timestamp};
 
 /// The most entries that are kept of one party on one day.
 pub const ENTRIES_OF_ONE_MAX: u32 = 20;
@@ -48,7 +48,7 @@ const SIGN_TIMES: u32 = 4;
 /// The day in UTC on which something happens: days since 1970.
 #[must_use]
 pub fn day_of(at: Timestamp) -> u16 {
-    u16::try_from(at.as_micros().div_euclid(86_400 * MICROS_PER_S)).unwrap_or(0)
+    u16::try_from(at.as_micros().div_euclid(DAY_S * MICROS_PER_S)).unwrap_or(0)
 }
 
 /// How an attempt ended.
@@ -519,7 +519,7 @@ mod tests {
         let unproven = |n| Command::Note(Box::new(Attempt { ending: Ending::Abandoned, ..*attempt(n, 10) }));
         let kept = (200..220).filter(|n| tell(&mut attempts, unproven(*n)).is_ok()).count();
         assert_eq!((kept, tell(&mut attempts, Command::Note(attempt(220, 10)))), (10, Ok(())));
-        let later = Attempt { at: NOW.plus_seconds(86_400), ..*attempt(100, 9) };
+        let later = Attempt { at: NOW.plus_seconds(DAY_S), ..*attempt(100, 9) };
         assert_eq!(tell(&mut attempts, Command::Note(Box::new(later))), Err(Refusal::BadAttempt));
     }
 
@@ -623,7 +623,7 @@ mod tests {
         tell(&mut attempts, refused(sale(2).ticket(0), inside, 16)).unwrap();
         assert_eq!(tell(&mut attempts, refused(sale(2).ticket(0), inside, 4)), Err(Refusal::AttemptKnown));
         let Command::Refuse(today) = refused(sale(3).ticket(0), inside, 1) else { unreachable!() };
-        let tomorrow = Refused { at: NOW.plus_seconds(86_400), ..today };
+        let tomorrow = Refused { at: NOW.plus_seconds(DAY_S), ..today };
         assert_eq!(tell(&mut attempts, Command::Refuse(tomorrow)), Err(Refusal::BadAttempt));
     }
 
@@ -651,7 +651,7 @@ mod tests {
     #[test]
     fn a_refusal_hints_at_a_copy_or_at_nothing() {
         use ConflictReason as R;
-        let (ticket, later) = (sale(1).ticket(0), NOW.plus_seconds(3 * 86_400));
+        let (ticket, later) = (sale(1).ticket(0), NOW.plus_seconds(3 * DAY_S));
         let (early, late) = (slot::Refusal::TooEarly { opens_at: NOW }, slot::Refusal::TooLate { closed_at: NOW });
         let cases = [
             (slot::Refusal::TicketInside { since: NOW }, false, NOW, Some(R::TicketInside)),
@@ -659,7 +659,7 @@ mod tests {
             (slot::Refusal::TicketCancelled, false, NOW, Some(R::TicketCancelled)),
             (slot::Refusal::TicketMoved { to: None }, true, NOW, Some(R::TicketMoved)),
             (slot::Refusal::CodeOutdated { issue: 2 }, true, NOW, Some(R::CodeOutdated)),
-            (early.clone(), true, NOW.plus_seconds(-3 * 86_400), Some(R::TooEarly)),
+            (early.clone(), true, NOW.plus_seconds(-3 * DAY_S), Some(R::TooEarly)),
             (early, true, NOW, None),
             (late.clone(), true, later, Some(R::TooLate)),
             (late, false, later, None),

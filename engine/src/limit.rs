@@ -357,7 +357,7 @@ mod tests {
         WaitingEnded, WaitingLeft,
     };
     use crate::tariff::Proof;
-    use crate::time::Timestamp;
+    use crate::time::{DAY_S, Timestamp};
 
     const FIRST: i64 = 1_780_300_800;
 
@@ -581,7 +581,7 @@ mod tests {
                     })
                 })
                 .into();
-            let (mut now, mut done) = (slot(0).start().plus_seconds(-86_400), 0);
+            let (mut now, mut done) = (slot(0).start().plus_seconds(-DAY_S), 0);
             for step in 0..400_u64 {
                 now = now.plus_seconds(dice.below(120) as i64);
                 let hour = [1, 2, 25][dice.below(3) as usize];

@@ -11,10 +11,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::envelope::{Digest, Envelope};
 use crate::ids::KeyId;
 use crate::spread::{Queue, Spread};
-use crate::time::{MICROS_PER_S, Timestamp};
+use crate::time::{DAY_S, MICROS_PER_S, Timestamp};
 
 /// How long a key is remembered, in seconds of event time.
-pub const REMEMBERED_S: i64 = 86_400;
+pub const REMEMBERED_S: i64 = DAY_S;
 
 /// What is known of the key that a command carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -8,14 +8,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Code, MuseumId, RouteId, SlotId};
-use crate::time::{MICROS_PER_S, Timestamp};
+use crate::time::{DAY_S, MICROS_PER_S, Timestamp};
 
 /// The most rooms of one museum that have not ended.
 pub const ROOMS_MAX: usize = 16;
 /// The most parties let through in a minute.
 pub const PER_MINUTE_MAX: u32 = 60_000;
 /// The longest that a room is open, in seconds.
-pub const OPEN_MAX_S: i64 = 7 * 86_400;
+pub const OPEN_MAX_S: i64 = 7 * DAY_S;
 
 /// A waiting room, as announced.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

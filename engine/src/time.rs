@@ -11,6 +11,8 @@ pub struct Timestamp(i64);
 
 /// Microseconds in a second.
 pub const MICROS_PER_S: i64 = 1_000_000;
+/// Seconds in a day of UTC. A day in Rome may be an hour shorter or longer: that is the business of `calendar`.
+pub const DAY_S: i64 = 86_400;
 
 impl Timestamp {
     /// The earliest instant that can be written.

@@ -16,12 +16,12 @@ use crate::ids::{MuseumId, PaymentId, VoucherId};
 use crate::money::Cents;
 use crate::past::Past;
 use crate::record::Record;
-use crate::time::Timestamp;
+use crate::time::{DAY_S, Timestamp};
 
 /// The highest amount of a voucher: 10,000 euros.
 pub const AMOUNT_CENTS_MAX: i64 = 1_000_000;
 /// How long a voucher can be redeemed at least after something was put back on it, in seconds: 90 days.
-pub const RESTORED_VALID_S: i64 = 90 * 86_400;
+pub const RESTORED_VALID_S: i64 = 90 * DAY_S;
 
 /// What can be asked of a voucher.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn what_goes_back_to_a_voucher_can_be_spent_for_a_while() {
-        let day = |days: i64| at(days * 86_400);
+        let day = |days: i64| at(days * DAY_S);
         let issue = Command::Issue { amount_cents: Cents::new(1_000), valid_until: day(100), museum: None };
         // Long before the end nothing changes; shortly before it, and after it, there is time to spend what was put back.
         for (restored_on, valid_until) in [(5, 100), (10, 100), (99, 189), (100, 190), (400, 490)] {

@@ -7,14 +7,11 @@ use std::iter::once;
 use parking_lot::RwLock;
 use tornello_engine::case::{Case, Pass, Subject};
 use tornello_engine::ids::{AttemptId, CaseId, Code};
-use tornello_engine::time::Timestamp;
+use tornello_engine::time::{DAY_S, Timestamp};
 use tornello_models::fraud::signals::Taking;
 
 use crate::fraud::hearing::role;
 use crate::people::named_until;
-
-/// A day, in seconds.
-const DAY_S: i64 = 86_400;
 
 /// Whom a case lets pass, and until when: no longer than whoever was refused can be told by the pseudonyms that are known of them, which change each month.
 #[must_use]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tornello_engine::case::Subject;
-use tornello_engine::time::Timestamp;
+use tornello_engine::time::{DAY_S, Timestamp};
 use tornello_models::fraud::drift::EVENTS_MIN;
 
 use crate::views::fraud::CaseRow;
@@ -187,7 +187,7 @@ pub fn psi(expected: &[u64; 10], actual: &[u64; 10]) -> Option<f64> {
 /// From when to when scores are compared with those before: the last seven days, and the twenty-eight before these.
 #[must_use]
 pub const fn drift_windows(now: Timestamp) -> [(Timestamp, Timestamp); 2] {
-    let (week, before) = (now.plus_seconds(-7 * 86_400), now.plus_seconds(-35 * 86_400));
+    let (week, before) = (now.plus_seconds(-7 * DAY_S), now.plus_seconds(-35 * DAY_S));
     [(before, week), (week, now)]
 }
 

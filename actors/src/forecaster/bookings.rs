@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use tornello_engine::attendance::{Attendance, Look};
 use tornello_engine::calendar;
 use tornello_engine::ids::{HoldId, MuseumId, SlotId};
-use tornello_engine::time::{MICROS_PER_S, Timestamp};
+use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 use tornello_models::ModelError;
 use tornello_models::cancellation::encoding::Example;
 use tornello_models::cancellation::model::{BOOKINGS_MIN, Model, teaches};
@@ -188,7 +188,7 @@ impl Bookings {
     /// Looks at the bookings of all slots to come that have changed since; answers how many those were.
     pub async fn look(&self, node: &Node) -> Result<usize, ViewsError> {
         let (Some(files), Some(fitted)) = (node.files(), self.fitted().filter(|fitted| fitted.card.serves())) else { return Ok(0) };
-        let (now, last) = (node.now(), node.now().plus_seconds(i64::from(AHEAD_DAYS + 1) * 86_400));
+        let (now, last) = (node.now(), node.now().plus_seconds(i64::from(AHEAD_DAYS + 1) * DAY_S));
         self.learned.write().seen.retain(|slot, _| slot.start() > now);
         let mut changed: Vec<(SlotId, u64)> = Vec::new();
         for known in node.museums().all() {
@@ -308,7 +308,7 @@ pub(super) fn begin(day: Date) -> Timestamp {
 }
 
 pub(super) fn days_between(from: Timestamp, to: Timestamp) -> f64 {
-    to.micros_since(from) as f64 / (86_400 * MICROS_PER_S) as f64
+    to.micros_since(from) as f64 / (DAY_S * MICROS_PER_S) as f64
 }
 
 /// What is known of a booking when it is made.
@@ -440,11 +440,11 @@ pub mod tests {
         let mut chance = Chance::new(3);
         let first = calendar::instant(date(2026, 1, 5).at(10, 0, 0, 0));
         let booking = |number: u32| {
-            let start = first.plus_seconds(i64::from(number / 10) * 86_400 + i64::from(number % 5) * 3_600);
+            let start = first.plus_seconds(i64::from(number / 10) * DAY_S + i64::from(number % 5) * 3_600);
             let web = number.is_multiple_of(2);
             let lost = web && chance.unit() < 1.0 / 3.0;
             let gave_back = lost && chance.unit() < 0.5;
-            let made_at = start.plus_seconds(if web { -864_000 } else { -86_400 });
+            let made_at = start.plus_seconds(if web { -864_000 } else { -DAY_S });
             Booking {
                 slot: SlotId::new(MuseumId(1), RouteId(1), start),
                 made_at,
@@ -501,7 +501,7 @@ pub mod tests {
         let visit = date(2026, 11, 20);
         let start = calendar::instant(visit.at(10, 0, 0, 0));
         let slot = SlotId::new(MuseumId(1), RouteId(1), start);
-        let day_before = |days: i64| start.plus_seconds(-days * 86_400);
+        let day_before = |days: i64| start.plus_seconds(-days * DAY_S);
         let to_come = |number: u64, of: &Booking, made: i64| {
             (HoldId::new(slot, number), Booking { slot, made_at: day_before(made), gone: 0, admitted: 0, gone_at: None, ..of.clone() })
         };
@@ -555,7 +555,7 @@ pub mod tests {
     fn the_curve_is_what_stood_on_the_books_and_nothing_before_the_first_booking() {
         let day = date(2026, 6, 20);
         let start = calendar::instant(day.at(10, 0, 0, 0));
-        let at = |days: i64| start.plus_seconds(-days * 86_400);
+        let at = |days: i64| start.plus_seconds(-days * DAY_S);
         let booking = |made: i64, people, gone_at: Option<i64>| Booking {
             slot: SlotId::new(MuseumId(1), RouteId(1), start),
             made_at: at(made),

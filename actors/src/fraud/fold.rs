@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+use tornello_engine::time::{DAY_S, MICROS_PER_S};
 use tornello_models::fraud::drift::Fed;
 use tornello_models::fraud::signals::{FeatureVector, Outlet, Role, SignalEvent, SignalKind, Taking, features};
 
@@ -14,7 +15,7 @@ use crate::journal::{Batch, Journal, JournalError, batches_after};
 use crate::streams::corrupt;
 
 /// A day, in microseconds. Days are those of UTC.
-pub const DAY_US: i64 = 86_400_000_000;
+pub const DAY_US: i64 = DAY_S * MICROS_PER_S;
 /// So many of the last events are kept to learn from: as many as make who buys again and again for days stand out from the days before.
 pub const ROWS: usize = 40_000;
 /// So many are kept at most: those of the day that runs beside those that it began with, as the lines of a day follow from what was before it.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tornello_engine::time::Timestamp;
+use tornello_engine::time::{DAY_S, Timestamp};
 
 use crate::codes::CodesError;
 use crate::fraud::SavedFile;
@@ -18,7 +18,7 @@ use crate::views::{Views, ViewsError};
 /// A wall clock this far behind the journal's last record is wrong.
 pub(super) const BEHIND_S: i64 = 60;
 /// A wall clock this far ahead of it may be wrong.
-pub(super) const AHEAD_S: i64 = 366 * 86_400;
+pub(super) const AHEAD_S: i64 = 366 * DAY_S;
 /// What stands in a data folder only if its keys were made before: each start makes these first, and flushes them.
 const AFTER_KEYS: [&str; 3] = ["people-keys.db", "views.db", "scorers.state"];
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use tornello_engine::envelope::{Digest, Party, PartyKind};
-use tornello_engine::time::{MICROS_PER_S, Timestamp};
+use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::MasterKey;
@@ -22,7 +22,7 @@ impl Month {
     #[must_use]
     pub fn of(instant: Timestamp) -> Self {
         // Days since 0000-03-01, in eras of 400 years; years begin in March, so that leap days come last (Hinnant, "chrono-compatible low-level date algorithms").
-        let days = instant.as_micros().div_euclid(86_400 * MICROS_PER_S) + 719_468;
+        let days = instant.as_micros().div_euclid(DAY_S * MICROS_PER_S) + 719_468;
         let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
         let day_of_year = day - (365 * year + year / 4 - year / 100);
@@ -45,9 +45,7 @@ impl fmt::Display for Month {
 }
 
 /// How long two pseudonyms of a party overlap, in seconds: a little longer than the longest half-life of what is counted of it.
-pub const OVERLAP_S: i64 = 8 * 86_400;
-/// A day, in seconds.
-const DAY_S: i64 = 86_400;
+pub const OVERLAP_S: i64 = 8 * DAY_S;
 /// No month has more days.
 const DAYS_MAX: i64 = 31;
 
@@ -307,7 +305,7 @@ mod tests {
             assert_eq!(Month::of(instant.parse().unwrap()).to_string(), month);
         }
         for day in -800_000..800_000_i64 {
-            let instant = Timestamp::from_seconds(day * 86_400);
+            let instant = Timestamp::from_seconds(day * DAY_S);
             if day % 97 == 0 {
                 assert!(instant.to_string().starts_with(&Month::of(instant).to_string()) || day < -719_162, "{instant}");
             }

@@ -9,7 +9,7 @@ use tornello_engine::ids::{HoldId, QuoteId};
 use tornello_engine::quote::{self, Command, Stage};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
-use tornello_engine::time::Timestamp;
+use tornello_engine::time::{DAY_S, Timestamp};
 
 use super::resuming::RESUMED;
 use super::tickets::arrivals;
@@ -21,7 +21,7 @@ use crate::pauses::{Pauses, RESUME_EVERY_S};
 use crate::streams::{read_failed, visit};
 
 /// How long after a visit its quote still hears of tickets that are gone, in seconds: 90 days.
-const FOLLOWED_S: i64 = 90 * 86_400;
+const FOLLOWED_S: i64 = 90 * DAY_S;
 
 /// The quotes of which some sale has no ticket left and that were asked then: how many such sales there were. One more, and they are asked again.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use jiff::civil::Date;
 use tornello_engine::attendance::DoorDay;
 use tornello_engine::ids::Code;
-use tornello_engine::time::{MICROS_PER_S, Timestamp};
+use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 use tornello_models::ModelError;
 use tornello_models::dwell::{Dwell, Entries, Inside};
 use tornello_models::occupancy::{Counts, Filter, Quality};
@@ -213,7 +213,7 @@ impl Flow {
         match self.doors.get(&reading.sensor) {
             Some(last) if reading.at <= *last => return Err(Rejected::OutOfOrder),
             None if self.doors.len() >= DOORS_MAX => {
-                let oldest = reading.at.plus_seconds(-86_400);
+                let oldest = reading.at.plus_seconds(-DAY_S);
                 self.doors.retain(|_, last| *last > oldest);
                 if self.doors.len() >= DOORS_MAX {
                     return Err(Rejected::TooManySensors);

@@ -15,10 +15,10 @@ use tornello_api::routes::scans::ScanForm;
 use tornello_engine::ids::{Code, MuseumId};
 use tornello_engine::offline::{Noted, OfflineGate, Verdict};
 use tornello_engine::slot::{Direction, Refusal};
-use tornello_engine::time::Timestamp;
+use tornello_engine::time::{DAY_S, Timestamp};
 
 /// A manifest older than this is spoken of at the start.
-const OLD_S: i64 = 86_400;
+const OLD_S: i64 = DAY_S;
 
 /// Lines on the standard input: what was scanned, a code or a ticket's id; before it `in` or `out` and a space, if the gate goes both ways. For each line one
 /// line of JSON on the standard output. Send the file of scans to /v1/admissions/batch when there is a network again; to send it twice does no harm.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tornello_actors::node::Node;
 use tornello_engine::calendar;
-use tornello_engine::time::Timestamp;
+use tornello_engine::time::{DAY_S, Timestamp};
 
 use super::reconciliation::{Reconciliation, TakeError};
 use super::settings::{Creditor, Service, Settings};
@@ -20,9 +20,9 @@ use super::wire::{CallError, Wire};
 /// How often the platform is asked.
 const PULL_EVERY: Duration = Duration::from_secs(3_600);
 /// How far back is asked at start, in seconds: sixty days. What was taken in before is not fetched again.
-const BACK_S: i64 = 60 * 86_400;
+const BACK_S: i64 = 60 * DAY_S;
 /// How much earlier than the last answer is asked, in seconds: what is published while we ask is in the next answer.
-const OVERLAP_S: i64 = 86_400;
+const OVERLAP_S: i64 = DAY_S;
 /// How many rows a page has: one of payments stays well below the largest answer that is read.
 const PAGE: &str = "1000";
 /// The most pages of one list.

@@ -24,7 +24,7 @@ use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, HoldId, KeyId, SlotId};
 use tornello_engine::slot::{CancelCause, Command, DeskMethod, Line, Settlement, Slot};
 use tornello_engine::tariff::Tariff;
-use tornello_engine::time::Timestamp;
+use tornello_engine::time::{DAY_S, Timestamp};
 
 use super::acks::Acks;
 use super::tally::{COUNT, Fate, Tally};
@@ -37,7 +37,7 @@ const AHEAD: usize = 1_024;
 /// How many owners are woken at once.
 const WAKING: usize = 64;
 /// How often, by the event clock, owners that have nothing to do are retired and past slots forgotten.
-const TIDY_EVERY_S: i64 = 60 * 86_400;
+const TIDY_EVERY_S: i64 = 60 * DAY_S;
 /// How often a paced clock moves when nothing happens.
 const TICK: Duration = Duration::from_millis(200);
 /// The key of the first channel; those of the others follow. They are no keys of any caller.

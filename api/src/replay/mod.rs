@@ -27,7 +27,7 @@ use tornello_engine::plan::{OpeningPlan, Route, Session};
 use tornello_engine::slot::{Policy, Refund};
 use tornello_engine::tariff::{FreeDays, Tariff};
 use tornello_engine::text::Text;
-use tornello_engine::time::Timestamp;
+use tornello_engine::time::{DAY_S, Timestamp};
 
 use crate::demo;
 
@@ -39,7 +39,6 @@ pub const DOORS_FROM: Date = date(2016, 7, 24);
 const CEILING: u32 = 10_000;
 /// Counts come every half hour; one that is missing is noticed.
 const STALE_AFTER_S: u32 = 45 * 60;
-const DAY_S: u32 = 86_400;
 
 /// Why a replay ends early.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +102,7 @@ pub async fn open(data: &Path, replay: &Replay) -> Result<(Running, Arc<ManualCl
         Err(error) => return Err(folder(error)),
     }
     let first_s = replay.events.first().map_or(0, |event| event.at_s);
-    let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(first_s).plus_seconds(-i64::from(DAY_S))));
+    let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(first_s).plus_seconds(-DAY_S)));
     let settings = Settings { drives: false, ..Settings::new(data) };
     let running = Node::start(&settings, Arc::clone(&clock) as _, |_| {}).await?;
     let node = running.node();
@@ -155,7 +154,7 @@ fn plan(museum: &ReplayMuseum) -> Result<OpeningPlan, String> {
         quotas: Default::default(),
     };
     let policy = Policy {
-        sale_opens_s: SALE_OPENS_DAYS * DAY_S,
+        sale_opens_s: SALE_OPENS_DAYS * DAY_S as u32,
         sale_closes_s: 0,
         party_max: PARTY_MAX,
         refund: Refund {

@@ -26,15 +26,15 @@ use crate::money::Cents;
 use crate::past::Past;
 use crate::record::Record;
 use crate::slot::REVIEW_ENDS_BEFORE_S;
-use crate::time::{MICROS_PER_S, Timestamp};
+use crate::time::{DAY_S, MICROS_PER_S, Timestamp};
 
 /// Within which time somebody should look at an appeal, where the visit is not sooner, and when it lapses, in seconds: a day and a week.
-pub const APPEAL_DUE_S: i64 = 86_400;
-const APPEAL_LAPSES_S: i64 = 7 * 86_400;
+pub const APPEAL_DUE_S: i64 = DAY_S;
+const APPEAL_LAPSES_S: i64 = 7 * DAY_S;
 /// How long whoever was refused and found honest passes the same rules, in seconds from the verdict: a week.
-pub const PASS_S: i64 = 7 * 86_400;
+pub const PASS_S: i64 = 7 * DAY_S;
 /// How long a label that says "honest" waits before a model learns it, in seconds: 30 days, in which a bank may still say otherwise.
-pub const LEGIT_DELAY_S: i64 = 30 * 86_400;
+pub const LEGIT_DELAY_S: i64 = 30 * DAY_S;
 /// The most labels of one case.
 const LABELS_MAX: usize = 16;
 /// The most parties of one case.

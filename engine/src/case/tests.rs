@@ -5,7 +5,6 @@ use crate::channel::Channel;
 use crate::ids::{AttemptId, HoldId, MuseumId, RouteId, SlotId, TillId};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_780_000_000);
-const DAY_S: i64 = 86_400;
 /// An appeal of which nobody knows when the visit is.
 const APPEAL: Command = Command::Appeal { gate_opens_at: None };
 

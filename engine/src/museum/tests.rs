@@ -10,6 +10,7 @@ use crate::plan::{Route, Session};
 use crate::recall::Recall;
 use crate::slot::Policy;
 use crate::text::Text;
+use crate::time::DAY_S;
 use jiff::civil::date;
 use proptest::prelude::*;
 
@@ -268,7 +269,7 @@ fn few_versions_wait_for_their_day() {
     }
     assert_eq!(museum.decide(now(), &set_ceiling(ahead(401), None)), Err(Refusal::TooManyVersions));
     assert!(museum.decide(now(), &set_ceiling(ahead(7), Some(5))).is_ok());
-    assert!(museum.decide(now().plus_seconds(86_400), &set_ceiling(ahead(401), None)).is_ok());
+    assert!(museum.decide(now().plus_seconds(DAY_S), &set_ceiling(ahead(401), None)).is_ok());
 }
 
 #[test]
@@ -281,7 +282,7 @@ fn a_command_is_recalled_and_time_does_not_go_back() {
     }
     let record = museum.record(Timestamp::MIN, None, Vec::new());
     assert_eq!((record.seq, record.at), (3, now()));
-    museum.apply(&museum.record(now().plus_seconds(2 * 86_400), Some(asked(5)), Vec::new()));
+    museum.apply(&museum.record(now().plus_seconds(2 * DAY_S), Some(asked(5)), Vec::new()));
     assert_eq!(museum.recall(&asked(0)), Recall::New);
     let expected = Refusal::ValidFromPast { today: date(2026, 6, 12) };
     assert_eq!(museum.decide(now(), &set_ceiling(TODAY, None)), Err(expected));

@@ -8,6 +8,7 @@ use crate::ids::{MuseumId, PersonId, RouteId, SlotId};
 use crate::ledger;
 use crate::slot::{self, DeskMethod, Line};
 use crate::tariff::Proof;
+use crate::time::DAY_S;
 
 const DUE: i64 = 1_800;
 
@@ -20,7 +21,7 @@ fn code(text: &str) -> Code {
 }
 
 fn hold(n: u64) -> HoldId {
-    HoldId::new(SlotId::new(MuseumId(1), RouteId(1), at(86_400)), n)
+    HoldId::new(SlotId::new(MuseumId(1), RouteId(1), at(DAY_S)), n)
 }
 
 fn item(n: u64, count: u16, cents: i64) -> Item {
@@ -307,7 +308,7 @@ fn money_is_taken_whatever_the_payment_has_become() {
         (2, money("a", 3_899), Ok(&["received", "amount_too_small"])),
         (2, money("a", 4_000), Ok(&["paid", "excess"])),
         (2, desk("a", 3_900), Ok(&["paid"])),
-        (DUE + 86_400, money("a", 3_900), Ok(&["paid"])),
+        (DUE + DAY_S, money("a", 3_900), Ok(&["paid"])),
         (2, money("a", 0), Err("bad_receipt")),
         (2, money("", 3_900), Err("bad_receipt")),
         (2, money(&"x".repeat(36), 3_900), Err("bad_receipt")),
@@ -418,7 +419,7 @@ fn refunds_of_cancelled_tickets_and_the_way_back_of_money() {
         owed,
         &[
             (5, refund(1, 9, 1_200), Err("refund_known")),
-            (5 + 86_400 * 9, refund(1, 9, 7), Err("refund_known")),
+            (5 + DAY_S * 9, refund(1, 9, 7), Err("refund_known")),
             (5, refund(1, 10, 1_201), Err("refund_too_large")),
             (5, refund(1, 10, 1_200), Ok(&["cancelled"])),
             (5, export(0), Ok(&["exported"])),

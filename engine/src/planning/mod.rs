@@ -413,6 +413,7 @@ impl Planning {
 mod tests {
     use super::*;
     use crate::envelope::{Digest, Envelope};
+    use crate::time::DAY_S;
     use jiff::civil::date;
     use proptest::prelude::*;
 
@@ -520,7 +521,7 @@ mod tests {
         let stands =
             |planning: &Planning| planning.overrides_on(TODAY.saturating_add(1.day())).map(|(_, standing)| standing.what.people).collect::<Vec<_>>();
         assert_eq!(stands(&planning), [5, 1]);
-        let later = |days: i64| now().plus_seconds(days * 86_400);
+        let later = |days: i64| now().plus_seconds(days * DAY_S);
         step(&mut planning, &mut records, later(60), &policy(60, 8, None)).unwrap();
         assert_eq!(stands(&planning), [5, 1]);
         step(&mut planning, &mut records, later(62), &policy(90, 7, None)).unwrap();
@@ -617,7 +618,7 @@ mod tests {
                     1 => Command::TakeBack { place: place(days, one) },
                     _ => policy(days, one, None),
                 };
-                let _ = step(&mut planning, &mut records, now().plus_seconds(later * 86_400), &command);
+                let _ = step(&mut planning, &mut records, now().plus_seconds(later * DAY_S), &command);
             }
         }
     }

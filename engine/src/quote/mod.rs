@@ -48,12 +48,12 @@ use crate::aggregate::{Aggregate, Broken};
 use crate::ids::{Code, HoldId, KeyId, PaymentId, QuoteId};
 use crate::past::Past;
 use crate::record::Record;
-use crate::time::Timestamp;
+use crate::time::{DAY_S, Timestamp};
 
 /// How long after its deadline a payment that was begun before may still arrive: as long as a slot prolongs a hold for a payment.
 pub const PAYMENT_GRACE_S: i64 = 7_200;
 /// How long a draft stands that nobody sends, in seconds: thirty days, and not beyond the visit. Meanwhile it keeps its share of the fee's free quota.
-pub const DRAFT_KEPT_S: i64 = 30 * 86_400;
+pub const DRAFT_KEPT_S: i64 = 30 * DAY_S;
 /// A quote is doubtful if it is likelier to lapse than so many thousandths: likelier than not.
 pub const DOUBTFUL_PERMILLE: u16 = 500;
 

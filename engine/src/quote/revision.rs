@@ -4,7 +4,7 @@ use super::event::{About, Conditions, Drafted, Event, OptionsAsked, Revised};
 use super::pricing::{self, Asked, Offer};
 use super::{PAYMENT_GRACE_S, Quote, Refusal, Rules, Stage};
 use crate::ids::{Code, HoldId};
-use crate::time::Timestamp;
+use crate::time::{DAY_S, Timestamp};
 
 impl Quote {
     pub(super) fn draft(&self, about: &About, asked: &Asked, rules: &Rules) -> Result<Event, Refusal> {
@@ -65,7 +65,7 @@ impl Quote {
             sign_by: pricing::sign_by(policy, rules.patron, now).min(last),
             pay_by,
             desk_by,
-            remind_s: u32::from(policy.reminder_days) * 86_400,
+            remind_s: u32::from(policy.reminder_days) * DAY_S as u32,
             confirmation: policy.confirmation,
         };
         let (attempt, until) = (self.attempts + 1, last.plus_seconds(PAYMENT_GRACE_S));

@@ -12,12 +12,12 @@ use super::sale::{chosen, fallen};
 use super::verdict::{self, Room, Shown, Window};
 use super::{Refusal, Sale, Slot, Ticket, TicketState};
 use crate::ids::{Code, HoldId, MuseumId, TicketId};
-use crate::time::Timestamp;
+use crate::time::{DAY_S, Timestamp};
 
 /// How far the clock of a gate without a network may be ahead, in seconds.
 const CLOCK_AHEAD_S: i64 = 60;
 /// How old a scan may be that comes in, in seconds: 7 days.
-pub(super) const SCAN_AGE_MAX_S: i64 = 7 * 86_400;
+pub(super) const SCAN_AGE_MAX_S: i64 = 7 * DAY_S;
 /// The most conflicts that a slot keeps: beyond it something else is wrong than a few tickets.
 const CONFLICTS_MAX: u32 = 10_000;
 /// The most exits that are kept of one ticket of which nobody knows how its holder came in.

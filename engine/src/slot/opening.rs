@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
 use crate::ids::SlotId;
-use crate::time::Timestamp;
+use crate::time::{DAY_S, Timestamp};
 
 /// A slot as planned.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -116,7 +116,8 @@ const fn review_s() -> u32 {
 
 impl Limits {
     /// No limit, nobody who has to be named, no rest, and three days for a review.
-    pub const NONE: Self = Self { tickets_max: None, holds_max: None, day_max: None, review_s: 3 * 86_400, buyer_required: false, rest_max_s: 0 };
+    pub const NONE: Self =
+        Self { tickets_max: None, holds_max: None, day_max: None, review_s: 3 * DAY_S as u32, buyer_required: false, rest_max_s: 0 };
 
     /// Whether a buyer is limited by any of them.
     #[must_use]
@@ -157,7 +158,7 @@ impl Default for Policy {
     /// Sensible values for a state museum; each site sets its own.
     fn default() -> Self {
         Self {
-            sale_opens_s: 90 * 86_400,
+            sale_opens_s: 90 * DAY_S as u32,
             sale_closes_s: 0,
             hold_ttl_s: 900,
             hold_extend_s: 600,
@@ -165,7 +166,7 @@ impl Default for Policy {
             admit_early_s: 900,
             admit_late_s: 900,
             reentry: Reentry { times_max: 0, within_s: 0 },
-            refund: Refund { full_until_s: 2 * 86_400, part_percent: 50, part_until_s: 86_400 },
+            refund: Refund { full_until_s: 2 * DAY_S as u32, part_percent: 50, part_until_s: DAY_S as u32 },
             ceiling: None,
             dwell_s: 5_400,
             stale_after_s: 900,

@@ -10,6 +10,7 @@ use tornello_actors::fraud::FEATURES;
 use tornello_actors::fraud::lately::{ChannelDrift, Drift, Drifted, FeatureDrift};
 use tornello_actors::node::Node;
 use tornello_actors::views::fraud::{CaseFilter, CaseRow};
+use tornello_engine::time::DAY_S;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
@@ -260,7 +261,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, query: web::Query<Report
     within("days", days, DAYS_MAX)?;
     let museums = museums(&node, &caller, Scope::Investigate, query.museum.as_deref())?;
     let (views, now) = (&files(&node)?.views, node.now());
-    let (as_of_batch, from) = (views.as_of_batch(), now.plus_seconds(-i64::from(days) * 86_400));
+    let (as_of_batch, from) = (views.as_of_batch(), now.plus_seconds(-i64::from(days) * DAY_S));
     let filter = CaseFilter { museums: museums.clone(), opened_from: Some(from), ..CaseFilter::default() };
     let rows = views.fraud_cases(&filter, CASES_MAX).await?;
     // Of all museums: what is picked, is picked from all.
