@@ -5,7 +5,7 @@
 //! What counts is what counts in a slot (`slot/buyer.rs`): live holds, places that are waited for, offers, and tickets that stand. The count follows from the records
 //! of the slots alone, so what a start reads back is what was counted before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use jiff::civil::Date;
 
@@ -77,7 +77,7 @@ pub fn may_hold(limits: &Limits, open: u32) -> Result<(), Refusal> {
 /// (`slot/buyer.rs`), of whoever was named when places were asked for, or with the payment that keeps them, through the channels in which buyers are limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenHolds {
-    has: BTreeMap<BuyerAt, u32>,
+    has: HashMap<BuyerAt, u32>,
     /// Whose each of them is; nobody's yet, if nobody was named.
     of: HashMap<HoldId, Option<Digest>>,
 }
@@ -180,7 +180,7 @@ struct Counted {
 /// What buyers have, by day: a fold over the records of all slots, each stream in its order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DayCounts {
-    has: BTreeMap<BuyerDay, u32>,
+    has: HashMap<BuyerDay, u32>,
     /// Holds, entries of waiting lists and sales, through the channels in which buyers are limited. Of those that are over, only what a payment kept stays, with nobody
     /// in it: whose it was.
     of: HashMap<HoldId, Counted>,

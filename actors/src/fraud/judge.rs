@@ -125,9 +125,14 @@ impl Acting {
         self.own && self.reference.as_ref().is_some_and(|reference| at_us.saturating_sub(reference.until_us()) > OWN_DAYS_MAX * DAY_US)
     }
 
+    /// What it says of some features, without reasons: for where nobody reads them, as they take most of the time.
+    fn rated(&self, features: &[f32]) -> Option<Scored> {
+        answer(|| self.scorer.rate(features.iter().map(|value| f64::from(*value))))
+    }
+
     /// What it says of some features, 0 to 1; no number where it does not say one.
     pub(super) fn score(&self, features: &[f32]) -> f64 {
-        self.asked(features).map_or(f64::NAN, |said| said.score)
+        self.rated(features).map_or(f64::NAN, |said| said.score)
     }
 
     /// Whether it would have an event of a channel looked at of which it said this; none as long as it has no line there.
@@ -509,9 +514,10 @@ impl Judge {
         let places = said.iter_mut().zip(windows.iter_mut()).zip(paces.iter_mut());
         for ((post, acting), ((said, windows), pace)) in POSTS.into_iter().zip(models).zip(places) {
             let Some(acting) = acting else { continue };
-            let watch = Stopwatch::start();
-            *said = acting.asked(&row.features);
-            let looked = pace.take(&acting.id, watch.elapsed(), is_number(said.as_ref()));
+            // How long it takes is how long a sale would wait: with reasons.
+            let timed = pace.is_timed(&acting.id).then(Stopwatch::start);
+            *said = if timed.is_some() { acting.asked(&row.features) } else { acting.rated(&row.features) };
+            let looked = pace.take(&acting.id, timed.map(|watch| watch.elapsed()), is_number(said.as_ref()));
             if let Some(fault) = looked.and_then(|looked| looked.fault(self.score_max)) {
                 self.set_aside(acting, post, fault);
             }
@@ -534,7 +540,7 @@ impl Judge {
     fn watch_again<'a>(&self, rows: impl Iterator<Item = &'a Row>) {
         let champion = self.champion();
         for row in rows {
-            let said = champion.as_ref().and_then(|acting| acting.asked(&row.features));
+            let said = champion.as_ref().and_then(|acting| acting.rated(&row.features));
             self.shadows.lock().take(row, champion.as_deref(), said.as_ref());
         }
     }

@@ -205,6 +205,12 @@ impl Held {
     pub fn in_slot(channel: Channel, lines: Vec<Line>, buyer: Option<Digest>) -> Self {
         Self { channel, lines, parties: buyer.map(|buyer| Taking { role: Role::Buyer, id: { buyer.0 } }).into_iter().collect() }
     }
+
+    /// Whether a buyer was named.
+    #[must_use]
+    pub fn names_buyer(&self) -> bool {
+        self.parties.iter().any(|taking| taking.role == Role::Buyer)
+    }
 }
 
 /// Before the journal's writer starts: the tap for it, and what follows it.

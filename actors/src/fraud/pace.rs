@@ -15,6 +15,9 @@ use crate::clock::Stopwatch;
 /// Of so many scores the quickest counts.
 const LOOKS: u32 = 64;
 
+/// At work one of so many is timed.
+const TIMED_EVERY: u32 = 8;
+
 /// What was seen of some scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Looked {
@@ -91,18 +94,23 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Takes in how long a score took and whether it is a number; answers with what was seen of the last scores each time that there are enough of them to tell.
-    pub(super) fn take(&mut self, id: &str, took: Duration, is_number: bool) -> Option<Looked> {
+    /// Whether the next score of a model is to be timed.
+    pub(super) fn is_timed(&self, id: &str) -> bool {
+        self.of.as_deref() != Some(id) || self.looks.is_multiple_of(TIMED_EVERY)
+    }
+
+    /// Takes in how long a score took, if it was timed, and whether it is a number; answers with what was seen of the last scores each time that there are enough of them to tell.
+    pub(super) fn take(&mut self, id: &str, took: Option<Duration>, is_number: bool) -> Option<Looked> {
         if self.of.as_deref() != Some(id) {
             *self = Self { of: Some(id.to_owned()), ..Self::default() };
         }
         self.looks += 1;
         self.numbers += u32::from(is_number);
-        let quickest = self.quickest.map_or(took, |quickest| quickest.min(took));
-        self.quickest = Some(quickest);
+        self.quickest = self.quickest.into_iter().chain(took).min();
         if self.looks < LOOKS {
             return None;
         }
+        let quickest = self.quickest.unwrap_or_default();
         let looked = Looked { quickest, numbers: self.numbers };
         (self.looks, self.numbers, self.quickest) = (0, 0, None);
         Some(looked)
@@ -123,16 +131,30 @@ mod tests {
     fn the_quickest_of_the_last_scores_of_one_model_is_told() {
         let mut pace = Pace::default();
         for look in 1..LOOKS {
-            assert_eq!(pace.take("a", us(500 + u64::from(look)), look > 1), None);
+            assert_eq!(pace.take("a", Some(us(500 + u64::from(look))), look > 1), None);
         }
-        assert_eq!(pace.take("a", us(900), true), Some(Looked { quickest: us(501), numbers: LOOKS - 1 }));
-        assert_eq!(pace.take("a", us(100), true), None);
+        assert_eq!(pace.take("a", Some(us(900)), true), Some(Looked { quickest: us(501), numbers: LOOKS - 1 }));
+        assert_eq!(pace.take("a", Some(us(100)), true), None);
         // Another model begins anew.
         for _ in 1..LOOKS {
-            assert_eq!(pace.take("b", us(700), false), None);
+            assert_eq!(pace.take("b", Some(us(700)), false), None);
         }
-        assert_eq!(pace.take("b", us(700), false), Some(Looked { quickest: us(700), numbers: 0 }));
-        assert_eq!(pace.take("b", us(700), true), None, "and so does the next look");
+        assert_eq!(pace.take("b", None, false), Some(Looked { quickest: us(700), numbers: 0 }));
+        assert_eq!(pace.take("b", Some(us(700)), true), None, "and so does the next look");
+    }
+
+    #[test]
+    fn some_scores_of_each_look_are_timed_and_the_first_of_a_model_always() {
+        let mut pace = Pace::default();
+        for id in ["a", "b"] {
+            for look in 0..2 * LOOKS {
+                let timed = pace.is_timed(id);
+                assert_eq!(timed, look % TIMED_EVERY == 0, "{id} {look}");
+                let looked = pace.take(id, timed.then(|| us(300)), true);
+                assert_eq!(looked, (look % LOOKS == LOOKS - 1).then_some(Looked { quickest: us(300), numbers: LOOKS }));
+            }
+            pace.take(id, None, true);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use tornello_engine::ids::Code;
-use tornello_engine::time::Timestamp;
+use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use tornello_models::ModelError;
 use tornello_models::fraud::budget::Budget;
 use tornello_models::fraud::preparation::Treatment;
@@ -28,6 +28,8 @@ use super::scores::PartyDays;
 const SAMPLE: usize = 4_096;
 /// Of so many events it is remembered what was said: some eight megabytes.
 const EVENTS: usize = 65_536;
+/// They are asked about so many events of one second at most: in a rush that is enough to compare them by, and what all of them would cost is not there to spend.
+const ASKED_A_SECOND: u32 = 64;
 /// The one that acts, and then the three.
 const PLACES: usize = 1 + Unsupervised::ALL.len();
 
@@ -150,6 +152,26 @@ pub(super) struct Shadows {
     beside: Option<String>,
     acting: Option<Code>,
     events: VecDeque<Judged>,
+    asked: Asked,
+}
+
+/// The second of the event that was asked about last, and about how many of it.
+#[derive(Debug, Default)]
+struct Asked {
+    second: i64,
+    count: u32,
+}
+
+impl Asked {
+    /// Whether one more event is to be asked about at an instant, in UTC microseconds.
+    const fn has_time(&mut self, at_us: i64) -> bool {
+        let second = at_us.div_euclid(MICROS_PER_S);
+        if second != self.second {
+            *self = Self { second, count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= ASKED_A_SECOND
+    }
 }
 
 impl Shadows {
@@ -163,10 +185,14 @@ impl Shadows {
         self.fitted = Some(fitted);
     }
 
-    /// Asks them about an event, and remembers it with what the acting model said. What opens no case is not asked about, nor what they were fitted on.
+    /// Asks them about an event, and remembers it with what the acting model said. What opens no case is not asked about, nor what they were fitted on, nor what is too much
+    /// in one second.
     pub(super) fn take(&mut self, row: &Row, acting: Option<&Acting>, said: Option<&Scored>) {
         let Some(fitted) = self.fitted.as_ref().filter(|fitted| row.at_us > fitted.until_us) else { return };
         let Some(read_of) = row.read_of else { return };
+        if !self.asked.has_time(row.at_us) {
+            return;
+        }
         let beside = acting.map(|acting| if acting.own { "own" } else { acting.id.as_str() });
         if self.beside.as_deref() != beside {
             self.beside = beside.map(str::to_owned);
@@ -340,6 +366,19 @@ mod tests {
             assert_eq!(shadow.agreed.neither + shadow.agreed.challenger_only, 2_160);
             assert!(shadow.apart.is_some_and(|apart| apart > 0.1 && apart < 0.5), "{shadow:?}");
         }
+    }
+
+    #[test]
+    fn in_a_rush_they_are_asked_about_some_events_of_each_second() {
+        let rows: Vec<Row> = (0..2_160).map(row).collect();
+        let mut shadows = shadows(&rows, 1);
+        // A hundred in each of two seconds.
+        for n in 0..200 {
+            let at_us = DAY_US + n * MICROS_PER_S / 100;
+            shadows.take(&Row { at_us, ..row(2_160 + n) }, None, None);
+        }
+        let asked: Vec<u128> = shadows.events.iter().map(|event| event.subject - 2_160).collect();
+        assert_eq!(asked, (0..64).chain(100..164).collect::<Vec<_>>());
     }
 
     #[test]

@@ -62,9 +62,8 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE holder (holder TEXT NOT NULL, day INTEGER NOT NULL, subject TEXT NOT NULL, PRIMARY KEY (holder, day)) STRICT, WITHOUT ROWID;
     CREATE TABLE met (day INTEGER NOT NULL, sale TEXT NOT NULL, PRIMARY KEY (day, sale)) STRICT, WITHOUT ROWID;
     CREATE TABLE party (
-        kind TEXT NOT NULL, pseudonym TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (kind, pseudonym, subject)
+        subject TEXT NOT NULL, kind TEXT NOT NULL, pseudonym TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (subject, kind, pseudonym)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX party_by_subject ON party (subject);
     CREATE INDEX party_by_time ON party (kind, pseudonym, at DESC, subject);
     CREATE TABLE fraud_case (
         fraud_case TEXT PRIMARY KEY, subject TEXT NOT NULL, origin TEXT NOT NULL, museum INTEGER NOT NULL, channel TEXT NOT NULL, amount_cents INTEGER NOT NULL,
@@ -190,8 +189,8 @@ fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
 pub(super) struct Rows {
     /// By subject, in whose order they are written: neighbours share a page.
     assessed: BTreeMap<String, Assessed>,
-    /// When each party (kind, pseudonym) took part in each subject.
-    parties: BTreeMap<(&'static str, String, String), i64>,
+    /// When in each subject each party (kind, pseudonym) took part, in the order in which they are kept.
+    parties: BTreeMap<(String, &'static str, String), i64>,
     /// Sales whose holds were assessed before these batches, or not at all, and what they cost.
     sold: Vec<Value>,
     /// Holds that ended without being bought, in the order in which they did.
@@ -358,7 +357,7 @@ impl Rows {
                 continue;
             }
             let subject = Subject::Till(till).to_string();
-            self.parties.entry((PartyKind::Operator.name(), pseudonym(Digest(u128::from(who.0))), subject.clone())).or_insert(at);
+            self.parties.entry((subject.clone(), PartyKind::Operator.name(), pseudonym(Digest(u128::from(who.0))))).or_insert(at);
             let (till::Event::Closed(closed), Some(assessment)) = (event, assessment) else { continue };
             let (score, severity, cents) = (assessment.score, assessment.outcome as u8, closed.difference_cents.get().saturating_abs());
             self.counts.push(json!([subject, at, till.to_string(), Channel::BoxOffice.name(), score, severity, written(assessment), cents]));
@@ -367,7 +366,7 @@ impl Rows {
 
     fn of_parties(&mut self, parties: &[Party], subject: &str, at: i64) {
         for party in parties {
-            self.parties.entry((party.kind.name(), pseudonym(party.pseudonym), subject.to_owned())).or_insert(at);
+            self.parties.entry((subject.to_owned(), party.kind.name(), pseudonym(party.pseudonym))).or_insert(at);
         }
     }
 
@@ -462,21 +461,21 @@ impl Rows {
     pub(super) async fn write(&self, tx: &mut SqliteConnection, elsewhere: &[(String, i64)]) -> Result<(), sqlx::Error> {
         // Of a hold and its sale, what was said more severely counts.
         const RAISED: &str = "UPDATE assessed SET score = said.score, severity = said.severity, data = said.data
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS score, value ->> 2 AS severity, value ->> 3 AS data FROM json_each(?) ORDER BY key) AS said
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS score, value ->> 2 AS severity, value ->> 3 AS data FROM jsonb_each(?) ORDER BY key) AS said
             WHERE assessed.subject = said.of AND said.severity > assessed.severity";
         const ASSESSED: &str = "INSERT INTO assessed
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL, value ->> 8, value ->> 9,
                 value ->> 10, value ->> 11
-            FROM json_each(?) WHERE true
+            FROM jsonb_each(?) WHERE true
             ON CONFLICT (subject) DO UPDATE SET score = excluded.score, severity = excluded.severity, data = excluded.data
             WHERE excluded.severity >= assessed.severity";
-        const PARTIES: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
+        const PARTIES: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_each(?)";
         // Of an option there may be a case already. One of a hold that had ended is of something else.
         const SOLD: &str = "UPDATE assessed SET amount_cents = sale.cents, pickable = 1,
                 wants = CASE WHEN severity = ?2 AND (channel <> 'group' OR NOT EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject))
                     THEN 'review'
                     WHEN severity < ?2 AND sale.picked THEN 'picked' ELSE '' END
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS cents, value ->> 2 AS picked FROM json_each(?1)) AS sale WHERE assessed.subject = sale.of";
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS cents, value ->> 2 AS picked FROM jsonb_each(?1)) AS sale WHERE assessed.subject = sale.of";
         // Of a suspected hold that was not bought there is a case, one for each who held on a day: whoever it is about is read once a day, whatever else they held on it. An
         // option of a quote had its own when it was taken.
         const HOLDERS: &str = "INSERT OR IGNORE INTO holder SELECT assessed.holder, assessed.at / 86400000000, assessed.subject
@@ -485,12 +484,12 @@ impl Rows {
         const UNSOLD: &str = "UPDATE assessed SET wants = 'hold' FROM json_each(?) AS ended JOIN holder ON holder.subject = ended.value
             WHERE assessed.subject = ended.value AND holder.holder = assessed.holder AND holder.day = assessed.at / 86400000000";
         // Of whoever bought tickets, as which sale ever.
-        const ARRIVED: &str = "INSERT OR IGNORE INTO party SELECT party.kind, party.pseudonym, sale.sale, value ->> 1
-            FROM json_each(?) JOIN sale ON sale.sale = value ->> 0 JOIN party ON party.subject = sale.origin";
+        const ARRIVED: &str = "INSERT OR IGNORE INTO party SELECT sale.sale, party.kind, party.pseudonym, value ->> 1
+            FROM jsonb_each(?) JOIN sale ON sale.sale = value ->> 0 JOIN party ON party.subject = sale.origin";
         // Staff may ask for a review of what nobody assessed.
         const REVIEWED: &str = "INSERT INTO assessed
             SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0, sale.people, ''
-            FROM json_each(?1) JOIN sale ON sale.sale = value ->> 0 WHERE true
+            FROM jsonb_each(?1) JOIN sale ON sale.sale = value ->> 0 WHERE true
             ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until, wants = CASE
                 WHEN assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
                 ELSE 'review' END";
@@ -498,21 +497,21 @@ impl Rows {
         const RETURNED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, sale.museum, sale.channel, value ->> 3, value ->> 4, value ->> 5, value ->> 6, NULL,
                 CASE WHEN value ->> 4 = ?2 THEN 'review' WHEN value ->> 4 < ?2 AND value ->> 9 THEN 'picked' ELSE '' END, 1, 0, ''
-            FROM json_each(?1) JOIN sale ON sale.sale = value ->> 2";
-        const RETURNED_OF: &str = "INSERT OR IGNORE INTO party SELECT party.kind, party.pseudonym, value ->> 0, value ->> 1
-            FROM json_each(?) JOIN party ON party.subject = value ->> 2";
-        const RETURNED_BY: &str = "INSERT OR IGNORE INTO party SELECT 'operator', value ->> 7, value ->> 0, value ->> 1
-            FROM json_each(?) JOIN sale ON sale.sale = value ->> 2 WHERE value ->> 8 OR sale.channel = 'box_office'";
+            FROM jsonb_each(?1) JOIN sale ON sale.sale = value ->> 2";
+        const RETURNED_OF: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, party.kind, party.pseudonym, value ->> 1
+            FROM jsonb_each(?) JOIN party ON party.subject = value ->> 2";
+        const RETURNED_BY: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, 'operator', value ->> 7, value ->> 1
+            FROM jsonb_each(?) JOIN sale ON sale.sale = value ->> 2 WHERE value ->> 8 OR sale.channel = 'box_office'";
         const COUNTED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, till.museum, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL,
-                CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0, 0, '' FROM json_each(?1) JOIN till ON till.session = value ->> 2";
+                CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0, 0, '' FROM jsonb_each(?1) JOIN till ON till.session = value ->> 2";
         const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM jsonb_each(?)";
         const REFUSED: &str = "INSERT OR IGNORE INTO refused
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM jsonb_each(?)";
         let review = Outcome::Review as u8;
         let assessed: Vec<Value> = self.assessed.iter().map(|(subject, assessed)| assessed.row(subject)).collect();
-        let parties: Vec<Value> = self.parties.iter().map(|((kind, pseudonym, subject), at)| json!([kind, pseudonym, subject, at])).collect();
+        let parties: Vec<Value> = self.parties.iter().map(|((subject, kind, pseudonym), at)| json!([subject, kind, pseudonym, at])).collect();
         let (mut signs, mut met, mut not_met) = (Vec::new(), Vec::new(), Vec::new());
         for ((ticket, gate, scanned_at), since) in &self.met {
             let sale = ticket.sale();

@@ -596,34 +596,34 @@ impl Rows {
     pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         const OPENED: &str = "INSERT INTO payment
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                value ->> 10, 'created', value ->> 2, NULL, 0, 0 FROM json_each(?)";
+                value ->> 10, 'created', value ->> 2, NULL, 0, 0 FROM jsonb_each(?)";
         const RECEIVED: &str =
             "UPDATE payment SET received_cents = payment.received_cents + change.cents, paid_at = coalesce(payment.paid_at, change.at)
-            FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS cents, max(value ->> 2) AS at FROM json_each(?) GROUP BY 1) AS change
+            FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS cents, max(value ->> 2) AS at FROM jsonb_each(?) GROUP BY 1) AS change
             WHERE payment.payment = change.of";
         // Of several changes of one thing the last one counts: SQLite takes the bare columns from the row that has the maximum.
         const STAGES: &str = "UPDATE payment SET state = change.state, changed_at = change.at
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, max(key) FROM jsonb_each(?) GROUP BY 1) AS change
             WHERE payment.payment = change.of";
         const DISPUTES: &str = "UPDATE payment SET disputed = change.open
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS open, max(key) FROM json_each(?) GROUP BY 1) AS change WHERE payment.payment = change.of";
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS open, max(key) FROM jsonb_each(?) GROUP BY 1) AS change WHERE payment.payment = change.of";
         const RECEIPTS: &str = "INSERT OR IGNORE INTO receipt
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM jsonb_each(?)";
         const DESKS: &str = "INSERT INTO till_money
             SELECT (SELECT museum FROM payment WHERE payment = value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
-            FROM json_each(?)";
+            FROM jsonb_each(?)";
         const TILLS: &str = "INSERT INTO till_money
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM jsonb_each(?)";
         const SESSIONS: &str = "INSERT INTO till
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, NULL, NULL, NULL, value ->> 5, NULL, NULL FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, NULL, NULL, NULL, value ->> 5, NULL, NULL FROM jsonb_each(?)";
         const CLOSED: &str = "UPDATE till SET closed_at = change.at, expected_cents = change.expected, difference_cents = change.difference,
                 closed_batch = change.batch, summed_to = change.summed_to
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS at, value ->> 2 AS expected, value ->> 3 AS difference, value ->> 4 AS batch, value ->> 5 AS summed_to
-                FROM json_each(?)) AS change
+                FROM jsonb_each(?)) AS change
             WHERE till.session = change.of";
         const REFUNDS: &str = "INSERT INTO refund
             SELECT value ->> 0, value ->> 1, (SELECT museum FROM payment WHERE payment = value ->> 0), value ->> 2, value ->> 3, value ->> 4, 'open',
-                value ->> 2, '', '', '', '', '', '' FROM json_each(?)";
+                value ->> 2, '', '', '', '', '', '' FROM jsonb_each(?)";
         let each = [
             (OPENED, &self.opened),
             (RECEIVED, &self.received),

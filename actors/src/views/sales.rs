@@ -398,19 +398,19 @@ impl Rows {
         const SALES: &str = "INSERT INTO sale
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
                 value ->> 10, value ->> 11, 0, 0, 0, 0, 0, '', CASE WHEN value ->> 12 = value ->> 0 THEN value ->> 0
-                ELSE coalesce((SELECT bought.origin FROM sale AS bought WHERE bought.sale = value ->> 12), value ->> 12) END FROM json_each(?)";
+                ELSE coalesce((SELECT bought.origin FROM sale AS bought WHERE bought.sale = value ->> 12), value ->> 12) END FROM jsonb_each(?)";
         const TICKETS: &str = "INSERT INTO ticket
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4, '' FROM json_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4, '' FROM jsonb_each(?)";
         const CHANGES: &str = "UPDATE sale SET refunded_cents = sale.refunded_cents + change.refunded, cancelled = sale.cancelled + change.cancelled,
             admitted = sale.admitted + change.admitted, carried_cents = sale.carried_cents + change.carried, moved = sale.moved + change.moved
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS refunded, sum(value ->> 2) AS cancelled, sum(value ->> 3) AS admitted,
-                    sum(value ->> 4) AS carried, sum(value ->> 5) AS moved FROM json_each(?) GROUP BY 1) AS change WHERE sale.sale = change.of";
+                    sum(value ->> 4) AS carried, sum(value ->> 5) AS moved FROM jsonb_each(?) GROUP BY 1) AS change WHERE sale.sale = change.of";
         // Of several changes of one ticket the last one counts: SQLite takes the bare columns from the row that has the maximum.
         const STATES: &str = "UPDATE ticket SET state = change.state, changed_at = change.at, gate = coalesce(change.gate, ticket.gate)
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, value ->> 3 AS gate, max(key) FROM json_each(?) GROUP BY 1) AS change
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, value ->> 3 AS gate, max(key) FROM jsonb_each(?) GROUP BY 1) AS change
             WHERE ticket.ticket = change.of";
         const BLOCKS: &str = "UPDATE ticket SET blocked = change.blocked, changed_at = change.at
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS blocked, value ->> 2 AS at, max(key) FROM json_each(?) GROUP BY 1) AS change
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS blocked, value ->> 2 AS at, max(key) FROM jsonb_each(?) GROUP BY 1) AS change
             WHERE ticket.ticket = change.of";
         // In the order of their keys: neighbours share a page.
         for rows in [&mut self.sales, &mut self.tickets] {

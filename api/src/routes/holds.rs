@@ -299,7 +299,10 @@ pub async fn confirm(
     caller.may_at(Scope::Book, hold.slot().museum())?;
     let settlement = form.settlement.by(&caller)?;
     let mut envelope = envelope(&node, &caller, &key, &["confirm", &hold.to_string()], &*form, &form.parties, None)?;
-    known_before(&node, &[hold.slot()], &form.parties, &mut envelope);
+    // What somebody has was looked at when they held, if they were named then.
+    if !node.scoring().held(hold).is_some_and(|held| held.names_buyer()) {
+        known_before(&node, &[hold.slot()], &form.parties, &mut envelope);
+    }
     let proven = form.holder.is_some() || caller.is_desk();
     acting::weigh_held(&node, &mut envelope, SignalKind::Sold { held: true }, hold, proven, &proof).await?;
     // A contact is stored for a hold that lives and is the caller's. A repeat finds it sold, and the contact where the first request put it.

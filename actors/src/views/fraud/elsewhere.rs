@@ -52,8 +52,8 @@ impl Entered {
 
     /// See [`super::Rows::elsewhere`].
     pub(super) async fn elsewhere(&self, tx: &mut SqliteConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
-        const QUERY: &str = "SELECT value ->> 0, value ->> 1 FROM json_each(?1) LEFT JOIN ticket ON ticket.ticket = value ->> 2
-            WHERE value ->> 2 IS NULL OR (ticket.gate NOT IN ('', value ->> 3) AND value ->> 1 - ticket.changed_at <= ?2) ORDER BY json_each.key";
+        const QUERY: &str = "SELECT value ->> 0, value ->> 1 FROM jsonb_each(?1) LEFT JOIN ticket ON ticket.ticket = value ->> 2
+            WHERE value ->> 2 IS NULL OR (ticket.gate NOT IN ('', value ->> 3) AND value ->> 1 - ticket.changed_at <= ?2) ORDER BY jsonb_each.key";
         if self.inside.is_empty() {
             return Ok(Vec::new());
         }

@@ -122,7 +122,7 @@ mod tests {
     #[tokio::test]
     async fn of_somebody_with_thousands_the_last_are_counted_and_found_without_sorting_all() {
         const PARTIES: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
-            INSERT INTO party SELECT 'network', 'aa', printf('%05d', i), i FROM n";
+            INSERT INTO party SELECT printf('%05d', i), 'network', 'aa', i FROM n";
         const SOME: &str = "EXPLAIN QUERY PLAN
             SELECT subject FROM party WHERE kind = 'network' AND pseudonym = 'aa' AND subject <> '03000' ORDER BY at DESC, subject LIMIT 25";
         let folder = tempfile::tempdir().unwrap();

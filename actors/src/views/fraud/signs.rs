@@ -42,25 +42,25 @@ pub(super) const BY_BANK: &str = "INSERT OR REPLACE INTO fraud_sign
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
         EXISTS (SELECT 1 FROM fraud_case JOIN fraud_label USING (fraud_case)
             WHERE fraud_case.subject = value ->> 0 AND fraud_label.label = value ->> 2 AND fraud_label.source = value ->> 3)
-    FROM json_each(?) JOIN sale ON sale.sale = value ->> 0 WHERE sale.settlement = 'payment'";
+    FROM jsonb_each(?) JOIN sale ON sale.sale = value ->> 0 WHERE sale.settlement = 'payment'";
 
 /// What gates say of sales; the first word counts, as the others say the same.
 pub(super) const CONFLICTS: &str = "INSERT OR IGNORE INTO fraud_sign
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
         EXISTS (SELECT 1 FROM fraud_case JOIN fraud_label USING (fraud_case)
             WHERE fraud_case.subject = value ->> 0 AND fraud_label.label = value ->> 2 AND fraud_label.source = value ->> 3)
-    FROM json_each(?)";
+    FROM jsonb_each(?)";
 
 /// What gates met: (sale, ticket, gate, time of the scan).
-pub(super) const MET: &str = "INSERT OR IGNORE INTO gate_sign SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)";
+pub(super) const MET: &str = "INSERT OR IGNORE INTO gate_sign SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_each(?)";
 
 /// What they did not meet after all.
 pub(super) const NOT_MET: &str = "DELETE FROM gate_sign
-    WHERE (sale, ticket, gate, at) IN (SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?))";
+    WHERE (sale, ticket, gate, at) IN (SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_each(?))";
 
 /// Of those sales, with the rank of gates behind: as long as a gate has met anything else of one, the sign stands. One that comes again is `told` if its case was told of
 /// the first, as a label is not taken back: see [`CONFLICTS`].
-pub(super) const CLEARED: &str = "DELETE FROM fraud_sign WHERE (subject, rank) IN (SELECT value ->> 0, value ->> 4 FROM json_each(?))
+pub(super) const CLEARED: &str = "DELETE FROM fraud_sign WHERE (subject, rank) IN (SELECT value ->> 0, value ->> 4 FROM jsonb_each(?))
     AND NOT EXISTS (SELECT 1 FROM gate_sign WHERE gate_sign.sale = fraud_sign.subject)";
 
 impl Views {
