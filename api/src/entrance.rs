@@ -17,7 +17,7 @@ use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, ResponseError, web};
+use actix_web::{Error, HttpMessage, HttpResponse, web};
 use futures_util::{StreamExt, stream};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
@@ -216,7 +216,8 @@ async fn turned_away(shared: &Shared, request: ServiceRequest, problem: &Problem
         }
     };
     let _ = tokio::time::timeout(shared.body_within, drained).await;
-    ServiceResponse::new(request, problem.error_response())
+    // With the problem beside it, by which it is counted.
+    ServiceResponse::new(request, HttpResponse::from_error(problem.clone()))
 }
 
 /// The place of one change that is under way.
