@@ -266,8 +266,9 @@ fn authenticate(shared: &Shared, request: &ServiceRequest) -> Result<Option<Call
 
 /// Callers without a key are counted by address; of IPv6 a network of 2^64 addresses is one household.
 fn prefix(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
+    // On a listener for both, one of version 4 comes as one of version 6, and all of these would be one household.
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
             IpAddr::from([a, b, c, d, 0, 0, 0, 0])
@@ -333,5 +334,24 @@ fn method_name(method: &Method) -> &'static str {
         "DELETE" => "DELETE",
         "OPTIONS" => "OPTIONS",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_without_a_key_share_no_limit_but_in_one_household() {
+        for (address, counted) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("::ffff:198.51.100.1", "198.51.100.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("::1", "::"),
+        ] {
+            let [address, counted]: [IpAddr; 2] = [address, counted].map(|text| text.parse().unwrap());
+            assert_eq!(prefix(address), counted, "{address}");
+        }
     }
 }
