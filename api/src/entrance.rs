@@ -14,7 +14,7 @@ use std::time::Duration;
 use actix_web::body::{self, BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, AcceptEncoding, Encoding, Header, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
@@ -108,6 +108,7 @@ pub async fn pass(
     if is_head {
         request.head_mut().method = Method::GET;
     }
+    forget_impossible_codings(&mut request);
     // More than the house can do is turned away before it costs anything, so that what is let in is done soon.
     let (mut response, remaining, reset_s) = match Place::take(&shared, &request) {
         Some(place) => served(&shared, request, next, place).await?,
@@ -129,6 +130,20 @@ pub async fn pass(
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(if is_head { response.map_body(|_, body| unsent(body)) } else { response })
+}
+
+/// Of a caller who takes none of the codings that there are, not even none at all, is passed over what it takes (RFC 9110, 12.1): else what compresses answers by itself, before
+/// anybody has looked at who asks, and with what the contract does not know.
+fn forget_impossible_codings(request: &mut ServiceRequest) {
+    // Nothing is ruled out but by a weight, which hardly anybody gives.
+    let is_weighed = request.headers().get_all(header::ACCEPT_ENCODING).any(|accepted| accepted.as_bytes().contains(&b';'));
+    if !is_weighed {
+        return;
+    }
+    let ours = [Encoding::identity(), Encoding::gzip(), Encoding::deflate()];
+    if AcceptEncoding::parse(&*request).is_ok_and(|accepted| accepted.negotiate(ours.iter()).is_none()) {
+        request.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
 }
 
 /// A body of which only the length is told: the connection knows that nothing of it is sent. One without an end, as live events, would be waited for all the same.
