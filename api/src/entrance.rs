@@ -24,6 +24,7 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter, clock::DefaultClock};
 use metrics::{Counter, Histogram, counter, histogram};
 use tornello_actors::node::Node;
+use tornello_engine::time::Timestamp;
 
 use crate::auth::Caller;
 use crate::problem::Problem;
@@ -117,7 +118,7 @@ pub async fn pass(
     // Nobody can guess it, so what a caller quotes is what it was told.
     let number = format!("{:032x}", rand::random::<u128>());
     let seconds = Duration::from_micros(shared.node.now().micros_since(begun).max(0).unsigned_abs()).as_secs_f64();
-    count(&response, method, changes, seconds, &number);
+    count(&response, method, changes, (begun, seconds), &number);
     let headers = response.headers_mut();
     for (name, value) in [(LIMIT, shared.burst), (REMAINING, remaining), (RESET, reset_s)] {
         headers.insert(name, HeaderValue::from(value));
@@ -305,10 +306,33 @@ thread_local! {
     /// The figures that this worker has counted before, by template of the route, then by method, status and outcome: looking them up by their names costs as much as
     /// a small answer.
     static FIGURES: RefCell<HashMap<String, HashMap<Answered, Figures>>> = RefCell::default();
+    /// Of whom this worker has not told.
+    static UNSERVED: RefCell<Unserved> = RefCell::default();
+}
+
+/// When somebody was last told of requests that were not served, by the code of their problem, and how many there were since. Of each there is a line a second: in a crowd
+/// writing one for everybody would keep those waiting who are served, and gates with them.
+#[derive(Debug, Default)]
+struct Unserved(HashMap<&'static str, (Timestamp, u64)>);
+
+impl Unserved {
+    /// How long nobody is told again.
+    const TOLD_EVERY_US: i64 = 1_000_000;
+
+    /// Whether to tell of one more, and of how many nothing was told meanwhile.
+    fn tell(&mut self, code: &'static str, now: Timestamp) -> Option<u64> {
+        let (told, untold) = self.0.entry(code).or_insert((Timestamp::MIN, 0));
+        if (0..Self::TOLD_EVERY_US).contains(&now.micros_since(*told)) {
+            *untold += 1;
+            return None;
+        }
+        *told = now;
+        Some(std::mem::take(untold))
+    }
 }
 
 /// Counts a request by its route's template, and what became of a change that was asked for.
-fn count(response: &ServiceResponse<BoxBody>, method: &'static str, changes: bool, seconds: f64, number: &str) {
+fn count(response: &ServiceResponse<BoxBody>, method: &'static str, changes: bool, (begun, seconds): (Timestamp, f64), number: &str) {
     let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
     let (status, problem) =
         (response.status().as_u16(), response.response().error().and_then(|error| error.as_error::<Problem>()).map(Problem::code));
@@ -317,8 +341,10 @@ fn count(response: &ServiceResponse<BoxBody>, method: &'static str, changes: boo
         let key = response.request().extensions().get::<Caller>().map(|caller| caller.id().to_string());
         tracing::debug!(target: "tornello::access", request_id = number, method, route, status, problem, seconds, key);
     }
-    if status >= 500 {
-        tracing::warn!(request_id = number, method, route, status, problem, "a request was not served");
+    if status >= 500
+        && let Some(untold) = UNSERVED.with_borrow_mut(|unserved| unserved.tell(problem.unwrap_or("none"), begun))
+    {
+        tracing::warn!(request_id = number, method, route, status, problem, untold, "a request was not served");
     }
     FIGURES.with_borrow_mut(|known| {
         if !known.contains_key(&route) {
@@ -368,5 +394,16 @@ mod tests {
             let [address, counted]: [IpAddr; 2] = [address, counted].map(|text| text.parse().unwrap());
             assert_eq!(prefix(address), counted, "{address}");
         }
+    }
+
+    #[test]
+    fn a_crowd_that_is_turned_away_is_a_line_a_second() {
+        let at = |millis: u32| Timestamp::from_seconds(1_800_000_000).plus_millis(millis);
+        let mut unserved = Unserved::default();
+        assert_eq!(unserved.tell("busy", at(0)), Some(0));
+        assert_eq!((1..1_000).filter_map(|millis| unserved.tell("busy", at(millis))).count(), 0);
+        assert_eq!(unserved.tell("journal_unavailable", at(500)), Some(0), "another reason is told at once");
+        assert_eq!((unserved.tell("busy", at(1_000)), unserved.tell("busy", at(1_001))), (Some(999), None));
+        assert_eq!(unserved.tell("busy", at(9_000)), Some(1));
     }
 }
