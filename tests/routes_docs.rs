@@ -334,3 +334,28 @@ async fn long_answers_are_compressed_for_who_asks() {
     }
     app.stop().await;
 }
+
+/// Whatever somebody takes of codings, they are answered what the contract has.
+#[actix_rt::test]
+async fn a_caller_who_takes_no_coding_is_answered_without_one() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    for (accepted, coding) in [
+        ("identity;q=0", None),
+        ("br, *;q=0", None),
+        ("gzip;q=0, deflate;q=0, identity;q=0", None),
+        ("gzip, *;q=0", Some("gzip")),
+        ("gzip;q=0.5, identity;q=0.1", Some("gzip")),
+        ("gzip;q=0", None),
+    ] {
+        let ask = async |key: &str| app.request(Method::GET, "/v1/museums", key).header("Accept-Encoding", accepted).send().await.unwrap();
+        let answer = ask(&web).await;
+        let found = answer.headers().get("content-encoding").map(|coding| coding.to_str().unwrap().to_owned());
+        assert_eq!((answer.status(), found.as_deref()), (StatusCode::OK, coding), "{accepted}");
+        let problem = crate::support::expect(ask("").await, StatusCode::UNAUTHORIZED).await;
+        if coding.is_none() {
+            assert_eq!(problem["code"], "unauthorized", "{accepted}");
+        }
+    }
+    app.stop().await;
+}

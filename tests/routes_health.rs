@@ -48,6 +48,12 @@ async fn figures_count_requests_by_route_and_commands_by_outcome() {
     app.stop().await;
 }
 
+/// Asserts that there is a figure.
+async fn counts(app: &App, figure: &str) {
+    let text = app.request(Method::GET, "/metrics", "").send().await.unwrap().text().await.unwrap();
+    assert!(text.contains(figure), "{figure} is missing in:\n{text}");
+}
+
 #[actix_rt::test]
 async fn callers_with_a_bad_key_are_counted_and_every_answer_has_its_headers() {
     let app = App::start().await;
@@ -83,6 +89,7 @@ async fn a_wrong_method_is_told_apart_from_nothing_there() {
         let told = response.headers().get("allow").map(|allow| allow.to_str().unwrap().to_owned());
         assert_eq!((response.status().as_u16(), told.as_deref()), (status, allow), "{method} {path}");
     }
+    counts(&app, "tornello_commands_total{route=\"/v1/museums\",outcome=\"method_not_allowed\"}").await;
     app.stop().await;
 }
 
@@ -141,5 +148,7 @@ async fn a_crowded_house_turns_changes_away_and_neither_reads_nor_gates() {
     let ticket = HoldId::new(slot, 1).ticket(0).to_string();
     let (status, answer) = app.post("/v1/admissions", &gate, "1", &json!({"ticket": ticket, "gate": "north", "museum": "torre"})).await;
     assert_eq!((status, &answer["code"]), (StatusCode::NOT_FOUND, &json!("unknown_ticket")), "{answer}");
+    // What was not let in is not counted as done.
+    counts(&app, "tornello_commands_total{route=\"/v1/slots/{slot}/holds\",outcome=\"busy\"}").await;
     app.stop().await;
 }

@@ -232,6 +232,29 @@ async fn name_payee(app: &App, key: &str, path: &str, holder: &str) -> Value {
     named
 }
 
+/// A name and an account that no refund bears are kept nowhere.
+#[actix_rt::test]
+async fn a_payee_who_is_refused_leaves_nobody_behind() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let path = refund(&app, &office, "1").await;
+    let stored = async || app.node().files().unwrap().people.erase_due(app.node().now().plus_seconds(10 * 365 * 86_400)).await.unwrap();
+    let name = async |key: &str, holder: &str| {
+        let payee = json!({"iban": "IT60X0542811101000000123456", "holder": holder});
+        let (status, told) = app.ask(Method::PUT, &format!("{path}/payee"), &office, key, &payee).await;
+        (status.as_u16(), told["code"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(name("n", "Maria Rossi").await, (200, String::new()));
+    assert_eq!(name("n", "Anna Verdi").await, (422, "idempotency_key_reused".to_owned()));
+    assert_eq!(stored().await, 1, "whom the refund goes to, and nobody else");
+    open_till(&app, &office).await;
+    let out = json!({"till": "till-1", "method": "cash", "reference": "R-2"});
+    assert_eq!(app.post(&format!("{path}/payout"), &office, "o", &out).await.0, StatusCode::OK);
+    assert_eq!(name("late", "Ugo Neri").await, (409, "refund_not_open".to_owned()));
+    assert_eq!(stored().await, 0, "it has gone back to somebody else");
+    app.stop().await;
+}
+
 async fn send_file(app: &App, key: &str, idempotency_key: &str, form: &Value) -> reqwest::Response {
     let sent = app.request(Method::POST, "/v1/refunds/export", key).header("Idempotency-Key", idempotency_key).json(form).send().await.unwrap();
     assert_eq!(sent.status(), StatusCode::OK);

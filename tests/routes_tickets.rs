@@ -61,6 +61,11 @@ async fn a_ticket_is_read_drawn_printed_and_verified_offline() {
     for path in [format!("{path}/pdf"), format!("/v1/sales/{sale}/tickets.pdf")] {
         assert!(bytes(&app, &path, &web, "application/pdf").await.starts_with(b"%PDF-"));
     }
+    // Beyond the last there are none, however far.
+    for from in [3, u16::MAX - 1, u16::MAX] {
+        let beyond = app.request(Method::GET, &format!("/v1/sales/{sale}/tickets.pdf?from={from}"), &web).send().await.unwrap();
+        assert_eq!(expect(beyond, StatusCode::NOT_FOUND).await["code"], "not_found", "{from}");
+    }
     let said = ring(&app).await.verify(code).unwrap();
     assert_eq!((said.ticket.to_string(), said.issue), (ticket(&sale, 1), 1));
     assert_eq!(

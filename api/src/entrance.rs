@@ -14,16 +14,17 @@ use std::time::Duration;
 use actix_web::body::{self, BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, AcceptEncoding, Encoding, Header, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, ResponseError, web};
+use actix_web::{Error, HttpMessage, HttpResponse, web};
 use futures_util::{StreamExt, stream};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter, clock::DefaultClock};
 use metrics::{Counter, Histogram, counter, histogram};
 use tornello_actors::node::Node;
+use tornello_engine::time::Timestamp;
 
 use crate::auth::Caller;
 use crate::problem::Problem;
@@ -108,6 +109,7 @@ pub async fn pass(
     if is_head {
         request.head_mut().method = Method::GET;
     }
+    forget_impossible_codings(&mut request);
     // More than the house can do is turned away before it costs anything, so that what is let in is done soon.
     let (mut response, remaining, reset_s) = match Place::take(&shared, &request) {
         Some(place) => served(&shared, request, next, place).await?,
@@ -116,7 +118,7 @@ pub async fn pass(
     // Nobody can guess it, so what a caller quotes is what it was told.
     let number = format!("{:032x}", rand::random::<u128>());
     let seconds = Duration::from_micros(shared.node.now().micros_since(begun).max(0).unsigned_abs()).as_secs_f64();
-    count(&response, method, changes, seconds, &number);
+    count(&response, method, changes, (begun, seconds), &number);
     let headers = response.headers_mut();
     for (name, value) in [(LIMIT, shared.burst), (REMAINING, remaining), (RESET, reset_s)] {
         headers.insert(name, HeaderValue::from(value));
@@ -129,6 +131,20 @@ pub async fn pass(
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(if is_head { response.map_body(|_, body| unsent(body)) } else { response })
+}
+
+/// Of a caller who takes none of the codings that there are, not even none at all, is passed over what it takes (RFC 9110, 12.1): else what compresses answers by itself, before
+/// anybody has looked at who asks, and with what the contract does not know.
+fn forget_impossible_codings(request: &mut ServiceRequest) {
+    // Nothing is ruled out but by a weight, which hardly anybody gives.
+    let is_weighed = request.headers().get_all(header::ACCEPT_ENCODING).any(|accepted| accepted.as_bytes().contains(&b';'));
+    if !is_weighed {
+        return;
+    }
+    let ours = [Encoding::identity(), Encoding::gzip(), Encoding::deflate()];
+    if AcceptEncoding::parse(&*request).is_ok_and(|accepted| accepted.negotiate(ours.iter()).is_none()) {
+        request.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
 }
 
 /// A body of which only the length is told: the connection knows that nothing of it is sent. One without an end, as live events, would be waited for all the same.
@@ -216,7 +232,8 @@ async fn turned_away(shared: &Shared, request: ServiceRequest, problem: &Problem
         }
     };
     let _ = tokio::time::timeout(shared.body_within, drained).await;
-    ServiceResponse::new(request, problem.error_response())
+    // With the problem beside it, by which it is counted.
+    ServiceResponse::new(request, HttpResponse::from_error(problem.clone()))
 }
 
 /// The place of one change that is under way.
@@ -265,8 +282,9 @@ fn authenticate(shared: &Shared, request: &ServiceRequest) -> Result<Option<Call
 
 /// Callers without a key are counted by address; of IPv6 a network of 2^64 addresses is one household.
 fn prefix(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
+    // On a listener for both, one of version 4 comes as one of version 6, and all of these would be one household.
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
             IpAddr::from([a, b, c, d, 0, 0, 0, 0])
@@ -288,10 +306,33 @@ thread_local! {
     /// The figures that this worker has counted before, by template of the route, then by method, status and outcome: looking them up by their names costs as much as
     /// a small answer.
     static FIGURES: RefCell<HashMap<String, HashMap<Answered, Figures>>> = RefCell::default();
+    /// Of whom this worker has not told.
+    static UNSERVED: RefCell<Unserved> = RefCell::default();
+}
+
+/// When somebody was last told of requests that were not served, by the code of their problem, and how many there were since. Of each there is a line a second: in a crowd
+/// writing one for everybody would keep those waiting who are served, and gates with them.
+#[derive(Debug, Default)]
+struct Unserved(HashMap<&'static str, (Timestamp, u64)>);
+
+impl Unserved {
+    /// How long nobody is told again.
+    const TOLD_EVERY_US: i64 = 1_000_000;
+
+    /// Whether to tell of one more, and of how many nothing was told meanwhile.
+    fn tell(&mut self, code: &'static str, now: Timestamp) -> Option<u64> {
+        let (told, untold) = self.0.entry(code).or_insert((Timestamp::MIN, 0));
+        if (0..Self::TOLD_EVERY_US).contains(&now.micros_since(*told)) {
+            *untold += 1;
+            return None;
+        }
+        *told = now;
+        Some(std::mem::take(untold))
+    }
 }
 
 /// Counts a request by its route's template, and what became of a change that was asked for.
-fn count(response: &ServiceResponse<BoxBody>, method: &'static str, changes: bool, seconds: f64, number: &str) {
+fn count(response: &ServiceResponse<BoxBody>, method: &'static str, changes: bool, (begun, seconds): (Timestamp, f64), number: &str) {
     let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
     let (status, problem) =
         (response.status().as_u16(), response.response().error().and_then(|error| error.as_error::<Problem>()).map(Problem::code));
@@ -300,8 +341,10 @@ fn count(response: &ServiceResponse<BoxBody>, method: &'static str, changes: boo
         let key = response.request().extensions().get::<Caller>().map(|caller| caller.id().to_string());
         tracing::debug!(target: "tornello::access", request_id = number, method, route, status, problem, seconds, key);
     }
-    if status >= 500 {
-        tracing::warn!(request_id = number, method, route, status, problem, "a request was not served");
+    if status >= 500
+        && let Some(untold) = UNSERVED.with_borrow_mut(|unserved| unserved.tell(problem.unwrap_or("none"), begun))
+    {
+        tracing::warn!(request_id = number, method, route, status, problem, untold, "a request was not served");
     }
     FIGURES.with_borrow_mut(|known| {
         if !known.contains_key(&route) {
@@ -332,5 +375,35 @@ fn method_name(method: &Method) -> &'static str {
         "DELETE" => "DELETE",
         "OPTIONS" => "OPTIONS",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_without_a_key_share_no_limit_but_in_one_household() {
+        for (address, counted) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("::ffff:198.51.100.1", "198.51.100.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("::1", "::"),
+        ] {
+            let [address, counted]: [IpAddr; 2] = [address, counted].map(|text| text.parse().unwrap());
+            assert_eq!(prefix(address), counted, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_crowd_that_is_turned_away_is_a_line_a_second() {
+        let at = |millis: u32| Timestamp::from_seconds(1_800_000_000).plus_millis(millis);
+        let mut unserved = Unserved::default();
+        assert_eq!(unserved.tell("busy", at(0)), Some(0));
+        assert_eq!((1..1_000).filter_map(|millis| unserved.tell("busy", at(millis))).count(), 0);
+        assert_eq!(unserved.tell("journal_unavailable", at(500)), Some(0), "another reason is told at once");
+        assert_eq!((unserved.tell("busy", at(1_000)), unserved.tell("busy", at(1_001))), (Some(999), None));
+        assert_eq!(unserved.tell("busy", at(9_000)), Some(1));
     }
 }

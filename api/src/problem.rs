@@ -468,7 +468,7 @@ fn data_of(refusal: &impl Serialize) -> Map<String, Value> {
 
 /// Instants inside refusals are written as RFC 3339.
 fn readable(name: String, value: Value) -> (String, Value) {
-    let is_instant = name.ends_with("_at") || ["at", "since", "valid_until", "pay_by"].contains(&name.as_str());
+    let is_instant = name.ends_with("_at") || ["at", "since", "until", "valid_until", "pay_by"].contains(&name.as_str());
     match value.as_i64().filter(|_| is_instant) {
         Some(micros) => (name, json!(tornello_engine::time::Timestamp::from_micros(micros).to_string())),
         None => (name, value),

@@ -11,7 +11,7 @@ use actix_web::error::{JsonPayloadError, PayloadError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use tokio::sync::watch;
 use tornello_actors::node::Node;
 use utoipa::openapi::OpenApi;
@@ -110,9 +110,10 @@ fn limits(config: &mut web::ServiceConfig) {
 
 /// What no route takes: a path of the contract with another method, or nothing that there is.
 async fn nowhere(request: HttpRequest, contract: web::Data<Contract>) -> HttpResponse {
-    let Some(methods) = contract.methods(request.path()) else { return Problem::not_found().error_response() };
+    // With the problem beside it, by which it is counted.
+    let Some(methods) = contract.methods(request.path()) else { return HttpResponse::from_error(Problem::not_found()) };
     let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this cannot be done to that").with("allow", &methods);
-    let mut response = problem.error_response();
+    let mut response = HttpResponse::from_error(problem);
     if let Ok(allow) = HeaderValue::try_from(methods.join(", ")) {
         response.headers_mut().insert(header::ALLOW, allow);
     }

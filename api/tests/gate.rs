@@ -224,6 +224,17 @@ fn a_gate_does_not_work_with_what_it_cannot_trust() {
     refuses(&manifest, "{}\n", "line 1 of");
     let elsewhere = json!({"ticket": "0".repeat(26), "gate": "n", "museum": 2, "scanned_at": "2027-01-16T06:00:00Z", "direction": "in"});
     refuses(&manifest, &format!("{elsewhere}\n"), "another museum");
+    // The wrong file, as the manifest itself, whose only line has no end.
+    refuses(&manifest, &manifest.to_string(), "line 1 of");
+    refuses(&manifest, "milk, bread", "line 1 of");
+    refuses(&manifest, "{}\nmilk", "line 1 of");
+    // The first scan of all, cut off in the middle.
+    for torn in ["{", r#"{"scan":1,"ticket":"#] {
+        std::fs::write(&gate.scans, torn).unwrap();
+        let output = gate.run(&["x"]);
+        assert!(output.status.success(), "{torn}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(std::fs::read(&gate.scans).unwrap(), b"", "{torn}: it was not acted on");
+    }
 
     // One file, one gate.
     std::fs::write(&gate.scans, "").unwrap();

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 use tornello_actors::clock::RealClock;
 use tornello_api::problem::Problem;
@@ -19,6 +19,8 @@ use tornello_engine::time::{DAY_S, Timestamp};
 
 /// A manifest older than this is spoken of at the start.
 const OLD_S: i64 = DAY_S;
+/// What every line of the file of scans begins with.
+const BEGINNING: &[u8] = br#"{"scan":"#;
 
 /// Lines on the standard input: what was scanned, a code or a ticket's id; before it `in` or `out` and a space, if the gate goes both ways. For each line one
 /// line of JSON on the standard output. Send the file of scans to /v1/admissions/batch when there is a network again; to send it twice does no harm.
@@ -85,7 +87,8 @@ struct Scans {
 }
 
 impl Scans {
-    /// Opens the file for this process alone, and lets the gate remember what is in it. A last line that was cut off by a crash was not acted on: it goes.
+    /// Opens the file for this process alone, and lets the gate remember what is in it. A last line that was cut off by a crash was not acted on: it goes. A file that is none of
+    /// scans stays as it is.
     fn open(path: &Path, museum: MuseumId, gate: &mut OfflineGate) -> anyhow::Result<Self> {
         let named = || format!("cannot use {}", path.display());
         let mut file = File::options().read(true).append(true).create(true).open(path).with_context(named)?;
@@ -93,13 +96,7 @@ impl Scans {
         let mut text = Vec::new();
         file.read_to_end(&mut text).with_context(named)?;
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        if whole < text.len() {
-            eprintln!("the last line of {} was cut off: nobody was let in by it", path.display());
-            file.set_len(whole as u64).with_context(named)?;
-        }
-        // The file's name must survive a crash as well as what is in it.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        file.sync_all().and_then(|()| File::open(folder)?.sync_all()).with_context(named)?;
+        let no_scan = |line: u64| anyhow!("line {line} of {} is no scan: put the file aside and begin a new one", path.display());
         let mut written = 0;
         for line in text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             written += 1;
@@ -107,9 +104,21 @@ impl Scans {
             match form.as_ref().and_then(|form| Some((form.noted()?, &form.museum))) {
                 Some((noted, MuseumName::Number(of))) if *of == museum.0 => gate.remember(&noted),
                 Some(_) => bail!("line {written} of {} is of another museum than the manifest: begin a new file", path.display()),
-                None => bail!("line {written} of {} is no scan: put the file aside and begin a new one", path.display()),
+                None => return Err(no_scan(written)),
             }
         }
+        let torn = &text[whole..];
+        if !torn.is_empty() {
+            // Where no whole line says whose file this is, what is left of the first one does: a manifest that was named by mistake is not emptied.
+            if written == 0 && !torn.starts_with(BEGINNING) && !BEGINNING.starts_with(torn) {
+                return Err(no_scan(1));
+            }
+            eprintln!("the last line of {} was cut off: nobody was let in by it", path.display());
+            file.set_len(whole as u64).with_context(named)?;
+        }
+        // The file's name must survive a crash as well as what is in it.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        file.sync_all().and_then(|()| File::open(folder)?.sync_all()).with_context(named)?;
         Ok(Self { file, path: path.to_owned(), museum, written })
     }
 

@@ -438,6 +438,27 @@ mod tests {
     }
 
     #[test]
+    fn an_instant_beside_a_problem_is_written_as_everywhere() {
+        let at: Timestamp = "2026-11-23T13:15:00Z".parse().unwrap();
+        let told: [(Problem, &str); 11] = [
+            (slot::Refusal::HoldExpired { at }.into(), "at"),
+            (slot::Refusal::SaleNotOpen { opens_at: at }.into(), "opens_at"),
+            (slot::Refusal::SaleOver { closed_at: at }.into(), "closed_at"),
+            (slot::Refusal::SlotOver { ended_at: at }.into(), "ended_at"),
+            (slot::Refusal::TicketInside { since: at }.into(), "since"),
+            (slot::Refusal::TicketUnderReview { until: at }.into(), "until"),
+            (slot::Refusal::HoldRenewed { again_at: at, wait_s: 60 }.into(), "again_at"),
+            (payment::Refusal::PaymentExpired { due_at: at }.into(), "due_at"),
+            (voucher::Refusal::VoucherExpired { valid_until: at }.into(), "valid_until"),
+            (till::Refusal::Closed { at }.into(), "at"),
+            (tornello_engine::quote::Refusal::TooLate { pay_by: at }.into(), "pay_by"),
+        ];
+        for (Problem(body), name) in told {
+            assert_eq!(body.data.values.get(name), Some(&serde_json::json!("2026-11-23T13:15:00Z")), "{}", body.code);
+        }
+    }
+
+    #[test]
     fn the_table_says_what_callers_get() {
         let word = "x".parse().unwrap();
         let told: Vec<Problem> = vec![

@@ -13,7 +13,7 @@ use tornello_engine::attendance::{Attendance, Command, DAYS_MAX, Event, Provenan
 use tornello_engine::calendar;
 
 use crate::auth::{Caller, Scope};
-use crate::csv::{CsvCell, CsvForm, CsvWriter};
+use crate::csv::{CsvCell, CsvFault, CsvForm, CsvRecord, CsvWriter, records};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, LARGE_BODY_MAX, envelope};
 use crate::routes::payments::{csv_answer, wants_csv};
@@ -230,22 +230,23 @@ fn command(form: ImportForm) -> Result<Command, Problem> {
 /// A table of days: a head with `date` and `people`, then a day on each line.
 fn table(body: &[u8]) -> Result<Vec<DayForm>, Problem> {
     let text = std::str::from_utf8(body).map_err(|_| Problem::malformed("the table is not UTF-8"))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut lines = (1_usize..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    let cells = |line: &str| line.split([',', ';']).map(|cell| cell.trim().trim_matches('"').to_owned()).collect::<Vec<_>>();
-    let heads = lines.next().map(|(_, line)| cells(line)).unwrap_or_default();
-    let column = |name: &str| heads.iter().position(|head| head.eq_ignore_ascii_case(name));
-    let (Some(date), Some(people)) = (column("date"), column("people")) else {
-        return Err(Problem::invalid("a head with the columns date and people is expected"));
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end();
+    // What stands in quotes is one cell: `"1,840"` is no figure that can be read, and not one visitor.
+    let columns = |separator: char| {
+        let heads = records(text, separator).next()?.ok()?.cells;
+        let column = |name: &str| heads.iter().position(|head| head.trim().eq_ignore_ascii_case(name));
+        Some((separator, column("date")?, column("people")?))
     };
-    let day = |(number, line): (usize, &str)| {
-        let cells = cells(line);
-        let bad = |what: &str| Problem::invalid(format!("line {number}: {what}"));
-        let date = cells.get(date).and_then(|cell| cell.parse().ok()).ok_or_else(|| bad("a day as 2025-06-10 is expected in column date"))?;
-        let people = cells.get(people).and_then(|cell| cell.parse().ok()).ok_or_else(|| bad("a whole number is expected in column people"))?;
+    let found = [',', ';'].into_iter().find_map(columns);
+    let (separator, date, people) = found.ok_or_else(|| Problem::invalid("a head with the columns date and people is expected"))?;
+    let day = |row: Result<CsvRecord, (u32, CsvFault)>| {
+        let CsvRecord { line, cells } = row.map_err(|(line, fault)| Problem::invalid(format!("line {line}: {fault}")))?;
+        let bad = |what: &str| Problem::invalid(format!("line {line}: {what}"));
+        let date = cells.get(date).and_then(|cell| cell.trim().parse().ok()).ok_or_else(|| bad("a day as 2025-06-10 is expected in column date"))?;
+        let people = cells.get(people).and_then(|cell| cell.trim().parse().ok()).ok_or_else(|| bad("a whole number is expected in column people"))?;
         Ok(DayForm { date, people })
     };
-    lines.map(day).collect()
+    records(text, separator).skip(1).map(day).collect()
 }
 
 #[cfg(test)]
@@ -255,13 +256,21 @@ mod tests {
 
     #[test]
     fn tables_are_read_as_spreadsheets_write_them() {
-        for text in ["date,people\n2025-06-10,5\n", "\u{feff}people;date\r\n5;2025-06-10\r\n", "\"Date\",\"People\"\n\n\"2025-06-10\",\"5\""] {
+        for text in [
+            "date,people\n2025-06-10,5\n",
+            "\u{feff}people;date\r\n5;2025-06-10\r\n",
+            "\"Date\",\"People\"\n\n\"2025-06-10\",\"5\"",
+            " date , people \n 2025-06-10 , 5 \n  \n",
+            "note,date,people\n\"open late; music, free\",2025-06-10,5\n",
+        ] {
             assert_eq!(table(text.as_bytes()).unwrap(), [DayForm { date: date(2025, 6, 10), people: 5 }], "{text}");
         }
         for (text, told) in [
             ("day,people\n", "a head with the columns date and people is expected"),
             ("date,people\n2025-06-10,x\n", "line 2: a whole number is expected in column people"),
             ("date,people\n10/06/2025,5\n", "line 2: a day as 2025-06-10 is expected in column date"),
+            ("date,people\n2025-06-09,7\n2025-06-10,\"1,840\"\n", "line 3: a whole number is expected in column people"),
+            ("date,people\n2025-06-10,1,840\n", "line 2: 2 cells are expected, 3 are there"),
         ] {
             assert_eq!(table(text.as_bytes()).unwrap_err().title(), told);
         }

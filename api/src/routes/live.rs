@@ -2,9 +2,11 @@
 //! things are; nobody who sells ever waits for one.
 
 use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, get, web};
 use futures_util::{Stream, stream};
@@ -18,7 +20,7 @@ use tornello_actors::cases::board::News;
 use tornello_actors::node::Node;
 use tornello_actors::sensors::Occupancy;
 use tornello_engine::calendar;
-use tornello_engine::ids::{MuseumId, SlotId};
+use tornello_engine::ids::{KeyId, MuseumId, SlotId};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
@@ -28,10 +30,53 @@ use crate::routes::readings::{OccupancyView, estimate};
 
 /// How many may watch at once.
 const WATCHERS_MAX: usize = 2_000;
+/// How many of them with one key: of a program that opens streams and forgets them the others notice nothing.
+const WATCHERS_OF_KEY_MAX: usize = 1_000;
+/// When to try again who finds that its key has no place left, in seconds.
+const KEY_RETRY_S: u32 = 10;
 /// The most museums of one watcher.
 const MUSEUMS_MAX: usize = 50;
 
 static WATCHERS: Semaphore = Semaphore::const_new(WATCHERS_MAX);
+
+/// How many watch with each key that anybody watches with.
+static OF_KEYS: Mutex<BTreeMap<KeyId, usize>> = Mutex::new(BTreeMap::new());
+
+fn of_keys() -> MutexGuard<'static, BTreeMap<KeyId, usize>> {
+    OF_KEYS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The place of one who watches: one of all that there are, and one of its key's.
+struct Place {
+    key: KeyId,
+    _of_all: SemaphorePermit<'static>,
+}
+
+impl Place {
+    /// A place, if there is one and this key has fewer than `most`.
+    fn take(key: KeyId, most: usize) -> Result<Self, Problem> {
+        let of_all = WATCHERS.try_acquire().map_err(|_| Problem::unavailable("too many watch at once"))?;
+        let mut of_keys = of_keys();
+        let count = of_keys.entry(key).or_default();
+        if *count >= most {
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "as many watch with this key as may");
+            return Err(problem.retry_after(KEY_RETRY_S));
+        }
+        *count += 1;
+        Ok(Self { key, _of_all: of_all })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = of_keys().entry(self.key) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
 
 /// What a stream of events needs to know of its server.
 #[derive(Debug, Clone)]
@@ -141,7 +186,7 @@ struct Watcher {
     beat: tokio::time::Interval,
     ready: VecDeque<Bytes>,
     ended: bool,
-    _place: SemaphorePermit<'static>,
+    _place: Place,
 }
 
 /// What a watcher waits for.
@@ -279,7 +324,7 @@ impl Watcher {
 /// Server-sent events. First how things are: a `slot` event for each of today's slots and an `occupancy` event for each museum with sensors; then the same
 /// events as things change, of slots of any day. Who looks into fraud is told of new cases, and of appeals, too (`fraud_case`). `lagged` says that changes were lost, and how things are follows again: of cases it may be
 /// that some were lost, and their list says which. A comment comes every 15 seconds; the
-/// stream ends with an `end` event when the key is revoked or the server stops.
+/// stream ends with an `end` event when the key is revoked or the server stops. There may be 2,000 streams at once, 1,000 of one key.
 #[utoipa::path(
     tag = "Live", operation_id = "watch_live", security(("key" = ["read"])), params(Which),
     responses((status = 200, description = "Events without end; the data of `slot` events is described here", body = SlotEvent,
@@ -293,7 +338,7 @@ pub async fn follow(node: web::Data<Node>, caller: Caller, which: web::Query<Whi
         return Err(Problem::malformed("museum: at most 50 are expected"));
     }
     let museums = names.iter().map(|name| Ok(museum_of(&node, &caller, Scope::Read, name)?.museum.id())).collect::<Result<Vec<_>, Problem>>()?;
-    let place = WATCHERS.try_acquire().map_err(|_| Problem::unavailable("too many watch at once"))?;
+    let place = Place::take(caller.id(), WATCHERS_OF_KEY_MAX)?;
     // Changes count from here on, before the first look: what happens in between comes twice, not never.
     let (changes, estimates) = (node.board().watch(), node.sensors().watch());
     let cases = Scope::Investigate.is_open_to(caller.0.role).then(|| node.cases().watch());
@@ -310,4 +355,21 @@ pub async fn follow(node: web::Data<Node>, caller: Caller, which: web::Query<Whi
         .insert_header((header::CONTENT_ENCODING, "identity"))
         .insert_header(("X-Accel-Buffering", "no"))
         .streaming(watcher.events()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_does_not_take_the_places_of_all() {
+        let (one, other) = (KeyId(7), KeyId(8));
+        let mut places: Vec<Place> = (0..3).map(|_| Place::take(one, 3).unwrap()).collect();
+        assert_eq!(Place::take(one, 3).err().map(|problem| problem.code()), Some("too_many_requests"));
+        assert!(Place::take(other, 3).is_ok(), "others have theirs");
+        places.pop();
+        assert!(Place::take(one, 3).is_ok(), "whoever goes leaves a place");
+        drop(places);
+        assert!(!of_keys().contains_key(&one) && !of_keys().contains_key(&other), "nothing is kept of those who have gone");
+    }
 }

@@ -13,6 +13,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, post, put, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_actors::payments;
 use tornello_actors::people::{Contact, ContactError, Payee};
@@ -285,14 +286,25 @@ pub async fn set_payee(
     let (given, family) = holder.split_once(' ').unwrap_or((holder, holder));
     let payee = payee_for_banks(&form.iban, holder)?;
     let contact = Contact::holder(given, family).and_then(|contact| contact.with_payee(Some(payee))).map_err(of_payee)?;
+    // Nobody is stored for what is refused: neither under a key of another request, nor for a refund that is not open.
+    let done = done_before(&node, id.payment, &envelope).await?;
+    if done.is_none() {
+        let (now, number) = (node.now(), id.number);
+        let decide = move |payment: &Payment| payment.decide(now, &Command::SetPayee { refund: number, person: PersonId(0) }).map(drop);
+        node.look_payment(id.payment, decide).await??;
+    }
     let recall = envelope.clone();
     let named = async || -> Result<bool, Problem> {
         let recall = recall.clone();
         Ok(node.look_payment(id.payment, move |payment| payment.recall(&recall) != Recall::New).await?)
     };
     let person = people::keep_payee(&node, museum, &envelope, &contact, named).await?;
-    let done = done_before(&node, id.payment, &envelope).await?;
-    node.payment(id.payment, envelope, Command::SetPayee { refund: id.number, person }).await?;
+    let set = node.payment(id.payment, envelope, Command::SetPayee { refund: id.number, person }).await;
+    // It went out, or was paid back, in the moment since.
+    if matches!(set, Err(Failure::Refused(_) | Failure::KeyReused)) {
+        people::drop_unsold(&node, [person]).await?;
+    }
+    set?;
     answer_to(&node, &caller, id, done).await
 }
 

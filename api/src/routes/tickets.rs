@@ -56,7 +56,7 @@ impl Issued {
 
     /// Those of a sale that still stand, from a number on.
     pub fn standing(opening: &Opening, sale: &Sale, id: HoldId, from: u16) -> Vec<Self> {
-        let all = (from..).take(sale.tickets.len()).filter_map(|number| Self::of(opening, sale, id.ticket(number)));
+        let all = (0..).zip(&sale.tickets).skip(usize::from(from)).filter_map(|(number, _)| Self::of(opening, sale, id.ticket(number)));
         all.filter(|issued| !matches!(issued.ticket.state, TicketState::Cancelled | TicketState::Moving | TicketState::Moved)).collect()
     }
 
