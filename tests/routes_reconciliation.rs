@@ -143,6 +143,51 @@ async fn every_transfer_of_a_statement_counts_once() {
 }
 
 #[actix_rt::test]
+async fn a_transfer_that_a_table_and_another_form_tell_counts_once() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    let text = |flow: &str| format!("/PUR/LGPE-RIVERSAMENTO/TXT/0/URI/2026-11-24{flow}-1");
+    // The table has words of the bank before what the transfer says, and no reference.
+    let table = |rows: &[(&str, &str)]| -> String {
+        let row = |(flow, euros): &(&str, &str)| format!("24/11/2026;{euros};BONIFICO A VOSTRO FAVORE {}\n", text(flow));
+        format!("data;importo;descrizione\n{}", rows.iter().map(row).collect::<String>())
+    };
+    let entry = |flow: &str, euros: &str, reference: &str| {
+        format!(
+            "<Ntry><Amt Ccy=\"EUR\">{euros}</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>2026-11-24</Dt></BookgDt>\
+             <AcctSvcrRef>{reference}</AcctSvcrRef><NtryDtls><TxDtls><RmtInf><Ustrd>{}</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry>",
+            text(flow)
+        )
+    };
+    let camt = |entries: &[String]| {
+        format!(
+            "<Document xmlns=\"urn:iso:std:iso:20022:tech:xsd:camt.053.001.08\"><BkToCstmrStmt><Stmt>{}</Stmt></BkToCstmrStmt></Document>",
+            entries.concat()
+        )
+    };
+    for (file, new) in [
+        (table(&[("BANCA", "24,00"), ("DUE", "5,00")]), 2),
+        // One of two that are alike is known from the table.
+        (camt(&[entry("BANCA", "24.00", "B-1"), entry("DUE", "5.00", "B-2"), entry("DUE", "5.00", "B-3"), entry("POI", "7.00", "B-4")]), 2),
+        (table(&[("DUE", "5,00"), ("DUE", "5,00"), ("POI", "7,00")]), 0),
+        // Another reference is another transfer, also in another file.
+        (camt(&[entry("POI", "7.00", "B-5")]), 1),
+        (table(&[("POI", "7,00"), ("POI", "7,00")]), 0),
+    ] {
+        assert_eq!(send(&app, "/v1/reconciliation/statements", &manager, &file).await.1, json!({"lines": new}), "{file}");
+    }
+    let expected = [("BANCA", 2_400), ("DUE", 500), ("DUE", 500), ("POI", 700), ("POI", 700)];
+    let expected: Vec<Value> = expected.iter().map(|(flow, cents)| json!([format!("2026-11-24{flow}-1"), cents])).collect();
+    let seen = |report: &Value| -> Vec<Value> {
+        report["lines_without_flow"].as_array().unwrap().iter().map(|line| json!([line["flow"], line["amount_cents"]])).collect()
+    };
+    assert_eq!(seen(&app.get("/v1/reconciliation", &manager).await), expected);
+    let app = app.restart().await;
+    assert_eq!(seen(&app.get("/v1/reconciliation", &manager).await), expected, "in whatever order the files are read");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_is_not_ours_or_does_not_add_up_pays_nothing() {
     let app = App::start().await;
     let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);

@@ -72,12 +72,21 @@ pub struct Papers {
     pub flows: Flows,
     /// By the flow that they quote.
     lines: BTreeMap<String, Vec<BankLine>>,
-    known: BTreeSet<Said>,
+    known: BTreeMap<Said, Alike>,
 }
 
-/// What a bank says of a line of money that came in, by which it is known in every statement: its reference, where it gives one, the day, the amount, what the transfer says
-/// without its blanks, and the how-manieth like it this is in its statement. Banks give one reference to several transfers that they book together; of some tables none has one.
-type Said = (Option<String>, Date, Cents, String, u32);
+/// What every statement says of a line of money that came in, whatever form it has: the day, the amount, and the flow that it quotes, or else what the transfer says without its
+/// blanks. One form has the bank's words around the flow, and another has not.
+type Said = (Date, Cents, String);
+
+/// Lines of which the same is said.
+#[derive(Debug, Clone, Default)]
+struct Alike {
+    /// How many there are.
+    count: usize,
+    /// The bank's references of them. Some forms have none; and a bank gives one reference to several transfers that it books together, of which other things are said.
+    references: BTreeSet<String>,
+}
 
 /// A flow of which the payments are not all told yet, and the name of its file.
 type Untold = BTreeMap<String, Arc<Flow>>;
@@ -306,24 +315,32 @@ impl Papers {
         self.lines.iter().flat_map(|(flow, lines)| lines.iter().map(move |line| (flow.as_str(), line)))
     }
 
-    /// The same line in two statements counts once, as where one covers the days of the other. Two in one statement are two, unless they have the same reference.
+    /// The same line in two statements counts once, as where one covers the days of the other, or is a table and the other is not. Two in one statement are two, unless they have
+    /// the same reference; and so are two in two statements that have different ones.
     fn enter(&mut self, digest: &str, entries: Vec<Entry>) -> usize {
-        let (mut new, mut alike) = (0, BTreeMap::<Said, u32>::new());
+        let (mut new, mut here) = (0, BTreeMap::<Said, Alike>::new());
         for entry in entries.into_iter().filter(|entry| entry.direction == Direction::Credit) {
-            let plain = entry.remittance.chars().filter(|c| !c.is_whitespace()).collect();
-            let mut said: Said = (entry.bank_reference.clone(), entry.booked_on, entry.amount, plain, 1);
-            if entry.bank_reference.is_none() {
-                let before = alike.entry(said.clone()).or_default();
-                *before += 1;
-                said.4 = *before;
-            }
-            if !self.known.insert(said) {
+            let Entry { bank_reference, booked_on, amount, remittance, line, .. } = entry;
+            let id = bank_reference.clone().unwrap_or_else(|| format!("{digest}:{line}"));
+            let line = BankLine { id, remittance, amount };
+            let flow = line.flow_id();
+            let plain = || line.remittance.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            let said: Said = (booked_on, amount, flow.clone().unwrap_or_else(plain));
+            let in_this = here.entry(said.clone()).or_default();
+            if bank_reference.as_ref().is_some_and(|reference| !in_this.references.insert(reference.clone())) {
                 continue;
             }
-            let id = entry.bank_reference.unwrap_or_else(|| format!("{digest}:{}", entry.line));
+            in_this.count += 1;
+            let known = self.known.entry(said).or_default();
+            known.references.extend(bank_reference);
+            // As many as one statement has, and as many as there are references: one more than before, or no more.
+            let count = in_this.count.max(known.references.len());
+            if count <= known.count {
+                continue;
+            }
+            known.count = count;
             new += 1;
-            let line = BankLine { id, remittance: entry.remittance, amount: entry.amount };
-            if let Some(flow) = line.flow_id() {
+            if let Some(flow) = flow {
                 self.lines.entry(flow).or_default().push(line);
             }
         }
