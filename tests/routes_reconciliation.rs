@@ -211,6 +211,24 @@ async fn what_is_not_ours_or_does_not_add_up_pays_nothing() {
 }
 
 #[actix_rt::test]
+async fn what_a_flow_takes_back_pays_nothing() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (paid, first) = notice(&app, &web, "1").await;
+    let (taken_back, second) = notice(&app, &web, "2").await;
+    let lines = [line(&first[1..], "token-1", "12.00", 0), line(&second[1..], "token-2", "12.00", 0), line(&second[1..], "token-2", "12.00", 3)];
+    let (status, done) = send(&app, "/v1/reconciliation/flows", &manager, &flow("2026-11-24T06:00:00", "77777777777", "12.00", &lines)).await;
+    assert_eq!((status.as_u16(), done), (200, json!({"taken": "new", "reported": 3, "paid": 1})));
+    app.until(&paid, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    let seen = app.get(&taken_back, &web).await;
+    assert_eq!((&seen["state"], &seen["receipts"]), (&json!("pending"), &json!([])), "{seen}");
+    let seen = app.get("/v1/reconciliation?to=2026-11-24", &manager).await;
+    let what: Vec<&str> = seen["flows"][0]["unmatched"].as_array().unwrap().iter().map(|unmatched| unmatched["what"].as_str().unwrap()).collect();
+    assert_eq!((&seen["flows"][0]["reading"], what), (&json!("sound"), vec!["paid_by_report", "revoked", "revoked"]), "{seen}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_receipt_that_no_flow_has_is_missed_after_two_working_days() {
     let app = App::start().await;
     let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);

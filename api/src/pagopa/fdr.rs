@@ -184,6 +184,12 @@ fn flow_id(text: &str) -> Option<String> {
 }
 
 impl Flow {
+    /// What it takes back, by IUV and IUR: whatever else it says of these, their money has not come by it.
+    #[must_use]
+    pub fn taken_back(&self) -> BTreeSet<(&str, &str)> {
+        self.payments.iter().filter(|payment| payment.code == Code::Revoked).map(|payment| (payment.iuv.as_str(), payment.iur.as_str())).collect()
+    }
+
     /// How its total comes about; or why it is set aside.
     pub fn reading(&self) -> Result<Reading, Quarantine> {
         if self.payments.len() as u64 != self.count {
@@ -360,11 +366,12 @@ pub fn reconcile(flow: &Flow, creditor: FiscalCode, bank: &[BankLine], known: &B
         [line] if line.amount == flow.total => Transfer::Came { line: line.id.clone() },
         _ => Transfer::Differs { lines: lines.iter().map(|line| line.id.clone()).collect(), amount: lines.iter().map(|line| line.amount).sum() },
     };
-    let payments = if reading.is_ok() { flow.payments.iter().map(|reported| matched(reported, known)).collect() } else { Vec::new() };
+    let taken_back = flow.taken_back();
+    let payments = if reading.is_ok() { flow.payments.iter().map(|reported| matched(reported, known, &taken_back)).collect() } else { Vec::new() };
     Report { reading, transfer, payments }
 }
 
-fn matched(reported: &Reported, known: &BTreeMap<String, Known>) -> Match {
+fn matched(reported: &Reported, known: &BTreeMap<String, Known>, taken_back: &BTreeSet<(&str, &str)>) -> Match {
     let Some(ours) = known.get(&reported.iuv) else { return Match::Unknown };
     let payment = ours.payment;
     if reported.index != 1 {
@@ -376,6 +383,7 @@ fn matched(reported: &Reported, known: &BTreeMap<String, Known>) -> Match {
     match ours.receipts.iter().find(|receipt| receipt.id == reported.iur) {
         Some(receipt) if receipt.amount == reported.amount => Match::Received { payment },
         Some(receipt) => Match::AmountDiffers { payment, received: receipt.amount },
+        None if taken_back.contains(&(reported.iuv.as_str(), reported.iur.as_str())) => Match::Revoked { payment },
         None => Match::WithoutReceipt { payment },
     }
 }

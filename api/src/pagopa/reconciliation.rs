@@ -218,9 +218,11 @@ impl Reconciliation {
         let (papers, asked) = (self.papers(), Arc::clone(flow));
         let counts = blocking(move || papers.flows.iter().any(|there| *there == asked) && asked.reading().is_ok()).await?;
         let (mut reported, mut paid) = (0, 0);
+        let taken_back = flow.taken_back();
         for line in flow.payments.iter().filter(|_| counts) {
             let Some(payment) = payment_of(creditor, &line.iuv) else { continue };
-            let (is_told, is_paid) = tell(node, flow, line, payment).await?;
+            let has_come = !taken_back.contains(&(line.iuv.as_str(), line.iur.as_str()));
+            let (is_told, is_paid) = tell(node, flow, line, payment, has_come).await?;
             reported += u32::from(is_told);
             paid += u32::from(is_paid);
         }
@@ -377,8 +379,8 @@ fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Tells a payment what a flow says of it; answers whether that was new, and whether it was paid by it.
-async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: PaymentId) -> Result<(bool, bool), Failure<Refusal>> {
+/// Tells a payment what a flow says of it, and takes the money in if it has come; answers whether that was new, and whether it was paid by it.
+async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: PaymentId, has_come: bool) -> Result<(bool, bool), Failure<Refusal>> {
     let (flow_id, iur, code) = (flow.id.clone(), reported.iur.clone(), code(reported.code));
     let index = u8::try_from(reported.index).unwrap_or(u8::MAX);
     let report = tornello_engine::payment::Reported { flow: flow_id, iur: iur.clone(), index, amount_cents: reported.amount, code };
@@ -388,7 +390,7 @@ async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: 
         Err(Failure::Refused(_)) => false,
         Err(failure) => return Err(failure),
     };
-    if reported.index != 1 || reported.code == fdr::Code::Revoked {
+    if reported.index != 1 || !has_come {
         return Ok((told, false));
     }
     // The receipt's id is the report's: one that comes later is known then.
