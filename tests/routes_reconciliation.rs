@@ -147,9 +147,9 @@ async fn a_transfer_that_a_table_and_another_form_tell_counts_once() {
     let app = App::start().await;
     let manager = app.key(Role::Manager).await;
     let text = |flow: &str| format!("/PUR/LGPE-RIVERSAMENTO/TXT/0/URI/2026-11-24{flow}-1");
-    // The table has words of the bank before what the transfer says, and no reference.
+    // The table has words of the bank around what the transfer says, and no reference.
     let table = |rows: &[(&str, &str)]| -> String {
-        let row = |(flow, euros): &(&str, &str)| format!("24/11/2026;{euros};BONIFICO A VOSTRO FAVORE {}\n", text(flow));
+        let row = |(flow, euros): &(&str, &str)| format!("24/11/2026;{euros};BONIFICO A VOSTRO FAVORE {} ORD BANCA\n", text(flow));
         format!("data;importo;descrizione\n{}", rows.iter().map(row).collect::<String>())
     };
     let entry = |flow: &str, euros: &str, reference: &str| {

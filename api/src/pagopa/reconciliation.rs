@@ -70,7 +70,7 @@ pub struct Done {
 pub struct Papers {
     /// The flows that count.
     pub flows: Flows,
-    /// By the flow that they quote.
+    /// By each flow that they may quote.
     lines: BTreeMap<String, Vec<BankLine>>,
     known: BTreeMap<Said, Alike>,
 }
@@ -312,9 +312,10 @@ impl Papers {
         self.lines.get(flow).map_or(&[], Vec::as_slice)
     }
 
-    /// The lines of the bank that quote a flow, with its name.
-    pub fn lines(&self) -> impl Iterator<Item = (&str, &BankLine)> {
-        self.lines.iter().flat_map(|(flow, lines)| lines.iter().map(move |line| (flow.as_str(), line)))
+    /// The lines of the bank that quote a flow, each once, with the flows that it may be, the likelier first.
+    pub fn lines(&self) -> impl Iterator<Item = (Vec<String>, &BankLine)> {
+        let all = self.lines.iter().flat_map(|(flow, lines)| lines.iter().map(move |line| (flow, line.flow_ids(), line)));
+        all.filter(|(flow, flows, _)| flows.first() == Some(*flow)).map(|(_, flows, line)| (flows, line))
     }
 
     /// The same line in two statements counts once, as where one covers the days of the other, or is a table and the other is not. Two in one statement are two, unless they have
@@ -325,9 +326,9 @@ impl Papers {
             let Entry { bank_reference, booked_on, amount, remittance, line, .. } = entry;
             let id = bank_reference.clone().unwrap_or_else(|| format!("{digest}:{line}"));
             let line = BankLine { id, remittance, amount };
-            let flow = line.flow_id();
+            let flows = line.flow_ids();
             let plain = || line.remittance.chars().filter(|c| !c.is_whitespace()).collect::<String>();
-            let said: Said = (booked_on, amount, flow.clone().unwrap_or_else(plain));
+            let said: Said = (booked_on, amount, flows.first().cloned().unwrap_or_else(plain));
             let in_this = here.entry(said.clone()).or_default();
             if bank_reference.as_ref().is_some_and(|reference| !in_this.references.insert(reference.clone())) {
                 continue;
@@ -342,8 +343,8 @@ impl Papers {
             }
             known.count = count;
             new += 1;
-            if let Some(flow) = flow {
-                self.lines.entry(flow).or_default().push(line);
+            for flow in flows {
+                self.lines.entry(flow).or_default().push(line.clone());
             }
         }
         new
