@@ -143,6 +143,51 @@ async fn every_transfer_of_a_statement_counts_once() {
 }
 
 #[actix_rt::test]
+async fn a_transfer_that_a_table_and_another_form_tell_counts_once() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    let text = |flow: &str| format!("/PUR/LGPE-RIVERSAMENTO/TXT/0/URI/2026-11-24{flow}-1");
+    // The table has words of the bank around what the transfer says, and no reference.
+    let table = |rows: &[(&str, &str)]| -> String {
+        let row = |(flow, euros): &(&str, &str)| format!("24/11/2026;{euros};BONIFICO A VOSTRO FAVORE {} ORD BANCA\n", text(flow));
+        format!("data;importo;descrizione\n{}", rows.iter().map(row).collect::<String>())
+    };
+    let entry = |flow: &str, euros: &str, reference: &str| {
+        format!(
+            "<Ntry><Amt Ccy=\"EUR\">{euros}</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>2026-11-24</Dt></BookgDt>\
+             <AcctSvcrRef>{reference}</AcctSvcrRef><NtryDtls><TxDtls><RmtInf><Ustrd>{}</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry>",
+            text(flow)
+        )
+    };
+    let camt = |entries: &[String]| {
+        format!(
+            "<Document xmlns=\"urn:iso:std:iso:20022:tech:xsd:camt.053.001.08\"><BkToCstmrStmt><Stmt>{}</Stmt></BkToCstmrStmt></Document>",
+            entries.concat()
+        )
+    };
+    for (file, new) in [
+        (table(&[("BANCA", "24,00"), ("DUE", "5,00")]), 2),
+        // One of two that are alike is known from the table.
+        (camt(&[entry("BANCA", "24.00", "B-1"), entry("DUE", "5.00", "B-2"), entry("DUE", "5.00", "B-3"), entry("POI", "7.00", "B-4")]), 2),
+        (table(&[("DUE", "5,00"), ("DUE", "5,00"), ("POI", "7,00")]), 0),
+        // Another reference is another transfer, also in another file.
+        (camt(&[entry("POI", "7.00", "B-5")]), 1),
+        (table(&[("POI", "7,00"), ("POI", "7,00")]), 0),
+    ] {
+        assert_eq!(send(&app, "/v1/reconciliation/statements", &manager, &file).await.1, json!({"lines": new}), "{file}");
+    }
+    let expected = [("BANCA", 2_400), ("DUE", 500), ("DUE", 500), ("POI", 700), ("POI", 700)];
+    let expected: Vec<Value> = expected.iter().map(|(flow, cents)| json!([format!("2026-11-24{flow}-1"), cents])).collect();
+    let seen = |report: &Value| -> Vec<Value> {
+        report["lines_without_flow"].as_array().unwrap().iter().map(|line| json!([line["flow"], line["amount_cents"]])).collect()
+    };
+    assert_eq!(seen(&app.get("/v1/reconciliation", &manager).await), expected);
+    let app = app.restart().await;
+    assert_eq!(seen(&app.get("/v1/reconciliation", &manager).await), expected, "in whatever order the files are read");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_is_not_ours_or_does_not_add_up_pays_nothing() {
     let app = App::start().await;
     let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
@@ -162,6 +207,24 @@ async fn what_is_not_ours_or_does_not_add_up_pays_nothing() {
     assert_eq!(app.get(&path, &web).await["state"], "pending");
     let restricted = app.key_for(Role::Manager, Museums::Only(vec![TORRE])).await;
     assert_eq!(app.request(Method::GET, "/v1/reconciliation", &restricted).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_a_flow_takes_back_pays_nothing() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (paid, first) = notice(&app, &web, "1").await;
+    let (taken_back, second) = notice(&app, &web, "2").await;
+    let lines = [line(&first[1..], "token-1", "12.00", 0), line(&second[1..], "token-2", "12.00", 0), line(&second[1..], "token-2", "12.00", 3)];
+    let (status, done) = send(&app, "/v1/reconciliation/flows", &manager, &flow("2026-11-24T06:00:00", "77777777777", "12.00", &lines)).await;
+    assert_eq!((status.as_u16(), done), (200, json!({"taken": "new", "reported": 3, "paid": 1})));
+    app.until(&paid, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    let seen = app.get(&taken_back, &web).await;
+    assert_eq!((&seen["state"], &seen["receipts"]), (&json!("pending"), &json!([])), "{seen}");
+    let seen = app.get("/v1/reconciliation?to=2026-11-24", &manager).await;
+    let what: Vec<&str> = seen["flows"][0]["unmatched"].as_array().unwrap().iter().map(|unmatched| unmatched["what"].as_str().unwrap()).collect();
+    assert_eq!((&seen["flows"][0]["reading"], what), (&json!("sound"), vec!["paid_by_report", "revoked", "revoked"]), "{seen}");
     app.stop().await;
 }
 

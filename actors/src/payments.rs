@@ -228,14 +228,17 @@ fn drive_alone(node: &Arc<Node>, id: PaymentId) {
     });
 }
 
-/// Drives a payment as far as it goes by itself, from wherever it stands. What is paid for comes before what a gateway has to hear.
+/// Drives a payment as far as it goes by itself, from wherever it stands. What is paid for comes before what a gateway has to hear; but where no tickets can be made now the gateway
+/// hears it all the same: what a desk was paid for must not be paid again by its notice meanwhile.
 ///
 /// # Errors
 /// Whatever keeps a step from being taken or its outcome from being known. Nothing is lost: the payment stands where it stood, or some steps further.
 pub async fn drive(node: &Node, id: PaymentId) -> Step<()> {
     for _ in 0..ROUNDS {
-        settle(node, id).await?;
-        if tell(node, id).await? {
+        let settled = settle(node, id).await;
+        let is_told = tell(node, id).await?;
+        settled?;
+        if is_told {
             return Ok(());
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use actix_web::web::{self, Data};
 use actix_web::{App as Emulator, HttpRequest, HttpResponse, HttpServer};
 use serde_json::{Value, json};
-use tornello_api::pagopa::flows::FlowService;
+use tornello_api::pagopa::flows::{FlowService, Pulled};
 use tornello_api::pagopa::reconciliation::Reconciliation;
 use tornello_api::pagopa::settings::Settings;
 
@@ -15,6 +15,8 @@ use crate::support::App;
 struct State {
     /// How often the flow was issued.
     revision: u32,
+    /// Whether what stands in it cannot be read.
+    is_broken: bool,
     asked: Vec<String>,
 }
 
@@ -38,8 +40,9 @@ async fn answer(request: HttpRequest, state: Data<Mutex<State>>) -> HttpResponse
         }
         ["77777777777", "fdrs", "2026-11-20BANK-1", "revisions", _, "psps", "BANK", "payments"] => {
             let pay = if page == 1 { 12.1 } else { 12.0 };
+            let status = if state.is_broken { "PERHAPS" } else { "EXECUTED" };
             json!({"metadata": metadata(2), "count": 2, "data": [
-                {"iuv": format!("iuv-{page}"), "iur": format!("iur-{page}"), "index": 1, "pay": pay, "payStatus": "EXECUTED", "payDate": "2026-11-20T12:00:00Z"}]})
+                {"iuv": format!("iuv-{page}"), "iur": format!("iur-{page}"), "index": 1, "pay": pay, "payStatus": status, "payDate": "2026-11-20T12:00:00Z"}]})
         }
         _ => return HttpResponse::NotFound().json(json!({"httpStatusCode": 404})),
     };
@@ -48,7 +51,7 @@ async fn answer(request: HttpRequest, state: Data<Mutex<State>>) -> HttpResponse
 
 #[actix_rt::test]
 async fn flows_are_fetched_once_and_again_when_they_are_issued_anew() {
-    let state = Arc::new(Mutex::new(State { revision: 1, asked: Vec::new() }));
+    let state = Arc::new(Mutex::new(State { revision: 1, ..State::default() }));
     let shared = Data::from(Arc::clone(&state));
     let emulator = move || Emulator::new().app_data(shared.clone()).default_service(web::to(answer));
     let server = HttpServer::new(emulator).workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
@@ -67,15 +70,25 @@ async fn flows_are_fetched_once_and_again_when_they_are_issued_anew() {
     let (app, kept) = (App::start().await, Reconciliation::open(folder.path()).unwrap());
     let node = app.shared_node();
     let pull = async || service.pull(&node, &settings, &settings.creditors()[0], &kept, node.now()).await.unwrap();
-    assert_eq!((pull().await, pull().await), (1, 0), "what is known is not fetched again");
+    let taken = |taken| Pulled { taken, left: 0 };
+    assert_eq!((pull().await, pull().await), (taken(1), taken(0)), "what is known is not fetched again");
     let asked = std::mem::take(&mut state.lock().unwrap().asked);
     assert_eq!(asked, ["fdrs 1", "BANK 1", "payments 1", "payments 2", "fdrs 1"]);
     let papers = kept.papers();
     let [flow] = papers.flows.iter().collect::<Vec<_>>()[..] else { panic!("one flow") };
     assert_eq!((flow.revision, flow.payments.len(), flow.total.get()), (1, 2, 2_410));
     state.lock().unwrap().revision = 2;
-    assert_eq!(pull().await, 1);
-    assert_eq!(kept.papers().flows.iter().map(|flow| flow.revision).collect::<Vec<_>>(), [2]);
+    assert_eq!(pull().await, taken(1));
+    let revisions = || kept.papers().flows.iter().map(|flow| flow.revision).collect::<Vec<_>>();
+    assert_eq!(revisions(), [2]);
+    // One that cannot be read is left, so that it is asked for again until it can.
+    {
+        let mut state = state.lock().unwrap();
+        (state.revision, state.is_broken) = (3, true);
+    }
+    assert_eq!((pull().await, revisions()), (Pulled { taken: 0, left: 1 }, vec![2]));
+    state.lock().unwrap().is_broken = false;
+    assert_eq!((pull().await, revisions()), (taken(1), vec![3]));
     drop(node);
     app.stop().await;
     handle.stop(true).await;

@@ -34,8 +34,10 @@ pub struct PaymentHead {
     pub wake_at: Option<Timestamp>,
     /// Whether its driver has something to do.
     pub has_work: bool,
-    /// Whether all of that waits for the gateway that knows positions.
+    /// Whether some of that waits for the gateway that knows positions.
     pub awaits_gateway: bool,
+    /// Whether all that is paid has become tickets or refunds, and vouchers have what goes back to them.
+    pub is_settled: bool,
     /// How many refunds are owed.
     pub owed: u32,
     /// Whether a dispute is open.
@@ -56,7 +58,8 @@ impl PaymentHead {
             amount_cents: opened.map_or(Cents::ZERO, |opened| opened.amount_cents),
             wake_at: payment.wake_at(),
             has_work: !work.is_done(),
-            awaits_gateway: is_position && work.is_settled() && !work.is_done(),
+            awaits_gateway: is_position && (work.publish || work.close.is_some()),
+            is_settled: work.is_settled(),
             owed: payment.owed(),
             is_disputed: payment.is_disputed(),
         }
@@ -122,10 +125,10 @@ impl Payments {
     /// Those of them that can go on without the gateway that knows positions.
     #[must_use]
     pub fn settling(&self) -> Vec<PaymentId> {
-        self.working_that(|head| !head.awaits_gateway)
+        self.working_that(|head| !head.awaits_gateway || !head.is_settled)
     }
 
-    /// Those of them that wait for it.
+    /// Those of them that wait for it; some may be among the others too.
     #[must_use]
     pub fn telling(&self) -> Vec<PaymentId> {
         self.working_that(|head| head.awaits_gateway)
@@ -181,8 +184,8 @@ mod tests {
     fn head(seq: u64, wake_s: Option<i64>, has_work: bool) -> PaymentHead {
         let wake_at = wake_s.map(Timestamp::from_seconds);
         let (at, stage) = (Timestamp::MIN, Stage::Pending);
-        let (amount_cents, awaits_gateway) = (Cents::ZERO, false);
-        PaymentHead { seq, at, museum: None, stage, amount_cents, wake_at, has_work, awaits_gateway, owed: 0, is_disputed: false }
+        let (amount_cents, awaits_gateway, is_settled) = (Cents::ZERO, false, true);
+        PaymentHead { seq, at, museum: None, stage, amount_cents, wake_at, has_work, awaits_gateway, is_settled, owed: 0, is_disputed: false }
     }
 
     #[test]
@@ -194,6 +197,8 @@ mod tests {
         assert_eq!(board.due(Timestamp::from_seconds(49)), [two]);
         board.publish(two, PaymentHead { awaits_gateway: true, ..head(1, Some(30), true) });
         assert_eq!((board.settling(), board.telling(), board.working()), (vec![one], vec![two], vec![one, two]));
+        board.publish(two, PaymentHead { awaits_gateway: true, is_settled: false, ..head(1, Some(30), true) });
+        assert_eq!((board.settling(), board.telling()), (vec![one, two], vec![two]), "neither waits for the other");
         board.publish(two, head(2, None, false));
         board.publish(one, head(0, None, false));
         assert_eq!((board.heads().len(), board.head(two), board.next_wake()), (1, None, Some(Timestamp::from_seconds(50))));

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::ids::{Code, MuseumId, PaymentId, QuoteId, SlotId};
 use tornello_engine::money::Cents;
-use tornello_engine::quote::{Conditions, Deadline, Event, Kind, Offer, Quote, Status};
+use tornello_engine::quote::{Conditions, Deadline, Event, Kind, Offer, OptionsState, Quote, Status};
 use tornello_engine::record::Record;
 use tornello_engine::slot::people;
 use tornello_engine::time::Timestamp;
@@ -57,6 +57,8 @@ pub struct QuoteHead {
     pub total_cents: Cents,
     /// How many people (or parts) it takes of those that are free of the booking fee that day.
     pub free_of_fee: u32,
+    /// How many the revision would take whose places are being taken, and on which day.
+    pub free_asked: Option<(Date, u32)>,
     /// When it has something to do by itself.
     pub wake_at: Option<Timestamp>,
     /// Whether its driver has something to do.
@@ -72,6 +74,7 @@ impl QuoteHead {
         let (about, offer, status) = (quote.about(), quote.offer(), quote.status());
         let lives = status.is_open() || status == Status::Ticketed;
         let kept = quote.options_in_force().filter(|_| matches!(status, Status::Sent | Status::Accepted));
+        let taking = quote.options().values().find(|options| options.state == OptionsState::Taking).map(|options| &options.asked.offer);
         Self {
             seq: quote.seq(),
             at: quote.last_at(),
@@ -90,6 +93,7 @@ impl QuoteHead {
             people: offer.map_or(0, Offer::people),
             total_cents: offer.map_or(Cents::ZERO, |offer| offer.total_cents),
             free_of_fee: offer.filter(|_| lives).map_or(0, Offer::free_of_fee),
+            free_asked: taking.and_then(|offer| Some((offer.day()?, offer.free_of_fee()))),
             wake_at: quote.wake_at(),
             has_work: quote.work().is_some(),
             awaits: quote.awaits(),
@@ -174,12 +178,17 @@ impl Quotes {
         self.known.lock().heads.iter().filter(|(_, head)| may(head)).map(|(quote, head)| (*quote, head.clone())).collect()
     }
 
-    /// How many people (or parts) of schools, or of others, are free of the booking fee at a museum on a day by all quotes but one.
+    /// How many people (or parts) of schools, or of others, are free of the booking fee at a museum on a day by all quotes but one. A revision was priced by them before it is in
+    /// force: until it is, or is refused, the quote has what the larger of both takes.
     #[must_use]
     pub fn free_of_fee(&self, museum: MuseumId, day: Date, of_schools: bool, but: QuoteId) -> u32 {
-        let same = |head: &QuoteHead| head.museum == Some(museum) && head.day == Some(day) && (head.kind == Kind::School) == of_schools;
+        let same = |head: &QuoteHead| head.museum == Some(museum) && (head.kind == Kind::School) == of_schools;
+        let taken = |head: &QuoteHead| {
+            let in_force = if head.day == Some(day) { head.free_of_fee } else { 0 };
+            head.free_asked.filter(|(of, _)| *of == day).map_or(in_force, |(_, asked)| asked.max(in_force))
+        };
         let known = self.known.lock();
-        known.heads.iter().filter(|(quote, head)| **quote != but && same(head)).map(|(_, head)| head.free_of_fee).sum()
+        known.heads.iter().filter(|(quote, head)| **quote != but && same(head)).map(|(_, head)| taken(head)).sum()
     }
 
     /// Those whose driver has something to do.
@@ -286,6 +295,8 @@ mod tests {
             QuoteHead { kind: Kind::Other, ..head(1, Status::Sent, None) },
             QuoteHead { museum: Some(MuseumId(2)), ..head(1, Status::Sent, None) },
             QuoteHead { day: DAY.tomorrow().ok(), ..head(1, Status::Sent, None) },
+            QuoteHead { free_of_fee: 2, free_asked: Some((DAY, 3)), ..head(1, Status::Sent, None) },
+            QuoteHead { day: DAY.tomorrow().ok(), free_asked: Some((DAY, 4)), ..head(1, Status::Sent, None) },
         ]
         .into_iter()
         .enumerate()
@@ -293,7 +304,7 @@ mod tests {
             board.publish(QuoteId(n as u64), other);
         }
         let left = |but| board.free_of_fee(MuseumId(1), DAY, true, QuoteId(but));
-        assert_eq!([left(0), left(1), left(9)], [5, 20, 25]);
+        assert_eq!([left(0), left(1), left(9)], [12, 27, 32]);
     }
 
     #[test]

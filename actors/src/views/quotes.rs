@@ -193,7 +193,7 @@ const DEADLINE: &str = "CASE WHEN sign_by IS NULL THEN '' WHEN state = 'sent' AN
     WHEN state IN ('sent', 'accepted') THEN 'payment' ELSE '' END";
 /// When that is.
 const DUE_AT: &str = "CASE WHEN state = 'sent' AND accepted < revision THEN sign_by WHEN state = 'sent' THEN coalesce(desk_by, pay_by)
-    WHEN state = 'accepted' AND settle = 'desk' THEN coalesce(desk_by, pay_by) WHEN state = 'accepted' THEN pay_by END";
+    WHEN state = 'accepted' AND settle IN ('desk', 'on_account') THEN coalesce(desk_by, pay_by) WHEN state = 'accepted' THEN pay_by END";
 
 /// When it was paid: by a payment, when its receipt says so; on an account, or where nothing was due, when it was accepted for good.
 const PAID_AT: &str =

@@ -184,6 +184,12 @@ fn flow_id(text: &str) -> Option<String> {
 }
 
 impl Flow {
+    /// What it takes back, by IUV and IUR: whatever else it says of these, their money has not come by it.
+    #[must_use]
+    pub fn taken_back(&self) -> BTreeSet<(&str, &str)> {
+        self.payments.iter().filter(|payment| payment.code == Code::Revoked).map(|payment| (payment.iuv.as_str(), payment.iur.as_str())).collect()
+    }
+
     /// How its total comes about; or why it is set aside.
     pub fn reading(&self) -> Result<Reading, Quarantine> {
         if self.payments.len() as u64 != self.count {
@@ -256,14 +262,37 @@ pub struct BankLine {
 }
 
 impl BankLine {
-    /// The flow that it quotes, if it quotes one.
+    /// The flows that it may quote, the likelier first; none: it quotes none. Banks break what the sender wrote with blanks, also within the name of the flow, and some add words of
+    /// their own after it: so the name is all without blanks, or ends at the first of them. That it does is likelier where it is whole by then.
     #[must_use]
-    pub fn flow_id(&self) -> Option<String> {
-        let plain: String = self.remittance.chars().filter(|c| !c.is_whitespace()).collect();
-        let (_, rest) = plain.split_once(REMITTANCE)?;
-        let (progressive, rest) = rest.split_once("/URI/")?;
-        (progressive.len() == 1 && progressive.bytes().all(|byte| byte.is_ascii_digit())).then(|| flow_id(rest.split('/').next()?)).flatten()
+    pub fn flow_ids(&self) -> Vec<String> {
+        let (mut plain, mut blanks) = (String::new(), Vec::new());
+        for c in self.remittance.chars() {
+            if c.is_whitespace() {
+                blanks.push(plain.len());
+            } else {
+                plain.push(c);
+            }
+        }
+        let Some((_, rest)) = plain.split_once(REMITTANCE) else { return Vec::new() };
+        let Some((progressive, rest)) = rest.split_once("/URI/") else { return Vec::new() };
+        if progressive.len() != 1 || !progressive.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Vec::new();
+        }
+        let (begin, all) = (plain.len() - rest.len(), rest.split('/').next().unwrap_or_default());
+        let word = blanks.iter().map(|at| at.saturating_sub(begin)).find(|at| *at > 0).and_then(|at| all.get(..at)).unwrap_or(all);
+        let (all, word) = (flow_id(all), flow_id(word));
+        let ids = if word.as_deref().is_some_and(is_whole_name) { [word, all] } else { [all, word] };
+        let mut ids: Vec<String> = ids.into_iter().flatten().collect();
+        ids.dedup();
+        ids
     }
+}
+
+/// Whether a flow's name has all of its parts: the day of settlement, who sends the money, and, after a hyphen, what tells it from others (SACI 3.2.1).
+fn is_whole_name(id: &str) -> bool {
+    let is_told_apart = |rest: &str| rest.split_once('-').is_some_and(|(sender, free)| !sender.is_empty() && !free.is_empty());
+    id.split_at_checked(10).is_some_and(|(day, rest)| day.parse::<Date>().is_ok() && is_told_apart(rest))
 }
 
 /// What we know of a payment, by the IUV of its notice. It has one transfer.
@@ -354,17 +383,18 @@ pub enum Match {
 #[must_use]
 pub fn reconcile(flow: &Flow, creditor: FiscalCode, bank: &[BankLine], known: &BTreeMap<String, Known>) -> Report {
     let reading = if flow.receiver == creditor.to_string() { flow.reading() } else { Err(Quarantine::Receiver) };
-    let lines: Vec<&BankLine> = bank.iter().filter(|line| line.flow_id().as_ref() == Some(&flow.id)).collect();
+    let lines: Vec<&BankLine> = bank.iter().filter(|line| line.flow_ids().contains(&flow.id)).collect();
     let transfer = match lines[..] {
         [] => Transfer::Missing,
         [line] if line.amount == flow.total => Transfer::Came { line: line.id.clone() },
         _ => Transfer::Differs { lines: lines.iter().map(|line| line.id.clone()).collect(), amount: lines.iter().map(|line| line.amount).sum() },
     };
-    let payments = if reading.is_ok() { flow.payments.iter().map(|reported| matched(reported, known)).collect() } else { Vec::new() };
+    let taken_back = flow.taken_back();
+    let payments = if reading.is_ok() { flow.payments.iter().map(|reported| matched(reported, known, &taken_back)).collect() } else { Vec::new() };
     Report { reading, transfer, payments }
 }
 
-fn matched(reported: &Reported, known: &BTreeMap<String, Known>) -> Match {
+fn matched(reported: &Reported, known: &BTreeMap<String, Known>, taken_back: &BTreeSet<(&str, &str)>) -> Match {
     let Some(ours) = known.get(&reported.iuv) else { return Match::Unknown };
     let payment = ours.payment;
     if reported.index != 1 {
@@ -376,6 +406,7 @@ fn matched(reported: &Reported, known: &BTreeMap<String, Known>) -> Match {
     match ours.receipts.iter().find(|receipt| receipt.id == reported.iur) {
         Some(receipt) if receipt.amount == reported.amount => Match::Received { payment },
         Some(receipt) => Match::AmountDiffers { payment, received: receipt.amount },
+        None if taken_back.contains(&(reported.iuv.as_str(), reported.iur.as_str())) => Match::Revoked { payment },
         None => Match::WithoutReceipt { payment },
     }
 }
@@ -566,6 +597,11 @@ mod tests {
             (vec![], Transfer::Missing),
             (vec![line("1", good, 1_000)], Transfer::Came { line: "1".to_owned() }),
             (vec![line("1", "RI1/PUR/LGPE-RIVER SAMENTO/TXT/0/URI/2026-\n11-23PSP-1/", 1_000)], Transfer::Came { line: "1".to_owned() }),
+            // Words of the bank after it are none of it, and a name that is broken where it could be whole is read both ways.
+            (vec![line("1", &format!("{good} ORD. BANCA 12"), 1_000)], Transfer::Came { line: "1".to_owned() }),
+            (vec![line("1", &format!("{good}\nCRO"), 1_000)], Transfer::Came { line: "1".to_owned() }),
+            (vec![line("1", &good.replace("PSP", "P SP"), 1_000)], Transfer::Came { line: "1".to_owned() }),
+            (vec![line("1", &good.replace("PSP-1", "PSP- 1"), 1_000)], Transfer::Came { line: "1".to_owned() }),
             (vec![line("1", good, 999)], Transfer::Differs { lines: vec!["1".to_owned()], amount: Cents::new(999) }),
             (
                 vec![line("1", good, 1_000), line("2", good, 1_000)],
@@ -576,6 +612,24 @@ mod tests {
             (vec![line("1", "/URI/2026-11-23PSP-1", 1_000)], Transfer::Missing),
         ] {
             assert_eq!(reconcile(&flow, creditor(), &lines, &BTreeMap::new()).transfer, expected);
+        }
+    }
+
+    #[test]
+    fn a_line_names_the_likelier_flow_first() {
+        for (after, expected) in [
+            ("2026-11-23PSP-42", vec!["2026-11-23PSP-42"]),
+            ("2026-11-23PSP-42 ORD BANCA", vec!["2026-11-23PSP-42", "2026-11-23PSP-42ORDBANCA"]),
+            ("2026-11-23PSP-42/ORD BANCA", vec!["2026-11-23PSP-42"]),
+            ("2026-11-23PSP-42 ORD. BANCA", vec!["2026-11-23PSP-42"]),
+            (" 2026-11-23 PSP-42", vec!["2026-11-23PSP-42", "2026-11-23"]),
+            ("2026-11-23PSP-4 2", vec!["2026-11-23PSP-4", "2026-11-23PSP-42"]),
+            ("à 1", vec![]),
+            ("", vec![]),
+        ] {
+            let remittance = format!("/PUR/LGPE-RIVERSAMENTO/TXT/0/URI/{after}");
+            let line = BankLine { id: "1".to_owned(), remittance, amount: Cents::new(1) };
+            assert_eq!(line.flow_ids(), expected, "{after}");
         }
     }
 

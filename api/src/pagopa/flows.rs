@@ -19,7 +19,7 @@ use super::wire::{CallError, Wire};
 
 /// How often the platform is asked.
 const PULL_EVERY: Duration = Duration::from_secs(3_600);
-/// How far back is asked at start, in seconds: sixty days. What was taken in before is not fetched again.
+/// How far back is asked at start, and while something is left, in seconds: sixty days. What was taken in before is not fetched again.
 const BACK_S: i64 = 60 * DAY_S;
 /// How much earlier than the last answer is asked, in seconds: what is published while we ask is in the next answer.
 const OVERLAP_S: i64 = DAY_S;
@@ -37,6 +37,15 @@ pub enum PullError {
     /// It was fetched and cannot be taken in.
     #[error(transparent)]
     Take(#[from] TakeError),
+}
+
+/// What came of asking for the flows of a creditor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pulled {
+    /// How many were taken in.
+    pub taken: u32,
+    /// How many could not be, and are to be fetched again.
+    pub left: u32,
 }
 
 /// The platform's service of flows.
@@ -113,10 +122,10 @@ impl FlowService {
         Wire::new(service).map(Self)
     }
 
-    /// Fetches the flows that were published for a creditor since then, and takes in those that are new; answers how many.
+    /// Fetches the flows that were published for a creditor since then, and takes in those that are new; answers how many, and how many could not be.
     ///
     /// # Errors
-    /// What keeps the platform from being asked. A flow that cannot be taken in keeps none of the others from it, and is fetched again.
+    /// What keeps the platform from being asked. A flow that cannot be taken in keeps none of the others from it, and is to be fetched again.
     pub async fn pull(
         &self,
         node: &Arc<Node>,
@@ -124,10 +133,10 @@ impl FlowService {
         creditor: &Creditor,
         kept: &Reconciliation,
         since: Timestamp,
-    ) -> Result<u32, PullError> {
+    ) -> Result<Pulled, PullError> {
         let (code, since) = (creditor.fiscal_code.to_string(), since.to_string());
         let issued: Vec<Issued> = self.pages(&["organizations", &code, "fdrs"], &[("publishedGt", &since)]).await?;
-        let mut taken = 0;
+        let mut pulled = Pulled::default();
         for flow in issued {
             let knows = |known: &super::fdr::Flow| known.id == flow.fdr && known.receiver == code && known.revision >= flow.revision;
             if kept.papers().flows.iter().any(|known| knows(known)) {
@@ -137,18 +146,22 @@ impl FlowService {
                 Ok(document) => match kept.take_flow(node, settings, document, flow.revision).await {
                     Ok(done) => {
                         tracing::info!(flow = flow.fdr, taken = ?done.taken, reported = done.reported, paid = done.paid, "a flow was fetched");
-                        taken += 1;
+                        pulled.taken += 1;
                     }
-                    Err(error) => tracing::error!(%error, flow = flow.fdr, "a flow was fetched and cannot be taken in"),
+                    Err(error) => {
+                        tracing::error!(%error, flow = flow.fdr, "a flow was fetched and cannot be taken in");
+                        pulled.left += 1;
+                    }
                 },
                 // The service is there, and has not this one.
                 Err(error @ (CallError::NotFound | CallError::Refused { .. } | CallError::Unusable(_))) => {
                     tracing::error!(%error, flow = flow.fdr, "a flow cannot be fetched");
+                    pulled.left += 1;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(taken)
+        Ok(pulled)
     }
 
     async fn fetch(&self, code: &str, flow: &Issued) -> Result<Vec<u8>, CallError> {
@@ -282,18 +295,24 @@ pub async fn follow(service: &FlowService, node: &Arc<Node>, settings: &Settings
         let mut all = true;
         for creditor in settings.creditors() {
             match service.pull(node, settings, creditor, kept, since).await {
-                Ok(taken) => tracing::info!(creditor = %creditor.fiscal_code, taken, "the platform was asked for flows"),
+                Ok(Pulled { taken, left }) => {
+                    all &= left == 0;
+                    tracing::info!(creditor = %creditor.fiscal_code, taken, left, "the platform was asked for flows");
+                }
                 Err(error) => {
                     all = false;
                     tracing::warn!(%error, creditor = %creditor.fiscal_code, "flows cannot be fetched now");
                 }
             }
         }
-        if all {
-            since = now.plus_seconds(-OVERLAP_S);
-        }
+        since = since_next(since, now, all);
         tokio::time::sleep(PULL_EVERY).await;
     }
+}
+
+/// Since when is asked the next time, after it was asked `since` then at `now`: while something is left of that, as far back as before, but no further than at a start.
+fn since_next(since: Timestamp, now: Timestamp, is_all_taken: bool) -> Timestamp {
+    if is_all_taken { now.plus_seconds(-OVERLAP_S) } else { since.max(now.plus_seconds(-BACK_S)) }
 }
 
 #[cfg(test)]
@@ -334,6 +353,17 @@ mod tests {
         let payments: Vec<_> = flow.payments.iter().map(|paid| (paid.iuv.as_str(), paid.index, paid.amount.get(), paid.code)).collect();
         assert_eq!(payments, [("1", 1, 1_210, Code::Executed), ("2", 2, 1_200, Code::Unasked)]);
         assert_eq!(flow.reading(), Ok(Reading::Subtracted));
+    }
+
+    #[test]
+    fn what_was_left_is_asked_for_again_as_long_as_at_a_start() {
+        let (day_s, start) = (86_400, Timestamp::from_seconds(1_795_000_000));
+        let mut since = start.plus_seconds(-BACK_S);
+        for (day, is_all_taken, back_days) in [(0, true, 1), (1, false, 2), (5, false, 6), (58, false, 59), (90, false, 60), (91, true, 1)] {
+            let now = start.plus_seconds(day * day_s);
+            since = since_next(since, now, is_all_taken);
+            assert_eq!(since, now.plus_seconds(-back_days * day_s), "on day {day}");
+        }
     }
 
     #[test]

@@ -70,14 +70,23 @@ pub struct Done {
 pub struct Papers {
     /// The flows that count.
     pub flows: Flows,
-    /// By the flow that they quote.
+    /// By each flow that they may quote.
     lines: BTreeMap<String, Vec<BankLine>>,
-    known: BTreeSet<Said>,
+    known: BTreeMap<Said, Alike>,
 }
 
-/// What a bank says of a line of money that came in, by which it is known in every statement: its reference, where it gives one, the day, the amount, what the transfer says
-/// without its blanks, and the how-manieth like it this is in its statement. Banks give one reference to several transfers that they book together; of some tables none has one.
-type Said = (Option<String>, Date, Cents, String, u32);
+/// What every statement says of a line of money that came in, whatever form it has: the day, the amount, and the flow that it quotes, or else what the transfer says without its
+/// blanks. One form has the bank's words around the flow, and another has not.
+type Said = (Date, Cents, String);
+
+/// Lines of which the same is said.
+#[derive(Debug, Clone, Default)]
+struct Alike {
+    /// How many there are.
+    count: usize,
+    /// The bank's references of them. Some forms have none; and a bank gives one reference to several transfers that it books together, of which other things are said.
+    references: BTreeSet<String>,
+}
 
 /// A flow of which the payments are not all told yet, and the name of its file.
 type Untold = BTreeMap<String, Arc<Flow>>;
@@ -209,9 +218,11 @@ impl Reconciliation {
         let (papers, asked) = (self.papers(), Arc::clone(flow));
         let counts = blocking(move || papers.flows.iter().any(|there| *there == asked) && asked.reading().is_ok()).await?;
         let (mut reported, mut paid) = (0, 0);
+        let taken_back = flow.taken_back();
         for line in flow.payments.iter().filter(|_| counts) {
             let Some(payment) = payment_of(creditor, &line.iuv) else { continue };
-            let (is_told, is_paid) = tell(node, flow, line, payment).await?;
+            let has_come = !taken_back.contains(&(line.iuv.as_str(), line.iur.as_str()));
+            let (is_told, is_paid) = tell(node, flow, line, payment, has_come).await?;
             reported += u32::from(is_told);
             paid += u32::from(is_paid);
         }
@@ -301,30 +312,39 @@ impl Papers {
         self.lines.get(flow).map_or(&[], Vec::as_slice)
     }
 
-    /// The lines of the bank that quote a flow, with its name.
-    pub fn lines(&self) -> impl Iterator<Item = (&str, &BankLine)> {
-        self.lines.iter().flat_map(|(flow, lines)| lines.iter().map(move |line| (flow.as_str(), line)))
+    /// The lines of the bank that quote a flow, each once, with the flows that it may be, the likelier first.
+    pub fn lines(&self) -> impl Iterator<Item = (Vec<String>, &BankLine)> {
+        let all = self.lines.iter().flat_map(|(flow, lines)| lines.iter().map(move |line| (flow, line.flow_ids(), line)));
+        all.filter(|(flow, flows, _)| flows.first() == Some(*flow)).map(|(_, flows, line)| (flows, line))
     }
 
-    /// The same line in two statements counts once, as where one covers the days of the other. Two in one statement are two, unless they have the same reference.
+    /// The same line in two statements counts once, as where one covers the days of the other, or is a table and the other is not. Two in one statement are two, unless they have
+    /// the same reference; and so are two in two statements that have different ones.
     fn enter(&mut self, digest: &str, entries: Vec<Entry>) -> usize {
-        let (mut new, mut alike) = (0, BTreeMap::<Said, u32>::new());
+        let (mut new, mut here) = (0, BTreeMap::<Said, Alike>::new());
         for entry in entries.into_iter().filter(|entry| entry.direction == Direction::Credit) {
-            let plain = entry.remittance.chars().filter(|c| !c.is_whitespace()).collect();
-            let mut said: Said = (entry.bank_reference.clone(), entry.booked_on, entry.amount, plain, 1);
-            if entry.bank_reference.is_none() {
-                let before = alike.entry(said.clone()).or_default();
-                *before += 1;
-                said.4 = *before;
-            }
-            if !self.known.insert(said) {
+            let Entry { bank_reference, booked_on, amount, remittance, line, .. } = entry;
+            let id = bank_reference.clone().unwrap_or_else(|| format!("{digest}:{line}"));
+            let line = BankLine { id, remittance, amount };
+            let flows = line.flow_ids();
+            let plain = || line.remittance.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            let said: Said = (booked_on, amount, flows.first().cloned().unwrap_or_else(plain));
+            let in_this = here.entry(said.clone()).or_default();
+            if bank_reference.as_ref().is_some_and(|reference| !in_this.references.insert(reference.clone())) {
                 continue;
             }
-            let id = entry.bank_reference.unwrap_or_else(|| format!("{digest}:{}", entry.line));
+            in_this.count += 1;
+            let known = self.known.entry(said).or_default();
+            known.references.extend(bank_reference);
+            // As many as one statement has, and as many as there are references: one more than before, or no more.
+            let count = in_this.count.max(known.references.len());
+            if count <= known.count {
+                continue;
+            }
+            known.count = count;
             new += 1;
-            let line = BankLine { id, remittance: entry.remittance, amount: entry.amount };
-            if let Some(flow) = line.flow_id() {
-                self.lines.entry(flow).or_default().push(line);
+            for flow in flows {
+                self.lines.entry(flow).or_default().push(line.clone());
             }
         }
         new
@@ -360,8 +380,8 @@ fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Tells a payment what a flow says of it; answers whether that was new, and whether it was paid by it.
-async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: PaymentId) -> Result<(bool, bool), Failure<Refusal>> {
+/// Tells a payment what a flow says of it, and takes the money in if it has come; answers whether that was new, and whether it was paid by it.
+async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: PaymentId, has_come: bool) -> Result<(bool, bool), Failure<Refusal>> {
     let (flow_id, iur, code) = (flow.id.clone(), reported.iur.clone(), code(reported.code));
     let index = u8::try_from(reported.index).unwrap_or(u8::MAX);
     let report = tornello_engine::payment::Reported { flow: flow_id, iur: iur.clone(), index, amount_cents: reported.amount, code };
@@ -371,7 +391,7 @@ async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: 
         Err(Failure::Refused(_)) => false,
         Err(failure) => return Err(failure),
     };
-    if reported.index != 1 || reported.code == fdr::Code::Revoked {
+    if reported.index != 1 || !has_come {
         return Ok((told, false));
     }
     // The receipt's id is the report's: one that comes later is known then.

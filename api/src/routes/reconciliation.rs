@@ -313,8 +313,11 @@ fn held_against(flow: &Flow, creditor: &Creditor, papers: &Papers, receipts: Vec
 /// Lines of the bank that quote a flow which is not there.
 fn strays(papers: &Papers) -> Vec<BankLineView> {
     let taken: BTreeSet<&str> = papers.flows.iter().map(|flow| flow.id.as_str()).collect();
-    let view = |(flow, line): (&str, &fdr::BankLine)| BankLineView { line: line.id.clone(), flow: flow.to_owned(), amount_cents: line.amount.get() };
-    papers.lines().filter(|(flow, _)| !taken.contains(flow)).map(view).collect()
+    let view = |(flows, line): (Vec<String>, &fdr::BankLine)| {
+        let flow = flows.into_iter().next().unwrap_or_default();
+        BankLineView { line: line.id.clone(), flow, amount_cents: line.amount.get() }
+    };
+    papers.lines().filter(|(flows, _)| !flows.iter().any(|flow| taken.contains(flow.as_str()))).map(view).collect()
 }
 
 /// Receipts that no flow has, though it is due.

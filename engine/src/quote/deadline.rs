@@ -20,7 +20,10 @@ impl Quote {
             Stage::Sent if self.accepted == self.revision => Some((Deadline::Payment, conditions.desk_by.unwrap_or(conditions.pay_by))),
             Stage::Sent => Some((Deadline::Signature, conditions.sign_by)),
             Stage::Accepted { .. } if self.is_settling() => None,
-            Stage::Accepted { settle: Settle::Desk, .. } => Some((Deadline::Payment, conditions.desk_by.unwrap_or(conditions.pay_by))),
+            // An account is charged until the last of them too: who accepts on it after the other waits for the office still.
+            Stage::Accepted { settle: Settle::Desk | Settle::OnAccount, .. } => {
+                Some((Deadline::Payment, conditions.desk_by.unwrap_or(conditions.pay_by)))
+            }
             Stage::Accepted { .. } => Some((Deadline::Payment, conditions.pay_by)),
             _ => None,
         }

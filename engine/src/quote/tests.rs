@@ -474,6 +474,21 @@ fn deadlines_lapse_and_reminders_come_by_themselves() {
     assert_eq!(due(&mut world, until(closes, PAYMENT_GRACE_S)), lapsed(Deadline::Payment));
 }
 
+/// A school that a desk serves may sign until sales of its slot end, long after notices have to be paid.
+#[test]
+fn who_accepts_on_account_late_waits_for_the_office_and_does_not_lapse_at_once() {
+    let policy = GroupPolicy { signature_days: 30, confirmation: true, ..rules().policy };
+    let sent_so = Command::Send { owner: None, rules: Box::new(Rules { policy, ..rules() }), holds: holds(1, 1) };
+    let school = asked(1, vec![line("school-pupil", 20, 100)], 2);
+    let mut world = given(&[draft(Kind::School, school), sent_so, optioned(1)]);
+    let (closes, late) = (rules().closes_at, instant(PAY_BY).micros_since(at(0)) / 1_000_000 + HOUR);
+    let accept = Command::Accept { owner: Some(code("tours")), revision: 1, settle: Settle::OnAccount, creditor: 1, by_office: false };
+    world.ask(late, &accept).unwrap();
+    assert_eq!((world.quote.status(), world.quote.deadline()), (Status::Accepted, Some((Deadline::Payment, closes))));
+    world.ask(late + HOUR, &Command::Confirm).unwrap();
+    assert_eq!((world.quote.status(), world.quote.work()), (Status::Accepted, Some(Work::Settle)));
+}
+
 #[test]
 fn a_doubtful_quote_is_reminded_from_half_of_its_time_on_and_no_more_often() {
     let sign = instant("2026-06-11T22:00:00Z");

@@ -249,6 +249,20 @@ async fn the_free_quota_of_the_fee_is_theirs_who_asked_first() {
     office.stop().await;
 }
 
+/// A revision was priced before its places are taken: what it takes of the free quota no other quote has meanwhile.
+#[actix_rt::test]
+async fn a_revision_that_is_on_its_way_has_its_part_of_the_free_quota() {
+    let office = Office::new().await;
+    let school = || about(Kind::School, None);
+    let id = office.sent(1, school(), pupils(5)).await;
+    let rules = quote::Rules { policy: policy(), revision: 1, patron: None, fee_free_left: 15, party_max: 20, closes_at: slot_at(0).start() };
+    let (asked, holds) = (pupils(12), vec![HoldId::new(slot_at(0), 77)]);
+    office.node().quote(id, by(3), quote::Command::Revise { owner: None, asked, rules: Box::new(rules), holds }).await.unwrap();
+    let other = office.drafted(11, school(), pupils(10)).await;
+    assert_eq!(office.quote(other).await.offer().unwrap().total_cents.get(), 700, "three of the fifteen are left");
+    office.stop().await;
+}
+
 #[actix_rt::test]
 async fn options_are_taken_all_or_none_and_a_revision_moves_them_in_one_step() {
     let office = Office::new().await;

@@ -27,6 +27,22 @@ async fn nothing_is_sold_while_it_cannot_be_read_what_was_said_of_its_payment() 
 }
 
 #[actix_rt::test]
+async fn a_notice_that_a_desk_was_paid_for_is_closed_also_while_no_tickets_can_be_made() {
+    let journal = Arc::new(Watched::default());
+    let shop = Shop::on(Arc::clone(&journal) as _).await;
+    open_museum(shop.node()).await;
+    let id = shop.due(1, 3).await;
+    journal.lose_payments();
+    receive(shop.node(), id, receipt("d", desk(), 3_600)).await.unwrap();
+    assert!(drive(shop.node(), id).await.is_err(), "its tickets wait");
+    assert_eq!((shop.gateway.words(), shop.money(id).await), (vec!["publish", "paid_elsewhere"], [3_600, 0, 0, 0]));
+    journal.find();
+    shop.settle().await;
+    assert_eq!((shop.gateway.words(), shop.money(id).await), (vec!["publish", "paid_elsewhere"], [0, 3_600, 0, 0]));
+    shop.stop().await;
+}
+
+#[actix_rt::test]
 async fn who_has_paid_gets_tickets_at_once_while_a_gateway_does_not_answer() {
     let shop = Shop::new().await;
     // Twenty that the gateway is still to hear of, and it has failed before. More than are resumed at once.
