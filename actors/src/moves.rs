@@ -7,10 +7,12 @@
 //!
 //! What was suspected when it was asked for is under review where it has arrived, by the record with which it arrives; what concerns a sale concerns all that its tickets have become ([`trail`]).
 
+use std::collections::BTreeSet;
+
 use tokio::sync::Mutex;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{HoldId, SlotId};
+use tornello_engine::ids::{HoldId, PersonId, SlotId};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Command, Event, Line, MoveBegun, MoveFate, Refusal, Sale, Settlement, Slot};
@@ -129,6 +131,35 @@ pub async fn trail_back(node: &Node, sale: HoldId) -> Result<Vec<HoldId>, Failur
         };
     }
     Ok(trail)
+}
+
+/// Whose names stand on tickets of a sale, of those that its tickets were of before they moved, and of all that these have become: tickets take their names along.
+///
+/// # Errors
+/// If a slot does not answer.
+pub async fn named_along(node: &Node, sale: HoldId) -> Result<BTreeSet<PersonId>, Failure<Refusal>> {
+    let (mut named, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    // The first of all is asked first, as nothing arrives before it has left.
+    let mut next = trail_back(node, sale).await?;
+    while let Some(sale) = next.pop() {
+        if !seen.insert(sale) {
+            continue;
+        }
+        // Both in one look: tickets that are on their way are named here until they have arrived.
+        let look = move |slot: &Slot| {
+            let sale = slot.sale_of(sale)?;
+            let arrived = sale.moves.iter().filter(|found| found.is_done()).map(|found| found.begun.arrival);
+            Some((sale.holders.values().copied().collect::<Vec<_>>(), arrived.collect::<Vec<_>>()))
+        };
+        let found = match node.look(sale.slot(), look).await {
+            Err(Failure::UnknownSlot(_)) => None,
+            found => found?,
+        };
+        let (people, arrived) = found.unwrap_or_default();
+        named.extend(people);
+        next.extend(arrived);
+    }
+    Ok(named)
 }
 
 /// Whether both slots would say yes now, so that a move that cannot be is refused before anything is written. A repeat is not asked again.
