@@ -161,6 +161,33 @@ async fn two_routes_that_run_at_once_share_the_room_and_readings_do_not_race_wit
 }
 
 #[actix_rt::test]
+async fn who_has_come_in_since_a_reading_was_measured_leaves_no_room_for_others() {
+    let house = House::on(Arc::new(MemoryJournal::default())).await;
+    let (node, [first, _]) = (house.node(), both());
+    open_two_routes(node).await;
+    node.slot(first, by(1), sell_in(first, 1, 5)).await.unwrap();
+    house.clock.set(now().plus_seconds(600));
+    for number in 0..5 {
+        let passage =
+            Passage { ticket: HoldId::new(first, 1).ticket(number), issue: Some(1), gate: code("north"), museum: MUSEUM, direction: Direction::In };
+        node.pass(by(10 + u128::from(number)), passage).await.unwrap();
+    }
+    // It comes in ten minutes late: of the ten for whom there was room then five are inside.
+    people(node, 0, 90).await;
+    assert_eq!(left(node), [2, 3]);
+    // Another ceiling is no newer reading.
+    let valid_from = calendar::local_day(now());
+    node.museum(MUSEUM, by(3_002), museum::Command::SetCeiling { valid_from, ceiling: Some(95) }).await.unwrap();
+    assert_eq!(left(node), [0, 0]);
+    node.museum(MUSEUM, by(3_003), museum::Command::SetCeiling { valid_from, ceiling: Some(100) }).await.unwrap();
+    assert_eq!(left(node), [2, 3]);
+    // One that has seen them counts them once.
+    people(node, 600, 96).await;
+    assert_eq!(left(node), [2, 2]);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_cut_is_on_the_disk_before_another_slots_raise() {
     let journal = Arc::new(Faulty::default());
     let house = House::on(Arc::clone(&journal) as _).await;
