@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tornello_engine::slot::{Direction, Event};
+use tornello_engine::slot::{Direction, Event, Reentry};
 
 use super::*;
 use crate::sensors::Measured;
@@ -98,6 +98,32 @@ async fn a_gate_that_keeps_people_out_hears_of_the_first_who_leave() {
     // They are less than a hundredth.
     people(node, 1, 298).await;
     assert_eq!(node.pass(by(3), passage).await.map(drop), Ok(()));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn whoever_comes_back_days_later_waits_before_a_full_building_too() {
+    let house = House::new().await;
+    let (node, over, valid_from) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()), calendar::local_day(now()));
+    let mut plan = plan();
+    plan.routes[0].policy.reentry = Reentry { times_max: 1, within_s: 6 * 86_400 };
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from, plan }).await.unwrap();
+    node.slot(over, by(1), sell_in(over, 1, 1)).await.unwrap();
+    let pass = async |key: u128, direction: Direction| {
+        let passage = Passage { ticket: HoldId::new(over, 1).ticket(0), issue: Some(1), gate: code("north"), museum: MUSEUM, direction };
+        node.pass(by(key), passage).await.map(drop)
+    };
+    assert_eq!((pass(2, Direction::In).await, pass(3, Direction::Out).await), (Ok(()), Ok(())));
+    let later_s = 4 * 86_400;
+    house.clock.set(now().plus_seconds(later_s));
+    people(node, later_s, 30).await;
+    // As if its head were saved.
+    drop(node.board().take_unsaved());
+    node.tidy().await;
+    assert!(node.board().head(over).is_none(), "it ended more than three days ago");
+    assert_eq!(pass(4, Direction::In).await, Err(Failure::Refused(Refusal::Wait { inside: 30, ceiling: 30 })));
+    people(node, later_s + 1, 29).await;
+    assert_eq!(pass(5, Direction::In).await, Ok(()));
     house.running.stop().await;
 }
 
