@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use tokio::sync::Mutex;
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{HoldId, PersonId, SlotId};
 use tornello_engine::recall::Recall;
@@ -192,7 +193,7 @@ pub async fn advance(node: &Node, source: SlotId, arrival: HoldId) -> Result<(),
     let arrive = move |slot: &Slot| slot.begun(arrival).and_then(|begun| Some((begun.sale, slot.arrival(begun)?)));
     let Some((sale, arrive)) = node.look(source, arrive).await? else { return Ok(()) };
     let step = |name: &str| envelope(sale, arrival, name);
-    let refused = match node.slot(arrival.slot(), step("arrive"), arrive).await {
+    let refused = match node.slot(arrival.slot(), step("arrive"), shown_there(node, arrive)).await {
         Ok(_) => None,
         // The key of this step is forgotten after a day: the sale itself says then whether it was taken, whatever a new one would be refused for.
         Err(Failure::Refused(_)) if has_arrived(node, sale, arrival).await? => None,
@@ -208,6 +209,22 @@ pub async fn advance(node: &Node, source: SlotId, arrival: HoldId) -> Result<(),
         Some(why) => node.slot(source, step("undo"), Command::UndoMove { arrival, why }).await,
     };
     last.map(|_: Record<Event>| ())
+}
+
+/// What is to arrive, with what the gate has to look at there: by the tariff of that day, as with what is sold for it. On a day of free entry nobody shows anything; who moves
+/// away from it does.
+fn shown_there(node: &Node, mut arrive: Command) -> Command {
+    if let Command::Arrive { arrived, .. } = &mut arrive {
+        let (slot, channel) = (arrived.sale.slot(), arrived.channel);
+        let (known, day) = (node.museums().get(slot.museum()), calendar::local_day(slot.start()));
+        let tariff = known.as_ref().and_then(|known| known.museum.tariff_on(day));
+        for line in &mut arrived.lines {
+            if let Some(Ok(price)) = tariff.map(|(_, tariff)| tariff.quote(day, channel, line.category)) {
+                line.proof = price.proof;
+            }
+        }
+    }
+    arrive
 }
 
 async fn has_arrived(node: &Node, sale: HoldId, arrival: HoldId) -> Result<bool, Failure<Refusal>> {
