@@ -266,3 +266,41 @@ async fn a_ticket_of_a_full_slot_goes_to_another_person_under_a_new_code() {
     assert_eq!(kept, 1, "whoever was refused is not kept");
     app.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_name_is_erased_with_the_last_ticket_that_bears_it_wherever_that_has_moved() {
+    let app = App::start().await;
+    let office = app.key(Role::BoxOffice).await;
+    let (eleven, twelve, thirteen) = (slot(TORRE, 11), slot(TORRE, 12), slot(TORRE, 13));
+    let status_of = async |path: &str| app.request(Method::GET, path, &office).send().await.unwrap().status().as_u16();
+    // The first ticket stays, the second moves once and the third twice; they are renamed in one order, and in the other.
+    for order in [[0_usize, 1, 2], [2, 1, 0]] {
+        let name = |what: &str| format!("{what}-{}", order[0]);
+        let (ada, settlement) = (json!({"given_name": "Ada", "family_name": "Neri"}), desk(&name("R")));
+        let body = json!({"lines": [{"category": "full", "count": 3}], "settlement": settlement, "holder": ada});
+        let (status, sale) = app.post(&format!("/v1/slots/{eleven}/sales"), &office, &name("sell"), &body).await;
+        assert_eq!(status, StatusCode::CREATED, "{sale}");
+        let first = sale["sale"].as_str().unwrap().to_owned();
+        let moves = async |sale: &str, what: &str, slot, tickets: &[u16]| {
+            let (status, moved) = app.post(&format!("/v1/sales/{sale}/move"), &office, &name(what), &to(slot, tickets)).await;
+            assert_eq!(status, StatusCode::OK, "{moved}");
+            moved["sale"].as_str().unwrap().to_owned()
+        };
+        let second = moves(&first, "once", twelve, &[1, 2]).await;
+        let third = moves(&second, "twice", thirteen, &[1]).await;
+        let tickets = [ticket(&first, 0), ticket(&second, 0), ticket(&third, 0)];
+        let shown = app.get(&format!("/v1/tickets/{}", tickets[0]), &office).await;
+        let person = format!("/v1/people/{}", shown["holder"]["person"].as_str().unwrap());
+        for (place, renamed) in order.into_iter().enumerate() {
+            for number in &order[place..] {
+                let bears = app.get(&format!("/v1/tickets/{}", tickets[*number]), &office).await;
+                assert_eq!(bears["holder"]["given_name"], "Ada", "{number} of {order:?}: {bears}");
+            }
+            let path = format!("/v1/tickets/{}/rename", tickets[renamed]);
+            let (status, answer) = app.post(&path, &office, &name("rename"), &holder("Zebedea", "Canarini")).await;
+            assert_eq!(status, StatusCode::OK, "{answer}");
+            assert_eq!(status_of(&person).await, if place == 2 { 404 } else { 200 }, "{place} of {order:?}");
+        }
+    }
+    app.stop().await;
+}

@@ -57,6 +57,24 @@ async fn what_a_buyer_lets_go_of_a_slot_that_is_nearly_full_is_for_others_first(
         assert_eq!((status.as_u16(), &problem["code"], &problem["again_at"]), (409, &json!("hold_renewed"), &json!(until.to_string())), "{problem}");
         assert_eq!((retry_after, &problem["wait_s"]), (REST_MAX_S.to_string(), &json!(REST_MAX_S)), "{problem}");
     }
+    // So is whoever asks for the reason afterwards, by the name, by the device, or by both.
+    let refused_at = app.node().now();
+    let why = async |buyer: &str, device: &str| {
+        let path = format!("{view}/history?at={refused_at}&command=hold&channel=web&people=1&category=full");
+        let request = app.request(Method::GET, &path, &manager).header("Buyer", buyer).header("Device", device);
+        body_of(request.send().await.unwrap()).await["decision"].clone()
+    };
+    for (buyer, device, code, step) in [
+        ("anna@example.it", "d-3", json!("hold_renewed"), json!(7)),
+        ("carla@example.it", "d-1", json!("hold_renewed"), json!(7)),
+        ("carla@example.it", "d-3", Value::Null, Value::Null),
+    ] {
+        let decision = why(buyer, device).await;
+        assert_eq!((&decision["problem"]["code"], &decision["rule"]["step"]), (&code, &step), "{buyer} at {device}: {decision}");
+    }
+    let beside = format!("{view}/history?command=hold&channel=web&people=1&device=d-1");
+    let response = app.request(Method::GET, &beside, &manager).header("Device", "d-1").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY, "in one place");
     let waiting = app.post(&format!("/v1/slots/{fifteen}/waiting"), &web, "4", &asked(5, "anna@example.it", "d-1")).await;
     assert_eq!(code_of(waiting), (409, "hold_renewed".to_owned()));
     assert_eq!(app.post(&holds, &web, "5", &asked(1, "bruno@example.it", "d-2")).await.0, StatusCode::CREATED);

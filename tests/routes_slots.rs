@@ -3,8 +3,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tornello_actors::keys::Role;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::museum::Command;
 
-use crate::support::{App, TORRE, slot};
+use crate::support::{App, TORRE, slot, today};
 
 #[actix_rt::test]
 async fn a_slot_is_read_with_what_the_caller_may_see() {
@@ -90,5 +92,31 @@ async fn staff_cut_share_close_and_reopen() {
     let (status, open) = app.post(&format!("{path}/reopen"), &manager, "o", &json!({})).await;
     assert_eq!((status, &open["closed"]), (StatusCode::OK, &json!(false)));
     assert_eq!(app.post(&format!("{path}/holds"), &web, "h2", &hold).await.0, StatusCode::CREATED, "a refusal is not kept under its key");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_ceiling_of_a_slot_is_that_of_its_day_as_it_is_now() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let path = format!("/v1/slots/{}", slot(TORRE, 15));
+    let set = async |key: u128, ceiling| {
+        let command = Command::SetCeiling { valid_from: today(), ceiling };
+        app.node().museum(TORRE, Envelope::by_system(Digest(key)), command).await.unwrap();
+    };
+    let (status, _) = app.post(&format!("{path}/holds"), &web, "h", &json!({"lines": [{"category": "full", "count": 3}]})).await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert_eq!(app.get(&path, &manager).await["ceiling"], 60, "as when it was opened");
+    app.pass(60).await;
+    set(90, Some(25)).await;
+    assert_eq!(app.get(&path, &manager).await["ceiling"], 25);
+    let capacity = format!("{path}/capacity");
+    let raise = async || app.ask(Method::PUT, &capacity, &manager, "raise", &json!({"capacity": 30})).await.1;
+    let raised = raise().await;
+    assert_eq!((&raised["ceiling"], &raised["above_ceiling"]), (&json!(25), &json!(5)), "{raised}");
+    app.pass(60).await;
+    set(91, None).await;
+    assert_eq!(app.get(&path, &manager).await.get("ceiling"), None);
+    assert_eq!(raise().await, raised, "what was so then");
     app.stop().await;
 }

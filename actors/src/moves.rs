@@ -7,10 +7,13 @@
 //!
 //! What was suspected when it was asked for is under review where it has arrived, by the record with which it arrives; what concerns a sale concerns all that its tickets have become ([`trail`]).
 
+use std::collections::BTreeSet;
+
 use tokio::sync::Mutex;
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{HoldId, SlotId};
+use tornello_engine::ids::{HoldId, PersonId, SlotId};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Command, Event, Line, MoveBegun, MoveFate, Refusal, Sale, Settlement, Slot};
@@ -131,6 +134,35 @@ pub async fn trail_back(node: &Node, sale: HoldId) -> Result<Vec<HoldId>, Failur
     Ok(trail)
 }
 
+/// Whose names stand on tickets of a sale, of those that its tickets were of before they moved, and of all that these have become: tickets take their names along.
+///
+/// # Errors
+/// If a slot does not answer.
+pub async fn named_along(node: &Node, sale: HoldId) -> Result<BTreeSet<PersonId>, Failure<Refusal>> {
+    let (mut named, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    // The first of all is asked first, as nothing arrives before it has left.
+    let mut next = trail_back(node, sale).await?;
+    while let Some(sale) = next.pop() {
+        if !seen.insert(sale) {
+            continue;
+        }
+        // Both in one look: tickets that are on their way are named here until they have arrived.
+        let look = move |slot: &Slot| {
+            let sale = slot.sale_of(sale)?;
+            let arrived = sale.moves.iter().filter(|found| found.is_done()).map(|found| found.begun.arrival);
+            Some((sale.holders.values().copied().collect::<Vec<_>>(), arrived.collect::<Vec<_>>()))
+        };
+        let found = match node.look(sale.slot(), look).await {
+            Err(Failure::UnknownSlot(_)) => None,
+            found => found?,
+        };
+        let (people, arrived) = found.unwrap_or_default();
+        named.extend(people);
+        next.extend(arrived);
+    }
+    Ok(named)
+}
+
 /// Whether both slots would say yes now, so that a move that cannot be is refused before anything is written. A repeat is not asked again.
 async fn rehearse(node: &Node, source: SlotId, envelope: &Envelope, command: &Command) -> Result<(), Failure<Refusal>> {
     let (envelope, command, now) = (envelope.clone(), command.clone(), node.now());
@@ -161,7 +193,7 @@ pub async fn advance(node: &Node, source: SlotId, arrival: HoldId) -> Result<(),
     let arrive = move |slot: &Slot| slot.begun(arrival).and_then(|begun| Some((begun.sale, slot.arrival(begun)?)));
     let Some((sale, arrive)) = node.look(source, arrive).await? else { return Ok(()) };
     let step = |name: &str| envelope(sale, arrival, name);
-    let refused = match node.slot(arrival.slot(), step("arrive"), arrive).await {
+    let refused = match node.slot(arrival.slot(), step("arrive"), shown_there(node, arrive)).await {
         Ok(_) => None,
         // The key of this step is forgotten after a day: the sale itself says then whether it was taken, whatever a new one would be refused for.
         Err(Failure::Refused(_)) if has_arrived(node, sale, arrival).await? => None,
@@ -177,6 +209,22 @@ pub async fn advance(node: &Node, source: SlotId, arrival: HoldId) -> Result<(),
         Some(why) => node.slot(source, step("undo"), Command::UndoMove { arrival, why }).await,
     };
     last.map(|_: Record<Event>| ())
+}
+
+/// What is to arrive, with what the gate has to look at there: by the tariff of that day, as with what is sold for it. On a day of free entry nobody shows anything; who moves
+/// away from it does.
+fn shown_there(node: &Node, mut arrive: Command) -> Command {
+    if let Command::Arrive { arrived, .. } = &mut arrive {
+        let (slot, channel) = (arrived.sale.slot(), arrived.channel);
+        let (known, day) = (node.museums().get(slot.museum()), calendar::local_day(slot.start()));
+        let tariff = known.as_ref().and_then(|known| known.museum.tariff_on(day));
+        for line in &mut arrived.lines {
+            if let Some(Ok(price)) = tariff.map(|(_, tariff)| tariff.quote(day, channel, line.category)) {
+                line.proof = price.proof;
+            }
+        }
+    }
+    arrive
 }
 
 async fn has_arrived(node: &Node, sale: HoldId, arrival: HoldId) -> Result<bool, Failure<Refusal>> {

@@ -71,8 +71,8 @@ use refusals::Refusals;
 use startup::{Built, check_clock, check_keys, doubt_keys, rebuild};
 pub use startup::{KeyFile, StartError, lock};
 
-/// Slots that ended so long ago leave the board.
-pub(crate) const FORGET_AFTER_S: i64 = 3 * DAY_S;
+/// Slots that ended so long ago leave the board, in seconds.
+pub const FORGET_AFTER_S: i64 = 3 * DAY_S;
 /// How many slots are replayed to an earlier moment at once: each is as large in memory as when it is in use.
 const HISTORIES: usize = 2;
 

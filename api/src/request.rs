@@ -117,14 +117,18 @@ fn named(pseudonymiser: &Pseudonymiser, parties: &[PartyForm], at: Timestamp) ->
     parties.iter().flat_map(|party| pseudonymiser.party_in_each(party.kind, &party.value, months.clone())).collect()
 }
 
-/// A buyer as a command at that time would have named them, and by which pseudonyms of earlier months they would have been known.
-pub fn named_then(node: &Node, buyer: &str, at: Timestamp) -> Result<(Vec<Party>, Vec<Digest>), Problem> {
-    if buyer.is_empty() || buyer.len() > PARTY_MAX {
-        return Err(Problem::invalid("buyer: 1 to 256 bytes are expected"));
+/// A buyer, and the device at which they sat, as a command at that time would have named them, and by which pseudonyms of earlier months the buyer would have been known.
+pub fn named_then(node: &Node, buyer: Option<&str>, device: Option<&str>, at: Timestamp) -> Result<(Vec<Party>, Vec<Digest>), Problem> {
+    let mut parties = Vec::new();
+    for (kind, value) in [(PartyKind::Buyer, buyer), (PartyKind::Device, device)] {
+        let Some(value) = value else { continue };
+        if value.is_empty() || value.len() > PARTY_MAX {
+            return Err(Problem::invalid(format!("{}: 1 to 256 bytes are expected", kind.name())));
+        }
+        parties.push(PartyForm { kind, value: value.to_owned() });
     }
     let Some(files) = node.files() else { return Ok((Vec::new(), Vec::new())) };
-    let buyer = [PartyForm { kind: PartyKind::Buyer, value: buyer.to_owned() }];
-    Ok((named(&files.pseudonymiser, &buyer, at), formerly(&files.pseudonymiser, &buyer, Month::of(at), || true)))
+    Ok((named(&files.pseudonymiser, &parties, at), formerly(&files.pseudonymiser, &parties, Month::of(at), || true)))
 }
 
 /// The pseudonyms of the buyers in the months before, the latest first, each once; none where buyers are not limited, which is asked only if there is a buyer.

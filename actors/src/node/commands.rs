@@ -61,7 +61,7 @@ impl Node {
     }
 
     /// The policy under which a slot was opened, or would be; none if there is no such slot.
-    fn policy_of(&self, slot: SlotId) -> Option<slot::Policy> {
+    pub(super) fn policy_of(&self, slot: SlotId) -> Option<slot::Policy> {
         self.board.head(slot).map(|head| head.policy).or_else(|| self.museums.opening(slot).map(|opening| opening.policy))
     }
 

@@ -264,7 +264,8 @@ impl Node {
         let (slot, now) = (passage.ticket.slot(), self.clock.now());
         let occupancy = self.sensors.occupancy(slot.museum())?;
         let ceiling = self.museums.get(slot.museum())?.museum.ceiling_on(calendar::local_day(now))?;
-        let believed_s = i64::from(self.board.head(slot)?.policy.stale_after_s);
+        // Also of a slot that has left the board: people may come back by it.
+        let believed_s = i64::from(self.policy_of(slot)?.stale_after_s);
         let is_believed = now < occupancy.at.plus_seconds(believed_s);
         is_believed.then(|| self.buildings.seat(passage.ticket, (occupancy.at, occupancy.inside), ceiling))
     }

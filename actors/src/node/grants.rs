@@ -103,10 +103,14 @@ impl Node {
             }
             return;
         };
-        let upper = occupancy.inside.people.saturating_add(occupancy.inside.sd.saturating_mul(2));
+        let measured = occupancy.inside.people.saturating_add(occupancy.inside.sd.saturating_mul(2));
+        // Whom gates have let in since it was measured counts as let in by now, and no slot promises a place to them any more: there is less room by them. Who has left since
+        // the next reading tells.
+        let came = u32::try_from(self.buildings.since(museum, (occupancy.at, occupancy.inside)).max(0)).unwrap_or(u32::MAX);
+        let upper = measured.saturating_add(came);
         let standings = standings(&known, &self.board, now, ceiling, upper);
         // A gate by whose last word nobody else fits in hears of the first who leave.
-        let keeps_out = |standing: &Standing| upper < ceiling && standing.places.people_upper(now).is_some_and(|people| people >= ceiling);
+        let keeps_out = |standing: &Standing| measured < ceiling && standing.places.people_upper(now).is_some_and(|people| people >= ceiling);
         let is_news = |standing: &Standing| {
             told.get(&standing.slot).is_none_or(|told| {
                 upper.abs_diff(told.upper) >= (ceiling / 100).max(1)

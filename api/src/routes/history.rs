@@ -481,17 +481,17 @@ impl Question {
     }
 }
 
-/// The buyer whom the header `Buyer` names.
-fn buyer_of(request: &HttpRequest) -> Result<Option<String>, Problem> {
-    let text = |header: &HeaderValue| std::str::from_utf8(header.as_bytes()).map(str::to_owned);
-    let buyer = request.headers().get("Buyer").map(text).transpose();
-    buyer.map_err(|_| Problem::malformed("Buyer: text in UTF-8 is expected"))
+/// Whom a header names.
+fn named_by(request: &HttpRequest, header: &str) -> Result<Option<String>, Problem> {
+    let text = |value: &HeaderValue| std::str::from_utf8(value.as_bytes()).map(str::to_owned);
+    let named = request.headers().get(header).map(text).transpose();
+    named.map_err(|_| Problem::malformed(format!("{header}: text in UTF-8 is expected")))
 }
 
 /// Explain a slot at some moment.
 ///
 /// How it was, with those who waited and who had been served before them, the records that led there, and with `command` what it would have said to just that
-/// command, with the rule if it refuses: for that buyer, on that issue of the code, at the prices of that time, settled like that. `asked_before` says of each step that comes
+/// command, with the rule if it refuses: for that buyer at that device, on that issue of the code, at the prices of that time, settled like that. `asked_before` says of each step that comes
 /// before the slot whether it would have let the request pass: the key, waiting rooms, prices, the account, what the buyer had in other slots, the museum's plan. What cannot be told for the past
 /// is not decided here, and named in `not_decided`: there was room or not, what a waiting room had given to whom, what the rules against fraud said. A category that the tariff
 /// of then did not sell there is refused by the step `prices`; the slot is asked as if it cost nothing. What is asked is taken for a new request, no repeat. Nothing is changed. Records are those on the disk; before the
@@ -499,7 +499,8 @@ fn buyer_of(request: &HttpRequest) -> Result<Option<String>, Problem> {
 #[utoipa::path(
     tag = "Slots", operation_id = "get_slot_history", security(("key" = ["manage"])),
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"),
-        ("Buyer" = Option<String>, Header, description = "The buyer, as `buyer` in the query names them, where no log keeps it", max_length = 256), HistoryQuery),
+        ("Buyer" = Option<String>, Header, description = "The buyer, as `buyer` in the query names them, where no log keeps it", max_length = 256),
+        ("Device" = Option<String>, Header, description = "The device, as `device` in the query names it, where no log keeps it", max_length = 256), HistoryQuery),
     responses((status = 200, description = "The slot at that moment", body = HistoryView), crate::openapi::Problems),
 )]
 #[get("/slots/{slot}/history")]
@@ -512,7 +513,7 @@ pub async fn get(
 ) -> Result<HttpResponse, Problem> {
     let (id, mut query) = (slot.into_inner(), query.into_inner());
     caller.may_at(Scope::Manage, id.museum())?;
-    query.name(buyer_of(&request)?)?;
+    query.name(named_by(&request, "Buyer")?, named_by(&request, "Device")?)?;
     let now = node.now();
     let at = instant_of("at", query.at.as_deref())?.unwrap_or(now);
     if at > now {

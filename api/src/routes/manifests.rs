@@ -2,6 +2,8 @@
 //!
 //! The same form is written here and read by `tornello gate`; what a gate does with it is `engine::offline`.
 
+use std::iter::successors;
+
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use jiff::ToSpan;
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::availability;
 use tornello_actors::digest::digest;
 use tornello_actors::museums::Known;
-use tornello_actors::node::Node;
+use tornello_actors::node::{FORGET_AFTER_S, Node};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, MuseumId, SlotId, TicketId};
@@ -282,7 +284,12 @@ async fn slots(node: &Node, known: &Known, from: Date, to: Date) -> Result<Vec<L
     let heads = node.board().heads_of(known.museum.id()).into_iter();
     let let_in = heads.filter(|(slot, head)| Window::planned(*slot, head.end, &head.policy).over_at() >= begin);
     let first = let_in.map(|(slot, _)| calendar::local_day(slot.start())).min();
-    let first = first.map_or(eve, |first| first.min(eve)).max(from.saturating_sub(DAYS_BACK_MAX.days()));
+    // What ended days ago has left the board, and lets in by its plan all the same.
+    let furthest = from.saturating_sub(DAYS_BACK_MAX.days());
+    let lets_in = |day: &Date| known.day(*day).iter().any(|opening| Window::of(opening).over_at() >= begin);
+    let planned = successors(Some(furthest), |day| day.tomorrow().ok()).take_while(|day| *day < eve).find(lets_in);
+    let first = first.into_iter().chain(planned).fold(eve, Date::min).max(furthest);
+    let forgotten_by = node.now().plus_seconds(-FORGET_AFTER_S);
     let planned = availability::of_museum(known, node.board(), first, after, None, Channel::BoxOffice, node.now());
     let mut slots = Vec::new();
     for seen in planned {
@@ -292,6 +299,7 @@ async fn slots(node: &Node, known: &Known, from: Date, to: Date) -> Result<Vec<L
         }
         slots.push(match seen.changed_at {
             Some(_) => node.look(seen.slot, Listing::of).await?,
+            None if seen.end <= forgotten_by => node.look(seen.slot, Listing::of).await?,
             None => Listing { slot: seen.slot, window, tickets: Vec::new() },
         });
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::UNREAD;
 use tornello_actors::fraud::in_force::built_in;
-use tornello_actors::moves::{move_tickets, trail_back, would_take};
+use tornello_actors::moves::{move_tickets, named_along, trail_back, would_take};
 use tornello_actors::node::Node;
 use tornello_actors::rooms;
 use tornello_engine::calendar;
@@ -122,7 +122,7 @@ pub async fn to_slot(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RenameForm {
-    /// Whose name stands on the ticket from now on. It is kept apart, encrypted, until 90 days after the visit; the name before is erased.
+    /// Whose name stands on the ticket from now on. It is kept apart, encrypted, until 90 days after the visit; the name before is erased with the last ticket that bears it.
     pub holder: HolderForm,
 }
 
@@ -213,7 +213,11 @@ pub async fn rename(
     let record = record?;
     let renamed = record.events.iter().find_map(|event| if let Event::Renamed(renamed) = event { Some(renamed) } else { None });
     let renamed = renamed.ok_or_else(not_rebuilt)?;
-    people::drop_unsold(&node, renamed.replaced.iter().copied()).await?;
+    if !renamed.replaced.is_empty() {
+        // One that stands on no ticket of this sale any more may stand on those that have moved, or have not.
+        let named = named_along(&node, id.sale()).await?;
+        people::drop_unsold(&node, renamed.replaced.iter().copied().filter(|person| !named.contains(person))).await?;
+    }
     let (_, issue) = renamed.tickets.iter().find(|(number, _)| *number == id.number()).copied().ok_or_else(not_rebuilt)?;
     let code = Issued::find(&node, &caller, id).await?.code_of(&node, issue)?;
     let (ticket, sale, renamed_at) = (id.to_string(), id.sale().to_string(), record.at.to_string());

@@ -9,6 +9,7 @@ use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{Code, SlotId};
+use tornello_engine::museum::Museum;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Command, Event, Live, Refusal, Slot, sale_ends_at, sale_opens_at};
 use tornello_engine::time::Timestamp;
@@ -282,11 +283,17 @@ fn channel_view(seen: &SlotAvailability, channel: Channel, now: Timestamp) -> Ch
     }
 }
 
+/// The most people inside the building at once on the day of a slot: that of today's word, whatever held when the slot was opened.
+fn ceiling_of(museum: &Museum, slot: SlotId) -> Option<u32> {
+    museum.ceiling_on(calendar::local_day(slot.start()))
+}
+
 impl SlotView {
     fn new(node: &Node, caller: &Caller, seen: &SlotAvailability) -> Self {
         let (now, channel, places, policy) = (node.now(), caller.channel(), &seen.places, &seen.policy);
         let start = seen.slot.start();
         let known = node.museums().get(seen.slot.museum());
+        let ceiling = known.as_ref().and_then(|known| ceiling_of(&known.museum, seen.slot));
         let shown = |other: &Channel| *other == channel || sees_all_channels(caller);
         let live = places.live.as_ref().map(|live| LiveView::new(live, now));
         Self {
@@ -317,7 +324,7 @@ impl SlotView {
             waiting: node.board().head(seen.slot).map_or(0, |head| head.waiting),
             channels: Channel::ALL.iter().filter(|other| shown(other)).map(|other| channel_view(seen, *other, now)).collect(),
             policy: PolicyForm::from(policy),
-            ceiling: policy.ceiling,
+            ceiling,
             live,
             changed_at: seen.changed_at.map(|at| at.to_string()),
             as_of: now.to_string(),
@@ -390,14 +397,18 @@ pub async fn set_capacity(
         return Err(Problem::invalid("capacity must be 0 to 100000"));
     }
     let envelope = envelope(&node, &caller, &key, &["capacity", &slot.to_string()], &*form, &[], None)?;
-    let look = |slot: &Slot| (slot.places().over(slot.last_at()), slot.opening().policy.ceiling);
+    let look = |slot: &Slot| slot.places().over(slot.last_at());
     let (record, after) = node.slot_and_after(slot, envelope, Command::SetCapacity { capacity: form.capacity }, look).await?;
     let set = record.events.iter().find_map(|event| if let Event::CapacitySet(set) = event { Some(set.capacity) } else { None });
     let capacity = set.ok_or_else(not_rebuilt)?;
     let (over, ceiling) = match after {
-        Some(after) => after,
+        Some(over) => (over, node.museums().get(slot.museum()).and_then(|known| ceiling_of(&known.museum, slot))),
         // A repeat is told what was so then. What is written is written: where it cannot be read back now, a repeat is answered.
-        None => look(&node.slot_after(slot, record.seq).await.map_err(|_| Failure::<Refusal>::OutcomeUnknown)?),
+        None => {
+            let then = node.slot_after(slot, record.seq).await.map_err(|_| Failure::<Refusal>::OutcomeUnknown)?;
+            let museum = node.museum_then(slot.museum(), record.at).await.map_err(|_| Failure::<Refusal>::OutcomeUnknown)?;
+            (look(&then), ceiling_of(&museum, slot))
+        }
     };
     let above_ceiling = ceiling.map_or(0, |ceiling| capacity.saturating_sub(ceiling));
     Ok(HttpResponse::Ok().json(CapacityView { slot: slot.to_string(), capacity, over, ceiling, above_ceiling, at: record.at.to_string() }))

@@ -69,6 +69,25 @@ async fn a_move_takes_tickets_places_and_money_to_the_other_slot() {
 }
 
 #[actix_rt::test]
+async fn what_a_gate_looks_at_is_by_the_tariff_of_the_day_to_which_tickets_move() {
+    let house = House::new().await;
+    let node = house.node();
+    // The first Sunday of a month, on which nobody shows anything, and the day after.
+    let [free, paid] = ["2026-07-05T08:00:00Z", "2026-07-06T08:00:00Z"].map(|at| SlotId::new(MUSEUM, RouteId(1), at.parse().unwrap()));
+    let lines = vec![Line { category: code("under-18"), count: 2, price_cents: Cents::ZERO, proof: Proof::None }];
+    let sell = Command::SellDirect { sale: HoldId::new(free, 1), channel: Channel::BoxOffice, lines, settlement: Settlement::Free, contact: None };
+    node.slot(free, by(1), sell).await.unwrap();
+    let proof = async |key: u128, sale: HoldId, arrival: HoldId| {
+        let prices = vec![(code("under-18"), Cents::ZERO)];
+        let begin = Command::BeginMove { sale, owner: None, tickets: vec![], arrival, via: Channel::BoxOffice, prices };
+        move_tickets(node, sale.slot(), by(key), begin).await.unwrap().sale.lines[0].proof
+    };
+    assert_eq!(proof(2, HoldId::new(free, 1), HoldId::new(paid, 1)).await, Proof::Age);
+    assert_eq!(proof(3, HoldId::new(paid, 1), HoldId::new(free, 2)).await, Proof::None);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_move_that_cannot_be_is_refused_before_anything_is_written() {
     let house = House::new().await;
     let node = house.node();

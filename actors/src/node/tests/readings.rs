@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tornello_engine::slot::{Direction, Event};
+use tornello_engine::slot::{Direction, Event, Reentry};
 
 use super::*;
 use crate::sensors::Measured;
@@ -101,6 +101,32 @@ async fn a_gate_that_keeps_people_out_hears_of_the_first_who_leave() {
     house.running.stop().await;
 }
 
+#[actix_rt::test]
+async fn whoever_comes_back_days_later_waits_before_a_full_building_too() {
+    let house = House::new().await;
+    let (node, over, valid_from) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()), calendar::local_day(now()));
+    let mut plan = plan();
+    plan.routes[0].policy.reentry = Reentry { times_max: 1, within_s: 6 * 86_400 };
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from, plan }).await.unwrap();
+    node.slot(over, by(1), sell_in(over, 1, 1)).await.unwrap();
+    let pass = async |key: u128, direction: Direction| {
+        let passage = Passage { ticket: HoldId::new(over, 1).ticket(0), issue: Some(1), gate: code("north"), museum: MUSEUM, direction };
+        node.pass(by(key), passage).await.map(drop)
+    };
+    assert_eq!((pass(2, Direction::In).await, pass(3, Direction::Out).await), (Ok(()), Ok(())));
+    let later_s = 4 * 86_400;
+    house.clock.set(now().plus_seconds(later_s));
+    people(node, later_s, 30).await;
+    // As if its head were saved.
+    drop(node.board().take_unsaved());
+    node.tidy().await;
+    assert!(node.board().head(over).is_none(), "it ended more than three days ago");
+    assert_eq!(pass(4, Direction::In).await, Err(Failure::Refused(Refusal::Wait { inside: 30, ceiling: 30 })));
+    people(node, later_s + 1, 29).await;
+    assert_eq!(pass(5, Direction::In).await, Ok(()));
+    house.running.stop().await;
+}
+
 /// Two routes whose slots run at the same hours, in a building for 100 people.
 async fn open_two_routes(node: &Node) {
     open_museum(node).await;
@@ -157,6 +183,33 @@ async fn two_routes_that_run_at_once_share_the_room_and_readings_do_not_race_wit
     }));
     let more = more.await.iter().filter(|answer| answer.is_ok()).count();
     assert_eq!((sold + more, left(node)), (10, [0, 0]), "all the room is used, and no more");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_has_come_in_since_a_reading_was_measured_leaves_no_room_for_others() {
+    let house = House::on(Arc::new(MemoryJournal::default())).await;
+    let (node, [first, _]) = (house.node(), both());
+    open_two_routes(node).await;
+    node.slot(first, by(1), sell_in(first, 1, 5)).await.unwrap();
+    house.clock.set(now().plus_seconds(600));
+    for number in 0..5 {
+        let passage =
+            Passage { ticket: HoldId::new(first, 1).ticket(number), issue: Some(1), gate: code("north"), museum: MUSEUM, direction: Direction::In };
+        node.pass(by(10 + u128::from(number)), passage).await.unwrap();
+    }
+    // It comes in ten minutes late: of the ten for whom there was room then five are inside.
+    people(node, 0, 90).await;
+    assert_eq!(left(node), [2, 3]);
+    // Another ceiling is no newer reading.
+    let valid_from = calendar::local_day(now());
+    node.museum(MUSEUM, by(3_002), museum::Command::SetCeiling { valid_from, ceiling: Some(95) }).await.unwrap();
+    assert_eq!(left(node), [0, 0]);
+    node.museum(MUSEUM, by(3_003), museum::Command::SetCeiling { valid_from, ceiling: Some(100) }).await.unwrap();
+    assert_eq!(left(node), [2, 3]);
+    // One that has seen them counts them once.
+    people(node, 600, 96).await;
+    assert_eq!(left(node), [2, 2]);
     house.running.stop().await;
 }
 

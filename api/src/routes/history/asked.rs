@@ -165,6 +165,10 @@ pub struct HistoryQuery {
     /// nobody is, that is the answer. Better in the header `Buyer`: proxies and browsers keep addresses that are asked for.
     #[param(max_length = 256)]
     buyer: Option<String>,
+    /// The device at which the buyer sat, as the channel names it: whoever let places go from it holds none there for a while (`hold_renewed`), by whichever name. Better in
+    /// the header `Device`, as with the buyer.
+    #[param(max_length = 256)]
+    device: Option<String>,
     /// Which hold.
     #[param(value_type = Option<String>, max_length = 26)]
     hold: Option<HoldId>,
@@ -224,21 +228,20 @@ impl HistoryQuery {
         self.people.map_or(Ok(()), |people| within("people", people.into(), PEOPLE_MAX))
     }
 
-    /// Takes the buyer whom a header names: what stands in a query is kept by whoever keeps logs.
-    pub(super) fn name(&mut self, buyer: Option<String>) -> Result<(), Problem> {
-        if buyer.is_some() && self.buyer.is_some() {
-            return Err(Problem::invalid("buyer: name it in the header `Buyer` or in the query, not in both"));
+    /// Takes the buyer and the device whom headers name: what stands in a query is kept by whoever keeps logs.
+    pub(super) fn name(&mut self, buyer: Option<String>, device: Option<String>) -> Result<(), Problem> {
+        for (name, header, named, in_query) in [("buyer", "Buyer", buyer, &mut self.buyer), ("device", "Device", device, &mut self.device)] {
+            if named.is_some() && in_query.is_some() {
+                return Err(Problem::invalid(format!("{name}: name it in the header `{header}` or in the query, not in both")));
+            }
+            *in_query = in_query.take().or(named);
         }
-        self.buyer = self.buyer.take().or(buyer);
         Ok(())
     }
 
-    /// Under which envelope the command comes: of the buyer, by the pseudonyms of that time.
+    /// Under which envelope the command comes: of the buyer at their device, by the pseudonyms of that time.
     pub(super) fn envelope(&self, node: &Node, at: Timestamp) -> Result<Envelope, Problem> {
-        let (parties, formerly) = match &self.buyer {
-            Some(buyer) => named_then(node, buyer, at)?,
-            None => (Vec::new(), Vec::new()),
-        };
+        let (parties, formerly) = named_then(node, self.buyer.as_deref(), self.device.as_deref(), at)?;
         // A key that nothing has: what is asked is no repeat.
         let key = Digest(u128::from(random()) << 64 | u128::from(random()));
         Ok(Envelope { who: self.who(), key, body: key, parties, assessment: None, order: None, formerly })
