@@ -36,7 +36,8 @@ use crate::views::{Views, ViewsError};
 const DUE_S: i64 = 86_400;
 /// When a case without a review lapses, in seconds after it was opened: two weeks.
 const LAPSES_S: i64 = 14 * 86_400;
-/// Of how many hours that are over chance may pick: more than the last one, as a sale is in the lists under the time of its hold, and a node may have stood still.
+/// Of how many hours that are over chance may pick: more than the last one, as a sale is in the lists under the time of its hold, if that was not long before, and a node may have
+/// stood still.
 const PICKED_BACK_H: i64 = 24;
 /// What part of all that analysts can read is picked by chance, in percent: the line of a model leaves as much.
 const PICKED_PERCENT: u64 = 5;

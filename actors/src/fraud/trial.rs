@@ -222,7 +222,7 @@ impl Trying {
             self.trial.asked += 1;
             let known = self.counters.known(signal).map(|(_, known)| known).unwrap_or_default();
             let fired = self.rules.ask(&features(&known, signal), signal.outlet, signal.museum);
-            self.trial.step_up += u64::from(fired.needs_proof() && is_proof_asked(signal));
+            self.trial.step_up += u64::from(fired.needs_proof() && !given.is_option && is_proof_asked(signal));
             match fired.action {
                 Some(Action::Review) => self.trial.review += 1,
                 Some(Action::Block) if given.is_option || is_never_refused(signal) => self.trial.review += 1,
