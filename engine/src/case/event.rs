@@ -267,6 +267,8 @@ pub enum Event {
     Joined(Joined),
     /// See [`Followed`].
     Followed(Followed),
+    /// See [`Renewed`].
+    Renewed(Renewed),
 }
 
 /// There is something to look at.
@@ -393,4 +395,13 @@ pub struct Followed {
     pub case: CaseId,
     /// See [`Joined::is_same`].
     pub is_same: bool,
+}
+
+/// A verdict was taken back when the time of the case was over: somebody is to look once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Renewed {
+    /// When somebody should have looked.
+    pub due_at: Timestamp,
+    /// When it ends by itself if nobody has.
+    pub lapses_at: Timestamp,
 }
