@@ -237,6 +237,11 @@ impl Aggregate for Case {
             }
             Command::Act { action, done } if self.pending == Some(*action) => Event::Acted(Acted { action: *action, done: *done }),
             Command::Act { .. } => return Err(Refusal::NothingToDo),
+            Command::Renew { lapses_at } if self.status() == Some(Status::Open) && self.lapses_at < *lapses_at => {
+                let due_at = if self.due_at > now { self.due_at } else { now.plus_seconds(APPEAL_DUE_S) };
+                Event::Renewed(Renewed { due_at: due_at.min(*lapses_at), lapses_at: *lapses_at })
+            }
+            Command::Renew { .. } => return Err(Refusal::NothingToDo),
         };
         Ok(vec![event])
     }

@@ -135,6 +135,17 @@ fn what_is_undone_when_its_time_is_over_is_looked_at_again_and_what_is_undone_be
         wake(&mut case, 16 * DAY_S);
         assert_eq!(case.status(), Some(Status::Lapsed));
     }
+    // A review that begins anew and lasts longer is not to run on when the case is over.
+    let renew = |s: i64| Command::Renew { lapses_at: NOW.plus_seconds(s) };
+    let mut sold = opened();
+    assert_eq!(tell(&mut sold, 1, &renew(3 * DAY_S)), Err(Refusal::NothingToDo), "it lasts no longer");
+    tell(&mut sold, 1, &say(Verdict::Legit)).unwrap();
+    assert_eq!(tell(&mut sold, 2, &renew(9 * DAY_S)), Err(Refusal::NothingToDo), "somebody has looked");
+    tell(&mut sold, 2 * DAY_S, &Command::Undo).unwrap();
+    tell(&mut sold, 2 * DAY_S, &renew(5 * DAY_S)).unwrap();
+    assert_eq!(sold.deadlines(), (NOW.plus_seconds(3 * DAY_S), NOW.plus_seconds(5 * DAY_S)));
+    tell(&mut sold, 2 * DAY_S + 1, &renew(6 * DAY_S)).unwrap();
+    assert_eq!(sold.deadlines(), (NOW.plus_seconds(3 * DAY_S), NOW.plus_seconds(6 * DAY_S)));
     // Of an appeal nobody is told meanwhile that nobody has looked.
     let mut appealed = refused(&["velocity"]);
     tell(&mut appealed, 1, &APPEAL).unwrap();
