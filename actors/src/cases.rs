@@ -36,7 +36,8 @@ use crate::views::{Views, ViewsError};
 const DUE_S: i64 = DAY_S;
 /// When a case without a review lapses, in seconds after it was opened: two weeks.
 const LAPSES_S: i64 = 14 * DAY_S;
-/// Of how many hours that are over chance may pick: more than the last one, as a sale is in the lists under the time of its hold, and a node may have stood still.
+/// Of how many hours that are over chance may pick: more than the last one, as a sale is in the lists under the time of its hold, if that was not long before, and a node may have
+/// stood still.
 const PICKED_BACK_H: i64 = 24;
 /// What part of all that analysts can read is picked by chance, in percent: the line of a model leaves as much.
 const PICKED_PERCENT: u64 = 5;
@@ -203,6 +204,9 @@ async fn act(node: &Node, id: CaseId) -> Result<(), RoundError> {
         Action::Clear => clear(node, id, sale, seq).await,
     };
     let done = done.map_err(|failure| failed(&failure))?;
+    if action == Action::Review && done {
+        renew(node, id, sale, seq).await?;
+    }
     match node.case(id, envelope(id, b"act", seq), Command::Act { action, done }).await {
         // Somebody else was faster.
         Ok(_) | Err(Failure::Refused(Refusal::NothingToDo)) => Ok(()),
@@ -335,6 +339,22 @@ async fn review(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
         }
     }
     Ok(done)
+}
+
+/// Keeps a case open as long as the review of its sale that has begun anew: it would end with the first one, and tickets would wait with nobody to see it.
+async fn renew(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Result<(), RoundError> {
+    let failed = |failure: &dyn std::fmt::Display| RoundError::Case(id, failure.to_string());
+    let mut ends: Option<Timestamp> = None;
+    for sale in moves::trail(node, sale).await.map_err(|failure| failed(&failure))?.0 {
+        let until = move |slot: &slot::Slot| slot.sale_of(sale).and_then(|sale| sale.tickets.iter().filter_map(|ticket| ticket.review_until).max());
+        ends = ends.max(node.look(sale.slot(), until).await.map_err(|failure| failed(&failure))?);
+    }
+    let Some(lapses_at) = ends else { return Ok(()) };
+    match node.case(id, envelope(id, b"renew", seq), Command::Renew { lapses_at }).await {
+        // The case lasts longer.
+        Ok(_) | Err(Failure::Refused(Refusal::NothingToDo)) => Ok(()),
+        Err(failure) => Err(failed(&failure)),
+    }
 }
 
 /// Makes tickets good, wherever they have moved.

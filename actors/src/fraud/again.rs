@@ -41,7 +41,7 @@ const BEHIND: usize = if cfg!(test) { 4 } else { 1_024 };
 /// So many models are in memory at once.
 const MODELS: usize = 4;
 /// Of so many payments it is remembered what was said of them: their sales carry it.
-const PAID: usize = 65_536;
+pub(super) const PAID: usize = 65_536;
 /// As many parties of an attempt are kept; who took part beside these is not known.
 const PARTIES_MAX: usize = 8;
 
@@ -181,14 +181,15 @@ pub enum Wanted<'a> {
 
 /// Which assessment it is, wherever it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Mark {
+pub(super) struct Mark {
     at: Timestamp,
     position: u64,
     features: u128,
 }
 
 impl Mark {
-    const fn of(said: &Assessment) -> Self {
+    /// That of an assessment.
+    pub(super) const fn of(said: &Assessment) -> Self {
         let Digest(features) = said.features;
         Self { at: said.at, position: said.position, features }
     }

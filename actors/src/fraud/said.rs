@@ -5,8 +5,9 @@ use tornello_engine::envelope::{Assessment, Basis, Outcome};
 use tornello_engine::ids::Code;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::{Alert, Cut};
-use tornello_models::fraud::explain::Cause;
+use tornello_models::fraud::explain::{Cause, Direction, Reason};
 use tornello_models::fraud::rules::{Action, Comparison, Fired, HARD_DEFAULTS_VERSION, hard_defaults};
+use tornello_models::fraud::scorer::Scored;
 use tornello_models::fraud::signals::{FEATURES, FeatureVector, Outlet, SignalEvent, SignalKind, feature_hash};
 
 use super::judge::Acting;
@@ -19,11 +20,14 @@ pub(super) const NO_MODEL: &str = "none";
 pub const UNREAD: &str = "counters_unread";
 /// So many reasons are given.
 const REASONS: usize = 3;
+/// Raised whenever other reasons are given of what a model says.
+const REASONING: u32 = 1;
 
-/// The number of the reckoning by which features and rules follow from a journal: another one for another list of features, other rules that hold by themselves, or where the
-/// same journal is heard otherwise. What was said by another one cannot be said again.
+/// The number of the reckoning by which features and rules follow from a journal: another one for another list of features, other rules that hold by themselves, other reasons of
+/// what a model says, or where the same journal is heard otherwise. What was said by another one cannot be said again.
 pub(super) fn edition() -> u32 {
-    digest(&[b"edition", &feature_hash().to_le_bytes(), &HARD_DEFAULTS_VERSION.to_le_bytes(), &saved::FORMAT.to_le_bytes()]).0 as u32
+    let versions = [HARD_DEFAULTS_VERSION, saved::FORMAT, REASONING].map(u32::to_le_bytes);
+    digest(&[b"edition", &feature_hash().to_le_bytes(), versions.as_flattened()]).0 as u32
 }
 
 /// What is said of a command before it is given.
@@ -97,16 +101,37 @@ impl Judged {
             Some(Alert::AboveCut | Alert::SuspectInput) => Outcome::Review,
             Some(Alert::Random) | None => Outcome::Allow,
         };
-        let reason = |cause: Cause| match cause {
-            Cause::None => None,
-            Cause::Feature(place) => FEATURES.get(usize::from(place)).and_then(|(name, _)| name.parse().ok()),
-            Cause::SuspectInput(_) => "suspect_input".parse().ok(),
-        };
-        let reasons = scored.reasons.iter().filter_map(|named| reason(named.cause)).collect();
+        let reasons = reasons_of(&scored, signal);
         let score = if scored.percentile.is_finite() { (scored.percentile * 100.0).clamp(0.0, 100.0) as u8 } else { 100 };
         let probability_ppm = scored.probability.map(|probability| (probability.clamp(0.0, 1.0) * 1e6).round() as u32);
         let suspect = scored.suspect_inputs > 0 || !scored.score.is_finite();
         Some(Self { model: acting.code, line, score, reasons, outcome, probability_ppm, suspect })
+    }
+}
+
+/// The reasons of what a model says, of those whose words say what it found.
+fn reasons_of(scored: &Scored, signal: &SignalEvent) -> Vec<Code> {
+    let code = |reason: &Reason| match reason.cause {
+        Cause::None => None,
+        Cause::Feature(place) => {
+            let (name, _) = FEATURES.get(usize::from(place))?;
+            if is_worded(name, reason.direction, signal) { name.parse().ok() } else { None }
+        }
+        Cause::SuspectInput(_) => "suspect_input".parse().ok(),
+    };
+    scored.reasons.iter().filter_map(code).collect()
+}
+
+/// Whether the words for a feature say what speaks against somebody: they speak of much of it, but of how long somebody is known, and since when nothing was seen of them, of
+/// little; of an amount of much, and of nothing; of prices and times before the visit as unusual, which they are either way.
+fn is_worded(name: &str, direction: Direction, signal: &SignalEvent) -> bool {
+    let is_free =
+        signal.cents == 0 && matches!(signal.kind, SignalKind::Held | SignalKind::Waited | SignalKind::Sold { .. } | SignalKind::PaymentBegun);
+    match (name, direction) {
+        ("price_ratio" | "lead_s", _) => true,
+        ("person_since_s" | "person_known_s", direction) => direction == Direction::Low,
+        ("cents", Direction::Low) => is_free,
+        (_, direction) => direction == Direction::High,
     }
 }
 
@@ -235,6 +260,28 @@ mod tests {
         assert_eq!(said(Outlet::BoxOffice, &[("operator_gap_7d", 30_000.0)]), [vec!["desk-gap"], vec!["operator_gap_7d"]]);
         let free = [("cents", 0.0), ("cheap_share", 1.0), ("people", 8.0)];
         assert_eq!(said(Outlet::Web, &free), [vec!["price-zero"], vec!["cheap_share", "people"]]);
+    }
+
+    /// A model that has learned may find that it speaks against somebody to have bought nothing before: that they have bought much is no word for it.
+    #[test]
+    fn a_reason_is_told_where_its_words_say_what_the_model_found() {
+        let told = |kind: SignalKind, cents: i64, reasons: [(&str, Direction); 3]| {
+            let reasons =
+                reasons.map(|(name, direction)| Reason { cause: Cause::Feature(index_of(name).expect(name) as u16), direction, share: 0.3 });
+            let scored = Scored { score: 0.9, percentile: 0.9, probability: None, reasons, suspect_inputs: 0 };
+            let signal = SignalEvent { cents, ..SignalEvent::new(0, kind, Outlet::Web, 1) };
+            reasons_of(&scored, &signal).iter().map(Code::to_string).collect::<Vec<_>>()
+        };
+        let (much, little, hold) = (Direction::High, Direction::Low, SignalKind::Held);
+        assert_eq!(told(hold, 1_200, [("person_unsold_1h", much), ("person_sales_7d", little), ("people", little)]), ["person_unsold_1h"]);
+        assert_eq!(told(hold, 1_200, [("person_known_s", little), ("person_since_s", much), ("lead_s", little)]), ["person_known_s", "lead_s"]);
+        assert_eq!(told(hold, 1_200, [("price_ratio", little), ("cents", little), ("night", little)]), ["price_ratio"]);
+        assert_eq!(told(hold, 0, [("cents", little), ("cheap_share", much), ("anonymous", much)]), ["cents", "cheap_share", "anonymous"]);
+        // What comes back is worth something, whatever is known of it before it is decided.
+        assert_eq!(told(SignalKind::Refunded, 0, [("cents", little), ("person_refunds_7d", much), ("person_known_s", much)]), ["person_refunds_7d"]);
+        let suspect = Reason { cause: Cause::SuspectInput(3), direction: little, share: 0.0 };
+        let scored = Scored { score: 0.9, percentile: 0.9, probability: None, reasons: [suspect; 3], suspect_inputs: 1 };
+        assert_eq!(reasons_of(&scored, &SignalEvent::new(0, hold, Outlet::Web, 1)).len(), 3, "what cannot be is told either way");
     }
 
     #[test]

@@ -1,21 +1,25 @@
 //! What rules would have done: the journal is heard again from its beginning, and for everything that was asked for since a moment the rules are asked with what was
-//! known then. What became of holds and sales that would have been stopped is what banks, analysts and gates said of them since.
+//! known then, once for each command: what only follows from one, as the sale that a payment brings about, they are not asked about live either. What became of holds and
+//! sales that would have been stopped is what banks, analysts and gates said of them since.
 //! Nothing changes by it; it takes as long as reading the journal does, on a thread that answers nobody, and one trial at a time.
 
 use std::collections::{BTreeMap, HashMap};
 
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::case::{self, Case, Label, Subject};
-use tornello_engine::ids::{CaseId, PaymentId};
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::{CaseId, KeyId, PaymentId};
 use tornello_engine::payment;
 use tornello_engine::slot::{self, Settlement};
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::rules::{Action, RuleSet};
-use tornello_models::fraud::signals::{SignalKind, features};
+use tornello_models::fraud::signals::{Outlet, SignalEvent, SignalKind, features};
 
+use super::again::{Mark, PAID};
 use super::counters::Counters;
 use super::fold::is_asked;
 use super::hearing::Hearing;
+use super::recent::Recent;
 use super::said::is_never_refused;
 use crate::journal::wire::{self, Framed, WireError};
 use crate::journal::{Batch, Journal, JournalError, StreamId, batches_after};
@@ -31,9 +35,9 @@ const FOLLOWED_MAX: usize = 100_000;
 pub struct Trial {
     /// How many commands were asked about.
     pub asked: u64,
-    /// For how many of them one more proof would have been asked for, also where they would have been looked at besides.
+    /// For how many of them one more proof would have been asked for, also where they would have been looked at besides. None is at a desk, nor of who gives back or counts.
     pub step_up: u64,
-    /// How many would have been looked at.
+    /// How many would have been looked at, also as nothing refuses them.
     pub review: u64,
     /// How many would have been refused.
     pub block: u64,
@@ -77,6 +81,7 @@ pub async fn try_rules(journal: &dyn Journal, rules: &RuleSet, from: Timestamp, 
         fates: BTreeMap::new(),
         paid: HashMap::new(),
         cases: HashMap::new(),
+        begun: Recent::new(PAID),
     };
     let end = journal.head().await?.number;
     while trying.counters.position() < end {
@@ -112,35 +117,52 @@ struct Trying {
     paid: HashMap<PaymentId, Vec<u128>>,
     /// The cases about them.
     cases: HashMap<CaseId, Case>,
+    /// What was said of payments: the sales that they bring about carry it, also those over nothing.
+    begun: Recent<Mark, ()>,
+}
+
+/// What a record says of its signals beside what they say themselves.
+#[derive(Debug, Default)]
+struct Given {
+    /// Sales that only follow from what was asked before: from a payment, or from a quote, whose options were.
+    follow: Vec<u128>,
+    /// Sales that tickets of other slots have become: it was asked once whether they may be, and they are held and sold.
+    arrived: Vec<u128>,
+    /// Whether it keeps options of a quote: they are taken whatever rules say.
+    is_option: bool,
+    /// Whether a quote's payment begins, or the house itself takes tickets back: nobody is asked.
+    is_own: bool,
+    /// The holds that a payment is for.
+    due: Vec<u128>,
+}
+
+impl Given {
+    /// Whether rules are asked about a signal of the record when its command is given.
+    fn asks(&self, signal: &SignalEvent, subject: u128) -> bool {
+        match signal.kind {
+            SignalKind::Held => !self.arrived.contains(&subject),
+            SignalKind::Sold { .. } => !self.follow.contains(&subject),
+            SignalKind::PaymentBegun | SignalKind::Refunded | SignalKind::Voided => !self.is_own,
+            kind => is_asked(kind),
+        }
+    }
+}
+
+/// Whether whoever asks for it would be asked for a proof: whoever takes places or pays, and is seen by nobody.
+const fn is_proof_asked(signal: &SignalEvent) -> bool {
+    let takes = matches!(signal.kind, SignalKind::Held | SignalKind::Waited | SignalKind::Sold { .. } | SignalKind::PaymentBegun);
+    takes && !matches!(signal.outlet, Outlet::BoxOffice)
 }
 
 impl Trying {
     fn take(&mut self, batch: &Batch) -> Result<(), WireError> {
-        let due = due(batch)?;
-        let heard = self.hearing.take(batch)?;
-        for (signal, subject) in &heard {
-            if signal.at_us >= self.from.as_micros() && is_asked(signal.kind) {
-                self.trial.asked += 1;
-                let known = self.counters.known(signal).map(|(_, known)| known).unwrap_or_default();
-                let fired = self.rules.ask(&features(&known, signal), signal.outlet, signal.museum);
-                self.trial.step_up += u64::from(fired.needs_proof());
-                match fired.action {
-                    Some(Action::Review) => self.trial.review += 1,
-                    Some(Action::Block) if is_never_refused(signal) => self.trial.review += 1,
-                    Some(Action::Block) => {
-                        self.trial.block += 1;
-                        self.stop(signal.kind, *subject, &due);
-                    }
-                    Some(Action::StepUp) | None => {}
-                }
-            }
-            if let Some(fate) = self.fates.get_mut(subject) {
-                match signal.kind {
-                    SignalKind::Sold { .. } => fate.bought = true,
-                    SignalKind::AdmittedTwice { .. } | SignalKind::Conflict => fate.met += 1,
-                    SignalKind::Withdrawn { .. } => fate.met = fate.met.saturating_sub(1),
-                    _ => {}
-                }
+        let mut heard = Vec::new();
+        for frame in wire::frames(&batch.records) {
+            let (frame, from) = (frame?, heard.len());
+            self.hearing.record(&frame, &mut heard)?;
+            if heard.len() > from {
+                let given = self.given(&frame)?;
+                heard[from..].iter().for_each(|(signal, subject)| self.hear(signal, *subject, &given));
             }
         }
         if !self.fates.is_empty() {
@@ -153,12 +175,80 @@ impl Trying {
         Ok(())
     }
 
+    /// What a record says of its signals beside what they say themselves.
+    fn given(&mut self, frame: &Framed<'_>) -> Result<Given, WireError> {
+        let mut given = Given::default();
+        match frame.stream {
+            StreamId::Slot(_) => {
+                let record = frame.record::<slot::Event>()?;
+                let envelope = record.envelope.as_ref();
+                let said = envelope.and_then(|envelope| envelope.assessment.as_deref());
+                given.is_own = envelope.is_none_or(|envelope| envelope.who == KeyId::SYSTEM);
+                for event in &record.events {
+                    match event {
+                        slot::Event::Held(held) => given.is_option |= given.is_own && held.channel == Channel::Group,
+                        slot::Event::Sold(sold) => {
+                            let is_paid = matches!(sold.settlement, Settlement::Payment { .. });
+                            let is_carried = said.is_some_and(|said| self.begun.get(&Mark::of(said)).is_some());
+                            // The group office's own sales are assessed, those of quotes are not.
+                            if is_paid || is_carried || (said.is_none() && sold.channel == Channel::Group) {
+                                given.follow.push(sold.sale.get());
+                            }
+                        }
+                        slot::Event::Arrived(arrived) => given.arrived.push(arrived.sale.get()),
+                        _ => {}
+                    }
+                }
+            }
+            StreamId::Payment(_) => {
+                let record = frame.record::<payment::Event>()?;
+                for event in &record.events {
+                    let payment::Event::Opened(opened) = event else { continue };
+                    given.is_own |= opened.quote.is_some();
+                    given.due.extend(opened.items.iter().map(|item| item.hold.get()));
+                    if let Some(said) = record.envelope.as_ref().and_then(|envelope| envelope.assessment.as_deref()) {
+                        self.begun.put(Mark::of(said), ());
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(given)
+    }
+
+    /// Asks the rules about what is asked for, and notes what becomes of what they would have stopped.
+    fn hear(&mut self, signal: &SignalEvent, subject: u128, given: &Given) {
+        if signal.at_us >= self.from.as_micros() && given.asks(signal, subject) {
+            self.trial.asked += 1;
+            let known = self.counters.known(signal).map(|(_, known)| known).unwrap_or_default();
+            let fired = self.rules.ask(&features(&known, signal), signal.outlet, signal.museum);
+            self.trial.step_up += u64::from(fired.needs_proof() && !given.is_option && is_proof_asked(signal));
+            match fired.action {
+                Some(Action::Review) => self.trial.review += 1,
+                Some(Action::Block) if given.is_option || is_never_refused(signal) => self.trial.review += 1,
+                Some(Action::Block) => {
+                    self.trial.block += 1;
+                    self.stop(signal.kind, subject, &given.due);
+                }
+                Some(Action::StepUp) | None => {}
+            }
+        }
+        if let Some(fate) = self.fates.get_mut(&subject) {
+            match signal.kind {
+                SignalKind::Sold { .. } => fate.bought = true,
+                SignalKind::AdmittedTwice { .. } | SignalKind::Conflict => fate.met += 1,
+                SignalKind::Withdrawn { .. } => fate.met = fate.met.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+
     /// Follows from now on what would have been stopped. What is given back or counted is neither a hold nor a sale.
-    fn stop(&mut self, kind: SignalKind, subject: u128, due: &HashMap<u128, Vec<u128>>) {
+    fn stop(&mut self, kind: SignalKind, subject: u128, due: &[u128]) {
         let own = [subject];
         let holds: &[u128] = match kind {
             SignalKind::Held | SignalKind::Waited | SignalKind::Sold { .. } => &own,
-            SignalKind::PaymentBegun => due.get(&subject).map_or(&[][..], Vec::as_slice),
+            SignalKind::PaymentBegun => due,
             _ => &[],
         };
         for hold in holds {
@@ -225,22 +315,4 @@ impl Trying {
             _ => {}
         }
     }
-}
-
-/// The holds that the payments of a batch are for, by the numbers of these.
-fn due(batch: &Batch) -> Result<HashMap<u128, Vec<u128>>, WireError> {
-    let mut due = HashMap::new();
-    if !batch.spans.iter().any(|span| matches!(span.stream, StreamId::Payment(_))) {
-        return Ok(due);
-    }
-    for frame in wire::frames(&batch.records) {
-        let frame = frame?;
-        let StreamId::Payment(payment) = frame.stream else { continue };
-        for event in frame.record::<payment::Event>()?.events {
-            if let payment::Event::Opened(opened) = event {
-                due.insert(u128::from(payment.get()), opened.items.iter().map(|item| item.hold.get()).collect());
-            }
-        }
-    }
-    Ok(due)
 }

@@ -358,6 +358,7 @@ wire!(case::Event {
     8 1 Acted(case::Acted),
     9 1 Joined(case::Joined),
     10 1 Followed(case::Followed),
+    11 1 Renewed(case::Renewed),
 } before {
     1 1 Opened(before::CaseOpened1),
     1 2 Opened(before::CaseOpened2),

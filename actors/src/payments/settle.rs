@@ -116,18 +116,22 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         Err(Failure::Refused(_)) => {}
         Err(failure) => return Err(of_slot(hold, failure)),
     }
-    // Places that are sold anew are bought by whoever held them, or late money would buy what the buyer may not have.
+    // Places that are sold anew are bought by whoever held them, or late money would buy what the buyer may not have. A look that was asked for when they were held is due as
+    // if they still were.
+    let taken = taken_of(node, hold).await?;
+    let is_paid = matches!(settlement, Settlement::Payment { .. });
+    let of_hold = taken.said.filter(|held| is_paid && assessment.as_ref().is_none_or(|paid| held.outcome > paid.outcome));
     let mut named = match node.day_limits().buyer_of(hold) {
         Some(pseudonym) => vec![Party { kind: PartyKind::Buyer, pseudonym }],
         // Where somebody must be named, whoever held it was, by a device at least.
-        None if limits_places(node, slot) || node.board().head(slot).is_some_and(|head| head.policy.limits.buyer_required) => {
-            let mut holder = held_by(node, hold).await?;
-            if !holder.iter().any(|party| party.kind == PartyKind::Buyer) {
+        None => {
+            let mut holder = taken.parties;
+            let is_asked = limits_places(node, slot) || node.board().head(slot).is_some_and(|head| head.policy.limits.buyer_required);
+            if is_asked && !holder.iter().any(|party| party.kind == PartyKind::Buyer) {
                 holder.extend(named_in(node, id).await?);
             }
             holder
         }
-        None => Vec::new(),
     };
     // Nothing else says of a sale without its hold whose card paid for it, or from which device.
     let of_payment = first_envelope(node, id).await.map_err(|error| read_failed(&error))?.map(|first| first.parties).unwrap_or_default();
@@ -138,7 +142,11 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         let (lines, channel) = (item.lines.clone(), opened.channel);
         let key = step(id, "sell-anew", u64::from(number) << 8 | u64::from(salt)).key;
         let command = slot::Command::SellDirect { sale, channel, lines, settlement: settlement.clone(), contact };
-        match node.slot(slot, as_buyer("sell-anew", u64::from(number) << 8 | u64::from(salt), &named), command).await {
+        let mut buying = as_buyer("sell-anew", u64::from(number) << 8 | u64::from(salt), &named);
+        if of_hold.is_some() {
+            buying.assessment.clone_from(&of_hold);
+        }
+        match node.slot(slot, buying, command).await {
             Ok(_) => return Ok(Ok(sale)),
             Err(Failure::Refused(slot::Refusal::IdTaken)) if is_settled(node, sale, &settlement, key).await? => return Ok(Ok(sale)),
             Err(Failure::Refused(slot::Refusal::IdTaken)) => {}
@@ -170,24 +178,33 @@ async fn named_in(node: &Node, id: PaymentId) -> Step<Vec<Party>> {
     Ok(parties.into_iter().filter(|party| party.kind == PartyKind::Buyer).collect())
 }
 
-/// Who was named as the buyer when places were held or waited for, by each pseudonym, from the record itself: of a hold that is gone nobody else may know.
-async fn held_by(node: &Node, hold: HoldId) -> Step<Vec<Party>> {
+/// What is known of places from when they were held or waited for.
+#[derive(Debug, Default)]
+struct Taken {
+    /// Who was named as the buyer, by each pseudonym, and the devices.
+    parties: Vec<Party>,
+    /// What was said of it.
+    said: Option<Box<Assessment>>,
+}
+
+/// What is known of places from the record by which they were held or waited for: of a hold that is gone nobody else may know.
+async fn taken_of(node: &Node, hold: HoldId) -> Step<Taken> {
     let takes = |event: &slot::Event| match event {
         slot::Event::Held(held) => held.hold == hold,
         slot::Event::Waited(waited) => waited.entry == hold,
         _ => false,
     };
-    let mut found = Vec::new();
+    let mut taken = Taken::default();
     let look = |record: Record<slot::Event>| -> Result<ControlFlow<()>, JournalError> {
         if !record.events.iter().any(takes) {
             return Ok(ControlFlow::Continue(()));
         }
-        found = record.envelope.map(|envelope| envelope.parties).unwrap_or_default();
+        taken = record.envelope.map(|envelope| Taken { parties: envelope.parties, said: envelope.assessment }).unwrap_or_default();
         Ok(ControlFlow::Break(()))
     };
     visit(node.journal().as_ref(), StreamId::Slot(hold.slot()), 0, look).await.map_err(|error| read_failed(&error))?;
-    found.retain(|party| matches!(party.kind, PartyKind::Buyer | PartyKind::Device));
-    Ok(found)
+    taken.parties.retain(|party| matches!(party.kind, PartyKind::Buyer | PartyKind::Device));
+    Ok(taken)
 }
 
 /// The envelope of the command that began a payment.

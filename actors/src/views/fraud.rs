@@ -42,8 +42,11 @@ use super::{Views, ViewsError, json as written};
 use crate::fraud::{SignalEvent, SignalKind, Taking, hearing};
 use crate::journal::{Journal, JournalError};
 
-/// The tables. Times are microseconds. What wants a case has its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never
-/// sold, nor counts of cash) is `pickable`; an attempt that was refused `wants` a case if chance picks it. A case stands in the queue by its `urgency`. Signs and labels are
+/// What was waited for, or kept, for longer before it was bought, in microseconds, counts when it was bought.
+const LATE_US: i64 = 3_600_000_000;
+
+/// The tables. Times are microseconds: of what was assessed that at which it was asked for, or bought, where that was later by more than [`LATE_US`]. What wants a case has
+/// its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never sold, nor counts of cash) is `pickable`; an attempt that was refused `wants` a case if chance picks it. A case stands in the queue by its `urgency`. Signs and labels are
 /// kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its rank in the case of its sale says the same. Of what is held
 /// `holder` is who would be read of, and the table of that name has the first suspected hold of each on each day that ended without being bought; `met` has the sales of
 /// which a gate refused a ticket that had come in elsewhere, as many of a day as are read.
@@ -191,7 +194,7 @@ pub(super) struct Rows {
     assessed: BTreeMap<String, Assessed>,
     /// When in each subject each party (kind, pseudonym) took part, in the order in which they are kept.
     parties: BTreeMap<(String, &'static str, String), i64>,
-    /// Sales whose holds were assessed before these batches, or not at all, and what they cost.
+    /// Sales whose holds were assessed before these batches, or not at all, what they cost, and when they were made.
     sold: Vec<Value>,
     /// Holds that ended without being bought, in the order in which they did.
     unsold: Vec<Value>,
@@ -274,7 +277,7 @@ impl Rows {
                 slot::Event::Waited(waited) => self.of_hold(record, waited.entry, waited.channel, &waited.lines, true),
                 slot::Event::Sold(sold) => {
                     self.of_hold(record, sold.sale, sold.channel, &sold.lines, false);
-                    self.sold(sold.sale, slot::total(&sold.lines));
+                    self.sold(sold.sale, slot::total(&sold.lines), at);
                 }
                 slot::Event::Released(slot::Released { hold, .. }) | slot::Event::Expired(slot::Expired { hold, .. }) => {
                     self.unsold.push(json!(hold.to_string()));
@@ -282,7 +285,7 @@ impl Rows {
                 // What is said of a move is said of what arrives; whose it is, is known from where it was bought.
                 slot::Event::MoveBegun(begun) => self.of_hold(record, begun.arrival, begun.via, &begun.lines, true),
                 slot::Event::Arrived(arrived) => {
-                    self.sold(arrived.sale, slot::total(&arrived.lines));
+                    self.sold(arrived.sale, slot::total(&arrived.lines), at);
                     self.arrivals.push(json!([arrived.sale.to_string(), at]));
                 }
                 slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
@@ -305,11 +308,16 @@ impl Rows {
     }
 
     /// What was held is sold, or has arrived.
-    fn sold(&mut self, sale: HoldId, total: Cents) {
+    fn sold(&mut self, sale: HoldId, total: Cents, at: i64) {
         let (id, picked) = (sale.to_string(), is_picked(Subject::Sale(sale)));
         match self.assessed.get_mut(&id) {
-            Some(assessed) if assessed.new => (assessed.cents, assessed.sold) = (total.get(), Some(picked)),
-            _ => self.sold.push(json!([id, total.get(), u8::from(picked)])),
+            Some(assessed) if assessed.new => {
+                (assessed.cents, assessed.sold) = (total.get(), Some(picked));
+                if at.saturating_sub(assessed.at) > LATE_US {
+                    assessed.at = at;
+                }
+            }
+            _ => self.sold.push(json!([id, total.get(), u8::from(picked), at])),
         }
     }
 
@@ -470,6 +478,9 @@ impl Rows {
             ON CONFLICT (subject) DO UPDATE SET score = excluded.score, severity = excluded.severity, data = excluded.data
             WHERE excluded.severity >= assessed.severity";
         const PARTIES: &str = "INSERT OR IGNORE INTO party SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_each(?)";
+        // Of what somebody waited for, or of an option of a quote, chance would never pick: the hour in which it was asked for is long over when it is bought.
+        const LATE: &str = "UPDATE assessed SET at = sale.at FROM (SELECT value ->> 0 AS of, value ->> 3 AS at FROM jsonb_each(?1)) AS sale
+            WHERE assessed.subject = sale.of AND sale.at - assessed.at > ?2";
         // Of an option there may be a case already. One of a hold that had ended is of something else.
         const SOLD: &str = "UPDATE assessed SET amount_cents = sale.cents, pickable = 1,
                 wants = CASE WHEN severity = ?2 AND (channel <> 'group' OR NOT EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject))
@@ -531,6 +542,7 @@ impl Rows {
             (RAISED, &self.raised),
             (ASSESSED, &assessed),
             (PARTIES, &parties),
+            (LATE, &self.sold),
             (SOLD, &self.sold),
             (HOLDERS, &self.unsold),
             (UNSOLD, &self.unsold),
@@ -551,6 +563,7 @@ impl Rows {
             if !rows.is_empty() {
                 let with_severity = [SOLD, HOLDERS, REVIEWED, RETURNED, COUNTED].contains(&query);
                 let ask = sqlx::query(query).bind(written(rows));
+                let ask = if query == LATE { ask.bind(LATE_US) } else { ask };
                 if with_severity { ask.bind(review) } else { ask }.execute(&mut *tx).await?;
             }
         }

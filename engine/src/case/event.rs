@@ -224,6 +224,11 @@ pub enum Command {
         /// Whether it was done; else nothing was left to be done, as when all tickets had been used.
         done: bool,
     },
+    /// A review of its sale began anew, as a verdict was undone: the case is open as long.
+    Renew {
+        /// When the review ends by itself.
+        lapses_at: Timestamp,
+    },
     /// Somebody who has a party in common with those whose appeal waits here appeals as well: it is looked at with this one.
     Join {
         /// What they were refused.
@@ -267,6 +272,8 @@ pub enum Event {
     Joined(Joined),
     /// See [`Followed`].
     Followed(Followed),
+    /// See [`Renewed`].
+    Renewed(Renewed),
 }
 
 /// There is something to look at.
@@ -393,4 +400,13 @@ pub struct Followed {
     pub case: CaseId,
     /// See [`Joined::is_same`].
     pub is_same: bool,
+}
+
+/// A verdict was taken back when the time of the case was over, or a review began anew that lasts longer: somebody is to look once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Renewed {
+    /// When somebody should have looked.
+    pub due_at: Timestamp,
+    /// When it ends by itself if nobody has.
+    pub lapses_at: Timestamp,
 }

@@ -28,7 +28,7 @@ use crate::record::Record;
 use crate::slot::REVIEW_ENDS_BEFORE_S;
 use crate::time::{DAY_S, MICROS_PER_S, Timestamp};
 
-/// Within which time somebody should look at an appeal, where the visit is not sooner, and when it lapses, in seconds: a day and a week.
+/// Within which time somebody should look at an appeal, where the visit is not sooner, or at what was undone late, and when it lapses, in seconds: a day and a week.
 pub const APPEAL_DUE_S: i64 = DAY_S;
 const APPEAL_LAPSES_S: i64 = 7 * DAY_S;
 /// How long whoever was refused and found honest passes the same rules, in seconds from the verdict: a week.
@@ -220,10 +220,7 @@ impl Aggregate for Case {
             Command::Assign { .. } if self.status() == Some(Status::Decided) => return Err(Refusal::CaseDecided),
             Command::Assign { to } => Event::Assigned(Assigned { to: *to }),
             Command::Decide { verdict, reason, by } => return self.say(*verdict, *reason, *by),
-            Command::Undo => {
-                let standing = self.verdict.as_ref().ok_or(Refusal::NotDecided)?;
-                Event::Undone(Undone { verdict: standing.decided.verdict })
-            }
+            Command::Undo => return self.undo(now),
             Command::Appeal { gate_opens_at } => return self.appeal(now, opened, *gate_opens_at),
             Command::Join { attempt, parties, rules, gate_opens_at } => {
                 Event::Joined(self.join(now, opened, (*attempt, parties, rules), *gate_opens_at)?)
@@ -240,6 +237,11 @@ impl Aggregate for Case {
             }
             Command::Act { action, done } if self.pending == Some(*action) => Event::Acted(Acted { action: *action, done: *done }),
             Command::Act { .. } => return Err(Refusal::NothingToDo),
+            Command::Renew { lapses_at } if self.status() == Some(Status::Open) && self.lapses_at < *lapses_at => {
+                let due_at = if self.due_at > now { self.due_at } else { now.plus_seconds(APPEAL_DUE_S) };
+                Event::Renewed(Renewed { due_at: due_at.min(*lapses_at), lapses_at: *lapses_at })
+            }
+            Command::Renew { .. } => return Err(Refusal::NothingToDo),
         };
         Ok(vec![event])
     }
@@ -336,6 +338,17 @@ impl Case {
         Ok(events)
     }
 
+    /// Takes the verdict back. Somebody is to look once more: where the time for that is over it begins anew, or the case would lapse in the same moment, and a review that
+    /// begins anew would run with nobody to see it.
+    fn undo(&self, now: Timestamp) -> Result<Vec<Event>, Refusal> {
+        let standing = self.verdict.as_ref().ok_or(Refusal::NotDecided)?;
+        let mut events = vec![Event::Undone(Undone { verdict: standing.decided.verdict })];
+        if self.lapses_at <= now {
+            events.push(Event::Renewed(Renewed { due_at: now.plus_seconds(APPEAL_DUE_S), lapses_at: now.plus_seconds(APPEAL_LAPSES_S) }));
+        }
+        Ok(events)
+    }
+
     /// Who was refused may ask for another look: at an attempt, or at a sale whose tickets were blocked. Once, and once more when nobody has looked in time.
     fn appeal(&self, now: Timestamp, opened: &Opened, gate_opens_at: Option<Timestamp>) -> Result<Vec<Event>, Refusal> {
         let refused = match opened.subject {
@@ -423,6 +436,7 @@ impl Case {
                 self.joined.push(joined.clone());
             }
             Event::Followed(followed) => self.followed = Some(*followed),
+            Event::Renewed(renewed) => (self.due_at, self.lapses_at) = (renewed.due_at, renewed.lapses_at),
         }
     }
 

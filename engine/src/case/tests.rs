@@ -115,8 +115,45 @@ fn nobody_waits_for_an_analyst() {
     tell(&mut case, 4 * DAY_S, &say(Verdict::Fraud)).unwrap();
     assert_eq!((case.status(), case.pending()), (Some(Status::Decided), Some(Action::Block)));
     tell(&mut case, 4 * DAY_S, &Command::Undo).unwrap();
-    wake(&mut case, 4 * DAY_S);
-    assert_eq!(case.status(), Some(Status::Lapsed));
+    assert_eq!((case.status(), case.pending()), (Some(Status::Open), Some(Action::Unblock)));
+}
+
+/// Who takes a verdict back wants somebody to look once more.
+#[test]
+fn what_is_undone_when_its_time_is_over_is_looked_at_again_and_what_is_undone_before_keeps_its_time() {
+    for verdict in [Verdict::Fraud, Verdict::Legit, Verdict::Unsure] {
+        let mut case = opened();
+        tell(&mut case, 1, &say(verdict)).unwrap();
+        let mut soon = case.clone();
+        tell(&mut soon, 3 * DAY_S - 1, &Command::Undo).unwrap();
+        assert_eq!((soon.status(), soon.deadlines()), (Some(Status::Open), (NOW.plus_seconds(DAY_S), NOW.plus_seconds(3 * DAY_S))));
+        tell(&mut case, 9 * DAY_S, &Command::Undo).unwrap();
+        wake(&mut case, 9 * DAY_S);
+        assert_eq!((case.status(), case.deadlines()), (Some(Status::Open), (NOW.plus_seconds(10 * DAY_S), NOW.plus_seconds(16 * DAY_S))));
+        // That nobody does is no reason to wait for ever.
+        wake(&mut case, 16 * DAY_S);
+        assert_eq!(case.status(), Some(Status::Lapsed));
+    }
+    // A review that begins anew and lasts longer is not to run on when the case is over.
+    let renew = |s: i64| Command::Renew { lapses_at: NOW.plus_seconds(s) };
+    let mut sold = opened();
+    assert_eq!(tell(&mut sold, 1, &renew(3 * DAY_S)), Err(Refusal::NothingToDo), "it lasts no longer");
+    tell(&mut sold, 1, &say(Verdict::Legit)).unwrap();
+    assert_eq!(tell(&mut sold, 2, &renew(9 * DAY_S)), Err(Refusal::NothingToDo), "somebody has looked");
+    tell(&mut sold, 2 * DAY_S, &Command::Undo).unwrap();
+    tell(&mut sold, 2 * DAY_S, &renew(5 * DAY_S)).unwrap();
+    assert_eq!(sold.deadlines(), (NOW.plus_seconds(3 * DAY_S), NOW.plus_seconds(5 * DAY_S)));
+    tell(&mut sold, 2 * DAY_S + 1, &renew(6 * DAY_S)).unwrap();
+    assert_eq!(sold.deadlines(), (NOW.plus_seconds(3 * DAY_S), NOW.plus_seconds(6 * DAY_S)));
+    // Of an appeal nobody is told meanwhile that nobody has looked.
+    let mut appealed = refused(&["velocity"]);
+    tell(&mut appealed, 1, &APPEAL).unwrap();
+    tell(&mut appealed, 2, &say(Verdict::Fraud)).unwrap();
+    tell(&mut appealed, 8 * DAY_S, &Command::Undo).unwrap();
+    wake(&mut appealed, 8 * DAY_S);
+    assert_eq!(appealed.appeal_state(), Some(AppealState::Received));
+    tell(&mut appealed, 9 * DAY_S, &say(Verdict::Legit)).unwrap();
+    assert_eq!(appealed.appeal_state(), Some(AppealState::Granted));
 }
 
 #[test]

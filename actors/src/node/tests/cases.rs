@@ -98,6 +98,45 @@ async fn verdicts_that_are_undone_faster_than_they_are_followed_leave_nothing_bl
     house.running.stop().await;
 }
 
+/// Its review begins anew, and nobody would see that it does.
+#[actix_rt::test]
+async fn a_verdict_that_is_undone_when_the_time_of_its_case_is_over_is_to_be_looked_at_again() {
+    let house = House::new().await;
+    let (node, id) = (house.node(), case_of(Subject::Sale(sale())));
+    house.ask(1, sell(1, 2)).await.unwrap();
+    node.case(id, by(10), opened()).await.unwrap();
+    decide(node, id, by(11), Verdict::Legit, code("family")).await.unwrap();
+    let undone_at = now().plus_seconds(10_000);
+    house.clock.set(undone_at);
+    node.wake_due().await;
+    undo(node, id, by(12)).await.unwrap();
+    node.wake_due().await;
+    let review = |slot: &Slot| slot.sale_of(sale()).is_some_and(|sale| sale.tickets.iter().all(|ticket| ticket.review_until.is_some()));
+    assert_eq!(node.look(tomorrow(), review).await, Ok(true));
+    let deadlines = (undone_at.plus_seconds(86_400), undone_at.plus_seconds(7 * 86_400));
+    assert_eq!(node.look_case(id, |case| (case.status(), case.deadlines())).await, Ok((Some(Status::Open), deadlines)));
+    assert_eq!((node.cases().open(), node.cases().next_wake()), (1, Some(deadlines.1)));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_case_is_open_as_long_as_the_review_that_an_undone_verdict_begins_anew() {
+    let house = House::new().await;
+    let (node, id) = (house.node(), case_of(Subject::Sale(sale())));
+    house.ask(1, sell(1, 2)).await.unwrap();
+    node.case(id, by(10), opened()).await.unwrap();
+    decide(node, id, by(11), Verdict::Legit, code("family")).await.unwrap();
+    undo(node, id, by(12)).await.unwrap();
+    let until = node.look(tomorrow(), |slot| slot.sale_of(sale()).and_then(|sale| sale.tickets[0].review_until)).await.unwrap();
+    assert!(until.is_some_and(|until| until > now().plus_seconds(7_200)), "longer than the first one");
+    assert_eq!(node.look_case(id, |case| (case.status(), case.pending(), Some(case.deadlines().1))).await, Ok((Some(Status::Open), None, until)));
+    // Whoever looks for what is to be done finds nothing.
+    let seq = node.look_case(id, |case| case.seq()).await.unwrap();
+    resume(node).await.unwrap();
+    assert_eq!(node.look_case(id, |case| case.seq()).await, Ok(seq));
+    house.running.stop().await;
+}
+
 /// Staff had blocked them before the verdict, and lift that again: what the verdict says stands until it is undone, and what staff say after that.
 #[actix_rt::test]
 async fn a_verdict_holds_whatever_staff_block_and_lift() {

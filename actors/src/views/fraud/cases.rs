@@ -307,6 +307,10 @@ pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestam
             let ask = sqlx::query("UPDATE fraud_case SET due_at = ?2 WHERE fraud_case = ?1").bind(id);
             ask.bind(joined.due_at.as_micros()).execute(tx).await?
         }
+        case::Event::Renewed(renewed) => {
+            let ask = sqlx::query("UPDATE fraud_case SET due_at = ?2, lapses_at = ?3 WHERE fraud_case = ?1").bind(id);
+            ask.bind(renewed.due_at.as_micros()).bind(renewed.lapses_at.as_micros()).execute(tx).await?
+        }
         // No case of its own.
         case::Event::Followed(_) => return Ok(()),
     };
@@ -395,6 +399,26 @@ mod tests {
         // Somebody was hurt by it who had to complain.
         sqlx::query("UPDATE fraud_case SET appealed_at = 1").execute(&views.pool()).await.unwrap();
         assert!(blocked_after(Action::Clear, true).await);
+        views.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_to_be_looked_at_again_is_due_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        put(&views, 1, 0).await;
+        let at = Timestamp::from_seconds;
+        let events = [
+            case::Event::Undone(case::Undone { verdict: case::Verdict::Legit }),
+            case::Event::Renewed(case::Renewed { due_at: at(20), lapses_at: at(30) }),
+        ];
+        let mut connection = views.pool().acquire().await.unwrap();
+        for event in events {
+            write_case(&mut connection, &CaseId(0).to_string(), at(10), &event).await.unwrap();
+        }
+        drop(connection);
+        let row = views.fraud_cases(&CaseFilter::default(), 2).await.unwrap().remove(0);
+        assert_eq!((row.state.as_str(), row.due_at, row.lapses_at), ("open", at(20), at(30)));
         views.close().await;
     }
 }

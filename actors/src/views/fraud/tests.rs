@@ -112,11 +112,16 @@ fn begun(number: u64, envelope: Envelope, hold: HoldId) -> Told {
     Told::Payment(PaymentId::new(1, number), envelope, payment::Event::Opened(opened))
 }
 
-/// Takes records in, so many in each round.
+/// Takes records in, a second after each other, so many in each round.
 async fn take_in(views: &Views, said: Vec<Told>, in_a_round: usize) {
+    take_in_at(views, (100..).zip(said).collect(), in_a_round).await;
+}
+
+/// Takes records in, each with its time in seconds, so many in each round.
+async fn take_in_at(views: &Views, said: Vec<(i64, Told)>, in_a_round: usize) {
     let mut frames = Vec::new();
-    for (n, told) in said.into_iter().enumerate() {
-        let (seq, at, mut frame) = (n as u64 + 1, Timestamp::from_seconds(100 + n as i64), Vec::new());
+    for (n, (at_s, told)) in said.into_iter().enumerate() {
+        let (seq, at, mut frame) = (n as u64 + 1, Timestamp::from_seconds(at_s), Vec::new());
         match told {
             Told::Slot(slot, envelope, events) => {
                 wire::encode(StreamId::Slot(slot), &Record { seq, at, envelope: Some(envelope), events }, &mut frame);
@@ -212,6 +217,46 @@ async fn it_makes_no_difference_in_how_many_rounds_something_is_taken_in() {
     assert!(wanting("review") >= 5 && wanting("picked") >= 1 && wanting("hold") == 2, "{one_by_one:#?}");
     for in_a_round in [2, 3, 5, 1_000] {
         assert_eq!(told(in_a_round).await, one_by_one, "{in_a_round} in a round");
+    }
+}
+
+/// An option of a quote is kept for weeks and somebody waits for days before they are bought; others buy at once.
+#[tokio::test]
+async fn what_is_bought_long_after_it_was_asked_for_is_picked_in_the_hour_in_which_it_is_bought() {
+    const DAY_S: i64 = 86_400;
+    let (here, bought_s) = (slot_at(0), 21 * DAY_S + 100);
+    let mut drawn = (100..).map(|n| HoldId::new(here, n)).filter(|sale| is_picked(Subject::Sale(*sale)));
+    let [kept, waited, at_once] = std::array::from_fn(|_| drawn.next().unwrap());
+    let story = || {
+        let allow = Some((Outcome::Allow, 5));
+        let option = slot::Event::Held(Held { hold: kept, channel: Channel::Group, lines: lines(2), expires_at: Timestamp::MAX });
+        let (entry, channel) = (waited, Channel::Web);
+        let joined = slot::Event::Waited(Waited { entry, number: 1, channel, lines: lines(2), parties_ahead: 0, people_ahead: 0 });
+        let (settlement, channel) = (Settlement::Payment { id: PaymentId::new(1, 8) }, Channel::Group);
+        let of_quote = slot::Event::Sold(Sold { sale: kept, held: true, channel, lines: lines(2), settlement, contact: None });
+        let told = |at_s, envelope, event| (at_s, Told::Slot(here, envelope, vec![event]));
+        vec![
+            told(100, by(1, allow), option),
+            told(18 * DAY_S, by(2, allow), joined),
+            told(bought_s, by(3, allow), held(at_once)),
+            told(bought_s + 60, by(3, allow), sold(at_once, true, 2)),
+            told(bought_s + 61, by(2, allow), sold(waited, true, 2)),
+            told(bought_s + 62, by(1, None), of_quote),
+        ]
+    };
+    for in_a_round in [1, 2, 4, 100] {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        take_in_at(&views, story(), in_a_round).await;
+        let (from, to) = (Timestamp::from_seconds(21 * DAY_S), Timestamp::from_seconds(21 * DAY_S + 3_600));
+        let drawn = views.picked_at_random(from, to).await.unwrap();
+        let found: Vec<_> = drawn.iter().map(|drawn| (drawn.subject, drawn.channel.as_str(), drawn.at.as_seconds() - bought_s)).collect();
+        let expected = [(at_once, "web", 0), (waited, "web", 61), (kept, "group", 62)].map(|(sale, channel, s)| (Subject::Sale(sale), channel, s));
+        assert_eq!(found, expected, "{in_a_round} in a round");
+        let hour = 21 * 24;
+        let volume = ByHour::from([(("group".to_owned(), hour), 1), (("web".to_owned(), hour), 2)]);
+        assert_eq!(views.unsuspected_by_hour(Timestamp::MIN, Timestamp::MAX).await.unwrap(), volume, "{in_a_round} in a round");
+        views.close().await;
     }
 }
 

@@ -29,11 +29,11 @@ pub struct TrialForm {
 /// What the rule would have done.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct TrialView {
-    /// About how many commands it would have been asked.
+    /// About how many commands it would have been asked, each once: the sale that a payment or a quote brings about is none of its own.
     asked: u64,
-    /// For how many of them one more proof would have been asked for.
+    /// For how many of them one more proof would have been asked for: of none at a desk, nor of what is given back or counted.
     step_up: u64,
-    /// How many would have been looked at.
+    /// How many would have been looked at, with what nothing refuses: options of quotes, counts of cash.
     review: u64,
     /// How many would have been refused.
     block: u64,

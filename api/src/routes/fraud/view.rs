@@ -220,8 +220,8 @@ pub struct CaseMoment {
     /// When (RFC 3339, UTC).
     #[schema(format = DateTime)]
     at: String,
-    /// What: that it was opened, assigned, decided, undone, appealed or has lapsed, a label, what was done to tickets and whether that could be done, or a ticket of the sale that
-    /// a gate refused.
+    /// What: that it was opened, assigned, decided, undone (and by when it is to be looked at again), appealed or has lapsed, a label, what was done to tickets and whether that could
+    /// be done, or a ticket of the sale that a gate refused.
     what: String,
 }
 
@@ -305,6 +305,7 @@ impl Read {
             Event::Appealed(_) => "appealed".to_owned(),
             Event::Joined(joined) => format!("another attempt is looked at with it: {}", joined.attempt),
             Event::Followed(followed) => format!("looked at with case {}", followed.case),
+            Event::Renewed(renewed) => format!("to be looked at again by {}", renewed.due_at),
             Event::Lapsed(_) => "lapsed".to_owned(),
             Event::Labelled(labelled) => format!("{} said by {}", label_name(labelled.label), labelled.source.name()),
             Event::Acted(acted) => {

@@ -1,5 +1,7 @@
 //! Money that comes when its payment is over: it buys places anew, or is owed, and takes nothing from others.
 
+use tornello_engine::envelope::{Assessment, Outcome};
+
 use super::*;
 use crate::payments::drive;
 
@@ -109,5 +111,39 @@ async fn money_after_a_cancellation_and_money_at_the_desk() {
     let payment = shop.payment(at_desk).await;
     assert_eq!(payment.closed().and_then(|closed| closed.refused), Some(code("conflict")));
     assert_eq!(shop.money(at_desk).await, [0, 2_400, 0, 0]);
+    shop.stop().await;
+}
+
+/// Who is suspected when they hold, and not when they pay, does not come by valid tickets by paying late.
+#[actix_rt::test]
+async fn late_money_for_places_that_were_to_be_looked_at_buys_tickets_that_are() {
+    let shop = Shop::new().await;
+    let suspected = Assessment {
+        model: code("none"),
+        rules_version: 0,
+        at: now(),
+        position: 0,
+        features: Digest(0),
+        score: 70,
+        reasons: Vec::new(),
+        outcome: Outcome::Review,
+        rules: Vec::new(),
+        probability_ppm: None,
+        basis: None,
+    };
+    shop.node().slot(tomorrow(), Envelope { assessment: Some(Box::new(suspected)), ..of(1, Some(7)) }, hold(1, 3)).await.unwrap();
+    let id = payments::begin(shop.node(), by(101), request(&[1])).await.unwrap();
+    shop.house.clock.set(now().plus_seconds(1_800));
+    shop.node().wake_due().await;
+    shop.node().look(tomorrow(), |_| ()).await.unwrap();
+    shop.settle().await;
+    shop.pay(id, node_says("t1", 3_600)).await.unwrap();
+    let payment = shop.payment(id).await;
+    let [ItemEnd::Sold { sale, .. }] = payment.items() else { panic!("{:?}", payment.items()) };
+    let sale = *sale;
+    assert_ne!(sale, HoldId::new(tomorrow(), 1));
+    let is_reviewed = |sale: &slot::Sale| sale.tickets.iter().all(|ticket| ticket.review_until.is_some());
+    let found = shop.node().look(tomorrow(), move |slot| slot.sale_of(sale).map(|sale| (sale.buyer, is_reviewed(sale)))).await.unwrap();
+    assert_eq!(found, Some((Some(Digest(7)), true)), "and it is of whoever held them");
     shop.stop().await;
 }
