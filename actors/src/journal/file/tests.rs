@@ -133,6 +133,31 @@ async fn a_failed_flush_stops_the_file_until_it_is_opened_again() {
     write(&FileJournal::open(&path).await.unwrap(), 1, 100).await;
 }
 
+/// A copy is read from its beginning while a server goes on: what is read last has batches in it that stand behind zeros, which were read before.
+#[tokio::test]
+async fn a_copy_that_was_made_while_a_server_wrote_can_end_before_the_zeros_in_it() {
+    let folder = TempDir::new().unwrap();
+    let (path, copy) = (folder.path().join(FILE), folder.path().join("copy.log"));
+    let journal = FileJournal::open(&path).await.unwrap();
+    write(&journal, 3, 5_000).await;
+    let (early, end) = (std::fs::read(&path).unwrap(), journal.inner.state.lock().end as usize);
+    write(&journal, 4, 5_000).await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    let read_early = (end / 4_096 + 2) * 4_096;
+    bytes[..read_early].copy_from_slice(&early[..read_early]);
+    std::fs::write(&copy, &bytes).unwrap();
+    let copied = FileJournal::open(&copy).await.unwrap();
+    let told = copied.batches(3, 1).await;
+    assert!(matches!(&told, Err(JournalError::Corrupt { batch: 4, what }) if what == GAP), "{told:?}");
+    assert_eq!(copied.cut_last(4).await, Ok(()));
+    assert!(std::fs::read(&copy).unwrap() == bytes, "it is not taken for torn");
+    assert_eq!(copied.cut_gap().await, Ok(Some((4, 7))));
+    assert_eq!((copied.head().await.map(|head| head.number), copied.cut_gap().await), (Ok(3), Ok(None)));
+    write(&copied, 1, 100).await;
+    assert_eq!(FileJournal::open(&copy).await.unwrap().head().await.map(|head| head.number), Ok(4));
+    assert_eq!((journal.cut_gap().await, journal.head().await.map(|head| head.number)), (Ok(None), Ok(7)), "this one is whole");
+}
+
 #[tokio::test]
 async fn what_a_newer_program_wrote_is_not_taken_for_torn() {
     let folder = TempDir::new().unwrap();
