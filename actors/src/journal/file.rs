@@ -36,6 +36,8 @@ const AHEAD: u64 = 512 * 1024;
 const NEWER: &str = "it names a stream of a kind that is not known";
 /// What is wrong where zeros stand in the place of a batch, and later batches behind them.
 pub const GAP: &str = "zeros stand in its place, and later batches behind them, as in a copy that was made while a server wrote";
+/// What is wrong where something stands in the place of a batch that no write, torn or whole, has left there.
+const FOREIGN: &str = "it begins with what no journal has written";
 /// No stream has records before this batch.
 const NONE: u64 = u64::MAX;
 /// Every how many batches the place of one is remembered, of the whole file and of each stream: whoever looks for one in between walks.
@@ -108,7 +110,7 @@ struct Damage {
     /// The batch that should stand there.
     batch: u64,
     what: &'static str,
-    /// The number of the last batch that can be told behind it; that of the damaged one if it is the last.
+    /// The number of the last batch that can be told behind it; that of the damaged one if it is the last, and so may be torn; the greatest if nobody can tell.
     last: u64,
     /// Its header is whole: no crash has torn it, but this program cannot read it.
     is_newer: bool,
@@ -184,10 +186,15 @@ impl State {
             };
             let (later, anything) = behind(&mut window, state.end, filled, next)?;
             if anything {
+                let begin = window.bytes(state.end, MAGIC.len().min((filled - state.end) as usize))?.unwrap_or_default();
                 // No batch begins with a zero.
-                let is_gap = later.is_some() && window.bytes(state.end, 1)?.is_some_and(|first| first.starts_with(&[0]));
-                let what = if is_gap { GAP } else { what };
-                state.damage = Some(Damage { batch: next, what, last: later.unwrap_or(next), is_newer: what == NEWER, is_gap });
+                let is_gap = later.is_some() && begin.first() == Some(&0);
+                let (what, end) = match later {
+                    _ if is_gap => (GAP, next),
+                    None if !may_be_torn(begin) => (FOREIGN, u64::MAX),
+                    _ => (what, next),
+                };
+                state.damage = Some(Damage { batch: next, what, last: later.unwrap_or(end), is_newer: what == NEWER, is_gap });
             }
             return Ok((state, filled));
         }
@@ -208,6 +215,11 @@ impl State {
         self.last = header.place;
         self.end = header.end();
     }
+}
+
+/// Whether a batch of which not all was written may begin like that: what is missing are zeros, with which the file was filled.
+fn may_be_torn(begin: &[u8]) -> bool {
+    begin.iter().zip(MAGIC).all(|(byte, written)| [0, written].contains(byte))
 }
 
 /// What stands behind a place: the number of the last whole header, and whether there is anything but zeros.
