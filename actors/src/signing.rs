@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -82,6 +83,16 @@ pub struct SigningKeys {
     path: PathBuf,
     older: Vec<SigningKey>,
     current: SigningKey,
+    /// Of the file that they were read from.
+    stamp: Stamp,
+}
+
+/// When a file was put in place and how long it is: what changes whenever another process rotates or forgets a key. None if there is none.
+type Stamp = Option<(SystemTime, u64)>;
+
+fn stamp_of(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 impl SigningKeys {
@@ -112,7 +123,7 @@ impl SigningKeys {
         if let Some(keys) = Self::load(&path)? {
             return Ok(keys);
         }
-        let keys = Self { older: Vec::new(), current: draw(first, now)?, path };
+        let mut keys = Self { older: Vec::new(), current: draw(first, now)?, path, stamp: None };
         keys.save()?;
         Ok(keys)
     }
@@ -163,11 +174,10 @@ impl SigningKeys {
         })
     }
 
-    /// When the file was put in place and how long it is: what changes whenever another process rotates or forgets a key.
+    /// Whether the file is still the one that these were read from, as far as its date and length say.
     #[must_use]
-    pub fn stamp(&self) -> Option<(std::time::SystemTime, u64)> {
-        let metadata = std::fs::metadata(&self.path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
+    pub fn are_current(&self) -> bool {
+        stamp_of(&self.path) == self.stamp
     }
 
     /// Reads the file again, to take up what another process wrote; true if anything changed.
@@ -192,6 +202,8 @@ impl SigningKeys {
     }
 
     fn load(path: &Path) -> Result<Option<Self>, SigningError> {
+        // Asked before it is read: one that takes its place in between is found to be another one.
+        let stamp = stamp_of(path);
         let Some(bytes) = secret_file::read(path, FILE_BYTES_MAX)? else { return Ok(None) };
         let damaged = |what| SigningError::Damaged { path: path.to_owned(), what };
         let body = bytes.strip_prefix(HEADER).ok_or_else(|| damaged("not a file of signing keys of a known version"))?;
@@ -206,16 +218,19 @@ impl SigningKeys {
         if !sound || !older.is_sorted_by(|a, b| a.id < b.id) {
             return Err(damaged("the keys are not in order"));
         }
-        Ok(Some(Self { path: path.to_owned(), older, current }))
+        Ok(Some(Self { path: path.to_owned(), older, current, stamp }))
     }
 
-    fn save(&self) -> Result<(), SigningError> {
+    /// Only for who has locked the file.
+    fn save(&mut self) -> Result<(), SigningError> {
         let stored: Vec<Stored> = self.seeds().map(Stored::of).collect();
         let body =
             postcard::to_stdvec(&stored).map_err(|_| SigningError::Damaged { path: self.path.clone(), what: "the keys cannot be written down" })?;
         let body = Zeroizing::new(body);
         let bytes = Zeroizing::new([HEADER, &body, Sha256::digest(&*body).as_slice()].concat());
-        Ok(secret_file::replace(&self.path, &bytes)?)
+        secret_file::replace(&self.path, &bytes)?;
+        self.stamp = stamp_of(&self.path);
+        Ok(())
     }
 }
 
