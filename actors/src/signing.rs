@@ -382,12 +382,19 @@ pub mod secret_file {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &beside)(error)),
             _ => {}
         }
-        let mut file = private().create_new(true).open(&beside).map_err(failed("create", &beside))?;
-        write(&mut file).map_err(failed("write", &beside))?;
-        file.sync_all().map_err(failed("flush", &beside))?;
-        drop(file);
-        std::fs::rename(&beside, path).map_err(failed("put in place", path))?;
+        let written = write_new(&beside, write).and_then(|()| std::fs::rename(&beside, path).map_err(failed("put in place", path)));
+        if written.is_err() {
+            // On a full disk it would keep the room that the journal could go on in.
+            let _ = std::fs::remove_file(&beside);
+        }
+        written?;
         flush_folder(path)
+    }
+
+    fn write_new(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), SecretFileError> {
+        let mut file = private().create_new(true).open(path).map_err(failed("create", path))?;
+        write(&mut file).map_err(failed("write", path))?;
+        file.sync_all().map_err(failed("flush", path))
     }
 
     /// Removes the file, if there is one: also after the machine has ended it stays removed.
@@ -569,6 +576,25 @@ mod tests {
         let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         assert_eq!(names, ["signing.keys", "signing.keys.lock"]);
+    }
+
+    #[test]
+    fn what_could_not_be_written_leaves_its_room_on_the_disk_to_others() {
+        use std::io::{Error, Write};
+        let (folder, path) = fresh();
+        std::fs::write(&path, b"before").unwrap();
+        let full = secret_file::replace_with(&path, |file| {
+            file.write_all(b"half writ")?;
+            Err(Error::from(std::io::ErrorKind::StorageFull))
+        });
+        assert!(matches!(full, Err(SecretFileError::Io { .. })), "{full:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"before");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        // Nor does what cannot be put in its place stay: here a folder is in it.
+        let taken = folder.path().join("taken");
+        std::fs::create_dir(&taken).unwrap();
+        assert!(secret_file::replace(&taken, b"after").is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]
