@@ -378,6 +378,25 @@ async fn days_that_nobody_counted_are_counted_after_weeks_and_books_are_known_th
 }
 
 #[actix_rt::test]
+async fn a_day_of_which_some_slots_have_left_the_board_is_counted_whole() {
+    let app = App::start().await;
+    let (manager, desk) = (app.key(Role::Manager).await, app.key(Role::BoxOffice).await);
+    for (hour, count) in [(10, 2), (15, 3)] {
+        let body = json!({"lines": [{"category": "full", "count": count}], "settlement": at_desk("R1")});
+        let sold = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, hour)), &desk, &format!("s{hour}"), &body).await;
+        assert_eq!(sold.0, StatusCode::CREATED, "{}", sold.1);
+    }
+    // Nobody runs the program until the third day after, early in the afternoon.
+    app.pass(3 * 86_400 + 4 * 3_600).await;
+    let app = app.restart().await;
+    assert_eq!([10, 15].map(|hour| app.node().board().head(slot(TORRE, hour)).is_some()), [false, true]);
+    assert_eq!(attended::count_days(app.node()).await, 1);
+    let read = app.get("/v1/museums/torre/attendance", &manager).await;
+    assert_eq!(read["days"], json!([{"date": "2026-11-23", "people": 5, "provenance": "counted"}]));
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn months_are_forecast_for_the_budget_and_days_add_up_to_them() {
     let app = App::start().await;
     let (manager, ministry) = (app.key(Role::Manager).await, app.key(Role::Ministry).await);

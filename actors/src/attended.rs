@@ -21,13 +21,12 @@ use crate::digest::digest;
 use crate::failure::Failure;
 use crate::journal::writer::Lease;
 use crate::museums::Known;
-use crate::node::Node;
+use crate::node::{FORGET_AFTER_S, Node};
 use crate::owner::Tell;
 use crate::sensors::building_day;
 use crate::views::Views;
 
-/// How many days back are counted that were missed, as when nobody ran the program: by the board, which slots leave after three days, and by the lists before that.
-const ON_BOARD_DAYS: i32 = 3;
+/// How many days back are counted that were missed, as when nobody ran the program: by the board as long as none of their slots may have left it, and by the lists before that.
 const MISSED_DAYS: i32 = 62;
 
 /// All attendances.
@@ -90,13 +89,14 @@ pub async fn count_days(node: &Node) -> usize {
         let attendance = node.attended().get(museum);
         let first = last.saturating_sub((MISSED_DAYS - 1).days());
         let missed: Vec<Date> = first.series(1.day()).take_while(|date| *date <= last).filter(|date| !is_counted(&attendance, *date)).collect();
-        let on_board = last.saturating_sub((ON_BOARD_DAYS - 1).days());
+        // By the time and not by days: slots leave one by one, and what is left of a day would count for all of it.
+        let is_on_board = |date: Date| calendar::instant(date.at(0, 0, 0, 0)) >= node.now().plus_seconds(-FORGET_AFTER_S);
         // What somebody has brought in of a day long past is more than our own lists may have.
-        let is_unknown = |date: &Date| *date < on_board && !attendance.days().contains_key(date);
+        let is_unknown = |date: &Date| !is_on_board(*date) && !attendance.days().contains_key(date);
         let mut long_ago = listed(views, &known, missed.iter().copied().filter(is_unknown)).await;
         for date in missed {
             // What the places were of slots that have left the board is not known.
-            let slots = if date < on_board { long_ago.remove(&date).map(|slots| (slots, Vec::new())) } else { Some(slots_of(node, &known, date)) };
+            let slots = if is_on_board(date) { Some(slots_of(node, &known, date)) } else { long_ago.remove(&date).map(|slots| (slots, Vec::new())) };
             let Some(slots) = slots else { continue };
             let Some(command) = day_of(node, &known, date, slots, date == last) else { continue };
             let key = digest(&[b"count", &museum.0.to_be_bytes(), date.to_string().as_bytes()]);

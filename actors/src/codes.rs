@@ -3,8 +3,6 @@
 //!
 //! What a code says is the business of `engine::ticket`, how the keys are kept that of [`crate::signing`]; this file decides for which times a key is good.
 
-use std::time::SystemTime;
-
 use parking_lot::RwLock;
 use tornello_engine::ticket::{CodeError, KeyError, Keyring, Payload, PublicKey, SigningKey, TicketCode};
 use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
@@ -35,7 +33,6 @@ pub struct Codes(RwLock<Ready>);
 #[derive(Debug)]
 struct Ready {
     keys: SigningKeys,
-    stamp: Option<(SystemTime, u64)>,
     signer: SigningKey,
     ring: Keyring,
     /// The current key is good from today on; tomorrow that is a day more.
@@ -52,7 +49,7 @@ impl Ready {
         });
         let ring = Keyring::new(public)?;
         let (id, seed) = keys.current();
-        Ok(Self { stamp: keys.stamp(), signer: SigningKey::new(id, &seed), ring, until, keys })
+        Ok(Self { signer: SigningKey::new(id, &seed), ring, until, keys })
     }
 }
 
@@ -93,7 +90,7 @@ impl Codes {
     pub fn refresh(&self, now: Timestamp) -> Result<bool, CodesError> {
         let mut keys = {
             let ready = self.0.read();
-            if ready.keys.stamp() == ready.stamp && now < ready.until {
+            if ready.keys.are_current() && now < ready.until {
                 return Ok(false);
             }
             ready.keys.clone()
@@ -145,5 +142,16 @@ mod tests {
         std::fs::write(&path, "not keys").unwrap();
         assert!(codes.refresh(now).is_err());
         assert!(codes.verify(&new).is_ok(), "a damaged file takes nothing away");
+    }
+
+    #[test]
+    fn a_rotation_just_after_the_keys_were_read_is_taken_up_too() {
+        let (folder, now) = (tempfile::tempdir().unwrap(), at("2026-06-10T08:00:00Z"));
+        let path = folder.path().join("signing.keys");
+        let read = SigningKeys::load_or_create(&path, now).unwrap();
+        SigningKeys::load_or_create(&path, now).unwrap().rotate(now).unwrap();
+        let codes = Codes::new(read, now).unwrap();
+        assert!(codes.refresh(now).unwrap(), "they are not those of the file");
+        assert_eq!((codes.public_keys().len(), codes.refresh(now).unwrap()), (2, false));
     }
 }

@@ -3,7 +3,7 @@
 //! `key.rs`, how its text is drawn and read in `text.rs`.
 //!
 //! The command line may revoke a key while the server runs: the server calls [`Keys::refresh`] every half second, and that copies the table again when it
-//! has changed. What a role may do is decided in `api`; this file only says who calls.
+//! has changed. What changes stands in SQLite's log first, and is moved into the file at once: whoever copies the file alone has all of it. What a role may do is decided in `api`; this file only says who calls.
 
 mod key;
 mod text;
@@ -172,6 +172,7 @@ impl Keys {
         tx.commit().await.map_err(store("prepare the keys"))?;
         // It is small, and cannot be built again.
         sqlite::check(&keys.pool, sqlite::ALL).await.map_err(store("read all of the keys"))?;
+        keys.move_in().await;
         keys.refresh().await?;
         Ok(keys)
     }
@@ -209,6 +210,7 @@ impl Keys {
             .map_err(store("store a key"))?;
         count_up(&mut tx).await.map_err(store("store a key"))?;
         tx.commit().await.map_err(store("store a key"))?;
+        self.move_in().await;
         self.refresh().await?;
         Ok((text, key))
     }
@@ -253,8 +255,17 @@ impl Keys {
         }
         count_up(&mut tx).await.map_err(store("revoke a key"))?;
         tx.commit().await.map_err(store("revoke a key"))?;
+        self.move_in().await;
         self.refresh().await?;
         self.known.read().entries.get(&id).map(Entry::as_used).ok_or(KeysError::NoSuchKey(id))
+    }
+
+    /// Moves what was written from SQLite's log into the file, which it does by itself only when that is long: in a copy of the file alone a key would be missing, or one that
+    /// was revoked be good. It is on the disk already, so a failure changes nothing.
+    async fn move_in(&self) {
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&self.pool).await {
+            tracing::warn!(%error, "what was changed of the API keys stands in keys.db-wal alone: a copy of keys.db without it does not have it");
+        }
     }
 
     /// Every key, revoked and expired ones too, oldest first; as of the last copy of the table.
@@ -537,6 +548,25 @@ mod tests {
         assert!(matches!(keys.create(NewKey { museums: Museums::Only(Vec::new()), ..new_key() }, at(0)).await, Err(KeysError::NoMuseum)));
         assert!(matches!(keys.create(NewKey { expires_at: Some(at(0)), ..new_key() }, at(0)).await, Err(KeysError::ExpiresInThePast)));
         assert!(keys.list().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_copy_of_the_file_alone_has_every_key_and_knows_which_are_revoked() {
+        let (folder, server) = fresh().await;
+        let path = folder.path().join("keys.db");
+        let operator = Keys::open(&path).await.unwrap();
+        let (good, _) = operator.create(new_key(), at(0)).await.unwrap();
+        let (leaked, key) = server.create(new_key(), at(0)).await.unwrap();
+        operator.revoke(key.id, at(1)).await.unwrap();
+        // Both have it open yet.
+        let copies = tempfile::tempdir().unwrap();
+        let copy = copies.path().join("keys.db");
+        std::fs::copy(&path, &copy).unwrap();
+        let restored = Keys::open(copy).await.unwrap();
+        assert_eq!(restored.authenticate(good.expose(), at(2)).map(|key| key.revoked_at), Ok(None));
+        assert_eq!(restored.authenticate(leaked.expose(), at(2)), Err(Denied::Revoked));
+        operator.close().await;
+        server.close().await;
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -82,6 +83,16 @@ pub struct SigningKeys {
     path: PathBuf,
     older: Vec<SigningKey>,
     current: SigningKey,
+    /// Of the file that they were read from.
+    stamp: Stamp,
+}
+
+/// When a file was put in place and how long it is: what changes whenever another process rotates or forgets a key. None if there is none.
+type Stamp = Option<(SystemTime, u64)>;
+
+fn stamp_of(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 impl SigningKeys {
@@ -112,7 +123,7 @@ impl SigningKeys {
         if let Some(keys) = Self::load(&path)? {
             return Ok(keys);
         }
-        let keys = Self { older: Vec::new(), current: draw(first, now)?, path };
+        let mut keys = Self { older: Vec::new(), current: draw(first, now)?, path, stamp: None };
         keys.save()?;
         Ok(keys)
     }
@@ -163,11 +174,10 @@ impl SigningKeys {
         })
     }
 
-    /// When the file was put in place and how long it is: what changes whenever another process rotates or forgets a key.
+    /// Whether the file is still the one that these were read from, as far as its date and length say.
     #[must_use]
-    pub fn stamp(&self) -> Option<(std::time::SystemTime, u64)> {
-        let metadata = std::fs::metadata(&self.path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
+    pub fn are_current(&self) -> bool {
+        stamp_of(&self.path) == self.stamp
     }
 
     /// Reads the file again, to take up what another process wrote; true if anything changed.
@@ -192,6 +202,8 @@ impl SigningKeys {
     }
 
     fn load(path: &Path) -> Result<Option<Self>, SigningError> {
+        // Asked before it is read: one that takes its place in between is found to be another one.
+        let stamp = stamp_of(path);
         let Some(bytes) = secret_file::read(path, FILE_BYTES_MAX)? else { return Ok(None) };
         let damaged = |what| SigningError::Damaged { path: path.to_owned(), what };
         let body = bytes.strip_prefix(HEADER).ok_or_else(|| damaged("not a file of signing keys of a known version"))?;
@@ -206,16 +218,19 @@ impl SigningKeys {
         if !sound || !older.is_sorted_by(|a, b| a.id < b.id) {
             return Err(damaged("the keys are not in order"));
         }
-        Ok(Some(Self { path: path.to_owned(), older, current }))
+        Ok(Some(Self { path: path.to_owned(), older, current, stamp }))
     }
 
-    fn save(&self) -> Result<(), SigningError> {
+    /// Only for who has locked the file.
+    fn save(&mut self) -> Result<(), SigningError> {
         let stored: Vec<Stored> = self.seeds().map(Stored::of).collect();
         let body =
             postcard::to_stdvec(&stored).map_err(|_| SigningError::Damaged { path: self.path.clone(), what: "the keys cannot be written down" })?;
         let body = Zeroizing::new(body);
         let bytes = Zeroizing::new([HEADER, &body, Sha256::digest(&*body).as_slice()].concat());
-        Ok(secret_file::replace(&self.path, &bytes)?)
+        secret_file::replace(&self.path, &bytes)?;
+        self.stamp = stamp_of(&self.path);
+        Ok(())
     }
 }
 
@@ -367,12 +382,19 @@ pub mod secret_file {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &beside)(error)),
             _ => {}
         }
-        let mut file = private().create_new(true).open(&beside).map_err(failed("create", &beside))?;
-        write(&mut file).map_err(failed("write", &beside))?;
-        file.sync_all().map_err(failed("flush", &beside))?;
-        drop(file);
-        std::fs::rename(&beside, path).map_err(failed("put in place", path))?;
+        let written = write_new(&beside, write).and_then(|()| std::fs::rename(&beside, path).map_err(failed("put in place", path)));
+        if written.is_err() {
+            // On a full disk it would keep the room that the journal could go on in.
+            let _ = std::fs::remove_file(&beside);
+        }
+        written?;
         flush_folder(path)
+    }
+
+    fn write_new(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), SecretFileError> {
+        let mut file = private().create_new(true).open(path).map_err(failed("create", path))?;
+        write(&mut file).map_err(failed("write", path))?;
+        file.sync_all().map_err(failed("flush", path))
     }
 
     /// Removes the file, if there is one: also after the machine has ended it stays removed.
@@ -554,6 +576,25 @@ mod tests {
         let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         assert_eq!(names, ["signing.keys", "signing.keys.lock"]);
+    }
+
+    #[test]
+    fn what_could_not_be_written_leaves_its_room_on_the_disk_to_others() {
+        use std::io::{Error, Write};
+        let (folder, path) = fresh();
+        std::fs::write(&path, b"before").unwrap();
+        let full = secret_file::replace_with(&path, |file| {
+            file.write_all(b"half writ")?;
+            Err(Error::from(std::io::ErrorKind::StorageFull))
+        });
+        assert!(matches!(full, Err(SecretFileError::Io { .. })), "{full:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"before");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        // Nor does what cannot be put in its place stay: here a folder is in it.
+        let taken = folder.path().join("taken");
+        std::fs::create_dir(&taken).unwrap();
+        assert!(secret_file::replace(&taken, b"after").is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

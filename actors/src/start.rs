@@ -290,6 +290,11 @@ impl Memory {
 
     /// A payment is kept only until it is finished: there are as many in memory as somebody has still to do something about.
     fn take_payment(&mut self, id: PaymentId, frame: &Framed<'_>) -> Result<(), WireError> {
+        let is_done_with = frame.seq > 1 && !self.payments.contains_key(&id) && !self.reopened.contains(&id);
+        // Of every payment that pagoPA took a flow says so days later: there is nothing to do about that, and a start would read back all that were ever paid.
+        if is_done_with && frame.record::<payment::Event>()?.events.iter().all(|event| matches!(event, payment::Event::Reported(_))) {
+            return Ok(());
+        }
         if goes_on(&mut self.reopened, id, frame.seq, &self.payments) {
             return Ok(());
         }

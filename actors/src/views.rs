@@ -38,7 +38,7 @@ use crate::journal::{Head, Journal, JournalError};
 use crate::signing::secret_file;
 use crate::sqlite;
 
-/// Raised whenever a table, a head or a snapshot changes its form: an older file is thrown away and built again.
+/// Raised whenever a table, a head or a snapshot changes its form, or what is listed of the same journal: an older file is thrown away and built again.
 const FORMAT: i64 = 30;
 
 const SCHEMA: &str = "

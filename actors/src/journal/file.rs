@@ -4,7 +4,8 @@
 //! How a batch lies in it is in `layout`.
 //!
 //! Behind the last batch the file is filled with zeros, some way ahead: a flush that need not make the file longer is a third faster. Zeros to the end of the
-//! file are the end of the journal. Anything else there is a torn batch, unless a whole later batch stands behind it: then something in the middle is damaged.
+//! file are the end of the journal. Anything else there is a torn batch, unless a whole later batch stands behind it: then something in the middle is damaged. Zeros with
+//! batches behind them are what a copy has that was read while a server wrote: whoever knows that it is one can have it end there.
 //!
 //! In memory is only where each stream's last batch stands. The start reads all headers, and [`crate::start::check`] all records after that.
 
@@ -33,6 +34,10 @@ pub const FILE: &str = "journal.log";
 const AHEAD: u64 = 512 * 1024;
 /// What is wrong with a header that is whole.
 const NEWER: &str = "it names a stream of a kind that is not known";
+/// What is wrong where zeros stand in the place of a batch, and later batches behind them.
+pub const GAP: &str = "zeros stand in its place, and later batches behind them, as in a copy that was made while a server wrote";
+/// What is wrong where something stands in the place of a batch that no write, torn or whole, has left there.
+const FOREIGN: &str = "it begins with what no journal has written";
 /// No stream has records before this batch.
 const NONE: u64 = u64::MAX;
 /// Every how many batches the place of one is remembered, of the whole file and of each stream: whoever looks for one in between walks.
@@ -105,10 +110,12 @@ struct Damage {
     /// The batch that should stand there.
     batch: u64,
     what: &'static str,
-    /// The number of the last batch that can be told behind it; that of the damaged one if it is the last.
+    /// The number of the last batch that can be told behind it; that of the damaged one if it is the last, and so may be torn; the greatest if nobody can tell.
     last: u64,
     /// Its header is whole: no crash has torn it, but this program cannot read it.
     is_newer: bool,
+    /// See [`GAP`].
+    is_gap: bool,
 }
 
 impl Damage {
@@ -146,6 +153,12 @@ impl FileJournal {
         self.read(Inner::settle).await
     }
 
+    /// Has a copy end before a gap, see [`GAP`]: for whoever knows that it is a copy. In the file of a server itself what stands behind was answered. Answers from which batch on,
+    /// and up to which, it is cut off; none if there is no gap.
+    pub async fn cut_gap(&self) -> Result<Option<(u64, u64)>, JournalError> {
+        self.read(Inner::cut_gap).await
+    }
+
     async fn read<R: Send + 'static>(&self, read: impl FnOnce(&Inner) -> Result<R, JournalError> + Send + 'static) -> Result<R, JournalError> {
         let inner = Arc::clone(&self.inner);
         tokio::task::spawn_blocking(move || read(&inner)).await.unwrap_or_else(|error| Err(JournalError::Unreachable(error.to_string())))
@@ -173,7 +186,15 @@ impl State {
             };
             let (later, anything) = behind(&mut window, state.end, filled, next)?;
             if anything {
-                state.damage = Some(Damage { batch: next, what, last: later.unwrap_or(next), is_newer: what == NEWER });
+                let begin = window.bytes(state.end, MAGIC.len().min((filled - state.end) as usize))?.unwrap_or_default();
+                // No batch begins with a zero.
+                let is_gap = later.is_some() && begin.first() == Some(&0);
+                let (what, end) = match later {
+                    _ if is_gap => (GAP, next),
+                    None if !may_be_torn(begin) => (FOREIGN, u64::MAX),
+                    _ => (what, next),
+                };
+                state.damage = Some(Damage { batch: next, what, last: later.unwrap_or(end), is_newer: what == NEWER, is_gap });
             }
             return Ok((state, filled));
         }
@@ -194,6 +215,11 @@ impl State {
         self.last = header.place;
         self.end = header.end();
     }
+}
+
+/// Whether a batch of which not all was written may begin like that: what is missing are zeros, with which the file was filled.
+fn may_be_torn(begin: &[u8]) -> bool {
+    begin.iter().zip(MAGIC).all(|(byte, written)| [0, written].contains(byte))
 }
 
 /// What stands behind a place: the number of the last whole header, and whether there is anything but zeros.
@@ -426,6 +452,18 @@ impl Inner {
             None if state.head.number == number && number > 0 => state.last,
             _ => return Ok(()),
         };
+        self.cut_at(end, &mut writing, &mut state)
+    }
+
+    fn cut_gap(&self) -> Result<Option<(u64, u64)>, JournalError> {
+        let mut writing = self.writing.lock();
+        let mut state = self.state.lock();
+        let Some(gap) = state.damage.as_ref().filter(|damage| damage.is_gap).map(|damage| (damage.batch, damage.last)) else { return Ok(None) };
+        self.cut_at(state.end, &mut writing, &mut state)?;
+        Ok(Some(gap))
+    }
+
+    fn cut_at(&self, end: u64, writing: &mut Writing, state: &mut State) -> Result<(), JournalError> {
         self.file.set_len(end).and_then(|()| self.file.sync_all()).map_err(unreachable)?;
         (*state, writing.filled) = State::read(&self.file).map_err(unreachable)?;
         Ok(())

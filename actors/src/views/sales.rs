@@ -1,14 +1,14 @@
 //! Sales and their tickets, for the lists and whoever looks for one: of every sale how it was paid, what went back, and as which sale its tickets were bought; of
 //! every ticket what it is now.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{BadId, Code, HoldId, MuseumId, QuoteId, SlotId};
+use tornello_engine::ids::{BadId, Code, HoldId, MuseumId, QuoteId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Direction, Event, JudgedScan, Line, Scan, ScansJudged, Settlement, TicketState};
 use tornello_engine::time::Timestamp;
@@ -276,10 +276,19 @@ pub(super) struct Rows {
     tickets: Vec<Value>,
     /// (sale, refunded, cancelled, admitted, carried, moved) to add.
     changes: Vec<Value>,
-    /// (ticket, state, time, through which gate it was let in).
-    states: Vec<Value>,
-    /// (ticket, whether it is blocked, time).
-    blocks: Vec<Value>,
+    /// What becomes of tickets, in whose order they are written: neighbours share a page.
+    turns: BTreeMap<TicketId, Turn>,
+}
+
+/// What some batches make of a ticket: of each thing that they say the last word, so that it comes to the same in however many rounds they are taken in.
+#[derive(Debug, Default)]
+struct Turn {
+    state: Option<&'static str>,
+    blocked: Option<bool>,
+    /// When the last of it was.
+    at: i64,
+    /// Through which gate it was let in.
+    gate: Option<Code>,
 }
 
 impl Rows {
@@ -326,9 +335,9 @@ impl Rows {
             Event::Unblocked(unblocked) => self.block(unblocked.sale, &unblocked.tickets, false, at),
             Event::Admitted(admitted) => {
                 self.changes.push(json!([admitted.ticket.sale().to_string(), 0, 0, u32::from(admitted.entry == 1), 0, 0]));
-                self.states.push(json!([admitted.ticket.to_string(), "inside", happened(admitted.scanned_at), admitted.gate.as_str()]));
+                self.turn_one(admitted.ticket, "inside", happened(admitted.scanned_at), Some(admitted.gate));
             }
-            Event::Exited(exited) => self.states.push(json!([exited.ticket.to_string(), "outside", happened(exited.scanned_at)])),
+            Event::Exited(exited) => self.turn_one(exited.ticket, "outside", happened(exited.scanned_at), None),
             Event::ScansJudged(judged) => {
                 self.changes.push(json!([judged.ticket.sale().to_string(), 0, 0, u32::from(judged.used), 0, 0]));
                 let (state, since) = match judged.state {
@@ -336,7 +345,7 @@ impl Rows {
                     TicketState::Outside { left_at, .. } => ("outside", left_at),
                     TicketState::Valid | TicketState::Cancelled | TicketState::Moving | TicketState::Moved => return,
                 };
-                self.states.push(json!([judged.ticket.to_string(), state, since.as_micros(), gate_of(judged, at).map(|gate| gate.to_string())]));
+                self.turn_one(judged.ticket, state, since.as_micros(), gate_of(judged, at));
             }
             Event::Opened(_)
             | Event::Held(_)
@@ -385,12 +394,20 @@ impl Rows {
         self.sales.push(json!([id, slot_id, museum, starts, at, channel.name(), who, settlement, reference, account, people, total, origin]));
     }
 
-    fn turn(&mut self, sale: HoldId, tickets: &[u16], state: &str, at: i64) {
-        self.states.extend(tickets.iter().map(|&number| json!([sale.ticket(number).to_string(), state, at])));
+    fn turn(&mut self, sale: HoldId, tickets: &[u16], state: &'static str, at: i64) {
+        tickets.iter().for_each(|&number| self.turn_one(sale.ticket(number), state, at, None));
+    }
+
+    fn turn_one(&mut self, ticket: TicketId, state: &'static str, at: i64, gate: Option<Code>) {
+        let turn = self.turns.entry(ticket).or_default();
+        (turn.state, turn.at, turn.gate) = (Some(state), at, gate.or(turn.gate));
     }
 
     fn block(&mut self, sale: HoldId, tickets: &[u16], blocked: bool, at: i64) {
-        self.blocks.extend(tickets.iter().map(|&number| json!([sale.ticket(number).to_string(), u8::from(blocked), at])));
+        for &number in tickets {
+            let turn = self.turns.entry(sale.ticket(number)).or_default();
+            (turn.blocked, turn.at) = (Some(blocked), at);
+        }
     }
 
     /// Everything, in a transaction of the caller's.
@@ -405,20 +422,19 @@ impl Rows {
             admitted = sale.admitted + change.admitted, carried_cents = sale.carried_cents + change.carried, moved = sale.moved + change.moved
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS refunded, sum(value ->> 2) AS cancelled, sum(value ->> 3) AS admitted,
                     sum(value ->> 4) AS carried, sum(value ->> 5) AS moved FROM jsonb_each(?) GROUP BY 1) AS change WHERE sale.sale = change.of";
-        // Of several changes of one ticket the last one counts: SQLite takes the bare columns from the row that has the maximum.
-        const STATES: &str = "UPDATE ticket SET state = change.state, changed_at = change.at, gate = coalesce(change.gate, ticket.gate)
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, value ->> 3 AS gate, max(key) FROM jsonb_each(?) GROUP BY 1) AS change
-            WHERE ticket.ticket = change.of";
-        const BLOCKS: &str = "UPDATE ticket SET blocked = change.blocked, changed_at = change.at
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS blocked, value ->> 2 AS at, max(key) FROM jsonb_each(?) GROUP BY 1) AS change
+        const TURNS: &str = "UPDATE ticket SET state = coalesce(change.state, ticket.state), blocked = coalesce(change.blocked, ticket.blocked),
+            changed_at = change.at, gate = coalesce(change.gate, ticket.gate)
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS blocked, value ->> 3 AS at, value ->> 4 AS gate FROM jsonb_each(?)) AS change
             WHERE ticket.ticket = change.of";
         // In the order of their keys: neighbours share a page.
         for rows in [&mut self.sales, &mut self.tickets] {
             rows.sort_unstable_by(|one, other| one[0].as_str().cmp(&other[0].as_str()));
         }
-        for (query, rows) in
-            [(SALES, &self.sales), (TICKETS, &self.tickets), (CHANGES, &self.changes), (STATES, &self.states), (BLOCKS, &self.blocks)]
-        {
+        let turn = |(ticket, Turn { state, blocked, at, gate }): (&TicketId, &Turn)| {
+            json!([ticket.to_string(), state, blocked.map(u8::from), at, gate.map(|gate| gate.to_string())])
+        };
+        let turns: Vec<Value> = self.turns.iter().map(turn).collect();
+        for (query, rows) in [(SALES, &self.sales), (TICKETS, &self.tickets), (CHANGES, &self.changes), (TURNS, &turns)] {
             if !rows.is_empty() {
                 sqlx::query(query).bind(written(rows)).execute(&mut *tx).await?;
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use tornello_actors::journal::JournalError;
-use tornello_actors::journal::file::FileJournal;
+use tornello_actors::journal::file::{FileJournal, GAP};
 use tornello_actors::node;
 use tornello_actors::verify::{Exported, Verified, goes_on_from};
 use tornello_actors::views::compare::{Compared, Difference, compare};
@@ -19,7 +19,7 @@ const FILE: &str = "journal.log";
 pub(super) struct Arguments {
     #[command(flatten)]
     data: Data,
-    /// Cut off a last batch that was torn, as a start of the server does
+    /// Cut off a last batch that was torn, as a start of the server does; and what stands behind zeros in a copy that was made while a server wrote, as no start does
     #[arg(long)]
     cut_torn_tail: bool,
     /// The head of an earlier check, or batch and hash of `/status`: whether the journal goes on from there, so that a missing end is seen
@@ -41,6 +41,11 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
     let path = folder.join(FILE);
     let _alone = node::lock(folder)?;
     let journal = FileJournal::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
+    if arguments.cut_torn_tail
+        && let Some((first, last)) = journal.cut_gap().await.with_context(|| format!("cannot cut {}", path.display()))?
+    {
+        super::say(format_args!("batches {first} to {last} were cut off: zeros stood in the place of the first"))?;
+    }
     let verified = tornello_actors::verify::verify(&journal, arguments.cut_torn_tail, |_| {}).await;
     let end = tornello_actors::journal::Journal::head(&journal).await;
     match verified {
@@ -65,6 +70,8 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
             let last = end.is_ok_and(|head| head.number == batch);
             let advice = if last && !arguments.cut_torn_tail {
                 "it is the last one: if a crash tore it, cut it off with --cut-torn-tail (a start of the server does so too, unless lists were built from it)"
+            } else if what == GAP {
+                "nothing was changed: if it is such a copy, it is good up to there, and --cut-torn-tail lets it end there; if not, put a backup in its place"
             } else {
                 "nothing was changed: put a backup in its place"
             };

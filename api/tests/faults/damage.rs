@@ -252,6 +252,24 @@ async fn the_binary_says_so_too() {
     assert!(server.stop().success());
 }
 
+/// It is read from its beginning while the server goes on: zeros were read where there is a batch by the time at which the next ones are read.
+#[actix_web::test]
+async fn a_copy_that_was_made_while_the_server_wrote_ends_before_its_zeros_if_that_is_said() {
+    let (subject, copies) = (Subject::new().await, tempfile::tempdir().unwrap());
+    let begins: Vec<usize> = subject.bytes.windows(8).enumerate().filter(|(_, seen)| *seen == b"\xfftrnlo\x01\n").map(|(at, _)| at).collect();
+    let [.., last_read, next, _] = begins[..] else { panic!("too few batches: {begins:?}") };
+    let mut bytes = subject.bytes.clone();
+    bytes[last_read..next + 50].fill(0);
+    std::fs::write(copies.path().join(FILE), &bytes).unwrap();
+    let verify = |arguments: &[&str]| verified(copies.path(), arguments);
+    says(verify(&[]), Some(1), "--cut-torn-tail lets it end there");
+    assert!(std::fs::read(copies.path().join(FILE)).unwrap() == bytes, "nothing was changed");
+    let number = subject.head().number;
+    says(verify(&["--cut-torn-tail"]), Some(0), &format!("batches {} to {number} were cut off", number - 2));
+    says(verify(&[]), Some(0), "the journal is sound");
+    says(verify(&["--head", &subject.head().to_string()]), Some(1), &format!("3 of the {number} batches up to that head are missing"));
+}
+
 #[actix_web::test]
 async fn lists_are_built_again_with_nothing_else_done() {
     let subject = Subject::new().await;

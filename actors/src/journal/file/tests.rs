@@ -133,6 +133,61 @@ async fn a_failed_flush_stops_the_file_until_it_is_opened_again() {
     write(&FileJournal::open(&path).await.unwrap(), 1, 100).await;
 }
 
+/// A copy is read from its beginning while a server goes on: what is read last has batches in it that stand behind zeros, which were read before.
+#[tokio::test]
+async fn a_copy_that_was_made_while_a_server_wrote_can_end_before_the_zeros_in_it() {
+    let folder = TempDir::new().unwrap();
+    let (path, copy) = (folder.path().join(FILE), folder.path().join("copy.log"));
+    let journal = FileJournal::open(&path).await.unwrap();
+    write(&journal, 3, 5_000).await;
+    let (early, end) = (std::fs::read(&path).unwrap(), journal.inner.state.lock().end as usize);
+    write(&journal, 4, 5_000).await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    let read_early = (end / 4_096 + 2) * 4_096;
+    bytes[..read_early].copy_from_slice(&early[..read_early]);
+    std::fs::write(&copy, &bytes).unwrap();
+    let copied = FileJournal::open(&copy).await.unwrap();
+    let told = copied.batches(3, 1).await;
+    assert!(matches!(&told, Err(JournalError::Corrupt { batch: 4, what }) if what == GAP), "{told:?}");
+    assert_eq!(copied.cut_last(4).await, Ok(()));
+    assert!(std::fs::read(&copy).unwrap() == bytes, "it is not taken for torn");
+    assert_eq!(copied.cut_gap().await, Ok(Some((4, 7))));
+    assert_eq!((copied.head().await.map(|head| head.number), copied.cut_gap().await), (Ok(3), Ok(None)));
+    write(&copied, 1, 100).await;
+    assert_eq!(FileJournal::open(&copy).await.unwrap().head().await.map(|head| head.number), Ok(4));
+    assert_eq!((journal.cut_gap().await, journal.head().await.map(|head| head.number)), (Ok(None), Ok(7)), "this one is whole");
+}
+
+/// A journal that was packed, or another file altogether, put in its place.
+#[tokio::test]
+async fn what_no_journal_has_written_is_not_taken_for_torn() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(FILE);
+    let journal = FileJournal::open(&path).await.unwrap();
+    write(&journal, 2, 100).await;
+    let (sound, place) = (std::fs::read(&path).unwrap(), journal.inner.state.lock().last as usize);
+    let mut written_over = sound.clone();
+    written_over[place] = b'\n';
+    let packed: Vec<u8> = [&[0x1f, 0x8b, 8, 0][..], &[7; 300]].concat();
+    for (bytes, batch) in [(written_over, 2), (packed, 1), (b"tn".to_vec(), 1)] {
+        std::fs::write(&path, &bytes).unwrap();
+        let journal = FileJournal::open(&path).await.unwrap();
+        assert_eq!(journal.settle().await, Ok(()));
+        assert!(journal.head().await.unwrap().number > batch, "what a start cuts off is the last batch");
+        assert_eq!(journal.cut_last(batch).await, Ok(()));
+        let told = journal.batches(batch - 1, 1).await;
+        assert!(matches!(&told, Err(JournalError::Corrupt { batch: of, what }) if *of == batch && what == FOREIGN), "{told:?}");
+        assert!(std::fs::read(&path).unwrap() == bytes, "batch {batch}: something was cut off");
+    }
+    // A torn write leaves its beginning, or its end alone.
+    for torn in [sound[..place + 3].to_vec(), [&sound[..place], &[0; 16], &sound[place + 16..]].concat()] {
+        std::fs::write(&path, torn).unwrap();
+        let journal = FileJournal::open(&path).await.unwrap();
+        assert_eq!((journal.head().await.map(|head| head.number), journal.cut_last(2).await), (Ok(2), Ok(())));
+        assert_eq!(journal.head().await.map(|head| head.number), Ok(1));
+    }
+}
+
 #[tokio::test]
 async fn what_a_newer_program_wrote_is_not_taken_for_torn() {
     let folder = TempDir::new().unwrap();

@@ -254,6 +254,33 @@ async fn lists_are_compared_with_what_the_journal_says() {
     assert_eq!(compared().await, Compared::At { batch: end, differences: vec![] }, "nothing was changed");
 }
 
+#[actix_rt::test]
+async fn lists_that_are_built_at_once_are_those_that_grew_round_by_round() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let (sale, gate) = (HoldId::new(tomorrow(), 1), code("north"));
+    let at = |seconds| tomorrow().start().plus_seconds(seconds);
+    let steps = [
+        (now(), sell(1, 3)),
+        (at(0), Command::Block { sale, tickets: vec![0], reason: code("torn") }),
+        (at(10), Command::Unblock { sale, tickets: vec![0], reason: None, keeps: None }),
+        (at(20), Command::Admit { ticket: sale.ticket(0), issue: None, gate, museum: MUSEUM }),
+        (at(30), Command::Exit { ticket: sale.ticket(0), gate, museum: MUSEUM }),
+    ];
+    let views = house.node().files().unwrap().views.clone();
+    for (key, (at, command)) in (1..).zip(steps) {
+        house.clock.set(at);
+        house.ask(key, command).await.unwrap();
+        views.reach(house.node().head().number).await;
+    }
+    let first = views.tickets(tomorrow(), "", 1).await.unwrap().remove(0);
+    assert_eq!((first.state.as_str(), first.changed_at), ("outside", at(30)));
+    house.running.stop().await;
+    let journal = FileJournal::open(&folder.path().join(file::FILE)).await.unwrap();
+    let end = journal.head().await.unwrap().number;
+    assert_eq!(compare(folder.path(), &journal).await.unwrap(), Compared::At { batch: end, differences: vec![] });
+}
+
 /// What was built from the journal is gone, as when the machine ended while it was written.
 fn forget_what_was_built(folder: &TempDir) {
     for name in ["views.db", "views.db-wal", "views.db-shm", "scorers.state"] {

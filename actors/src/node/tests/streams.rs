@@ -26,6 +26,8 @@ pub(super) struct Watched {
     unreadable: AtomicBool,
     /// Whether single records of payments cannot be read.
     payments_lost: AtomicBool,
+    /// The payments that were read back.
+    payments_read: Mutex<Vec<StreamId>>,
     /// While this is held, who reads it waits.
     stall: tokio::sync::Mutex<()>,
 }
@@ -40,6 +42,11 @@ impl Watched {
     /// From now on no single record of a payment can be read.
     pub(super) fn lose_payments(&self) {
         self.payments_lost.store(true, Ordering::Relaxed);
+    }
+
+    /// The payments that were read back since this was asked last.
+    pub(super) fn payments_read(&self) -> Vec<StreamId> {
+        std::mem::take(&mut *self.payments_read.lock())
     }
 
     /// Everything can be read again.
@@ -68,6 +75,9 @@ impl Journal for Watched {
                 if self.unreadable.load(Ordering::Relaxed) {
                     return Err(JournalError::Unreachable("input/output error".into()));
                 }
+            }
+            if matches!(stream, StreamId::Payment(_)) {
+                self.payments_read.lock().push(stream);
             }
             let batches = self.inner.batches_of(stream, after, limit).await?;
             self.most.fetch_max(batches.len(), Ordering::Relaxed);

@@ -204,3 +204,30 @@ async fn stopped(step: usize, fault: Fault, is_late: bool, is_full: bool, case: 
         shop.stop().await;
     }
 }
+
+#[actix_rt::test]
+async fn a_start_reads_no_payment_back_because_a_flow_has_named_it() {
+    let journal = Arc::new(Watched::default());
+    let shop = Shop::on(Arc::clone(&journal) as _).await;
+    open_museum(shop.node()).await;
+    let (reported, owing) = (shop.due(1, 1).await, shop.due(2, 1).await);
+    for (key, (id, iur)) in (700..).zip([(reported, "a"), (owing, "b")]) {
+        shop.pay(id, node_says(iur, 1_200)).await.unwrap();
+        let (flow, iur, amount_cents) = ("2026-06-10BANK-1".to_owned(), iur.to_owned(), Cents::new(1_200));
+        let command = payment::Command::Report { reported: payment::Reported { flow, iur, index: 1, amount_cents, code: 0 } };
+        shop.node().payment(id, by(key), command).await.unwrap();
+    }
+    // Of one something is to be done after that.
+    shop.house.ask(50, cancel_sale(HoldId::new(tomorrow(), 2), &[0])).await.unwrap();
+    shop.settle().await;
+    let open = |shop: &Shop| shop.node().payments().heads().into_iter().map(|(id, head)| (id, head.owed)).collect::<Vec<_>>();
+    assert_eq!(open(&shop), [(owing, 1)]);
+    shop.stop().await;
+    journal.payments_read();
+    let again = Shop::on(Arc::clone(&journal) as _).await;
+    let read = journal.payments_read();
+    assert_eq!(open(&again), [(owing, 1)]);
+    assert!(read.contains(&StreamId::Payment(owing)) && !read.contains(&StreamId::Payment(reported)), "{read:?}");
+    assert_eq!(again.payment(reported).await.reports().len(), 1);
+    again.stop().await;
+}
