@@ -9,6 +9,7 @@ use super::covariance::RobustCovariance;
 use super::explain::{Cause, GROUPS_MAX, REASONS, Reason, top};
 use super::isolation::IsolationForest;
 use super::preparation::{Preparation, Treatment};
+use super::relations::Relations;
 use super::rows::Rows;
 use super::select::Unsupervised;
 use super::supervised::Supervised;
@@ -31,6 +32,8 @@ enum Method {
     Tails(Tails),
     Supervised(Supervised),
     Behaviours(Behaviours),
+    // The order is that of the bytes: what is new comes last.
+    Relations(Relations),
 }
 
 /// A fitted scorer. Its serde form is the body of an artifact of kind `fraud`.
@@ -66,7 +69,10 @@ impl Scorer {
         let preparation = Preparation::fit(rows, treatment)?;
         let prepared = preparation.prepare_all(rows)?;
         let method = match method {
-            Unsupervised::RobustCovariance => Method::Covariance(RobustCovariance::fit(&prepared)?),
+            Unsupervised::RobustCovariance => match Relations::fit(&prepared)? {
+                Some(relations) => Method::Relations(relations),
+                None => Method::Covariance(RobustCovariance::fit(&prepared)?),
+            },
             Unsupervised::IsolationForest => Method::Isolation(IsolationForest::fit(&prepared, seed)?),
             Unsupervised::Tails => Method::Tails(Tails::fit(&prepared)?),
         };
@@ -197,6 +203,7 @@ impl Scorer {
                 Method::Tails(model) => model.is_sound(columns),
                 Method::Supervised(model) => model.is_sound(columns),
                 Method::Behaviours(model) => model.is_sound(columns),
+                Method::Relations(model) => model.is_sound(columns),
             };
         if !sound {
             return Err(ModelError::BadArtifact { problem: "its parts do not fit together".to_owned() });
@@ -204,7 +211,7 @@ impl Scorer {
         match &mut self.method {
             Method::Tails(tails) => tails.settle(),
             Method::Behaviours(behaviours) => behaviours.settle(),
-            Method::Covariance(_) | Method::Isolation(_) | Method::Supervised(_) => {}
+            Method::Covariance(_) | Method::Isolation(_) | Method::Supervised(_) | Method::Relations(_) => {}
         }
         Ok(self)
     }
@@ -213,7 +220,7 @@ impl Scorer {
 impl Method {
     fn is_small(&self) -> bool {
         let (trees, nodes) = match self {
-            Self::Covariance(_) | Self::Tails(_) | Self::Behaviours(_) => (0, 0),
+            Self::Covariance(_) | Self::Tails(_) | Self::Behaviours(_) | Self::Relations(_) => (0, 0),
             Self::Isolation(model) => model.size(),
             Self::Supervised(model) => model.size(),
         };
@@ -227,6 +234,7 @@ impl Method {
             Self::Tails(model) => model.score(row),
             Self::Supervised(model) => model.log_odds(row),
             Self::Behaviours(model) => model.score(row),
+            Self::Relations(model) => model.distance(row),
         }
     }
 
@@ -237,6 +245,7 @@ impl Method {
             Self::Tails(model) => model.explain(row, parts),
             Self::Supervised(model) => model.explain(row, parts),
             Self::Behaviours(model) => model.explain(row, parts),
+            Self::Relations(model) => model.explain(row, parts),
         }
     }
 
@@ -247,6 +256,7 @@ impl Method {
             Self::Tails(model) => model.is_above(column, x),
             Self::Supervised(model) => model.is_above(column, x),
             Self::Behaviours(model) => model.is_above(column, x),
+            Self::Relations(model) => model.is_above(column, x),
         }
     }
 
@@ -254,7 +264,7 @@ impl Method {
     /// odds of.
     fn unit(&self, raw: f64) -> f64 {
         match self {
-            Self::Covariance(_) | Self::Tails(_) => raw / (raw + 100.0),
+            Self::Covariance(_) | Self::Relations(_) | Self::Tails(_) => raw / (raw + 100.0),
             Self::Behaviours(_) => raw / (raw + 10.0),
             Self::Isolation(_) => raw,
             Self::Supervised(_) => probability(raw),
