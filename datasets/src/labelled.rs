@@ -6,6 +6,7 @@
 use std::io::Read;
 
 use crate::LoadError;
+use crate::rows::is_missing;
 
 /// The name of the shipped card payments.
 pub const PAYMENTS_FILE: &str = "fraud_ulb_creditcard/day1.csv.gz";
@@ -92,9 +93,6 @@ impl Labelled {
     }
 }
 
-/// What programs write where they have no number.
-const MISSING: [&str; 5] = ["", "nan", "na", "n/a", "null"];
-
 /// A labelled table from text; `file` is the name used in errors.
 pub fn read(file: &str, text: impl Read) -> Result<Labelled, LoadError> {
     let mut rows = csv::Reader::from_reader(text);
@@ -132,8 +130,7 @@ pub fn read(file: &str, text: impl Read) -> Result<Labelled, LoadError> {
             }
         };
         for &column in &features {
-            let text = record.get(column).unwrap_or_default().trim();
-            let missing = MISSING.iter().any(|word| text.eq_ignore_ascii_case(word));
+            let missing = is_missing(record.get(column).unwrap_or_default().trim());
             table.values.push(if missing { f64::NAN } else { number(column)? });
         }
         match number(label)? {
