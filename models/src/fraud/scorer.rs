@@ -450,6 +450,32 @@ mod tests {
     }
 
     #[test]
+    fn where_rows_obey_an_equation_whoever_breaks_it_is_strangest_also_when_loaded() {
+        let mut chance = Chance::new(28);
+        let tied = |chance: &mut Chance, broken: f64| {
+            let mut row = usual(chance);
+            row[11] = row[0] - row[2] + broken;
+            row
+        };
+        let rows = (0..3_000).flat_map(|i| tied(&mut chance, if i % 100 == 7 { 3.0 } else { 0.0 })).collect();
+        let scorer = Scorer::fit(Unsupervised::RobustCovariance, &Rows::new(COLUMNS, rows).unwrap(), Treatment::default(), 5).unwrap();
+        assert!(matches!(scorer.method, Method::Relations(_)));
+        let loaded: Scorer = postcard::from_bytes(&postcard::to_allocvec(&scorer).unwrap()).unwrap();
+        let loaded = loaded.check().unwrap();
+        let mut far = tied(&mut chance, 0.0);
+        far[4] += 9.0;
+        let broken = scorer.score(tied(&mut chance, -0.5).into_iter());
+        assert!(broken.score > scorer.score(far.into_iter()).score, "half a deviation off the equation is stranger than nine from the mean");
+        for value in [f64::NAN, f64::NEG_INFINITY, 1e12, -1e12, f64::MAX, 0.0] {
+            let mut row = tied(&mut chance, 0.0);
+            row[3] = value;
+            let scored = loaded.score(row.iter().copied());
+            assert!((0.0..=1.0).contains(&scored.score) && (0.0..=1.0).contains(&scored.percentile), "{value}: {scored:?}");
+            assert_eq!((scored, scored.suspect_inputs), (scorer.score(row.iter().copied()), u32::from(value.is_nan() || value.abs() > 1e12)));
+        }
+    }
+
+    #[test]
     fn probabilities_rise_with_the_score_and_examining_agrees() {
         let scorer = supervised();
         let mut chance = Chance::new(27);
