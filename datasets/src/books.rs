@@ -24,13 +24,14 @@ pub struct Booking {
 pub fn bookings(file: &str, text: impl Read) -> Result<Vec<Booking>, LoadError> {
     let mut bookings = Vec::new();
     let each = |row: &Row<'_>| {
-        let (made, visit, changed) = (row.date(0)?, row.date(1)?, row.date(3)?);
+        let (made, visit) = (row.date(0)?, row.date(1)?);
         if made > visit {
             return Err(row.wrong(0, format!("{made} is after the arrival on {visit}")));
         }
         let (cancelled, kept) = match row.text(2) {
             "Check-Out" => (None, true),
-            "Canceled" => (Some(changed), false),
+            // Of others nobody asks when it was known.
+            "Canceled" => (Some(row.date(3)?), false),
             "No-Show" => (None, false),
             other => return Err(row.wrong(2, format!("{other:?} is none of Check-Out, Canceled, No-Show"))),
         };
@@ -54,6 +55,13 @@ mod tests {
         let kept = bookings.iter().filter(|booking| booking.kept).count();
         let cancelled = bookings.iter().filter(|booking| booking.cancelled.is_some()).count();
         assert_eq!((bookings.len(), kept, cancelled), (40_060, 28_938, 10_831));
+    }
+
+    #[test]
+    fn only_a_cancelled_booking_has_to_say_when() {
+        let header = "booking_date,arrival_date,reservation_status,reservation_status_date\n";
+        assert_eq!(bookings("t.csv", format!("{header}2026-01-01,2026-01-02,Check-Out,\n").as_bytes()).expect("a booking").len(), 1);
+        assert!(bookings("t.csv", format!("{header}2026-01-01,2026-01-02,Canceled,\n").as_bytes()).is_err());
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Rows of numbers with a label: what a scorer is fitted on or judged by. Two such files ship: card payments with frauds, connections with attacks.
 //!
 //! Every column but `label`, `weight` and `time_s` is a feature, in the order of the file. Each value is checked; what is wrong is named by file, row and column.
+//! A feature may be missing: an empty field, or one of the words that programs write for none.
 
 use std::io::Read;
 
 use crate::LoadError;
+use crate::rows::is_missing;
 
 /// The name of the shipped card payments.
 pub const PAYMENTS_FILE: &str = "fraud_ulb_creditcard/day1.csv.gz";
@@ -20,7 +22,7 @@ pub const CONNECTIONS: &[u8] = include_bytes!("../data/anomaly_kdd/http.csv.gz")
 pub struct Labelled {
     /// The names of the features, in the order of the file.
     pub features: Vec<String>,
-    /// Their values, row after row.
+    /// Their values, row after row; NaN where one is missing.
     pub values: Vec<f64>,
     /// Whether a row is what is sought: a fraud, an attack.
     pub labels: Vec<bool>,
@@ -62,14 +64,33 @@ impl Labelled {
         }
     }
 
+    /// How many values are missing.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        self.values.iter().filter(|value| value.is_nan()).count()
+    }
+
+    /// The same rows with their features in this order; none if they have other features.
+    #[must_use]
+    pub fn ordered(&self, features: &[String]) -> Option<Self> {
+        let places: Vec<usize> = features.iter().map(|name| self.features.iter().position(|own| own == name)).collect::<Option<_>>()?;
+        if places.len() != self.features.len() {
+            return None;
+        }
+        let values = self.values.chunks_exact(places.len().max(1)).flat_map(|row| places.iter().map(move |&place| row[place])).collect();
+        let (labels, weights, times_s) = (self.labels.clone(), self.weights.clone(), self.times_s.clone());
+        Some(Self { features: features.to_vec(), values, labels, weights, times_s })
+    }
+
     /// In the order of time; rows of one instant, and of a file without times, stay in the order of the file.
     #[must_use]
-    pub fn by_time(&self) -> Self {
+    pub fn by_time(self) -> Self {
         let mut rows: Vec<usize> = (0..self.len()).collect();
         if let Some(times) = &self.times_s {
             rows.sort_by(|&a, &b| times[a].total_cmp(&times[b]));
         }
-        self.select(&rows)
+        // Most files are in order already, and a large one is not held twice.
+        if rows.is_sorted() { self } else { self.select(&rows) }
     }
 }
 
@@ -110,7 +131,8 @@ pub fn read(file: &str, text: impl Read) -> Result<Labelled, LoadError> {
             }
         };
         for &column in &features {
-            table.values.push(number(column)?);
+            let missing = is_missing(record.get(column).unwrap_or_default().trim());
+            table.values.push(if missing { f64::NAN } else { number(column)? });
         }
         match number(label)? {
             1.0 => table.labels.push(true),
@@ -155,13 +177,31 @@ mod tests {
     }
 
     #[test]
+    fn a_feature_may_be_missing() {
+        let table = read("t", &b"a,b,label\n1,,0\nNaN, NA ,1\r\n\"3\",null,0\n"[..]).unwrap();
+        assert_eq!((table.len(), table.missing(), table.values[0], table.values[4]), (3, 4, 1.0, 3.0));
+        assert!(table.values[1].is_nan() && table.values[2].is_nan() && table.values[3].is_nan() && table.values[5].is_nan());
+    }
+
+    #[test]
+    fn features_are_put_in_the_order_of_others() {
+        let table = read("t", &b"a,b,label\n1,2,0\n3,4,1\n"[..]).unwrap();
+        let other = table.ordered(&["b".to_owned(), "a".to_owned()]).unwrap();
+        assert_eq!((other.values.as_slice(), &other.labels), ([2.0, 1.0, 4.0, 3.0].as_slice(), &table.labels));
+        for features in [vec!["a"], vec!["a", "c"], vec!["a", "b", "c"]] {
+            assert_eq!(table.ordered(&features.into_iter().map(str::to_owned).collect::<Vec<_>>()), None);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (text, expected) in [
             ("a,b\n1,2\n", "t.csv, line 1: there is no column label"),
             ("label\n1\n", "t.csv, line 1, column label: stands alone: there is no column to learn from"),
             ("a,label,a\n1,1,1\n", "t.csv, line 1, column a: stands there twice"),
             ("a,label\n1,0\nx,0\n", "t.csv, line 3, column a: \"x\" is not a finite number"),
-            ("a,label\n1,0\n,0\n", "t.csv, line 3, column a: \"\" is not a finite number"),
+            ("a,label\n1,0\n1,\n", "t.csv, line 3, column label: \"\" is not a finite number"),
+            ("a,label,time_s\n1,0,nan\n", "t.csv, line 2, column time_s: \"nan\" is not a finite number"),
             ("a,label\ninf,0\n", "t.csv, line 2, column a: \"inf\" is not a finite number"),
             ("a,label\n1,2\n", "t.csv, line 2, column label: 2 is neither 0 nor 1"),
             ("a,label,weight\n1,1,0\n", "t.csv, line 2, column weight: 0 is not more than 0"),

@@ -1,6 +1,6 @@
 //! Visits to English museums, month by month: what forecasts for plan and budget are judged on.
 //!
-//! A 0 is a closed month. A `group` is a total over its sites, or a museum of one site: never add the two.
+//! A 0 is a closed month, a month without a figure one of which nothing is known. A `group` is a total over its sites, or a museum of one site: never add the two.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -62,7 +62,8 @@ pub fn monthly(file: &str, text: impl Read) -> Result<(Vec<Museum>, u64), LoadEr
             other => return Err(row.wrong(1, format!("{other:?} is neither site nor group"))),
         };
         let month: Month = row.value(2, "a month")?;
-        if museums.entry((id.to_owned(), group)).or_default().insert(month, row.count(3)?).is_some() {
+        let Some(visits) = row.count_if_any(3)? else { return Ok(()) };
+        if museums.entry((id.to_owned(), group)).or_default().insert(month, visits).is_some() {
             return Err(row.wrong(2, format!("{month} of {id} is there twice")));
         }
         Ok(())
@@ -82,6 +83,12 @@ mod tests {
         let months = museums.iter().flat_map(|museum| museum.months.keys().copied());
         let ends = (months.clone().min().map(|m| m.to_string()), months.max().map(|m| m.to_string()));
         assert_eq!(ends, (Some("2004-04".to_owned()), Some("2023-06".to_owned())));
+    }
+
+    #[test]
+    fn a_month_without_a_figure_is_left_out() {
+        let (museums, _) = monthly("t.csv", "site_id,level,month,visits\na,site,2020-01,\na,site,2020-02,6\n".as_bytes()).expect("two rows");
+        assert_eq!(museums[0].months, BTreeMap::from([(Month::new(2020, 2), 6.0)]));
     }
 
     #[test]

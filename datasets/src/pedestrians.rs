@@ -1,6 +1,6 @@
 //! People who pass a sensor in the street, hour by hour: what daily forecasts are judged on, with sensors in the place of museums.
 //!
-//! A missing row is a missing reading. Days are those of the wall clock there; the publisher has folded the hours of clock changes into each day.
+//! A missing row is a missing reading, and so is a row without a count. Days are those of the wall clock there; the publisher has folded the hours of clock changes into each day.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -42,8 +42,10 @@ pub fn daily(file: &str, text: impl Read) -> Result<(Vec<Sensor>, u64), LoadErro
         if hour > 23 {
             return Err(row.wrong(2, format!("{hour} is not an hour of a day")));
         }
-        let day = sensors.entry((id.parse().ok(), id.to_owned())).or_default().entry(row.date(1)?).or_default();
-        *day += row.count(3)?;
+        let date = row.date(1)?;
+        if let Some(people) = row.count_if_any(3)? {
+            *sensors.entry((id.parse().ok(), id.to_owned())).or_default().entry(date).or_default() += people;
+        }
         Ok(())
     };
     let rows = rows::read(file, text, &["sensor_id", "date", "hour", "count"], each)?;
@@ -67,9 +69,9 @@ mod tests {
 
     #[test]
     fn hours_add_up_to_days_and_a_missing_day_stays_missing() {
-        let text = "sensor_id,date,hour,count\n10,2026-10-25,1,3\n9,2026-10-25,2,4\n10,2026-10-25,2,5\n10,2026-10-27,0,1\n";
-        let (sensors, rows) = daily("t.csv", text.as_bytes()).expect("four rows");
-        assert_eq!(rows, 4);
+        let text = "sensor_id,date,hour,count\n10,2026-10-25,1,3\n9,2026-10-25,2,4\n10,2026-10-25,2,5\n10,2026-10-26,0,\n8,2026-10-26,0,NA\n10,2026-10-27,0,1\n";
+        let (sensors, rows) = daily("t.csv", text.as_bytes()).expect("six rows");
+        assert_eq!(rows, 6);
         assert_eq!(sensors.iter().map(|sensor| sensor.id.as_str()).collect::<Vec<_>>(), ["9", "10"]);
         assert_eq!(sensors[1].days, BTreeMap::from([(date(2026, 10, 25), 8.0), (date(2026, 10, 27), 1.0)]));
         assert!(daily("t.csv", "sensor_id,date,hour,count\n1,2026-01-01,24,1\n".as_bytes()).is_err());

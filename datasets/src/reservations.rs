@@ -90,9 +90,7 @@ pub fn read(file: &str, text: impl Read) -> Result<Vec<Reservation>, LoadError> 
         }
         for (place, number) in reservation.numbers.iter_mut().enumerate() {
             let column = 3 + WORDS.len() - 1 + place;
-            if !row.text(column).is_empty() {
-                *number = row.number(column)?;
-            }
+            *number = row.number_if_any(column)?.unwrap_or(f64::NAN);
         }
         reservations.push(reservation);
         Ok(())

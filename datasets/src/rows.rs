@@ -10,6 +10,14 @@ use jiff::civil::Date;
 
 use crate::LoadError;
 
+/// What programs write where they have no value.
+const MISSING: [&str; 5] = ["", "nan", "na", "n/a", "null"];
+
+/// Whether a field has no value: it is empty, or says so.
+pub(crate) fn is_missing(text: &str) -> bool {
+    MISSING.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
 /// One row: the values of the columns that were asked for, in the order in which they were asked for.
 pub struct Row<'a> {
     file: &'a str,
@@ -48,6 +56,16 @@ impl<'a> Row<'a> {
     pub fn count(&self, column: usize) -> Result<f64, LoadError> {
         let number = self.number(column)?;
         if number >= 0.0 { Ok(number) } else { Err(self.wrong(column, format!("{number} is below zero"))) }
+    }
+
+    /// A finite number, or none where it is missing.
+    pub fn number_if_any(&self, column: usize) -> Result<Option<f64>, LoadError> {
+        if is_missing(self.text(column)) { Ok(None) } else { self.number(column).map(Some) }
+    }
+
+    /// A finite number that is not below zero, or none where it is missing.
+    pub fn count_if_any(&self, column: usize) -> Result<Option<f64>, LoadError> {
+        if is_missing(self.text(column)) { Ok(None) } else { self.count(column).map(Some) }
     }
 
     /// A civil date, as 2014-06-30.

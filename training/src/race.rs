@@ -85,13 +85,18 @@ pub fn rows(table: &Labelled) -> anyhow::Result<Rows> {
     Ok(Rows::new(table.features.len(), table.values.clone())?)
 }
 
+/// The rows of both tables as models see them, by what training says.
+fn prepared(train: &Labelled, test: &Labelled) -> anyhow::Result<(Rows, Rows)> {
+    let fitted_on = rows(train)?;
+    let preparation = Preparation::fit(&fitted_on, Treatment::default())?;
+    Ok((preparation.prepare_all(&fitted_on)?, preparation.prepare_all(&rows(test)?)?))
+}
+
 /// Runs all scorers.
 pub fn run(train: &Labelled, test: &Labelled, progress: Progress) -> anyhow::Result<Race> {
     anyhow::ensure!(train.features == test.features, "the columns of the two files differ: {:?} and {:?}", train.features, test.features);
     let stage = progress.stage("scorers", 8);
-    let (fitted_on, judged_on) = (rows(train)?, rows(test)?);
-    let preparation = Preparation::fit(&fitted_on, Treatment::default())?;
-    let (fitted_on, judged_on) = (preparation.prepare_all(&fitted_on)?, preparation.prepare_all(&judged_on)?);
+    let (fitted_on, judged_on) = prepared(train, test)?;
     let shape = Shape::of(&fitted_on);
     let mut standings = Vec::new();
     let histograms = Histograms::fit(&fitted_on);
@@ -99,7 +104,7 @@ pub fn run(train: &Labelled, test: &Labelled, progress: Progress) -> anyhow::Res
     stage.step();
     for method in Unsupervised::ALL {
         let scorer = Scorer::fit(method, &fitted_on, Treatment::default(), SEED).with_context(|| format!("fitting {}", method.name()))?;
-        let scores: Vec<f64> = judged_on.iter().map(|row| scorer.score(row.iter().copied()).score).collect();
+        let scores: Vec<f64> = judged_on.iter().map(|row| scorer.rate(row.iter().copied()).score).collect();
         standings.push(Standing::of(method.name(), &scores, test));
         stage.step();
     }

@@ -189,6 +189,8 @@ fn the_same_history_makes_the_same_bytes_and_what_was_written_is_read() {
     let (sites, forecaster) = fitted();
     let written = bytes(forecaster);
     assert_eq!(written, bytes(&fit(sites, LAST)));
+    let two_threads = Settings { recipe: Recipe { threads: 2, ..settings().recipe }, ..settings() };
+    assert_eq!(written, bytes(&Forecaster::fit(sites, LAST, &two_threads, &mut |_| ()).expect("a fit")), "on two threads");
     let read: Forecaster = serde_json::from_str(&written).expect("what was written");
     assert_eq!(read.forecast(&sites[1], LAST, 1..=28).expect("a forecast"), forecaster.forecast(&sites[1], LAST, 1..=28).expect("a forecast"));
     assert!(serde_json::from_str::<Forecaster>(&written.replacen("\"books\":false", "\"books\":true", 1)).is_err(), "trees of another shape");

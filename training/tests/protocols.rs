@@ -84,6 +84,14 @@ fn what_is_wrong_with_a_file_is_named() {
             "booking_date,arrival_date,reservation_status,reservation_status_date\n2014-01-01,2014-01-02,Lost,2014-01-02\n".to_owned(),
             "line 2, column reservation_status",
         ),
+        (
+            Protocol::P3,
+            "no such year.csv",
+            "booking_date,arrival_date,reservation_status,reservation_status_date\n2014-01-01,2014-01-02,Check-Out,2014-01-03\n\
+             2014-01-01,9014-01-02,Check-Out,9014-01-03\n"
+                .to_owned(),
+            "a date must be wrong",
+        ),
     ];
     for (protocol, name, text, problem) in cases {
         let inputs = Inputs { data: Some(file(name, text.as_bytes())), ..shipped() };

@@ -35,6 +35,14 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// What of them decides what comes out: everything but on how many threads.
+    #[must_use]
+    pub fn deciding(&self) -> Self {
+        Self { recipe: Recipe { threads: 1, ..self.recipe.clone() }, ..self.clone() }
+    }
+}
+
 /// Days with attendance before a site teaches and is served by the champion: one season of a level.
 pub const DAYS_MIN: u32 = 28;
 

@@ -154,7 +154,7 @@ impl Forecaster {
         let books = sites.iter().any(|site| !site.books.is_empty());
         let cold_start = ColdStart::fit(&lookbacks, origin)?;
         let mut stored = Stored {
-            settings: settings.clone(),
+            settings: settings.deciding(),
             fitted_on: origin,
             books,
             trees: None,
@@ -188,7 +188,7 @@ impl Forecaster {
     /// The trees, if these are what a fit on that day with these settings grows from the same sites. The share that the bands are to hold is none of theirs.
     fn trees_of(&self, origin: Day, books: bool, settings: &Settings) -> Option<&dyn Boosted> {
         let Stored { settings: own, fitted_on, books: own_books, .. } = &self.stored;
-        let same = *own == Settings { share_80: own.share_80, ..settings.clone() };
+        let same = own.deciding() == Settings { share_80: own.share_80, ..settings.deciding() };
         self.trees.as_deref().filter(|_| same && *fitted_on == origin && *own_books == books)
     }
 

@@ -1,7 +1,8 @@
 //! Robust covariance: how far a row lies from the bulk of training, along directions in which the bulk itself does not vary.
 //!
 //! C-steps (Rousseeuw and Van Driessen, 1999) from a robust start: the bulk is the 90% of rows that lie nearest; mean and covariance of the bulk give new
-//! distances, 15 times over. The score of a row is its squared Mahalanobis distance. Strong on many smooth columns; poor on few skewed ones.
+//! distances, 15 times over. The score of a row is its squared Mahalanobis distance. Strong on many smooth columns; poor on few skewed ones. Where the bulk obeys
+//! equations, how large it is decides everything: [`super::relations`] sees to that.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,8 @@ const STEPS: usize = 15;
 /// Added to each variance, so that a constant column cannot make the covariance singular; and this share of a large one, so that neither can two columns that say
 /// the same in cents or in bytes.
 const RIDGE: f64 = 1e-6;
+/// A standard deviation of this part of the mean is no more than what rounding makes.
+const ROUNDING: f64 = 1e-9;
 /// A median absolute deviation times this is the standard deviation of a normal distribution.
 const MAD_TO_SD: f64 = 1.4826;
 
@@ -33,54 +36,40 @@ impl RobustCovariance {
             return Err(ModelError::BadShape { what: "more rows than columns for a covariance, and at most 128 columns" });
         }
         let bulk = ((BULK * rows.len() as f64).ceil() as usize).clamp(rows.columns() + 1, rows.len());
-        let mut distances = starting_distances(rows);
+        let held = |spread: &Spread| (0..rows.columns()).map(|column| spread.variance(column).max(1.0)).collect::<Vec<f64>>();
+        Ok(Self::concentrate(rows, bulk, starting_distances(rows), held)?.0)
+    }
+
+    /// The C-steps with a bulk of so many rows, from these distances. `held` says of a bulk by what part of which variances it is held up. Answers with the last
+    /// bulk beside its model.
+    pub(super) fn concentrate(
+        rows: &Rows,
+        bulk: usize,
+        mut distances: Vec<f64>,
+        held: impl Fn(&Spread) -> Vec<f64>,
+    ) -> Result<(Self, Spread), ModelError> {
         let mut fitted = None;
         for _ in 0..STEPS {
             let mut order: Vec<usize> = (0..rows.len()).collect();
             order.sort_by(|&a, &b| distances[a].total_cmp(&distances[b]));
             order.truncate(bulk);
-            let next = Self::of(rows, &order)?;
+            let spread = Spread::of(rows, &order);
+            let next = Self::from_spread(&spread, &held(&spread))?;
             for (distance, row) in distances.iter_mut().zip(rows.iter()) {
                 *distance = next.distance(row);
             }
-            fitted = Some(next);
+            fitted = Some((next, spread));
         }
         fitted.ok_or(ModelError::Unfit { why: "no step was taken" })
     }
 
-    /// Mean and covariance of some rows.
-    fn of(rows: &Rows, chosen: &[usize]) -> Result<Self, ModelError> {
-        let columns = rows.columns();
-        let count = chosen.len() as f64;
-        let mut mean = vec![0.0; columns];
-        for &row in chosen {
-            for (sum, x) in mean.iter_mut().zip(rows.row(row)) {
-                *sum += x;
-            }
+    /// The model of a bulk; [`RIDGE`] of each of these variances is added to its own.
+    fn from_spread(spread: &Spread, held: &[f64]) -> Result<Self, ModelError> {
+        let mut triangle = spread.covariance.clone();
+        for (i, held) in held.iter().enumerate() {
+            triangle[i * (i + 1) / 2 + i] += RIDGE * held;
         }
-        mean.iter_mut().for_each(|sum| *sum /= count);
-        let mut triangle = vec![0.0; columns * (columns + 1) / 2];
-        let mut centred = vec![0.0; columns];
-        for &row in chosen {
-            for ((slot, x), m) in centred.iter_mut().zip(rows.row(row)).zip(&mean) {
-                *slot = x - m;
-            }
-            let mut rest = triangle.as_mut_slice();
-            for i in 0..columns {
-                let (line, after) = rest.split_at_mut(i + 1);
-                let xi = centred[i];
-                for (sum, xj) in line.iter_mut().zip(&centred) {
-                    *sum += xi * xj;
-                }
-                rest = after;
-            }
-        }
-        triangle.iter_mut().for_each(|sum| *sum /= count - 1.0);
-        for i in 0..columns {
-            let variance = &mut triangle[i * (i + 1) / 2 + i];
-            *variance += RIDGE * variance.max(1.0);
-        }
-        Ok(Self { mean, factor: cholesky(triangle, columns)? })
+        Ok(Self { mean: spread.mean.clone(), factor: cholesky(triangle, held.len())? })
     }
 
     /// The squared Mahalanobis distance of a prepared row.
@@ -136,9 +125,70 @@ impl RobustCovariance {
     }
 }
 
+/// Mean and covariance of some rows.
+pub(super) struct Spread {
+    pub(super) mean: Vec<f64>,
+    /// Lower triangle, row after row.
+    pub(super) covariance: Vec<f64>,
+}
+
+impl Spread {
+    /// Of the rows of these numbers.
+    pub(super) fn of(rows: &Rows, chosen: &[usize]) -> Self {
+        let columns = rows.columns();
+        let count = chosen.len() as f64;
+        let mut mean = vec![0.0; columns];
+        for &row in chosen {
+            for (sum, x) in mean.iter_mut().zip(rows.row(row)) {
+                *sum += x;
+            }
+        }
+        mean.iter_mut().for_each(|sum| *sum /= count);
+        let mut covariance = vec![0.0; columns * (columns + 1) / 2];
+        let mut centred = vec![0.0; columns];
+        for &row in chosen {
+            for ((slot, x), m) in centred.iter_mut().zip(rows.row(row)).zip(&mean) {
+                *slot = x - m;
+            }
+            let mut rest = covariance.as_mut_slice();
+            for i in 0..columns {
+                let (line, after) = rest.split_at_mut(i + 1);
+                let xi = centred[i];
+                for (sum, xj) in line.iter_mut().zip(&centred) {
+                    *sum += xi * xj;
+                }
+                rest = after;
+            }
+        }
+        covariance.iter_mut().for_each(|sum| *sum /= count - 1.0);
+        Self { mean, covariance }
+    }
+
+    /// The variance of a column.
+    pub(super) fn variance(&self, column: usize) -> f64 {
+        self.covariance[column * (column + 1) / 2 + column]
+    }
+
+    /// Whether a column varies among these rows by more than the rounding of its mean, or of its spread among all rows.
+    pub(super) fn varies(&self, column: usize, all: &Self) -> bool {
+        self.variance(column).sqrt() > ROUNDING * self.mean[column].abs() + ROUNDING * ROUNDING * all.variance(column).sqrt()
+    }
+
+    /// The variances by which these rows are held up in whatever unit a column is measured: their own; of a column that does not vary among them that of all rows,
+    /// and one of a column that never does.
+    pub(super) fn relative(&self, all: &Self) -> Vec<f64> {
+        let of = |column: usize| match (self.varies(column, all), all.varies(column, all)) {
+            (true, _) => self.variance(column),
+            (false, true) => all.variance(column),
+            (false, false) => 1.0,
+        };
+        (0..self.mean.len()).map(of).collect()
+    }
+}
+
 /// The sum of squared robust z-scores. A column of which more than half is one value has no deviation to measure by: its standard deviation stands in, and a
 /// constant one says nothing.
-fn starting_distances(rows: &Rows) -> Vec<f64> {
+pub(super) fn starting_distances(rows: &Rows) -> Vec<f64> {
     let mut distances = vec![0.0; rows.len()];
     for column in 0..rows.columns() {
         let values = rows.column(column);

@@ -9,6 +9,7 @@ use super::covariance::RobustCovariance;
 use super::explain::{Cause, GROUPS_MAX, REASONS, Reason, top};
 use super::isolation::IsolationForest;
 use super::preparation::{Preparation, Treatment};
+use super::relations::Relations;
 use super::rows::Rows;
 use super::select::Unsupervised;
 use super::supervised::Supervised;
@@ -31,6 +32,8 @@ enum Method {
     Tails(Tails),
     Supervised(Supervised),
     Behaviours(Behaviours),
+    // The order is that of the bytes: what is new comes last.
+    Relations(Relations),
 }
 
 /// A fitted scorer. Its serde form is the body of an artifact of kind `fraud`.
@@ -66,7 +69,10 @@ impl Scorer {
         let preparation = Preparation::fit(rows, treatment)?;
         let prepared = preparation.prepare_all(rows)?;
         let method = match method {
-            Unsupervised::RobustCovariance => Method::Covariance(RobustCovariance::fit(&prepared)?),
+            Unsupervised::RobustCovariance => match Relations::fit(&prepared)? {
+                Some(relations) => Method::Relations(relations),
+                None => Method::Covariance(RobustCovariance::fit(&prepared)?),
+            },
             Unsupervised::IsolationForest => Method::Isolation(IsolationForest::fit(&prepared, seed)?),
             Unsupervised::Tails => Method::Tails(Tails::fit(&prepared)?),
         };
@@ -197,6 +203,7 @@ impl Scorer {
                 Method::Tails(model) => model.is_sound(columns),
                 Method::Supervised(model) => model.is_sound(columns),
                 Method::Behaviours(model) => model.is_sound(columns),
+                Method::Relations(model) => model.is_sound(columns),
             };
         if !sound {
             return Err(ModelError::BadArtifact { problem: "its parts do not fit together".to_owned() });
@@ -204,7 +211,7 @@ impl Scorer {
         match &mut self.method {
             Method::Tails(tails) => tails.settle(),
             Method::Behaviours(behaviours) => behaviours.settle(),
-            Method::Covariance(_) | Method::Isolation(_) | Method::Supervised(_) => {}
+            Method::Covariance(_) | Method::Isolation(_) | Method::Supervised(_) | Method::Relations(_) => {}
         }
         Ok(self)
     }
@@ -213,7 +220,7 @@ impl Scorer {
 impl Method {
     fn is_small(&self) -> bool {
         let (trees, nodes) = match self {
-            Self::Covariance(_) | Self::Tails(_) | Self::Behaviours(_) => (0, 0),
+            Self::Covariance(_) | Self::Tails(_) | Self::Behaviours(_) | Self::Relations(_) => (0, 0),
             Self::Isolation(model) => model.size(),
             Self::Supervised(model) => model.size(),
         };
@@ -227,6 +234,7 @@ impl Method {
             Self::Tails(model) => model.score(row),
             Self::Supervised(model) => model.log_odds(row),
             Self::Behaviours(model) => model.score(row),
+            Self::Relations(model) => model.distance(row),
         }
     }
 
@@ -237,6 +245,7 @@ impl Method {
             Self::Tails(model) => model.explain(row, parts),
             Self::Supervised(model) => model.explain(row, parts),
             Self::Behaviours(model) => model.explain(row, parts),
+            Self::Relations(model) => model.explain(row, parts),
         }
     }
 
@@ -247,6 +256,7 @@ impl Method {
             Self::Tails(model) => model.is_above(column, x),
             Self::Supervised(model) => model.is_above(column, x),
             Self::Behaviours(model) => model.is_above(column, x),
+            Self::Relations(model) => model.is_above(column, x),
         }
     }
 
@@ -254,7 +264,7 @@ impl Method {
     /// odds of.
     fn unit(&self, raw: f64) -> f64 {
         match self {
-            Self::Covariance(_) | Self::Tails(_) => raw / (raw + 100.0),
+            Self::Covariance(_) | Self::Relations(_) | Self::Tails(_) => raw / (raw + 100.0),
             Self::Behaviours(_) => raw / (raw + 10.0),
             Self::Isolation(_) => raw,
             Self::Supervised(_) => probability(raw),
@@ -436,6 +446,32 @@ mod tests {
                 let row = usual(&mut chance);
                 assert_eq!(loaded.score(row.iter().copied()), one.score(row.iter().copied()), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn where_rows_obey_an_equation_whoever_breaks_it_is_strangest_also_when_loaded() {
+        let mut chance = Chance::new(28);
+        let tied = |chance: &mut Chance, broken: f64| {
+            let mut row = usual(chance);
+            row[11] = row[0] - row[2] + broken;
+            row
+        };
+        let rows = (0..3_000).flat_map(|i| tied(&mut chance, if i % 100 == 7 { 3.0 } else { 0.0 })).collect();
+        let scorer = Scorer::fit(Unsupervised::RobustCovariance, &Rows::new(COLUMNS, rows).unwrap(), Treatment::default(), 5).unwrap();
+        assert!(matches!(scorer.method, Method::Relations(_)));
+        let loaded: Scorer = postcard::from_bytes(&postcard::to_allocvec(&scorer).unwrap()).unwrap();
+        let loaded = loaded.check().unwrap();
+        let mut far = tied(&mut chance, 0.0);
+        far[4] += 9.0;
+        let broken = scorer.score(tied(&mut chance, -0.5).into_iter());
+        assert!(broken.score > scorer.score(far.into_iter()).score, "half a deviation off the equation is stranger than nine from the mean");
+        for value in [f64::NAN, f64::NEG_INFINITY, 1e12, -1e12, f64::MAX, 0.0] {
+            let mut row = tied(&mut chance, 0.0);
+            row[3] = value;
+            let scored = loaded.score(row.iter().copied());
+            assert!((0.0..=1.0).contains(&scored.score) && (0.0..=1.0).contains(&scored.percentile), "{value}: {scored:?}");
+            assert_eq!((scored, scored.suspect_inputs), (scorer.score(row.iter().copied()), u32::from(value.is_nan() || value.abs() > 1e12)));
         }
     }
 

@@ -4,6 +4,9 @@
 //! After ECOD (Li and others, 2022), with 4097 quantiles for each column instead of all values, and with an end that is open: counting cannot tell a value just
 //! beyond all of training from one ten times as far, and what is sought may well lie out there. Beyond the greatest value the tail goes on as an exponential
 //! one, with the mean excess that training has over its 99.9%; the same on the left.
+//!
+//! What is sought may stand in training too, and many times: it is then common and no tail. But it stands apart, with next to nothing between it and the others,
+//! where a tail thins out and never thickens again. So what lies apart on either side of a column does not count for how rare its values are.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +20,16 @@ pub const QUANTILES: usize = 4097;
 const END: f64 = 0.001;
 /// The rarest that a column can be, in natural logarithms: one column alone must not drown all others.
 const RARITY_MAX: f64 = 100.0;
+
+/// What lies apart is looked for beyond the 90% of a column, with the distance over which the tail falls to a third between the median and there as the measure.
+const MAIN: f64 = 0.9;
+/// It is apart by so many of these distances, and by as far as the shore is from the median: an exponential tail has one in 22,000 of the values beyond the 90%
+/// beyond that, and tails that fall slower have more in between.
+const APART: f64 = 10.0;
+/// And for each value in between there are so many beyond.
+const BETWEEN: usize = 10;
+/// A single value is not something that stands apart.
+const ISLAND_MIN: f64 = 2.0;
 
 /// The quantiles of one column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -139,7 +152,7 @@ pub struct Tails {
 impl Tails {
     /// Fits on prepared rows.
     pub fn fit(rows: &Rows) -> Result<Self, ModelError> {
-        Ok(Self { ladders: (0..rows.columns()).map(|column| Ladder::fit(rows.column(column))).collect::<Result<_, _>>()? })
+        Ok(Self { ladders: (0..rows.columns()).map(|column| Ladder::fit(without_islands(rows.column(column)))).collect::<Result<_, _>>()? })
     }
 
     /// The sum over the columns of how rare each value is.
@@ -171,6 +184,44 @@ impl Tails {
     pub(super) fn is_sound(&self, columns: usize) -> bool {
         self.ladders.len() == columns && self.ladders.iter().all(Ladder::is_sound)
     }
+}
+
+/// The values without those that stand apart to the right or to the left of the others.
+fn without_islands(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    for _ in 0..2 {
+        values.truncate(mainland(&values));
+        // The other side, and the second time back again.
+        values.reverse();
+        values.iter_mut().for_each(|x| *x = -*x);
+    }
+    values
+}
+
+/// How many sorted values, from the least, are left without those that stand apart to the right. Fewer than what an end is measured on may stand wherever they do.
+fn mainland(sorted: &[f64]) -> usize {
+    let count = sorted.len();
+    let (middle, far) = (quantile(sorted, 0.5), quantile(sorted, MAIN));
+    let scale = (far - middle) / (0.5 / (1.0 - MAIN)).ln();
+    if scale.is_nan() || scale <= 1e-9 * (1.0 + middle.abs()) {
+        return count;
+    }
+    let least = (END * count as f64).max(ISLAND_MIN);
+    let mut beyond = 0;
+    for (place, shore) in sorted.iter().enumerate().skip((MAIN * (count - 1) as f64) as usize) {
+        let across = (APART * scale).max(shore - middle);
+        while beyond < count && sorted[beyond] <= shore + across {
+            beyond += 1;
+        }
+        let (between, island) = (beyond.saturating_sub(place + 1), count - beyond);
+        if (island as f64) < least {
+            return count;
+        }
+        if BETWEEN * between <= island {
+            return place + 1;
+        }
+    }
+    count
 }
 
 /// The mean excess of sorted values over their 99.9%. Never less than an exponential tail from the median to there would have, so that a few equal values at
@@ -230,6 +281,32 @@ mod tests {
         assert!((ladder.rarity(1e12) - RARITY_MAX).abs() < 1e-9);
         let constant = Ladder::fit([5.0; 50]).unwrap();
         assert!(constant.rarity(5.0) < 0.1 && constant.rarity(6.0) > 50.0 && constant.rarity(-1e12) <= RARITY_MAX);
+    }
+
+    /// What is sought in training is common there, and was taken for usual: the more of it training had, the less of it was found.
+    #[test]
+    fn what_stands_apart_in_training_is_no_tail_of_it() {
+        use crate::fraud::chance::Chance;
+
+        let column = |islanders: usize, at: f64| {
+            let mut chance = Chance::new(8);
+            let values = (0..20_000).map(|i| if i < islanders { at + 0.1 * chance.unit() } else { -chance.unit().max(1e-12).ln() });
+            Tails::fit(&Rows::new(1, values.collect()).unwrap()).unwrap()
+        };
+        for (islanders, at) in [(100, 60.0), (1_000, 60.0), (100, -60.0), (1_000, -60.0)] {
+            let tails = column(islanders, at);
+            assert!(tails.score(&[at]) > tails.score(&[8.0]) + 20.0, "{islanders} at {at}: {}, {}", tails.score(&[at]), tails.score(&[8.0]));
+        }
+        // What hangs together with the others is one of them, and so is a value that stands alone.
+        for (values, kept) in [
+            ((0..5_000).map(|i| f64::from(i % 100)).collect::<Vec<_>>(), 5_000),
+            ((1..5_000).map(|i| 5_000.0 / f64::from(i)).collect(), 4_999),
+            ((0..500).map(|i| if i == 0 { 9e9 } else { f64::from(i) }).collect(), 500),
+            ((0..500).map(|i| if i < 490 { 3.0 } else { f64::from(i) }).collect(), 500),
+            (Vec::new(), 0),
+        ] {
+            assert_eq!(without_islands(values).len(), kept);
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use super::rows::Rows;
 use crate::ModelError;
 
 const LEAF: u32 = u32::MAX;
+/// Each tree sorts all columns of all rows: from more rows than this it is grown on a part, with all of the rarer kind or at least half as many.
+const ROWS_MAX: usize = 100_000;
 
 /// How the forest is grown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +79,10 @@ impl ProbabilityForest {
         if rows.len() != labels.len() {
             return Err(ModelError::BadShape { what: "a label for each row" });
         }
-        let table = DenseMatrix::new(rows.len(), rows.columns(), rows.values().to_vec(), false).map_err(|_| unfit())?;
-        let targets: Vec<f64> = labels.iter().map(|&label| f64::from(u8::from(label))).collect();
+        let part = part(labels, ROWS_MAX);
+        let grown_on: Vec<f64> = part.rows.iter().flat_map(|&row| rows.row(row).iter().copied()).collect();
+        let targets: Vec<f64> = part.rows.iter().map(|&row| f64::from(u8::from(labels[row]))).collect();
+        let table = DenseMatrix::new(part.rows.len(), rows.columns(), grown_on, false).map_err(|_| unfit())?;
         let parameters = RandomForestRegressorParameters {
             max_depth: Some(recipe.depth),
             min_samples_leaf: recipe.leaf_rows,
@@ -99,15 +103,16 @@ impl ProbabilityForest {
             })
             .collect();
         let mut forest = Self { nodes: Vec::new(), roots: Vec::new(), medians };
+        let share = |grown: f64| part.share_of_all(grown) as f32;
         for tree in trees {
             let base = forest.nodes.len();
             forest.roots.push(base as u32);
             let place = |child: usize| (base + child) as u32;
             forest.nodes.extend(tree.nodes.iter().map(|node| match (node.split_value, node.true_child, node.false_child) {
                 (Some(threshold), Some(left), Some(right)) => {
-                    Node { feature: node.split_feature as u32, left: place(left), right: place(right), share: node.output as f32, threshold }
+                    Node { feature: node.split_feature as u32, left: place(left), right: place(right), share: share(node.output), threshold }
                 }
-                _ => Node { feature: LEAF, left: 0, right: 0, share: node.output as f32, threshold: 0.0 },
+                _ => Node { feature: LEAF, left: 0, right: 0, share: share(node.output), threshold: 0.0 },
             }));
         }
         if forest.is_sound(rows.columns()) { Ok(forest) } else { Err(unfit()) }
@@ -165,6 +170,40 @@ impl ProbabilityForest {
     }
 }
 
+/// The rows that a forest is grown on.
+struct Part {
+    rows: Vec<usize>,
+    /// How many frauds there are for each here, and the same of all others.
+    stands_for: (f64, f64),
+}
+
+impl Part {
+    /// From a share of fraud among these rows to that among all.
+    fn share_of_all(&self, share: f64) -> f64 {
+        if self.stands_for == (1.0, 1.0) {
+            return share;
+        }
+        let (frauds, others) = (share * self.stands_for.0, (1.0 - share) * self.stands_for.1);
+        if frauds + others > 0.0 { frauds / (frauds + others) } else { share }
+    }
+}
+
+/// All rows or, of more than `most`, so many: as many of the rarer kind as there are, up to a half, evenly over the table.
+fn part(labels: &[bool], most: usize) -> Part {
+    if labels.len() <= most {
+        return Part { rows: (0..labels.len()).collect(), stands_for: (1.0, 1.0) };
+    }
+    let (frauds, others): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&row| labels[row]);
+    let half = most / 2;
+    let kept = frauds.len().min(half.max(most.saturating_sub(others.len())));
+    let every = |all: &[usize], count: usize| (0..count).map(|place| all[place * all.len() / count]).collect::<Vec<_>>();
+    let (some, rest) = (every(&frauds, kept), every(&others, (most - kept).min(others.len())));
+    let stands_for = (frauds.len() as f64 / some.len().max(1) as f64, others.len() as f64 / rest.len().max(1) as f64);
+    let mut rows = [some, rest].concat();
+    rows.sort_unstable();
+    Part { rows, stands_for }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +236,26 @@ mod tests {
         let theirs = RandomForestRegressor::fit(&table, &targets, parameters).unwrap().predict(&table).unwrap();
         for (row, expected) in rows.iter().zip(theirs) {
             assert!((flat.probability(row) - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn of_a_large_table_a_part_is_taken_that_stands_for_all() {
+        let labels: Vec<bool> = (0..10_000).map(|row| row % 100 == 3).collect();
+        let all = part(&labels, 10_000);
+        assert_eq!((all.rows.len(), all.share_of_all(0.25)), (10_000, 0.25));
+        for (labels, frauds, others) in [
+            (labels.clone(), 100, 900),
+            (labels.iter().map(|label| !label).collect(), 900, 100),
+            ((0..10_000).map(|row| row % 2 == 0).collect(), 500, 500),
+            (vec![true; 10_000], 1_000, 0),
+        ] {
+            let part = part(&labels, 1_000);
+            let taken = part.rows.iter().filter(|&&row| labels[row]).count();
+            assert_eq!((taken, part.rows.len() - taken), (frauds, others));
+            assert!(part.rows.windows(2).all(|pair| pair[0] < pair[1]), "no row twice");
+            let share = labels.iter().filter(|&&label| label).count() as f64 / 10_000.0;
+            assert!((part.share_of_all(frauds as f64 / 1_000.0) - share).abs() < 1e-12, "{share}");
         }
     }
 

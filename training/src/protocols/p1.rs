@@ -1,5 +1,6 @@
-//! P1: attendance per site and day, 1 to 28 days ahead. The last 182 days are forecast from origins every 14 days, the first the day before; everything is learned
-//! from days that are over at the origin. Sensors in a street stand for sites; a day without a reading counts as zero, as the protocol says.
+//! P1: attendance per site and day, 1 to 28 days ahead. The last 182 days (those of a test file of its own, if these are fewer) are forecast from origins every 14
+//! days, the first the day before; everything is learned from days that are over at the origin. Sensors in a street stand for sites; a day without a reading counts
+//! as zero, as the protocol says.
 
 use anyhow::{Context, ensure};
 use jiff::civil::Date;
@@ -86,11 +87,13 @@ fn read(inputs: &Inputs, report: &mut Report) -> anyhow::Result<(Vec<Site>, Vec<
     let (mut sensors, rows) = pedestrians::daily(&source.name, source.text())?;
     report.data.push((source.name.clone(), source.sha256(), rows));
     let mut tested: Option<Vec<String>> = None;
+    let mut test_from: Option<Date> = None;
     if let Some(path) = &inputs.test_data {
         let source = Source::read(path)?;
         let (test, rows) = pedestrians::daily(&source.name, source.text())?;
         report.data.push((source.name.clone(), source.sha256(), rows));
         tested = Some(test.iter().map(|sensor| sensor.id.clone()).collect());
+        test_from = test.iter().filter_map(|sensor| sensor.days.keys().min()).min().copied();
         merge(&mut sensors, test);
     }
     let region = inputs.holidays.as_deref().unwrap_or(HOLIDAYS);
@@ -99,8 +102,10 @@ fn read(inputs: &Inputs, report: &mut Report) -> anyhow::Result<(Vec<Site>, Vec<
     let last =
         sensors.iter().filter(|sensor| is_tested(sensor)).filter_map(|sensor| sensor.days.keys().max()).max().context("the file has no day")?;
     let last = day(*last)?;
-    let first_origin = last.plus(-TEST_DAYS);
-    let origins: Vec<Day> = (0..TEST_DAYS / ORIGIN_EVERY).map(|step| first_origin.plus(ORIGIN_EVERY * step)).collect();
+    // What was before a test file is there to learn from, and not to be judged by.
+    let window = test_from.map(day).transpose()?.map_or(TEST_DAYS, |from| TEST_DAYS.min(last.since(from) + 1));
+    let first_origin = last.plus(-window);
+    let origins: Vec<Day> = (0..window).step_by(ORIGIN_EVERY as usize).map(|days| first_origin.plus(days)).collect();
     let mut series = Vec::new();
     for sensor in sensors.iter().filter(|sensor| is_tested(sensor)) {
         let before = sensor.days.iter().map(|(date, people)| Ok((day(*date)?, *people))).collect::<anyhow::Result<Vec<_>>>()?;
@@ -224,4 +229,37 @@ fn figures(report: &mut Report, lines: &[Line], sites: &[Site], origins: &[Day])
             })
             .collect(),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    fn file(name: &str, first: Date, days: i64) -> std::path::PathBuf {
+        let mut text = "sensor_id,date,hour,count\n".to_owned();
+        for number in 0..days {
+            let _ = writeln!(text, "7,{},12,{}", first + jiff::Span::new().days(number), 100 + number % 7);
+        }
+        let path = std::env::temp_dir().join(format!("tornello-p1-{name}-{}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_short_test_file_is_all_that_is_judged() {
+        let first = jiff::civil::date(2012, 3, 1);
+        let paths = [file("data", first, 700), file("test", first + jiff::Span::new().days(700), 60)];
+        let origins = |data: usize, test: Option<usize>| {
+            let inputs = Inputs { data: Some(paths[data].clone()), test_data: test.map(|test| paths[test].clone()), holidays: None };
+            let (sites, origins) = read(&inputs, &mut Report::new("P1")).unwrap();
+            (sites[0].attendance.len(), origins.len(), origins[0].since(sites[0].first))
+        };
+        // The day before the window, counted from the first: of 700 days and 182 of them, of 760 and 60 of them.
+        assert_eq!((origins(0, None), origins(0, Some(1))), ((700, 13, 517), (760, 5, 699)));
+        for path in paths {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
 }

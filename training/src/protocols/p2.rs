@@ -1,5 +1,7 @@
 //! P2: attendance per month, 1 to 12 months ahead. Sites with 36 months and more before the test, the twelve largest; the last 48 months of each up to February
-//! 2020 are forecast from origins every three months. A month without a figure stays without one.
+//! 2020 (those of a test file of its own, if these are fewer) are forecast from origins every three months. A month without a figure stays without one.
+
+use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use tornello_datasets::museum_visits::{self, Month, Museum};
@@ -28,7 +30,7 @@ pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
     let source = Source::open(inputs.data.as_deref(), museum_visits::FILE, museum_visits::EMBEDDED)?;
     let (mut museums, rows) = museum_visits::monthly(&source.name, source.text())?;
     report.data.push((source.name.clone(), source.sha256(), rows));
-    let mut tested = None;
+    let mut tested: Option<BTreeMap<String, Month>> = None;
     // A file that begins after the pandemic's first month means what it has.
     let begins_later = |museums: &[Museum]| museums.iter().filter_map(|museum| museum.months.keys().next()).all(|month| *month > LAST);
     let mut end = if begins_later(&museums) { Month(i32::MAX) } else { LAST };
@@ -39,7 +41,8 @@ pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
         if begins_later(&test) {
             end = Month(i32::MAX);
         }
-        tested = Some(test.iter().map(|museum| museum.id.clone()).collect::<Vec<_>>());
+        let begins = |museum: &Museum| museum.months.keys().next().map(|first| (museum.id.clone(), *first));
+        tested = Some(test.iter().filter(|museum| !museum.group).filter_map(begins).collect());
         for museum in test {
             match museums.iter_mut().find(|known| known.id == museum.id && known.group == museum.group) {
                 Some(known) => known.months.extend(museum.months),
@@ -47,13 +50,23 @@ pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
             }
         }
     }
-    museums.retain(|museum| !museum.group && tested.as_ref().is_none_or(|tested| tested.contains(&museum.id)));
+    museums.retain(|museum| !museum.group && tested.as_ref().is_none_or(|tested| tested.contains_key(&museum.id)));
     ensure!(!museums.is_empty(), "the file has no row of level site that is to be judged");
     let newest = |museum: &Museum| museum.months.range(..=end).next_back().map(|(month, _)| *month);
-    let first_origin = |museum: &Museum| newest(museum).map(|newest| Month(newest.0 - TEST_MONTHS));
+    // What was before a test file is there to learn from, and not to be judged by.
+    let test_from = |museum: &Museum| tested.as_ref().and_then(|tested| tested.get(&museum.id)).map_or(i32::MIN, |first| first.0 - 1);
+    let first_origin = |museum: &Museum| {
+        let newest = newest(museum)?;
+        let origin = Month((newest.0 - TEST_MONTHS).max(test_from(museum)));
+        (origin < newest).then_some(origin)
+    };
     let before = |museum: &Museum| first_origin(museum).map_or(0, |origin| museum.months.range(..=origin).count());
     museums.retain(|museum| before(museum) >= MONTHS_BEFORE);
-    ensure!(!museums.is_empty(), "no site has {MONTHS_BEFORE} months before the {TEST_MONTHS} that are forecast: this protocol has nothing to judge");
+    let left_out = if end == LAST { format!(" (what came after {LAST} is not looked at)") } else { String::new() };
+    ensure!(
+        !museums.is_empty(),
+        "no site has {MONTHS_BEFORE} months before the {TEST_MONTHS} that are forecast{left_out}: this protocol has nothing to judge"
+    );
     let size = |museum: &Museum| museum.months.range(..=end).map(|(_, visits)| visits).sum::<f64>() / museum.months.range(..=end).count() as f64;
     museums.sort_by(|a, b| size(b).total_cmp(&size(a)));
     museums.truncate(SERIES_MAX);

@@ -19,6 +19,8 @@ use crate::source::Source;
 const HORIZONS: [u16; 3] = [1, 7, 28];
 const AIMS: [f64; 3] = [0.061, 0.116, 0.168];
 const REFIT_DAYS: usize = 28;
+/// A hundred years: whoever books farther ahead has mistyped a date, and the days in between would take for ever.
+const DATES_MAX: usize = 36_525;
 const MODELS: [&str; 5] = ["seasonal naive", "on the books", "additive", "multiplicative", "ridge"];
 
 /// Runs the protocol.
@@ -40,6 +42,8 @@ pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
     let visits = bookings.iter().map(|booking| booking.visit);
     let (first, last) = (visits.clone().min().context("no bookings")?, visits.max().context("no bookings")?);
     let dates = (day(last)?.since(day(first)?) + 1) as usize;
+    let names = || sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(" and ");
+    ensure!(dates <= DATES_MAX, "{}: arrivals from {first} to {last}: a date must be wrong", names());
     // The cut of the protocol, or the first day of a test file of its own.
     let cut = match test_from {
         Some(from) => usize::try_from(day(from)?.since(day(first)?))?,

@@ -85,9 +85,11 @@ fn no_shows(train: &[Reservation], test: &[Reservation]) -> anyhow::Result<f64> 
     let encoding = Encoding::fit(&learned)?;
     let labels = is_no_show(train);
     anyhow::ensure!(labels.contains(&true), "no booking of training is a no-show");
+    let judged_labels = is_no_show(test);
+    anyhow::ensure!(judged_labels.contains(&true), "no booking to be judged is a no-show");
     let regression = Logistic::fit_sparse(&encoding.rows(&learned)?, &labels, NO_SHOW_PENALTY)?;
     let odds: Vec<f64> = encoding.rows(&judged)?.iter().map(|row| regression.log_odds(row)).collect();
-    Ok(auc(&outcomes(&odds, &is_no_show(test), None)))
+    Ok(auc(&outcomes(&odds, &judged_labels, None)))
 }
 
 fn split(inputs: &Inputs, report: &mut Report) -> anyhow::Result<(Vec<Reservation>, Vec<Reservation>)> {
@@ -204,6 +206,9 @@ mod tests {
         let train = split(&inputs(&plain), &mut Report::new("P4")).unwrap();
         let other = split(&inputs(&flipped), &mut Report::new("P4")).unwrap();
         assert_eq!(train.0, other.0, "the flipped booking is judged and not trained on");
+        let mut with_no_show = train.0.clone();
+        with_no_show[0].fate = Fate::NoShow;
+        assert!(no_shows(&with_no_show, &train.1).unwrap_err().to_string().contains("to be judged"), "there is no figure of nobody");
         let fit = |pair: &(Vec<Reservation>, Vec<Reservation>)| {
             Fitted::new(&pair.0, &pair.1, false, |booking| booking.fate != Fate::Kept, &mut |_| {}).unwrap().probabilities(Member::Blend).unwrap()
         };

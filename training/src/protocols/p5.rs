@@ -38,7 +38,12 @@ pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
 pub(super) fn halves(inputs: &Inputs, shipped_name: &str, shipped: &[u8], report: &mut Report) -> anyhow::Result<(Labelled, Labelled)> {
     let all = load(&Source::open(inputs.data.as_deref(), shipped_name, shipped)?, report)?;
     let (train, test) = match &inputs.test_data {
-        Some(path) => (all, load(&Source::read(path)?, report)?),
+        Some(path) => {
+            let test = load(&Source::read(path)?, report)?;
+            // The columns of a file come in any order.
+            let test = if test.features == all.features { test } else { test.ordered(&all.features).unwrap_or(test) };
+            (all, test)
+        }
         None => {
             let rows: Vec<usize> = (0..all.len()).collect();
             let (first, second) = rows.split_at(all.len() / 2);
@@ -54,6 +59,9 @@ pub(super) fn halves(inputs: &Inputs, shipped_name: &str, shipped: &[u8], report
 fn load(source: &Source, report: &mut Report) -> anyhow::Result<Labelled> {
     let table = labelled::read(&source.name, source.text())?.by_time();
     report.data.push((source.name.clone(), source.sha256(), table.len() as u64));
+    if table.missing() > 0 {
+        report.notes.push(format!("{} values of {} are missing: the median of training stands in for each", table.missing(), source.name));
+    }
     Ok(table)
 }
 
