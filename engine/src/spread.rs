@@ -25,9 +25,15 @@ impl Spreads for HoldId {
 }
 
 /// A digest's bits are as good as random.
+impl Spreads for Digest {
+    fn bits(&self) -> u64 {
+        self.0 as u64
+    }
+}
+
 impl Spreads for (KeyId, Digest) {
     fn bits(&self) -> u64 {
-        self.1.0 as u64
+        self.1.bits()
     }
 }
 
@@ -146,6 +152,26 @@ impl<K: Eq + Hash + Spreads, V, S: BuildHasher + Clone> Spread<K, V, S> {
         place.insert(value);
         self.len += 1;
         true
+    }
+
+    /// Changes the value of a key, or the one that stands for none; what becomes that is not kept.
+    pub fn update(&mut self, key: K, change: impl FnOnce(&mut V))
+    where
+        V: Default + PartialEq,
+    {
+        let none = V::default();
+        if let Some(value) = self.get_mut(&key) {
+            change(value);
+            if *value == none {
+                self.remove(&key);
+            }
+            return;
+        }
+        let mut value = V::default();
+        change(&mut value);
+        if value != none {
+            self.insert(key, value);
+        }
     }
 
     /// Takes a value out.
@@ -321,6 +347,17 @@ mod tests {
         fn bits(&self) -> u64 {
             *self
         }
+    }
+
+    #[test]
+    fn what_becomes_nothing_is_not_kept() {
+        let mut spread = Spread::<u64, u32>::default();
+        spread.update(7, |count| *count += 2);
+        spread.update(8, |_| {});
+        spread.update(7, |count| *count += 1);
+        assert_eq!((spread.get(&7), spread.get(&8), spread.len()), (Some(&3), None, 1));
+        spread.update(7, |count| *count = 0);
+        assert!(spread.get(&7).is_none() && spread.is_empty());
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 //! named is not limited, nor are the channels whose staff see the buyer. The museum's policy says how much, and whether somebody has to be named over the web; what a buyer
 //! has is counted in the ledger (SL-11).
 
-use super::event::{Keeper, people};
+use super::event::{Keeper, Line, people};
 use super::{Command, Limits, Refusal, Slot, Waiting};
 use crate::channel::Channel;
 use crate::envelope::{Digest, Envelope};
@@ -15,6 +15,12 @@ pub struct Had {
     pub people: u32,
     /// Live holds.
     pub holds: u32,
+}
+
+impl Had {
+    const fn plus(self, other: Self) -> Self {
+        Self { people: self.people.saturating_add(other.people), holds: self.holds.saturating_add(other.holds) }
+    }
 }
 
 /// The channels in which buyers are limited.
@@ -37,33 +43,30 @@ impl Slot {
         if self.limits() == (None, None) {
             return Ok(());
         }
+        let (tickets, hold) = (|lines: &[Line]| Had { people: people(lines), holds: 0 }, |lines: &[Line]| Had { people: people(lines), holds: 1 });
         match command.unnamed() {
             Command::Hold { channel, lines, .. } | Command::HoldFor { channel, lines, .. } | Command::Wait { channel, lines, .. } => {
-                self.room_for_buyer(envelope.buyers(), *channel, people(lines))?;
-                self.hold_for_buyer(envelope.buyers(), *channel)
+                self.room_for_buyer(envelope.buyers(), *channel, hold(lines))
             }
-            Command::SellDirect { channel, lines, .. } => self.room_for_buyer(envelope.buyers(), *channel, people(lines)),
+            Command::SellDirect { channel, lines, .. } => self.room_for_buyer(envelope.buyers(), *channel, tickets(lines)),
             // Who is named when the hold is confirmed, and not before, has had nothing counted of it.
             Command::Sell { hold, .. } | Command::SellPaid { hold, .. } => match self.ledger.holds.get(hold) {
-                Some(hold) if hold.buyer.is_none() => self.room_for_buyer(envelope.buyers(), hold.channel, people(&hold.lines)),
+                Some(held) if held.buyer.is_none() => self.room_for_buyer(envelope.buyers(), held.channel, tickets(&held.lines)),
                 _ => Ok(()),
             },
             // So has who is named with a payment: the hold is theirs from then on.
-            Command::Bind { hold, .. } | Command::Prolong { hold, cause: Keeper::Payment(_), .. } => match self.ledger.holds.get(hold) {
-                Some(hold) if hold.buyer.is_none() => {
-                    self.room_for_buyer(envelope.buyers(), hold.channel, people(&hold.lines))?;
-                    self.hold_for_buyer(envelope.buyers(), hold.channel)
-                }
+            Command::Bind { hold: id, .. } | Command::Prolong { hold: id, cause: Keeper::Payment(_), .. } => match self.ledger.holds.get(id) {
+                Some(held) if held.buyer.is_none() => self.room_for_buyer(envelope.buyers(), held.channel, hold(&held.lines)),
                 _ => Ok(()),
             },
             Command::Amend { hold, lines, .. } => match self.ledger.holds.get(hold) {
-                Some(hold) => {
-                    let more = people(lines).saturating_sub(people(&hold.lines));
+                Some(held) => {
+                    let more = Had { people: people(lines).saturating_sub(people(&held.lines)), holds: 0 };
                     // Whoever amends their own hold goes by the other pseudonym as well.
-                    if hold.buyer.is_some_and(|buyer| envelope.buyers().any(|named| named == buyer)) {
-                        self.room_for_buyer(envelope.buyers(), hold.channel, more)
+                    if held.buyer.is_some_and(|buyer| envelope.buyers().any(|named| named == buyer)) {
+                        self.room_for_buyer(envelope.buyers(), held.channel, more)
                     } else {
-                        self.room_for_buyer(hold.buyer.into_iter(), hold.channel, more)
+                        self.room_for_buyer(held.buyer.into_iter(), held.channel, more)
                     }
                 }
                 None => Ok(()),
@@ -111,18 +114,29 @@ impl Slot {
         (tickets_max, holds_max)
     }
 
-    /// Whether a buyer, by whichever pseudonym, may have so many more people here.
-    pub(super) fn room_for_buyer(&self, buyers: impl Iterator<Item = Digest> + Clone, channel: Channel, more: u32) -> Result<(), Refusal> {
-        let (Some(max), true, Some(_)) = (self.limits().0, is_limited(channel), buyers.clone().next()) else { return Ok(()) };
-        let has = |buyer| self.waited_for(buyer).fold(self.had(buyer).people, u32::saturating_add);
-        let has = buyers.map(has).fold(0, u32::saturating_add);
-        if more > 0 && has.saturating_add(more) > u32::from(max) { Err(Refusal::TooManyForBuyer { max, has }) } else { Ok(()) }
+    /// Whether a buyer, by whichever pseudonym, may have so many more people here, and so many more open holds.
+    pub(super) fn room_for_buyer(&self, buyers: impl Iterator<Item = Digest>, channel: Channel, more: Had) -> Result<(), Refusal> {
+        let (tickets_max, holds_max) = self.limits();
+        if !is_limited(channel) || (tickets_max, holds_max) == (None, None) {
+            return Ok(());
+        }
+        // Who is not named is not limited.
+        let mut buyers = buyers.peekable();
+        if buyers.peek().is_none() {
+            return Ok(());
+        }
+        let has = buyers.map(|buyer| self.has(buyer)).fold(Had::default(), Had::plus);
+        let all = has.plus(more);
+        match (tickets_max, holds_max) {
+            (Some(max), _) if more.people > 0 && all.people > u32::from(max) => Err(Refusal::TooManyForBuyer { max, has: has.people }),
+            (_, Some(max)) if more.holds > 0 && all.holds > u32::from(max) => Err(Refusal::TooManyOpenHolds { max }),
+            _ => Ok(()),
+        }
     }
 
-    fn hold_for_buyer(&self, buyers: impl Iterator<Item = Digest> + Clone, channel: Channel) -> Result<(), Refusal> {
-        let (Some(max), true, Some(_)) = (self.limits().1, is_limited(channel), buyers.clone().next()) else { return Ok(()) };
-        let holds = buyers.map(|buyer| self.had(buyer).holds.saturating_add(self.waited_for(buyer).count() as u32)).fold(0, u32::saturating_add);
-        if holds >= u32::from(max) { Err(Refusal::TooManyOpenHolds { max }) } else { Ok(()) }
+    /// What a buyer has by one pseudonym, with what they wait for.
+    fn has(&self, buyer: Digest) -> Had {
+        self.waited_for(buyer).map(|people| Had { people, holds: 1 }).fold(self.had(buyer), Had::plus)
     }
 
     /// For how many people each entry of a buyer waits. The list is short, and nearly always empty.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::buyer::Had;
 use super::event::{Arrived, Event, Line, MoveBegun, MoveUndone, MovedOut, Renamed, line_of, total};
 use super::sale::{NAMED_ISSUE, standing_unblocked};
 use super::{CancelCause, Command, MoveStage, Refusal, Sale, Slot};
@@ -64,7 +65,7 @@ impl Slot {
         let party = self.party(arrived.sale, &arrived.lines)?;
         self.on_sale(now, via)?;
         self.places_for(now, arrived.channel, party)?;
-        self.room_for_buyer(arrived.buyer.into_iter(), arrived.channel, party)?;
+        self.room_for_buyer(arrived.buyer.into_iter(), arrived.channel, Had { people: party, holds: 0 })?;
         let review = if asks_review { self.review_of(now, arrived.sale) } else { None };
         Ok(std::iter::once(Event::Arrived(arrived.clone())).chain(names_of(arrived)).chain(review).collect())
     }

@@ -329,7 +329,7 @@ pub(super) struct Ledger {
     /// Places that were held and not bought, and are not free yet.
     pub(super) rests: Rests,
     /// What each buyer has who is known. It follows from the holds and sales.
-    pub(super) buyers: BTreeMap<Digest, Had>,
+    pub(super) buyers: Spread<Digest, Had>,
 }
 
 impl Ledger {
@@ -427,12 +427,10 @@ impl Ledger {
     /// Counts people and holds of a buyer in or out; one who has nothing is not kept.
     fn count(&mut self, buyer: Option<Digest>, people: i32, holds: i32) {
         let Some(buyer) = buyer else { return };
-        let had = self.buyers.entry(buyer).or_default();
-        had.people = had.people.saturating_add_signed(people);
-        had.holds = had.holds.saturating_add_signed(holds);
-        if *had == Had::default() {
-            self.buyers.remove(&buyer);
-        }
+        self.buyers.update(buyer, |had| {
+            had.people = had.people.saturating_add_signed(people);
+            had.holds = had.holds.saturating_add_signed(holds);
+        });
     }
 
     fn take_hold(&mut self, places: &mut Places, id: HoldId) -> Option<Hold> {

@@ -10,6 +10,7 @@ use super::{Ledger, Sale, Ticket, TicketState};
 use crate::envelope::Digest;
 use crate::ids::HoldId;
 use crate::money::Cents;
+use crate::spread::Spread;
 
 impl Ledger {
     /// SL-8, in O(1).
@@ -110,21 +111,20 @@ impl Ledger {
     }
 
     /// What each buyer has, counted anew.
-    pub(super) fn buyers_counted(&self) -> BTreeMap<Digest, Had> {
-        let mut counted: BTreeMap<Digest, Had> = BTreeMap::new();
+    pub(super) fn buyers_counted(&self) -> Spread<Digest, Had> {
+        let mut counted: Spread<Digest, Had> = Spread::default();
         for hold in self.holds.values() {
             let Some(buyer) = hold.buyer else { continue };
-            let had = counted.entry(buyer).or_default();
-            had.people += people(&hold.lines);
-            had.holds += 1;
+            counted.update(buyer, |had| {
+                had.people += people(&hold.lines);
+                had.holds += 1;
+            });
         }
         for sale in self.sales.values() {
             let Some(buyer) = sale.buyer else { continue };
             let stands = |ticket: &&Ticket| !matches!(ticket.state, TicketState::Cancelled | TicketState::Moved);
             let standing = sale.tickets.iter().filter(stands).count() as u32;
-            if standing > 0 {
-                counted.entry(buyer).or_default().people += standing;
-            }
+            counted.update(buyer, |had| had.people += standing);
         }
         counted
     }

@@ -10,6 +10,7 @@ use super::super::rest::Rests;
 use super::super::waiting_list::WaitingList;
 use super::{ById, Ended, Hold, Ledger, Sale};
 use crate::ids::{Code, HoldId, TicketId};
+use crate::spread::Spread;
 use crate::time::Timestamp;
 
 /// The written form of a [`Ledger`]: sorted, so that equal states are equal bytes; what follows from the rest is left out.
@@ -81,7 +82,7 @@ impl<'de> Deserialize<'de> for Ledger {
             was,
             list: written.list,
             rests: written.rests,
-            buyers: BTreeMap::new(),
+            buyers: Spread::default(),
         };
         ledger.buyers = ledger.buyers_counted();
         Ok(ledger)
