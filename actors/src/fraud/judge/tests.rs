@@ -1,5 +1,6 @@
 //! Which model is at work, and where its lines are, when others come and go.
 
+use tornello_models::fraud::chance::Chance;
 use tornello_models::fraud::drift::ChannelDrift;
 use tornello_models::fraud::psi::Drift;
 use tornello_models::fraud::select::Unsupervised;
@@ -224,7 +225,8 @@ async fn a_model_of_the_features_before_the_last_ones_were_added_is_refused_and_
 #[test]
 fn a_model_that_says_no_number_is_not_put_to_work() {
     let judge = judge(None);
-    let values = (0..400 * N).map(|i| 8.0 * ((i * 7_919) % 101) as f64 / 101.0).collect();
+    let mut chance = Chance::new(7);
+    let values = (0..400 * N).map(|_| 8.0 * chance.unit()).collect();
     // Clipped, so that it can be written as JSON.
     let treatment = Treatment { logarithm: false, clip: true };
     let sound = Scorer::fit(Unsupervised::RobustCovariance, &Rows::new(N, values).unwrap(), treatment, 1).unwrap();
