@@ -124,7 +124,7 @@ mod tests {
         for (from, to, expected) in [
             ("2016-01-03", "2016-02-30", "line 2, column arrival_date: \"2016-02-30\" is not a date"),
             ("Check-Out", "Gone", "line 2, column reservation_status: \"Gone\" is none of"),
-            ("80.5", "NULL", "line 2, column adr: \"NULL\" is not a number"),
+            ("80.5", "dear", "line 2, column adr: \"dear\" is not a number"),
             ("2016-01-01", "2016-01-04", "line 2, column booking_date: 2016-01-04 is after the arrival"),
             (",80.5,1", ",80.5", "line 2: not a row of the table"),
         ] {

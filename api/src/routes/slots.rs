@@ -401,14 +401,14 @@ pub async fn set_capacity(
     let (record, after) = node.slot_and_after(slot, envelope, Command::SetCapacity { capacity: form.capacity }, look).await?;
     let set = record.events.iter().find_map(|event| if let Event::CapacitySet(set) = event { Some(set.capacity) } else { None });
     let capacity = set.ok_or_else(not_rebuilt)?;
-    let (over, ceiling) = match after {
-        Some(over) => (over, node.museums().get(slot.museum()).and_then(|known| ceiling_of(&known.museum, slot))),
-        // A repeat is told what was so then. What is written is written: where it cannot be read back now, a repeat is answered.
-        None => {
-            let then = node.slot_after(slot, record.seq).await.map_err(|_| Failure::<Refusal>::OutcomeUnknown)?;
-            let museum = node.museum_then(slot.museum(), record.at).await.map_err(|_| Failure::<Refusal>::OutcomeUnknown)?;
-            (look(&then), ceiling_of(&museum, slot))
-        }
+    // A repeat is told what was so then. What is written is written: where it cannot be read back now, a repeat is answered.
+    let over = match after {
+        Some(over) => over,
+        None => look(&node.slot_after(slot, record.seq).await.map_err(|_| Failure::<Refusal>::OutcomeUnknown)?),
+    };
+    let ceiling = match node.museums().get(slot.museum()) {
+        Some(known) if known.museum.last_at() <= record.at => ceiling_of(&known.museum, slot),
+        _ => ceiling_of(&node.museum_then(slot.museum(), record.at).await.map_err(|_| Failure::<Refusal>::OutcomeUnknown)?, slot),
     };
     let above_ceiling = ceiling.map_or(0, |ceiling| capacity.saturating_sub(ceiling));
     Ok(HttpResponse::Ok().json(CapacityView { slot: slot.to_string(), capacity, over, ceiling, above_ceiling, at: record.at.to_string() }))
