@@ -59,11 +59,18 @@ pub fn only_if(request: &HttpRequest, set: Command) -> Result<Command, Problem> 
     })
 }
 
-/// The revision that must be in force, which the caller gives with `If-Match`: one `ETag`, or `*` for none in particular.
+/// What no revision is: they are counted from 0 on.
+const NO_REVISION: u32 = u32::MAX;
+
+/// The revision that must be in force, which the caller gives with `If-Match`: one `ETag`, or `*` for none in particular. A weak one, as a proxy makes of ours that
+/// packs answers, can be read and is never the one in force (RFC 9110, 13.1.1).
 pub fn expected_revision(request: &HttpRequest) -> Result<Option<u32>, Problem> {
     let Some(tag) = request.headers().get(header::IF_MATCH).filter(|tag| tag.as_bytes() != b"*") else { return Ok(None) };
-    let revision = tag.to_str().ok().and_then(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
-    revision.map(Some).ok_or_else(|| Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\""))
+    let tag = tag.to_str().unwrap_or_default().trim();
+    let (strong, is_weak) = tag.strip_prefix("W/").map_or((tag, false), |tag| (tag, true));
+    let revision = strong.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')?.parse::<u32>().ok());
+    let revision = revision.ok_or_else(|| Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\""))?;
+    Ok(Some(if is_weak { NO_REVISION } else { revision }))
 }
 
 /// What was set, as the events of its record say: the first of which there is something to `show`, by its revision and as it looks. The revision is its `ETag`.
