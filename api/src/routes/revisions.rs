@@ -35,17 +35,23 @@ fn etag(revision: u32) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
 }
 
-/// Whether a caller says that it has a revision. A proxy that packs answers makes their tags weak, and here that is no other tag (RFC 9110, 13.1.2).
-fn has(headers: &HeaderMap, revision: u32) -> bool {
-    let tag = etag(revision);
-    let named = |one: &str| one == "*" || one.trim_start_matches("W/").as_bytes() == tag.as_bytes();
+/// Whether a caller says that it has what bears a tag: it, or `*`, in any of the lists that it sends. A proxy that packs answers makes their tags weak, and here that is
+/// no other tag (RFC 9110, 13.1.2).
+#[must_use]
+pub fn has(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    let named = |one: &str| one == "*" || opaque(one.as_bytes()) == opaque(tag.as_bytes());
     let listed = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.split(',').any(|one| named(one.trim())));
     headers.get_all(header::IF_NONE_MATCH).any(listed)
 }
 
+/// A tag without its weakness.
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
 /// What is in force, with its revision as `ETag`; without its body for a caller who says that it has it.
 pub fn in_force(request: &HttpRequest, revision: u32, view: impl Serialize) -> HttpResponse {
-    let known = has(request.headers(), revision);
+    let known = has(request.headers(), &etag(revision));
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((header::ETAG, etag(revision))).insert_header((header::CACHE_CONTROL, "private, no-cache"));
     if known { response.finish() } else { response.json(view) }
