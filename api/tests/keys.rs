@@ -83,8 +83,12 @@ fn a_rotation_says_what_is_to_be_done_and_no_more() {
 #[test]
 fn what_is_wrong_is_named_as_it_was_asked() {
     let folder = tempfile::tempdir().unwrap();
-    let late = run(folder.path(), &["keys", "create", "--name", "Desk", "--role", "web", "--expires", "2020-01-01"]);
-    assert!(!late.status.success() && text(&late.stderr).contains("--expires: a day after today"), "{}", text(&late.stderr));
+    let new = folder.path().join("new");
+    for (name, expires, told) in [("Desk", "2020-01-01", "--expires: a day after today"), (" ", "2100-01-01", "name: 1 to ")] {
+        let refused = run(&new, &["keys", "create", "--name", name, "--role", "web", "--expires", expires]);
+        assert!(!refused.status.success() && text(&refused.stderr).contains(told), "{}", text(&refused.stderr));
+        assert!(!new.exists(), "{told}: nothing is made for a key that is not");
+    }
     let help = run(folder.path(), &["keys", "create", "--help"]);
     for role in Role::ALL {
         assert!(text(&help.stdout).contains(role.as_str()), "{role} is not in the help");
