@@ -80,8 +80,9 @@ async fn a_wrong_method_is_told_apart_from_nothing_there() {
     let app = App::start().await;
     let manager = app.key(Role::Manager).await;
     for (method, path, status, allow) in [
-        (Method::DELETE, "/v1/museums", 405, Some("GET, POST")),
-        (Method::POST, "/v1/museums/torre/plan", 405, Some("GET, PUT")),
+        (Method::DELETE, "/v1/museums", 405, Some("GET, HEAD, POST")),
+        (Method::POST, "/v1/museums/torre/plan", 405, Some("GET, HEAD, PUT")),
+        (Method::PUT, "/v1/admissions", 405, Some("POST")),
         (Method::GET, "/v1/museums/torre/plans", 404, None),
         (Method::GET, "/v1/", 404, None),
     ] {

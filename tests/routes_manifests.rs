@@ -142,6 +142,10 @@ async fn it_is_sent_again_only_when_tickets_or_keys_have_changed() {
     tell(&app, nine, 60, Command::Observe { source: code("door"), inside: 5, sd: 0, measured_at: now, ceiling: Some(60), grant: None }).await;
     let (status, tag, body) = ask(&app, PATH, &gate, &format!("\"other\", {first}")).await;
     assert_eq!((status, &tag, body), (StatusCode::NOT_MODIFIED, &first, Value::Null), "what sensors say does not matter to it");
+    for tags in [["\"other\"", first.as_str()], ["\"other\"", "*"]] {
+        let request = app.request(Method::GET, PATH, &gate).header("If-None-Match", tags[0]).header("If-None-Match", tags[1]);
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::NOT_MODIFIED, "{tags:?}");
+    }
     assert_eq!(app.post(&format!("/v1/slots/{nine}/sales"), &office, "second", &sell).await.0, StatusCode::CREATED);
     let (status, second, _) = ask(&app, PATH, &gate, &first).await;
     assert_eq!(status, StatusCode::OK);

@@ -93,6 +93,12 @@ async fn nobody_overwrites_what_they_have_not_seen() {
     let first = expect(put("a", 100).send().await.unwrap(), StatusCode::OK).await;
     let late = expect(put("b", 200).send().await.unwrap(), StatusCode::PRECONDITION_FAILED).await;
     assert_eq!((&late["code"], &late["revision"]), (&json!("precondition_failed"), &json!(2)));
+    // A weak tag is never the one in force, also not of what is: a change asks for the very same.
+    let body = json!({"valid_from": seen["valid_from"], "tariff": seen["tariff"]});
+    for (key, tag, status) in [("c", "W/\"2\"", 412), ("d", "W/2", 400), ("e", "\"2", 400)] {
+        let asked = app.request(Method::PUT, path, &manager).header("If-Match", tag).header("Idempotency-Key", key).json(&body);
+        assert_eq!(asked.send().await.unwrap().status().as_u16(), status, "{tag}");
+    }
     // The answer was lost: the repeat is the same change, not a late one.
     assert_eq!(expect(put("a", 100).send().await.unwrap(), StatusCode::OK).await, first);
     app.stop().await;

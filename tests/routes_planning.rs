@@ -79,6 +79,10 @@ async fn attendance_is_brought_in_read_and_kept_over_a_restart() {
         let (status, problem) = app.ask(Method::PUT, path, &manager, &format!("bad {body}").replace(['"', ' '], ""), &body).await;
         assert_eq!((status.as_u16(), &problem["code"]), (422, &json!(code)), "{problem}");
     }
+    let csv =
+        app.request(Method::PUT, &format!("{path}?sorce=table"), &manager).header("Idempotency-Key", "three").header("Content-Type", "text/csv");
+    let problem = expect(csv.body("date;people\n2025-06-12;9\n").send().await.unwrap(), StatusCode::BAD_REQUEST).await;
+    assert!(problem["title"].as_str().unwrap().contains("unknown field `sorce`"), "{problem}");
     let app = app.restart_without_views().await;
     assert_eq!(app.get(&format!("{path}?from=2025-06-01&to=2025-06-30"), &ministry).await, read);
     app.stop().await;

@@ -61,6 +61,26 @@ pub enum KeysError {
     Random,
 }
 
+impl NewKey {
+    /// Whether such a key makes sense: to be asked before anything is made for it. [`Keys::create`] asks too.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check(&self, now: Timestamp) -> Result<(), KeysError> {
+        let name = self.name.trim();
+        if !(1..=NAME_CHARACTERS_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+            return Err(KeysError::Name);
+        }
+        if self.museums == Museums::Only(Vec::new()) {
+            return Err(KeysError::NoMuseum);
+        }
+        if self.expires_at.is_some_and(|expiry| expiry <= now) {
+            return Err(KeysError::ExpiresInThePast);
+        }
+        Ok(())
+    }
+}
+
 fn store(attempted: &'static str) -> impl FnOnce(sqlx::Error) -> KeysError {
     move |source| KeysError::Store { attempted, source }
 }
@@ -182,17 +202,9 @@ impl Keys {
     /// # Errors
     /// If what is asked makes no sense, or the disk fails.
     pub async fn create(&self, new: NewKey, now: Timestamp) -> Result<(ApiKey, Key), KeysError> {
+        new.check(now)?;
         let NewKey { name, role, museums, account, expires_at } = new;
         let name = name.trim().to_owned();
-        if !(1..=NAME_CHARACTERS_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
-            return Err(KeysError::Name);
-        }
-        if museums == Museums::Only(Vec::new()) {
-            return Err(KeysError::NoMuseum);
-        }
-        if expires_at.is_some_and(|expiry| expiry <= now) {
-            return Err(KeysError::ExpiresInThePast);
-        }
         let (id, text) = draw()?;
         let key = Key { id, name, role, museums: museums.sorted(), account, created_at: now, expires_at, revoked_at: None, last_used_at: None };
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("store a key"))?;

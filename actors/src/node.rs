@@ -40,7 +40,7 @@ use crate::clock::Clock;
 use crate::codes::Codes;
 use crate::defences::Defences;
 use crate::forecaster::Forecaster;
-use crate::fraud::{Scoring, Sizes};
+use crate::fraud::{SavedFile, Scoring, Sizes};
 use crate::journal::file::{self, FileJournal};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::writer::{self, Health, Lease, Limits, StallWatch};
@@ -272,6 +272,8 @@ impl Node {
         let data = &settings.data;
         secret_file::make_folder(data).map_err(|error| StartError::Folder { folder: data.clone(), source: error.into() })?;
         let lock = lock(data)?;
+        // Before anything else is written: on a full disk it is the room for that.
+        SavedFile::in_folder(data).tidy();
         let journal = FileJournal::open(&data.join(file::FILE)).await?;
         journal.settle().await?;
         let journal = between(journal);

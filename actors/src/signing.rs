@@ -406,6 +406,11 @@ pub mod secret_file {
         }
     }
 
+    /// Removes what [`replace`] had written beside the file when the process was killed, if anything: it would stay until the next one.
+    pub(crate) fn remove_unfinished(path: &Path) -> Result<(), SecretFileError> {
+        remove(&beside(path, ".new"))
+    }
+
     /// Makes the file if there is none, readable by its owner alone, for a database that is to be opened there; one that others may read is taken from them.
     pub(crate) fn ensure_private(path: &Path) -> Result<(), SecretFileError> {
         match private().create_new(true).open(path) {

@@ -38,11 +38,12 @@ impl Contract {
         self.text.clone()
     }
 
-    /// The methods that a path takes; none if there is no such path.
+    /// The methods that a path takes, HEAD where it can be read; none if there is no such path.
     #[must_use]
     pub fn methods(&self, path: &str) -> Option<Vec<&str>> {
         let (_, taken) = self.operations.iter().find(|(template, _)| fits(template, path))?;
-        Some(taken.iter().map(|taken| taken.method.as_str()).collect())
+        let and_head = |method: &Method| (*method == Method::GET).then_some("HEAD");
+        Some(taken.iter().flat_map(|taken| [Some(taken.method.as_str()), and_head(&taken.method)]).flatten().collect())
     }
 
     /// What the query of an operation takes: names, and the schemas of their values. None if there is no such operation.

@@ -13,6 +13,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use tokio::sync::watch;
+use tornello_actors::clock::Stopwatch;
 use tornello_actors::node::Node;
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
@@ -32,6 +33,8 @@ use crate::{openapi, routes};
 const BACKLOG: u32 = 4_096;
 /// How many threads answer the node of pagoPA where the station has a listener of its own.
 const STATION_WORKERS: usize = 1;
+/// How many seconds whoever is being answered has when a server stops: half of what everything together has, see `Running::stop_since`.
+const STOP_S: u64 = 5;
 /// The largest body of an ordinary request, in bytes.
 pub const BODY_MAX: usize = 64 * 1024;
 
@@ -228,7 +231,7 @@ fn listen(
             .wrap(from_fn(entrance::pass))
     })
     .workers(workers.max(1))
-    .shutdown_timeout(10);
+    .shutdown_timeout(STOP_S);
     let server = if own_signals { server.disable_signals() } else { server };
     let server = server.backlog(BACKLOG).bind(listen)?;
     let address = server.addrs().first().copied().unwrap_or(listen);
@@ -244,8 +247,9 @@ fn listen(
     Ok((server, address))
 }
 
-/// Listens, and serves when awaited until Ctrl-C or SIGTERM, then sends those away who watch, and finishes what runs. Answers where it listens as well.
-pub fn serve(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(impl Future<Output = std::io::Result<()>> + use<>, Listening)> {
+/// Listens, and serves when awaited until Ctrl-C or SIGTERM, then sends those away who watch, finishes what runs, and says since when it stops. Answers where it
+/// listens as well.
+pub fn serve(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(impl Future<Output = std::io::Result<Stopwatch>> + use<>, Listening)> {
     use tokio::signal::unix::{SignalKind, signal};
     // Before anybody can know that it listens, so that an early signal is not the end of the process.
     let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -253,20 +257,21 @@ pub fn serve(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(imp
     let (server, all) = start_until(Arc::clone(&node), settings, stopping, true)?;
     let (gates, at_gates) = settings.gates.map(|at| start_gates_until(Arc::clone(&node), settings, at, true)).transpose()?.unzip();
     let (station, at_station) = settings.station.map(|at| start_station_until(node, settings, at, true)).transpose()?.unzip();
-    let handle = server.handle();
-    let apart: Vec<_> = station.iter().chain(&gates).map(actix_web::dev::Server::handle).collect();
-    actix_web::rt::spawn(async move {
+    let handles: Vec<_> = std::iter::once(&server).chain(&gates).chain(&station).map(actix_web::dev::Server::handle).collect();
+    let stopped = actix_web::rt::spawn(async move {
         tokio::select! {
             _ = interrupted.recv() => {}
             _ = terminated.recv() => {}
         }
+        let begun = Stopwatch::start();
         stop.send_replace(true);
-        // Gates go on as long as anybody does.
-        handle.stop(true).await;
-        for handle in apart {
-            handle.stop(true).await;
-        }
+        // Side by side: whoever does not read holds up one of them only as long as all.
+        futures_util::future::join_all(handles.iter().map(|handle| handle.stop(true))).await;
+        begun
     });
-    let serving = async { futures_util::future::try_join_all(std::iter::once(server).chain(gates).chain(station)).await.map(drop) };
+    let serving = async {
+        futures_util::future::try_join_all(std::iter::once(server).chain(gates).chain(station)).await?;
+        stopped.await.map_err(std::io::Error::other)
+    };
     Ok((serving, Listening { all, gates: at_gates, station: at_station }))
 }

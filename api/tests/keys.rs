@@ -1,4 +1,4 @@
-//! `tornello keys` as a whole, on a folder with museums: what is refused, what is said, and what happens when nobody reads it to its end.
+//! `tornello keys`, and what else tends a folder, as a whole: what is refused, what is said, and what happens when nobody reads it to its end.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use tornello_actors::keys::{Keys, Role};
+use tornello_actors::people::{MasterKey, People};
 use tornello_actors::signing::SigningKeys;
-use tornello_engine::ids::MuseumId;
+use tornello_engine::ids::{MuseumId, PersonId};
 use tornello_engine::time::Timestamp;
 
 fn tornello(data: &Path, arguments: &[&str]) -> Command {
@@ -81,10 +82,27 @@ fn a_rotation_says_what_is_to_be_done_and_no_more() {
 }
 
 #[test]
+fn of_a_person_who_was_never_known_nothing_is_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    actix_rt::System::new().block_on(async {
+        let master = MasterKey::load_or_create(&folder.path().join("master.key")).unwrap();
+        People::open(folder.path(), master, Timestamp::from_seconds(1_700_000_000)).await.unwrap().close().await;
+    });
+    let done = run(folder.path(), &["people", "erase", &PersonId(7).to_string()]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    // A contact can be stored under it afterwards.
+    assert_eq!(text(&done.stdout), "there is no contact under this id, or it was erased before: nothing to erase\n");
+}
+
+#[test]
 fn what_is_wrong_is_named_as_it_was_asked() {
     let folder = tempfile::tempdir().unwrap();
-    let late = run(folder.path(), &["keys", "create", "--name", "Desk", "--role", "web", "--expires", "2020-01-01"]);
-    assert!(!late.status.success() && text(&late.stderr).contains("--expires: a day after today"), "{}", text(&late.stderr));
+    let new = folder.path().join("new");
+    for (name, expires, told) in [("Desk", "2020-01-01", "--expires: a day after today"), (" ", "2100-01-01", "name: 1 to ")] {
+        let refused = run(&new, &["keys", "create", "--name", name, "--role", "web", "--expires", expires]);
+        assert!(!refused.status.success() && text(&refused.stderr).contains(told), "{}", text(&refused.stderr));
+        assert!(!new.exists(), "{told}: nothing is made for a key that is not");
+    }
     let help = run(folder.path(), &["keys", "create", "--help"]);
     for role in Role::ALL {
         assert!(text(&help.stdout).contains(role.as_str()), "{role} is not in the help");

@@ -53,6 +53,17 @@ pub fn no_model_in(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
+/// Asserts that no file stands where one is to be written. What is none, as a pipe, can be written to.
+///
+/// # Errors
+/// If there is one, with its path.
+pub fn no_file_at(path: &Path) -> anyhow::Result<()> {
+    if path.is_file() {
+        bail!("{} stands there already: write to another file, or say --overwrite", path.display());
+    }
+    Ok(())
+}
+
 /// As [`no_model_in`], of the folders right below one, where there is that one.
 ///
 /// # Errors

@@ -277,9 +277,12 @@ impl Tell<Case> for Cases {
         self.passes.put(case, pass);
         self.put_appellants(case, appellants);
         // Of one that is opened because somebody appeals the appeal is told, which follows at once: it is one case, and told of once.
+        // Those that join it wait with it. One whose verdict is taken back is to be looked at once more, unless another one takes its place.
+        let is_decided = record.events.iter().any(|event| matches!(event, Event::Decided(_)));
         let is_new = |event: &Event| match event {
             Event::Opened(opened) => opened.origin != Origin::Appeal,
             Event::Appealed(_) => true,
+            Event::Undone(_) => !is_decided,
             _ => false,
         };
         if let Some(news) = view.news.filter(|_| record.events.iter().any(is_new)) {

@@ -83,6 +83,13 @@ impl SavedFile {
         Ok(secret_file::remove(&self.path)?)
     }
 
+    /// Removes what a write that was killed left beside it: hundreds of megabytes, which would be there until the next write. Nobody may be writing.
+    pub fn tidy(&self) {
+        if let Err(error) = secret_file::remove_unfinished(&self.path) {
+            tracing::warn!(error = %io::Error::from(error), "what a kill left of what the scorers know is not removed");
+        }
+    }
+
     fn parse(bytes: &[u8]) -> Option<State> {
         postcard::from_bytes(Self::body(bytes)?).ok()
     }

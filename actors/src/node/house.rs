@@ -150,6 +150,11 @@ impl Running {
         self.stop_within(STOP_WITHIN).await;
     }
 
+    /// As [`Running::stop`], where something else has been stopping since `begun`: the ten seconds are for both.
+    pub async fn stop_since(self, begun: Stopwatch) {
+        self.stop_within(STOP_WITHIN.saturating_sub(begun.elapsed())).await;
+    }
+
     pub(super) async fn stop_within(self, most: Duration) {
         let Self { node, writer, ending, views, listed, tasks, lock } = self;
         let deadline = Deadline { begun: Stopwatch::start(), most };

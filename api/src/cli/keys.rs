@@ -55,6 +55,12 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             if matches!(role, Role::Reseller | Role::Operator) && account.is_none() {
                 bail!("resellers and operators have an account of their own: name it with --account CODE");
             }
+            let expires_at = expires.map(|day| calendar::instant(day.to_datetime(jiff::civil::Time::midnight())));
+            if expires_at.is_some_and(|expires_at| expires_at <= now) {
+                bail!("--expires: a day after today is expected, in Rome: it is the first on which the key is not good any more");
+            }
+            let new = NewKey { name, role, museums, account, expires_at };
+            new.check(now)?;
             // A first key may be made before the first start; one in a folder of a mistyped name is known to nobody.
             if !data.folder.join("journal.log").is_file() {
                 eprintln!(
@@ -64,12 +70,8 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             }
             secret_file::make_folder(&data.folder)?;
             let keys = Keys::open(data.folder.join(FILE)).await?;
-            let expires_at = expires.map(|day| calendar::instant(day.to_datetime(jiff::civil::Time::midnight())));
-            if expires_at.is_some_and(|expires_at| expires_at <= now) {
-                bail!("--expires: a day after today is expected, in Rome: it is the first on which the key is not good any more");
-            }
-            are_registered(&keys, &museums).await?;
-            let (text, key) = keys.create(NewKey { name, role, museums, account, expires_at }, now).await?;
+            are_registered(&keys, &new.museums).await?;
+            let (text, key) = keys.create(new, now).await?;
             keys.close().await;
             eprintln!("{} key {} for {}; this is the only time that it is shown:", key.role, key.id, key.name);
             // A key that nobody has seen is of no use, and good all the same.

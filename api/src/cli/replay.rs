@@ -7,6 +7,7 @@ use std::pin::pin;
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
+use tornello_actors::clock::Stopwatch;
 use tornello_api::replay::acks::Acks;
 use tornello_api::replay::drive::{self, Pace, Progress};
 use tornello_api::replay::report::Report;
@@ -68,6 +69,7 @@ pub(super) async fn replay(arguments: Arguments) -> anyhow::Result<()> {
         }
         anyhow::Ok(report.agrees())
     };
+    let mut begun = None;
     let agrees = match arguments.listen {
         None => play.await,
         Some(listen) => {
@@ -77,12 +79,12 @@ pub(super) async fn replay(arguments: Arguments) -> anyhow::Result<()> {
             let mut serving = pin!(server);
             let played = tokio::select! {
                 agrees = play => Some(agrees),
-                served = &mut serving => served.map(|()| None)?,
+                served = &mut serving => served.map(|_| None)?,
             };
             match played {
                 Some(Ok(agrees)) => {
                     eprintln!("The replay is over; http://{listen} stays until it is told to stop.");
-                    serving.await?;
+                    begun = Some(serving.await?);
                     Ok(agrees)
                 }
                 Some(Err(error)) => Err(error),
@@ -90,7 +92,7 @@ pub(super) async fn replay(arguments: Arguments) -> anyhow::Result<()> {
             }
         }
     };
-    running.stop().await;
+    running.stop_since(begun.unwrap_or_else(Stopwatch::start)).await;
     if agrees? { Ok(()) } else { bail!("the recount does not agree with the replay") }
 }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use tornello_actors::clock::{Clock, RealClock};
+use tornello_actors::clock::{Clock, RealClock, Stopwatch};
 use tornello_actors::fraud::Sizes;
 use tornello_actors::museums::Known;
 use tornello_actors::nightly;
@@ -290,8 +290,14 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         // What it asked last is answered or dropped with it, before the node stops.
         let _ = task.await;
     }
-    running.stop().await;
-    Ok(served?)
+    match served {
+        Ok(begun) => running.stop_since(begun).await,
+        Err(error) => {
+            running.stop().await;
+            return Err(error.into());
+        }
+    }
+    Ok(())
 }
 
 /// Warns of regions that a file of school breaks names and no museum is in: what it says of them would be passed over.
@@ -306,11 +312,11 @@ fn warn_of_regions(node: &Node, named: &BTreeSet<String>) {
     }
 }
 
-/// The HTTP server on a node, and where it listens. When awaited it serves until it is told to stop, and ends after what runs is finished.
+/// The HTTP server on a node, and where it listens. When awaited it serves until it is told to stop, and ends after what runs is finished, with the time since then.
 pub(super) fn start_server(
     node: Arc<Node>,
     settings: &ServerSettings,
-) -> anyhow::Result<(impl Future<Output = std::io::Result<()>> + use<>, Listening)> {
+) -> anyhow::Result<(impl Future<Output = std::io::Result<Stopwatch>> + use<>, Listening)> {
     server::serve(node, settings).with_context(|| format!("cannot serve on {}", settings.listen))
 }
 

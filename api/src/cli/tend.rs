@@ -100,7 +100,7 @@ pub(super) async fn people(command: People) -> anyhow::Result<()> {
     super::say(if erased?.was_there {
         "the contact is erased"
     } else {
-        "there was no contact: nothing to erase, and none can be stored under this id"
+        "there is no contact under this id, or it was erased before: nothing to erase"
     })
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use tornello_actors::clock::RealClock;
 use tornello_api::learning;
 use tornello_engine::ids::Code;
@@ -11,7 +11,7 @@ use tornello_engine::time::Timestamp;
 use tornello_training::demand::{self, Data, Job};
 use tornello_training::fraud;
 use tornello_training::progress::Progress;
-use tornello_training::source::{no_model_below, no_model_in};
+use tornello_training::source::{no_file_at, no_model_below, no_model_in};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -22,6 +22,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("written").args(["rows", "out"]).multiple(true)))]
 pub(super) struct Fraud {
     /// Rows of numbers with a column `label`, and `time_s` and `weight` if there are any, plain or gzipped [default: the shipped payments]
     #[arg(long, value_name = "FILE")]
@@ -41,8 +42,8 @@ pub(super) struct Fraud {
     /// The folder to write to: `champion`, and a folder for each model that stands in its shadow
     #[arg(long, value_name = "DIR", required_unless_present = "from", conflicts_with = "from")]
     out: Option<PathBuf>,
-    /// Write there even if a model stands there already, over it
-    #[arg(long, conflicts_with = "from")]
+    /// Write there, and the rows, even if a model or a file stands there already, over it
+    #[arg(long, requires = "written")]
     overwrite: bool,
     /// Print the champion's card as it is written, instead of as text
     #[arg(long)]
@@ -83,7 +84,10 @@ pub(super) struct Demand {
 pub(super) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demand(arguments) => train_demand(arguments),
-        Command::Fraud(Fraud { from: Some(folder), name: Some(name), until, rows, json, .. }) => {
+        Command::Fraud(Fraud { from: Some(folder), name: Some(name), until, rows, overwrite, json, .. }) => {
+            if let Some(path) = rows.as_deref().filter(|_| !overwrite) {
+                no_file_at(path)?;
+            }
             super::block_on(async move { learn_fraud(&folder, name, until.as_deref(), rows.as_deref(), json).await })
         }
         Command::Fraud(arguments) => train_fraud(&arguments),
@@ -173,6 +177,14 @@ mod tests {
         for line in [["demand", "--out", out, "--overwrite"], ["fraud", "--out", out, "--overwrite"]] {
             assert!(parsed(&line).is_ok(), "{line:?}");
         }
-        assert!(parsed(&["fraud", "--from", "data", "--name", "x", "--overwrite"]).is_err());
+        let learn = ["fraud", "--from", "data", "--name", "x"];
+        assert!(parsed(&[&learn[..], &["--overwrite"]].concat()).is_err(), "what stands on the shelf is never overwritten");
+        // Nor is a file of rows, before anything is read.
+        let rows = folder.path().join("rows.csv");
+        std::fs::write(&rows, "what somebody keeps").unwrap();
+        let asked = [&learn[..], &["--rows", rows.to_str().unwrap()]].concat();
+        let error = run(parsed(&asked).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("rows.csv stands there already") && error.contains("--overwrite"), "{error}");
+        assert!(parsed(&[&asked[..], &["--overwrite"]].concat()).is_ok());
     }
 }

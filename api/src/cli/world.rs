@@ -10,6 +10,7 @@ use tornello_api::rehearsal;
 use tornello_datasets::fraud_world::World;
 use tornello_training::fraud_world::{self, Protocol};
 use tornello_training::progress::Progress;
+use tornello_training::source::no_file_at;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -28,16 +29,22 @@ pub(super) struct Arguments {
     /// Write all that was scored to a file as CSV, a row each: features by name, who was behind it, and what the scorer without labels says
     #[arg(long, value_name = "FILE", conflicts_with = "node")]
     rows: Option<PathBuf>,
+    /// Write there even if a file stands there already, over it
+    #[arg(long, requires = "rows")]
+    overwrite: bool,
     /// Report as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn evaluate(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { seed, days, buyers, node, rows, json } = arguments;
+    let Arguments { seed, days, buyers, node, rows, overwrite, json } = arguments;
     let protocol = Protocol::new(seed, days, buyers)?;
     if node {
         return super::block_on(play(protocol, json));
+    }
+    if let Some(path) = rows.as_deref().filter(|_| !overwrite) {
+        no_file_at(path)?;
     }
     let mut table = match &rows {
         Some(path) => Some(BufWriter::new(File::create(path).with_context(|| format!("creating {}", path.display()))?)),
@@ -85,4 +92,29 @@ async fn play(protocol: Protocol, json: bool) -> anyhow::Result<()> {
     let rows: Vec<[String; 3]> =
         tally.iter().map(|((action, outcome), count)| [(*action).to_owned(), (*outcome).to_owned(), count.to_string()]).collect();
     super::print_table(["intent", "outcome", "count"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn a_file_that_stands_there_is_not_overwritten_unasked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.csv");
+        std::fs::write(&path, "what somebody keeps").unwrap();
+        let parsed = |more: &[&str]| Line::try_parse_from(std::iter::once("world").chain(more.iter().copied())).map(|line| line.arguments);
+        let error = evaluate(parsed(&["--rows", path.to_str().unwrap()]).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("rows.csv stands there already") && error.contains("--overwrite"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"what somebody keeps");
+        assert!(parsed(&["--rows", "rows.csv", "--overwrite"]).is_ok() && parsed(&["--overwrite"]).is_err());
+    }
 }

@@ -6,7 +6,7 @@
 //! away while the server does not run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as StdMutex};
 use std::time::{Duration, SystemTime};
@@ -17,6 +17,7 @@ use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_actors::payments;
+use tornello_actors::signing::secret_file;
 use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{KeyId, PaymentId};
@@ -113,7 +114,8 @@ impl Reconciliation {
     /// If the folder cannot be made or listed.
     pub fn open(data: &Path) -> std::io::Result<Self> {
         let folder = data.join(FOLDER);
-        std::fs::create_dir_all(&folder)?;
+        // They name who paid, and are on the disk only if it is.
+        secret_file::make_folder(&folder)?;
         let (mut papers, mut untold) = (Papers::default(), Untold::new());
         let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
         files.sort();
@@ -294,14 +296,9 @@ impl Reconciliation {
             if path.exists() {
                 return Ok(());
             }
-            let unfinished = folder.join(format!("{name}.new"));
-            let mut file = std::fs::File::create(&unfinished)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&unfinished, &path)?;
-            std::fs::File::open(&folder)?.sync_all()
+            secret_file::replace(&path, &bytes)
         };
-        blocking(write).await?
+        Ok(blocking(write).await??)
     }
 }
 
@@ -460,4 +457,25 @@ fn statement(file: &[u8]) -> Result<Vec<Entry>, StatementError> {
 
 fn name_of(file: &[u8]) -> String {
     format!("{:032x}", { digest(&[file]).0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_banks_say_is_for_its_owner_alone_also_where_it_was_made_for_all() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = data.path().join(FOLDER);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for name in ["flow.a.0.xml", "flow.b.0.xml"] {
+            let kept = Reconciliation::open(data.path()).unwrap();
+            kept.keep(name.to_owned(), b"<a/>".to_vec()).await.unwrap();
+            assert_eq!((mode(&folder), mode(&folder.join(name))), (0o700, 0o600), "{name}");
+            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "nothing half-written is left");
+    }
 }

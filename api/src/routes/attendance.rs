@@ -48,6 +48,14 @@ pub struct ImportForm {
     pub days: Vec<DayForm>,
 }
 
+/// What a table does not say of itself.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportQuery {
+    /// Where it comes from; absent: a table.
+    source: Option<String>,
+}
+
 /// What was taken in.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ImportView {
@@ -170,7 +178,7 @@ pub async fn import(
     caller: Caller,
     key: IdempotencyKey,
     museum: web::Path<String>,
-    query: web::Query<BTreeMap<String, String>>,
+    query: web::Query<ImportQuery>,
     request: HttpRequest,
     mut payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -185,7 +193,7 @@ pub async fn import(
     let form = match request.content_type() {
         kind if kind.eq_ignore_ascii_case("application/json") => strict::from_slice(&body).map_err(|error| Problem::of_json(&error))?,
         kind if kind.eq_ignore_ascii_case("text/csv") => {
-            let source = query.get("source").cloned().unwrap_or_else(|| "table".to_owned());
+            let source = query.into_inner().source.unwrap_or_else(|| "table".to_owned());
             ImportForm { source, simulated: false, days: table(&body)? }
         }
         _ => return Err(Problem::unsupported("send days as application/json or as text/csv")),

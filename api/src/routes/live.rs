@@ -322,7 +322,7 @@ impl Watcher {
 /// Watch museums live.
 ///
 /// Server-sent events. First how things are: a `slot` event for each of today's slots and an `occupancy` event for each museum with sensors; then the same
-/// events as things change, of slots of any day. Who looks into fraud is told of new cases, and of appeals, too (`fraud_case`). `lagged` says that changes were lost, and how things are follows again: of cases it may be
+/// events as things change, of slots of any day. Who looks into fraud is told of new cases, of appeals, and of cases whose verdict is taken back, too (`fraud_case`). `lagged` says that changes were lost, and how things are follows again: of cases it may be
 /// that some were lost, and their list says which. A comment comes every 15 seconds; the
 /// stream ends with an `end` event when the key is revoked or the server stops. There may be 2,000 streams at once, 1,000 of one key.
 #[utoipa::path(

@@ -4,7 +4,7 @@
 
 use std::iter::successors;
 
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -25,6 +25,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
+use crate::routes::revisions::has;
 use crate::routes::tickets::TicketKeyView;
 use crate::routes::{days_of, files, museum_of};
 use crate::words::ProofWord;
@@ -342,10 +343,9 @@ pub async fn get(
         let content = serde_json::to_vec(&(manifest.format, museum, from, to, &manifest.keys, &manifest.slots))?;
         Ok::<_, serde_json::Error>((body, format!("W/\"{:032x}\"", { digest(&[&content]).0 })))
     });
-    let (body, tag) = written.await.ok().and_then(Result::ok).ok_or_else(|| Problem::unavailable("the manifest could not be made"))?;
-    let known_to_caller = request.headers().get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
-    let unchanged =
-        known_to_caller.is_some_and(|tags| tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag.trim_start_matches("W/")));
+    let written = written.await.ok().and_then(Result::ok).and_then(|(body, tag)| Some((body, HeaderValue::try_from(tag).ok()?)));
+    let (body, tag) = written.ok_or_else(|| Problem::unavailable("the manifest could not be made"))?;
+    let unchanged = has(request.headers(), &tag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((header::ETAG, tag)).insert_header((header::CACHE_CONTROL, "private, no-cache"));
     Ok(if unchanged { response.finish() } else { response.content_type("application/json").body(body) })

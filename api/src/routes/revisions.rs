@@ -35,17 +35,23 @@ fn etag(revision: u32) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
 }
 
-/// Whether a caller says that it has a revision. A proxy that packs answers makes their tags weak, and here that is no other tag (RFC 9110, 13.1.2).
-fn has(headers: &HeaderMap, revision: u32) -> bool {
-    let tag = etag(revision);
-    let named = |one: &str| one == "*" || one.trim_start_matches("W/").as_bytes() == tag.as_bytes();
+/// Whether a caller says that it has what bears a tag: it, or `*`, in any of the lists that it sends. A proxy that packs answers makes their tags weak, and here that is
+/// no other tag (RFC 9110, 13.1.2).
+#[must_use]
+pub fn has(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    let named = |one: &str| one == "*" || opaque(one.as_bytes()) == opaque(tag.as_bytes());
     let listed = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.split(',').any(|one| named(one.trim())));
     headers.get_all(header::IF_NONE_MATCH).any(listed)
 }
 
+/// A tag without its weakness.
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
 /// What is in force, with its revision as `ETag`; without its body for a caller who says that it has it.
 pub fn in_force(request: &HttpRequest, revision: u32, view: impl Serialize) -> HttpResponse {
-    let known = has(request.headers(), revision);
+    let known = has(request.headers(), &etag(revision));
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((header::ETAG, etag(revision))).insert_header((header::CACHE_CONTROL, "private, no-cache"));
     if known { response.finish() } else { response.json(view) }
@@ -59,11 +65,18 @@ pub fn only_if(request: &HttpRequest, set: Command) -> Result<Command, Problem> 
     })
 }
 
-/// The revision that must be in force, which the caller gives with `If-Match`: one `ETag`, or `*` for none in particular.
+/// What no revision is: they are counted from 0 on.
+const NO_REVISION: u32 = u32::MAX;
+
+/// The revision that must be in force, which the caller gives with `If-Match`: one `ETag`, or `*` for none in particular. A weak one, as a proxy makes of ours that
+/// packs answers, can be read and is never the one in force (RFC 9110, 13.1.1).
 pub fn expected_revision(request: &HttpRequest) -> Result<Option<u32>, Problem> {
     let Some(tag) = request.headers().get(header::IF_MATCH).filter(|tag| tag.as_bytes() != b"*") else { return Ok(None) };
-    let revision = tag.to_str().ok().and_then(|tag| tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
-    revision.map(Some).ok_or_else(|| Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\""))
+    let tag = tag.to_str().unwrap_or_default().trim();
+    let (strong, is_weak) = tag.strip_prefix("W/").map_or((tag, false), |tag| (tag, true));
+    let revision = strong.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')?.parse::<u32>().ok());
+    let revision = revision.ok_or_else(|| Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\""))?;
+    Ok(Some(if is_weak { NO_REVISION } else { revision }))
 }
 
 /// What was set, as the events of its record say: the first of which there is something to `show`, by its revision and as it looks. The revision is its `ETag`.

@@ -141,9 +141,14 @@ impl Server {
 
     /// Waits until its log holds these words.
     pub fn has_logged(&self, words: &str, within: Duration) -> bool {
+        self.line_with(words, within).is_some()
+    }
+
+    /// Waits until its log holds these words, and answers their line.
+    pub fn line_with(&self, words: &str, within: Duration) -> Option<String> {
         let lines = self.log.lines.lock().unwrap();
         let (lines, _) = self.log.more.wait_timeout_while(lines, within, |lines| !lines.iter().any(|line| line.contains(words))).unwrap();
-        lines.iter().any(|line| line.contains(words))
+        lines.iter().find(|line| line.contains(words)).cloned()
     }
 
     /// SIGKILL, and the end of it.
@@ -159,14 +164,19 @@ impl Server {
     }
 
     /// SIGTERM, and how it ended; it has 20 seconds.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(self) -> ExitStatus {
+        self.stop_within(Duration::from_secs(20))
+    }
+
+    /// SIGTERM, and how it ended; it has so long.
+    pub fn stop_within(mut self, within: Duration) -> ExitStatus {
         let pid = self.pid();
         let signal = |name: &str| Command::new("kill").args([name, &pid.to_string()]).status().expect("kill can be run");
         assert!(signal("-TERM").success(), "SIGTERM is sent");
         let (tell, ended) = mpsc::channel();
         std::thread::scope(|scope| {
             scope.spawn(|| tell.send(self.child.wait().expect("a child can be waited for")));
-            ended.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| {
+            ended.recv_timeout(within).unwrap_or_else(|_| {
                 signal("-KILL");
                 panic!("the server did not stop in time")
             })

@@ -332,6 +332,26 @@ async fn a_case_that_nobody_looks_at_lapses_also_after_a_restart() {
 }
 
 #[actix_rt::test]
+async fn whoever_watches_is_told_again_of_a_case_whose_verdict_is_taken_back() {
+    let house = House::on(Arc::new(MemoryJournal::default())).await;
+    open_museum(house.node()).await;
+    house.ask(1, sell(1, 2)).await.unwrap();
+    let mut news = house.node().cases().watch();
+    let id = case_of(Subject::Sale(sale()));
+    house.node().case(id, by(10), opened()).await.unwrap();
+    assert_eq!(news.try_recv().map(|news| news.case).ok(), Some(id));
+    let legit = case::Command::Decide { verdict: Verdict::Legit, reason: code("family"), by: KeyId(4) };
+    house.node().case(id, by(11), legit).await.unwrap();
+    assert!(news.try_recv().is_err(), "there is nothing to look at");
+    // After its time: it begins anew.
+    house.clock.set(now().plus_seconds(7_300));
+    house.node().case(id, by(12), case::Command::Undo).await.unwrap();
+    let told = news.try_recv().map(|news| (news.case, news.due_at > now().plus_seconds(7_300))).ok();
+    assert_eq!((told, news.try_recv().is_err()), (Some((id, true)), true));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn rules_and_models_are_at_hand_after_a_restart() {
     let journal = Arc::new(MemoryJournal::default());
     let house = House::on(Arc::clone(&journal) as _).await;

@@ -658,6 +658,19 @@ async fn what_a_folder_holds_is_for_its_owner_alone() {
 }
 
 #[actix_rt::test]
+async fn what_a_kill_left_of_a_save_is_gone_at_the_next_start() {
+    let folder = TempDir::new().unwrap();
+    House::in_folder(&folder).await.unwrap().running.stop().await;
+    let (saved, left) = (folder.path().join("scorers.state"), folder.path().join("scorers.state.new"));
+    let before = std::fs::read(&saved).unwrap();
+    std::fs::write(&left, "half writ").unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    assert!(!left.exists());
+    assert_eq!(std::fs::read(&saved).unwrap(), before, "what was saved stays");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_revocation_is_seen_in_time_whatever_else_the_house_has_to_do() {
     let folder = TempDir::new().unwrap();
     let house = House::in_folder(&folder).await.unwrap();
