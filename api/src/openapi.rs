@@ -125,12 +125,13 @@ fn following(operation: &Operation) -> impl Iterator<Item = &'static str> {
 }
 
 /// What is asked for under which heading, in the order of a visit.
-const TAGS: [(&str, &str); 21] = [
+const TAGS: [(&str, &str); 22] = [
     ("Museums", "Museums with their plans, tariffs and ceilings."),
     ("Availability", "What can be booked."),
     ("Slots", "One slot: its counters, and what staff change."),
     ("Holds", "Places kept for a while."),
     ("Waiting", "Parties that wait for places, served in order."),
+    ("Waiting rooms", "Where buyers wait for an opening of sales."),
     ("Sales", "Places sold, cancelled and blocked."),
     ("Quotes", "Group visits of schools, operators and companies: from a price to tickets."),
     ("Accounts", "Operators that owe: what was agreed, charged and paid."),
