@@ -160,7 +160,8 @@ pub fn frame() -> OpenApi {
         .description(Some(
             "Real-time capacity of museums: timeslots, holds, sales, tickets, admissions and people inside.\n\n\
             Send your key as `Authorization: Bearer tn_...`. Every request that changes something carries an `Idempotency-Key`: repeat it with the same key and \
-            body, and it is done at most once and answered the same (operators' accounts, till sessions, vouchers, fraud rules and models: as they stand then). A key is remembered where the request went: by the slot for its holds, sales and tickets, by \
+            body, and it is done at most once and answered the same (operators' accounts, till sessions, vouchers, fraud rules and models: as they stand then). \
+            Readings, files of scans, joining a waiting room and erasing a person carry none, and do no harm when they are repeated. A key is remembered where the request went: by the slot for its holds, sales and tickets, by \
             the museum, payment or quote for what is theirs. The same value with another slot is another request, done like any other. What does not work is answered as `application/problem+json` with a stable `code`, \
             explained at [/docs/problems](/docs/problems). What GET answers can be asked for by HEAD, without its body. Money is in euro cents, instants are UTC (RFC 3339), dates are those of Rome.",
         ))
