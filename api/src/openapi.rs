@@ -163,7 +163,8 @@ pub fn frame() -> OpenApi {
             body, and it is done at most once and answered the same (operators' accounts, till sessions, vouchers, fraud rules and models: as they stand then). \
             Readings, files of scans, joining a waiting room and erasing a person carry none, and do no harm when they are repeated. A key is remembered where the request went: by the slot for its holds, sales and tickets, by \
             the museum, payment or quote for what is theirs. The same value with another slot is another request, done like any other. What does not work is answered as `application/problem+json` with a stable `code`, \
-            explained at [/docs/problems](/docs/problems). What GET answers can be asked for by HEAD, without its body. Money is in euro cents, instants are UTC (RFC 3339), dates are those of Rome.",
+            explained at [/docs/problems](/docs/problems). What GET answers can be asked for by HEAD, without its body. Money is in euro cents, instants are RFC 3339, in UTC, \
+            or in Rome's time with its offset where it is about planning (forecasts, reminders, options); dates are those of Rome.",
         ))
         .terms_of_service(Some("https://interoperable-europe.ec.europa.eu/collection/eupl/eupl-text-eupl-12"))
         .license(Some(LicenseBuilder::new().name("EUPL-1.2").identifier(Some("EUPL-1.2")).build()))
