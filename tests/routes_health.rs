@@ -44,6 +44,9 @@ async fn figures_count_requests_by_route_and_commands_by_outcome() {
     ] {
         assert!(text.contains(figure), "{figure} is missing in:\n{text}");
     }
+    for figure in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(text.contains(&format!("# HELP {figure} ")), "nobody is told what {figure} says");
+    }
     assert!(!text.contains(&web[3..16]), "no key is a label");
     app.stop().await;
 }

@@ -125,12 +125,13 @@ fn following(operation: &Operation) -> impl Iterator<Item = &'static str> {
 }
 
 /// What is asked for under which heading, in the order of a visit.
-const TAGS: [(&str, &str); 21] = [
+const TAGS: [(&str, &str); 22] = [
     ("Museums", "Museums with their plans, tariffs and ceilings."),
     ("Availability", "What can be booked."),
     ("Slots", "One slot: its counters, and what staff change."),
     ("Holds", "Places kept for a while."),
     ("Waiting", "Parties that wait for places, served in order."),
+    ("Waiting rooms", "Where buyers wait for an opening of sales."),
     ("Sales", "Places sold, cancelled and blocked."),
     ("Quotes", "Group visits of schools, operators and companies: from a price to tickets."),
     ("Accounts", "Operators that owe: what was agreed, charged and paid."),
@@ -159,9 +160,11 @@ pub fn frame() -> OpenApi {
         .description(Some(
             "Real-time capacity of museums: timeslots, holds, sales, tickets, admissions and people inside.\n\n\
             Send your key as `Authorization: Bearer tn_...`. Every request that changes something carries an `Idempotency-Key`: repeat it with the same key and \
-            body, and it is done at most once and answered the same (operators' accounts, till sessions, vouchers, fraud rules and models: as they stand then). A key is remembered where the request went: by the slot for its holds, sales and tickets, by \
+            body, and it is done at most once and answered the same (operators' accounts, till sessions, vouchers, fraud rules and models: as they stand then). \
+            Readings, files of scans, joining a waiting room and erasing a person carry none, and do no harm when they are repeated. A key is remembered where the request went: by the slot for its holds, sales and tickets, by \
             the museum, payment or quote for what is theirs. The same value with another slot is another request, done like any other. What does not work is answered as `application/problem+json` with a stable `code`, \
-            explained at [/docs/problems](/docs/problems). What GET answers can be asked for by HEAD, without its body. Money is in euro cents, instants are UTC (RFC 3339), dates are those of Rome.",
+            explained at [/docs/problems](/docs/problems). What GET answers can be asked for by HEAD, without its body. Money is in euro cents, instants are RFC 3339, in UTC, \
+            or in Rome's time with its offset where it is about planning (forecasts, reminders, options); dates are those of Rome.",
         ))
         .terms_of_service(Some("https://interoperable-europe.ec.europa.eu/collection/eupl/eupl-text-eupl-12"))
         .license(Some(LicenseBuilder::new().name("EUPL-1.2").identifier(Some("EUPL-1.2")).build()))

@@ -164,9 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn every_feature_has_words() {
+    fn every_feature_has_words_and_whoever_writes_rules_can_read_of_it() {
+        let guide = include_str!("../../FRAUD.md");
+        let (_, listed) = guide.split_once("### What a rule can ask\n").unwrap();
+        let listed = listed.split("\n## ").next().unwrap();
         for (name, _) in tornello_actors::fraud::FEATURES {
             assert!(composed(name).is_some(), "{name} is shown as it is");
+            assert!(listed.contains(&format!("`{name}`")), "FRAUD.md should say what {name} is");
         }
     }
 }

@@ -22,9 +22,14 @@ const OLD_S: i64 = DAY_S;
 /// What every line of the file of scans begins with.
 const BEGINNING: &[u8] = br#"{"scan":"#;
 
-/// Lines on the standard input: what was scanned, a code or a ticket's id; before it `in` or `out` and a space, if the gate goes both ways. For each line one
-/// line of JSON on the standard output. Send the file of scans to /v1/admissions/batch when there is a network again; to send it twice does no harm.
+/// What stands under the options in the help.
+const HOW: &str = "\
+Lines on the standard input: what was scanned, a code or a ticket's id; before it `in` or `out` and a space, if the gate goes both ways. For each line one
+line of JSON on the standard output. Send the file of scans to /v1/admissions/batch (as application/x-ndjson) when there is a network again, within seven
+days; to send it twice does no harm.";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = HOW)]
 pub(super) struct Arguments {
     /// What /v1/museums/{museum}/manifest answered
     #[arg(long, value_name = "FILE")]

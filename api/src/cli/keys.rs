@@ -27,7 +27,7 @@ pub(super) enum Command {
         /// all, or the numbers of museums that are registered, with commas between them
         #[arg(long, default_value = "all")]
         museums: Museums,
-        /// The account of a reseller or group for whom it acts
+        /// The account for which it acts, of a reseller or an operator: theirs need one
         #[arg(long)]
         account: Option<Code>,
         /// The first day, in Rome, on which it is not good any more

@@ -202,3 +202,18 @@ fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> anyhow:
     say("-".repeat(widths.iter().sum::<usize>() + 2 * (N - 1)))?;
     rows.iter().try_for_each(|row| print(std::array::from_fn(|column| row[column].as_str())))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_help_of_a_gate_says_what_to_type_and_where_its_scans_go() {
+        let help = Cli::command().find_subcommand_mut("gate").unwrap().render_long_help().to_string();
+        for said in ["Let people in and out without a network", "before it `in` or `out`", "/v1/admissions/batch"] {
+            assert!(help.contains(said), "{said} is missing in:\n{help}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, web};
-use metrics::{counter, gauge};
+use metrics::{Recorder as _, counter, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tornello_actors::fraud::Stale;
@@ -20,6 +20,37 @@ use crate::mqtt::Link;
 const JOURNAL_WITHIN: Duration = Duration::from_secs(2);
 /// Upper bounds of the latency histogram, in seconds.
 const BUCKETS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0];
+/// Every figure by its name, and what it says.
+const FIGURES: [(&str, &str); 28] = [
+    ("http_request_seconds", "How long requests took, by method and route"),
+    ("http_requests_total", "Requests, by method, route and status"),
+    ("tornello_assessed_suspect_total", "Assessed commands with figures that cannot be"),
+    ("tornello_assessed_total", "Commands that were assessed for fraud since the start"),
+    ("tornello_assessed_unread_total", "Assessed commands of whose parties the counters could not be read (counters_unread)"),
+    ("tornello_assessed_without_model_total", "Assessed commands in which no model took part: rules alone"),
+    ("tornello_commands_total", "Changes that were asked for, by route and outcome: done, or the code of the problem"),
+    ("tornello_forged_codes_total", "Codes shown at a gate that nobody here has signed, by museum and gate"),
+    ("tornello_journal_batches_total", "The number of the last batch of the journal"),
+    ("tornello_journal_records_at_start_total", "Records that the check at the start has read"),
+    ("tornello_lost_refusals_total", "Refusals at gates that were not noted, because too many waited"),
+    ("tornello_mqtt_connected", "1 while the MQTT broker sends readings"),
+    ("tornello_mqtt_readings_total", "Readings over MQTT, by outcome: taken, or the code of the problem"),
+    ("tornello_offline_scans_total", "Scans that gates without a network sent in, by outcome"),
+    ("tornello_people_inside", "People inside by the sensors, by museum"),
+    ("tornello_scoring_caught_up", "1 once the scorers have heard all that was written before the start; before, rules act alone"),
+    ("tornello_scoring_has_model", "1 if there is a model"),
+    ("tornello_scoring_lag_batches", "Batches of the journal that the scorers have not heard yet"),
+    ("tornello_scoring_missed_batches_total", "How often the scorers had to read batches back from the journal, because they came too quickly"),
+    ("tornello_scoring_parties", "Parties that the scorers count"),
+    ("tornello_scoring_skipped_events_total", "Events that models which only watch had no time for"),
+    ("tornello_scoring_stale", "1 if rules act alone although there is a model; /status says why"),
+    ("tornello_slot_owners", "Slots that are in memory as a whole"),
+    ("tornello_slots_on_board", "Slots whose counters are published: those that something was written to"),
+    ("tornello_unnoted_refusals", "Refusals at gates that wait to be noted"),
+    ("tornello_unrecorded_scans", "Admissions and exits that gates were told and that are not written yet; a stop or crash loses them"),
+    ("tornello_views_lag_batches", "Batches of the journal that the lists do not show yet"),
+    ("tornello_wall_clock_ahead_seconds", "By how much the machine's clock is ahead of the time that counts here; below zero: behind"),
+];
 
 /// The end of the journal.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -172,7 +203,7 @@ fn views_lag(node: &Node) -> u64 {
 
 /// Read figures.
 ///
-/// In the text form of Prometheus. For the inside network only.
+/// In the text form of Prometheus, each with a line of what it says. For the inside network only.
 #[utoipa::path(
     tag = "Health", operation_id = "get_metrics", security(()),
     responses((status = 200, description = "The figures", body = String, content_type = "text/plain"),
@@ -226,6 +257,10 @@ pub fn recorder() -> &'static PrometheusHandle {
         let builder = PrometheusBuilder::new().set_buckets(&BUCKETS).unwrap_or_default();
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
+        for (name, what) in FIGURES {
+            // What is said of a figure is kept by its name, of whichever kind it is.
+            recorder.describe_gauge(name.into(), None, what.into());
+        }
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("figures are collected elsewhere: /metrics stays empty");
         }
