@@ -245,7 +245,7 @@ impl Sensors {
         // A door that is a little behind the others changes the sum, not the time of it.
         let at = site.occupancy.map_or(reading.at, |last| last.at.max(reading.at));
         let occupancy = Occupancy { museum: reading.museum, inside, quality, at, sensor: reading.sensor, who };
-        site.publish(occupancy);
+        site.publish_read(occupancy, reading.at);
         drop(sites);
         let _ = self.feed.send(occupancy);
         Ok(Some(occupancy))

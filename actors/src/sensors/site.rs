@@ -39,6 +39,8 @@ pub(super) struct Site {
     /// What zones said of a building without counted doors.
     zones: Zones,
     pub(super) occupancy: Option<Occupancy>,
+    /// When the newest reading of it was made; what time and gates have made of it since is none.
+    read_at: Option<Timestamp>,
     /// People inside, every five minutes.
     pub(super) curve: VecDeque<(Timestamp, Inside)>,
     pub(super) around: Cells,
@@ -54,6 +56,8 @@ struct Flow {
     zones: Zones,
     /// People let in by gates, as last looked at.
     scanned: u32,
+    /// Those of them whom minutes that passed have made known since the last reading, and when.
+    let_in: Vec<(Timestamp, u32)>,
     /// Days that are over, with what the doors summed up.
     days: BTreeMap<Date, DoorDay>,
     /// Whether the day's sums began in its middle.
@@ -67,11 +71,15 @@ impl Site {
         if let Some(setting) = setting {
             self.follow(reading.at, setting);
         }
+        let is_old = self.read_at.is_some_and(|read_at| reading.at <= read_at);
         match (reading.measured, &mut self.flow) {
-            (Measured::Inside { .. }, _) if reading.at <= newest => Err(Rejected::OutOfOrder),
+            (Measured::Inside { .. }, _) if is_old => Err(Rejected::OutOfOrder),
             (Measured::Inside { people, sd }, flow) => {
-                let inside = Inside { people, sd: sd.unwrap_or(Inside::counted(people).sd) };
+                let mut inside = Inside { people, sd: sd.unwrap_or(Inside::counted(people).sd) };
                 if let Some(flow) = flow {
+                    // It says nothing of those who have come in since, and may be told when the minute in which they did has passed.
+                    let since = flow.let_in.iter().filter(|(known_at, _)| *known_at > reading.at).map(|(_, people)| *people);
+                    inside.people = since.fold(inside.people, u32::saturating_add);
                     flow.filter.set(minute(reading.at), f64::from(inside.people), f64::from(inside.sd));
                 }
                 Ok((inside, Quality::Good))
@@ -118,7 +126,7 @@ impl Site {
         let mut entries = Entries::new(Dwell::default());
         // An empty estimator takes any first count.
         let _ = entries.push(at.as_seconds(), inside.people);
-        self.before = Some(entries);
+        (self.before, self.read_at) = (Some(entries), Some(at));
     }
 
     /// Whether people are followed minute by minute.
@@ -137,8 +145,8 @@ impl Site {
                 filter.set(minute(last.at.min(now)), f64::from(last.inside.people), f64::from(last.inside.sd));
                 is_torn = true;
             }
-            let (doors, zones, days) = (HashMap::new(), Zones::default(), BTreeMap::new());
-            Flow { filter, date: setting.date, doors, zones, scanned: setting.scanned, days, is_torn }
+            let (doors, zones, let_in, days) = (HashMap::new(), Zones::default(), Vec::new(), BTreeMap::new());
+            Flow { filter, date: setting.date, doors, zones, scanned: setting.scanned, let_in, days, is_torn }
         });
         flow.bring_up(now, setting);
     }
@@ -146,9 +154,12 @@ impl Site {
     /// Lets time pass; answers the people inside if a gate has let somebody in since.
     pub(super) fn pass(&mut self, now: Timestamp, setting: &Setting) -> Option<(Inside, Quality)> {
         let flow = self.flow.as_mut()?;
-        let (before, was) = (flow.scanned, flow.date);
-        flow.bring_up(now, setting);
-        (flow.scanned > before || flow.date != was).then(|| flow.estimate())
+        let was = flow.date;
+        let let_in = flow.bring_up(now, setting);
+        if let_in > 0 {
+            flow.let_in.push((now, let_in));
+        }
+        (let_in > 0 || flow.date != was).then(|| flow.estimate())
     }
 
     /// What the doors summed up over a day that is over.
@@ -158,6 +169,15 @@ impl Site {
             flow.end_day(setting);
         }
         flow.days.remove(&date)
+    }
+
+    /// Notes an estimate that a reading of some instant has made.
+    pub(super) fn publish_read(&mut self, occupancy: Occupancy, read_at: Timestamp) {
+        self.read_at = self.read_at.max(Some(read_at));
+        if let Some(flow) = &mut self.flow {
+            flow.let_in.retain(|(known_at, _)| *known_at > read_at);
+        }
+        self.publish(occupancy);
     }
 
     /// Notes an estimate as the newest one, and as a point of the curve if the last one is far enough back.
@@ -174,13 +194,15 @@ impl Site {
 }
 
 impl Flow {
-    fn bring_up(&mut self, now: Timestamp, setting: &Setting) {
+    /// Takes in whom gates have let in since; answers how many.
+    fn bring_up(&mut self, now: Timestamp, setting: &Setting) -> u32 {
         if setting.date > self.date {
             self.end_day(setting);
         }
         let scanned = setting.scanned.saturating_sub(self.scanned);
         self.scanned = setting.scanned;
         self.filter.count(minute(now), Counts { scanned, ..Counts::default() });
+        scanned
     }
 
     fn end_day(&mut self, setting: &Setting) {
@@ -207,6 +229,7 @@ impl Flow {
         }
         (self.date, self.scanned) = (setting.date, 0);
         self.zones = Zones::default();
+        self.let_in.clear();
     }
 
     fn count(&mut self, reading: Reading, entered: u32, left: u32) -> Result<(Inside, Quality), Rejected> {
