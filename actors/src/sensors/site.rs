@@ -199,8 +199,9 @@ impl Flow {
         if setting.date > self.date {
             self.end_day(setting);
         }
-        let scanned = setting.scanned.saturating_sub(self.scanned);
-        self.scanned = setting.scanned;
+        // Of two readings that come in at once the later one may bring what was looked up before the other one, and with it a day that is over.
+        let scanned = if setting.date == self.date { setting.scanned.saturating_sub(self.scanned) } else { 0 };
+        self.scanned = self.scanned.saturating_add(scanned);
         self.filter.count(minute(now), Counts { scanned, ..Counts::default() });
         scanned
     }
@@ -321,11 +322,39 @@ fn people_of(door: &Entries, at_s: i64) -> u32 {
 #[cfg(test)]
 mod tests {
     use tornello_engine::ids::MuseumId;
+    use tornello_models::occupancy::Balance;
 
     use super::*;
 
     fn at(s: i64) -> Timestamp {
         Timestamp::from_seconds(1_780_000_000 + s)
+    }
+
+    /// The building's day that begins so many days after the first one, of which gates have let so many in.
+    fn setting(days: i32, scanned: u32) -> Setting {
+        let date = jiff::civil::date(2026, 5, 28).saturating_add(jiff::Span::new().days(days));
+        let midnight_min = minute(tornello_engine::calendar::instant(date.at(0, 0, 0, 0)));
+        Setting { date, midnight_min, balance: Balance::default(), gated: None, room: 1_000.0, scanned }
+    }
+
+    #[test]
+    fn whom_a_gate_lets_in_is_counted_once_also_by_two_readings_that_come_in_at_once() {
+        let mut site = Site::default();
+        let mut count = |sensor: &str, s: i64, setting: &Setting| {
+            let measured = Measured::Flow { entered: 1, left: 0 };
+            site.take(Reading { museum: MuseumId(1), sensor: sensor.parse().unwrap(), at: at(s), measured }, Some(setting)).unwrap();
+        };
+        count("north", 0, &setting(0, 0));
+        // The second of two that looked when nine and ten were inside takes its turn first.
+        count("north", 10, &setting(0, 10));
+        count("south", 10, &setting(0, 9));
+        count("north", 20, &setting(0, 11));
+        // And so where the building's day ends in between.
+        count("north", 86_400, &setting(1, 2));
+        count("south", 86_400, &setting(0, 11));
+        count("north", 86_410, &setting(1, 3));
+        let [first, second] = [(0, setting(1, 3)), (1, setting(2, 0))].map(|(day, after)| site.take_day(setting(day, 0).date, &after).unwrap());
+        assert_eq!((first.scanned, first.entered, second.scanned, second.entered), (11, 4, 3, 3));
     }
 
     /// What people inside come to with what a zone says at a second.
