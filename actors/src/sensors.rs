@@ -209,11 +209,9 @@ impl Beside<'_> {
 
     /// People let in by gates, by slots of that day.
     fn scanned(&self, museum: MuseumId, date: Date) -> u32 {
-        let Some(known) = self.museums.get(museum) else { return 0 };
-        let Some((_, plan)) = known.museum.plan_on(date) else { return 0 };
         let [from, to] = [date, date.saturating_add(1.day())].map(|day| calendar::instant(day.at(DAY_BEGINS_H as i8, 0, 0, 0)));
-        let heads = plan.routes.iter().flat_map(|route| self.board.heads(museum, route.id, from, to.plus_seconds(-1)));
-        heads.map(|(_, head)| head.places.admitted).fold(0, u32::saturating_add)
+        let heads = self.board.heads_between(museum, from, to.plus_seconds(-1));
+        heads.into_iter().map(|(_, head)| head.places.admitted).fold(0, u32::saturating_add)
     }
 }
 

@@ -1,0 +1,28 @@
+//! What a night counts of the day that is over: all who came by any of its slots.
+
+use super::*;
+use crate::attended;
+
+#[actix_rt::test]
+async fn who_came_by_a_slot_that_is_not_planned_any_more_is_counted_with_the_day() {
+    let house = House::new().await;
+    let (node, date) = (house.node(), calendar::local_day(tomorrow().start()));
+    let evening = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(7 * 3_600));
+    node.slot(tomorrow(), by(1), sell_in(tomorrow(), 1, 2)).await.unwrap();
+    node.slot(evening, by(2), sell_in(evening, 2, 3)).await.unwrap();
+    // That day the museum closes two hours before its last visitors come.
+    let mut plan = plan();
+    let at = |hour| jiff::civil::time(hour, 0, 0, 0);
+    plan.routes[0].week.iter_mut().flatten().for_each(|session| (session.closes, session.last_entry) = (at(15), at(14)));
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: date, plan }).await.unwrap();
+    let known = node.museums().get(MUSEUM).unwrap();
+    assert!(known.day(date).iter().all(|opening| opening.slot != evening), "it is not planned any more");
+    assert_eq!(node.forecaster().days(node, &known, date, 1).remove(0).booked, 5);
+    house.clock.set("2026-06-12T03:00:00Z".parse().unwrap());
+    assert_eq!(attended::count_days(node).await, 1);
+    let attendance = node.attended().get(MUSEUM);
+    assert_eq!(attendance.days().get(&date).map(|day| day.people), Some(5));
+    let slots: Vec<(u16, u32)> = attendance.details()[&date].slots.iter().map(|slot| (slot.from_min, slot.sold)).collect();
+    assert_eq!(slots, [(600, 2), (1_020, 3)]);
+    house.running.stop().await;
+}
