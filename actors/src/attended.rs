@@ -105,8 +105,13 @@ pub async fn count_days(node: &Node) -> usize {
                 Ok(_) => counted += 1,
                 // Another count of the same night was faster.
                 Err(Failure::Refused(Refusal::AlreadyCounted) | Failure::KeyReused) => {}
-                Err(failure) => tracing::warn!(museum = museum.0, %date, %failure, "a day could not be counted"),
+                Err(failure) => {
+                    // The next count has it with what its doors summed up, which nobody else knows.
+                    tracing::warn!(museum = museum.0, %date, %failure, "a day could not be counted");
+                    continue;
+                }
             }
+            node.sensors().forget_day(museum, date);
         }
     }
     counted
@@ -182,7 +187,7 @@ async fn listed(views: Option<&Views>, known: &Known, dates: impl Iterator<Item 
 /// What is known of a day that is over. Where gates let nobody in all day though places were sold, there are no gates: those who bought came.
 fn day_of(node: &Node, known: &Known, date: Date, (slots, beyond): (Vec<SlotCount>, Vec<BeyondCount>), is_last: bool) -> Option<Command> {
     let museum = known.museum.id();
-    let doors = node.sensors().take_day(museum, date, node.now(), node.beside());
+    let doors = node.sensors().door_day(museum, date, node.now(), node.beside());
     let (sold, admitted) = slots.iter().fold((0_u32, 0_u32), |sum, slot| (sum.0.saturating_add(slot.sold), sum.1.saturating_add(slot.admitted)));
     if sold == 0 && admitted == 0 && doors.is_none_or(|doors| doors.entered == 0) {
         return None;

@@ -274,10 +274,17 @@ impl Sensors {
         Some(occupancy)
     }
 
-    /// What the doors of a building summed up over a day that is over; told once.
-    pub fn take_day(&self, museum: MuseumId, date: Date, now: Timestamp, beside: Beside<'_>) -> Option<DoorDay> {
+    /// What the doors of a building summed up over a day that is over, until that is written down ([`Sensors::forget_day`]).
+    pub fn door_day(&self, museum: MuseumId, date: Date, now: Timestamp, beside: Beside<'_>) -> Option<DoorDay> {
         let setting = beside.setting(museum, now);
-        self.sites.lock().get_mut(&museum)?.take_day(date, &setting)
+        self.sites.lock().get_mut(&museum)?.door_day(date, &setting)
+    }
+
+    /// What the doors of a building summed up over a day is written down: nobody asks for it any more.
+    pub fn forget_day(&self, museum: MuseumId, date: Date) {
+        if let Some(site) = self.sites.lock().get_mut(&museum) {
+            site.forget_day(date);
+        }
     }
 
     /// People inside over the running day, every five minutes: when, how many, give or take.

@@ -162,13 +162,20 @@ impl Site {
         (let_in > 0 || flow.date != was).then(|| flow.estimate())
     }
 
-    /// What the doors summed up over a day that is over.
-    pub(super) fn take_day(&mut self, date: Date, setting: &Setting) -> Option<DoorDay> {
+    /// What the doors summed up over a day that is over, until it is forgotten.
+    pub(super) fn door_day(&mut self, date: Date, setting: &Setting) -> Option<DoorDay> {
         let flow = self.flow.as_mut()?;
         if setting.date > flow.date {
             flow.end_day(setting);
         }
-        flow.days.remove(&date)
+        flow.days.get(&date).copied()
+    }
+
+    /// What the doors summed up over a day is written down.
+    pub(super) fn forget_day(&mut self, date: Date) {
+        if let Some(flow) = &mut self.flow {
+            flow.days.remove(&date);
+        }
     }
 
     /// Notes an estimate that a reading of some instant has made.
@@ -353,7 +360,7 @@ mod tests {
         count("north", 86_400, &setting(1, 2));
         count("south", 86_400, &setting(0, 11));
         count("north", 86_410, &setting(1, 3));
-        let [first, second] = [(0, setting(1, 3)), (1, setting(2, 0))].map(|(day, after)| site.take_day(setting(day, 0).date, &after).unwrap());
+        let [first, second] = [(0, setting(1, 3)), (1, setting(2, 0))].map(|(day, after)| site.door_day(setting(day, 0).date, &after).unwrap());
         assert_eq!((first.scanned, first.entered, second.scanned, second.entered), (11, 4, 3, 3));
     }
 

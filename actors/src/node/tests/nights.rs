@@ -2,6 +2,26 @@
 
 use super::*;
 use crate::attended;
+use crate::sensors::Measured;
+
+#[actix_rt::test]
+async fn what_doors_have_summed_up_waits_for_the_night_that_can_write_it_down() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let (node, date) = (house.node(), calendar::local_day(now()));
+    open_museum(node).await;
+    let door = Reading { museum: MUSEUM, sensor: code("door"), at: now(), measured: Measured::Flow { entered: 30, left: 0 } };
+    node.read(door, KeyId(3)).await.unwrap();
+    house.clock.set(now().plus_seconds(20 * 3_600));
+    journal.faults.lock().extend(vec![Fault::Full; 50]);
+    assert_eq!(attended::count_days(node).await, 0);
+    journal.faults.lock().clear();
+    assert_eq!(attended::count_days(node).await, 1);
+    let attendance = node.attended().get(MUSEUM);
+    assert_eq!(attendance.days().get(&date).map(|day| day.people), Some(30), "nobody else has counted them");
+    assert_eq!(attendance.details()[&date].doors.map(|doors| doors.entered), Some(30));
+    house.running.stop().await;
+}
 
 #[actix_rt::test]
 async fn who_came_by_a_slot_that_is_not_planned_any_more_is_counted_with_the_day() {
