@@ -351,7 +351,8 @@ impl Forecaster {
         let (model, planning) = (self.champion.model(), node.plans().get(known.museum.id()));
         let breaks = self.breaks_of(known);
         let mut site = model.is_some().then(|| prepared.site.clone());
-        let (first, last) = (from.max(today), today.saturating_add((AHEAD_DAYS - 1).days()));
+        // The building's day goes on after midnight; for whoever asks then the next one has begun, and forecasts reach as far ahead of it.
+        let (first, last) = (from.max(today), calendar::local_day(now).max(today).saturating_add((AHEAD_DAYS - 1).days()));
         let asked = first.series(1.day()).take(usize::try_from(days).unwrap_or(0)).take_while(|date| *date <= last);
         let asked: Vec<(Date, Vec<SlotForecast>)> = asked.map(|date| (date, slots_of(node, known, date, now))).collect();
         let horizon = |date: Date| (sites::number(date) - sites::number(today) + 1).unsigned_abs() as u16;

@@ -1,8 +1,28 @@
-//! What a night counts of the day that is over: all who came by any of its slots.
+//! What a night counts of the day that is over, all who came by any of its slots, and what is forecast while it lasts.
+
+use tornello_engine::planning::{self, Override, Place, Role};
 
 use super::*;
-use crate::attended;
 use crate::sensors::Measured;
+use crate::{attended, roster};
+
+#[actix_rt::test]
+async fn rosters_reach_as_far_ahead_after_midnight_as_managers_may_decide() {
+    let house = House::new().await;
+    let node = house.node();
+    // It is one o'clock in Rome.
+    house.clock.set("2026-06-10T23:00:00Z".parse().unwrap());
+    let date = calendar::local_day(node.now()).saturating_add(jiff::Span::new().days(planning::AHEAD_DAYS));
+    let place = Place { date, from_min: 600, role: Role::Desk };
+    let what = Override { to_min: 660, people: 7, note: String::new() };
+    node.planning(MUSEUM, by(1), planning::Command::Decide { place, what }).await.unwrap();
+    let known = node.museums().get(MUSEUM).unwrap();
+    let roster = roster::of_day(node, &known, date).expect("what was decided can be read");
+    let desks = roster.lines.iter().find(|line| (line.role, line.from_min) == (Role::Desk, 600)).map(|line| line.stands.people);
+    assert_eq!(desks, Some(7));
+    assert_eq!(roster::of_day(node, &known, date.saturating_add(jiff::Span::new().days(1))), None, "and no farther");
+    house.running.stop().await;
+}
 
 #[actix_rt::test]
 async fn what_doors_have_summed_up_waits_for_the_night_that_can_write_it_down() {
