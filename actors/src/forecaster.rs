@@ -388,6 +388,10 @@ impl Forecaster {
                     // Closed by the plan, or by staff; or nobody has said when it opens.
                     let has_plan = known.museum.plan_on(date).is_some();
                     (outlook, source) = (Outlook::CLOSED, if has_plan { Source::Plan } else { Source::NoPlan });
+                } else if outlook.mid <= 0.0 && booked > 0 {
+                    // Closed by the plan, but there are slots of an older one: those come who have booked.
+                    let people = prepared.shows.mean(booked);
+                    (outlook.mid, outlook.band_80, outlook.band_95) = (people, (people, people), (people, people));
                 }
                 shares::split(&mut outlook, &mut slots, &attendance, date);
                 shares::count(&mut outlook, &mut slots);

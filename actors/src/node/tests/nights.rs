@@ -51,13 +51,21 @@ async fn who_came_by_a_slot_that_is_not_planned_any_more_is_counted_with_the_day
     node.slot(tomorrow(), by(1), sell_in(tomorrow(), 1, 2)).await.unwrap();
     node.slot(evening, by(2), sell_in(evening, 2, 3)).await.unwrap();
     // That day the museum closes two hours before its last visitors come.
-    let mut plan = plan();
+    let mut shorter = plan();
     let at = |hour| jiff::civil::time(hour, 0, 0, 0);
-    plan.routes[0].week.iter_mut().flatten().for_each(|session| (session.closes, session.last_entry) = (at(15), at(14)));
-    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: date, plan }).await.unwrap();
+    shorter.routes[0].week.iter_mut().flatten().for_each(|session| (session.closes, session.last_entry) = (at(15), at(14)));
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: date, plan: shorter }).await.unwrap();
     let known = node.museums().get(MUSEUM).unwrap();
     assert!(known.day(date).iter().all(|opening| opening.slot != evening), "it is not planned any more");
     assert_eq!(node.forecaster().days(node, &known, date, 1).remove(0).booked, 5);
+    // And then it is closed on that day of the week.
+    let mut closed = plan();
+    closed.routes[0].week[3].clear();
+    node.museum(MUSEUM, by(2_001), museum::Command::SetPlan { valid_from: date, plan: closed }).await.unwrap();
+    let known = node.museums().get(MUSEUM).unwrap();
+    assert!(known.day(date).is_empty(), "a Thursday");
+    let day = node.forecaster().days(node, &known, date, 1).remove(0);
+    assert!(day.booked == 5 && day.outlook.mid > 4.0, "who has booked comes: {day:?}");
     house.clock.set("2026-06-12T03:00:00Z".parse().unwrap());
     assert_eq!(attended::count_days(node).await, 1);
     let attendance = node.attended().get(MUSEUM);
