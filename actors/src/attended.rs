@@ -13,6 +13,7 @@ use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{MuseumId, SlotId};
 use tornello_engine::record::Record;
+use tornello_engine::slot::Opening;
 use tornello_models::demand::LEADS;
 use tornello_models::occupancy::{Balance, Day};
 
@@ -104,8 +105,13 @@ pub async fn count_days(node: &Node) -> usize {
                 Ok(_) => counted += 1,
                 // Another count of the same night was faster.
                 Err(Failure::Refused(Refusal::AlreadyCounted) | Failure::KeyReused) => {}
-                Err(failure) => tracing::warn!(museum = museum.0, %date, %failure, "a day could not be counted"),
+                Err(failure) => {
+                    // The next count has it with what its doors summed up, which nobody else knows.
+                    tracing::warn!(museum = museum.0, %date, %failure, "a day could not be counted");
+                    continue;
+                }
             }
+            node.sensors().forget_day(museum, date);
         }
     }
     counted
@@ -181,7 +187,7 @@ async fn listed(views: Option<&Views>, known: &Known, dates: impl Iterator<Item 
 /// What is known of a day that is over. Where gates let nobody in all day though places were sold, there are no gates: those who bought came.
 fn day_of(node: &Node, known: &Known, date: Date, (slots, beyond): (Vec<SlotCount>, Vec<BeyondCount>), is_last: bool) -> Option<Command> {
     let museum = known.museum.id();
-    let doors = node.sensors().take_day(museum, date, node.now(), node.beside());
+    let doors = node.sensors().door_day(museum, date, node.now(), node.beside());
     let (sold, admitted) = slots.iter().fold((0_u32, 0_u32), |sum, slot| (sum.0.saturating_add(slot.sold), sum.1.saturating_add(slot.admitted)));
     if sold == 0 && admitted == 0 && doors.is_none_or(|doors| doors.entered == 0) {
         return None;
@@ -199,16 +205,18 @@ fn day_of(node: &Node, known: &Known, date: Date, (slots, beyond): (Vec<SlotCoun
     Some(Command::Count { date, people, slots, doors, books, beyond })
 }
 
-/// Slots of the sessions of a day that were written to.
+/// Slots of the sessions of a day that were written to: those that are planned, and those that were opened under an older plan, whenever and on which route. Of the
+/// night after the day only those that are planned; these of the evening before are not its own.
 #[must_use]
 pub fn heads_on(node: &Node, known: &Known, date: Date) -> Vec<(SlotId, SlotHead)> {
-    let day = known.day(date);
-    let (Some(first), Some(last)) = (day.first(), day.last()) else { return Vec::new() };
-    let (from, to) = (first.slot.start(), last.slot.start());
-    let mut routes: Vec<_> = day.iter().map(|opening| opening.slot.route()).collect();
-    routes.sort_unstable();
-    routes.dedup();
-    routes.into_iter().flat_map(|route| node.board().heads(known.museum.id(), route, from, to)).collect()
+    let (day, eve) = (known.day(date), known.day(date.saturating_sub(1.day())));
+    let [midnight, next] = [date, date.saturating_add(1.day())].map(|day| calendar::instant(day.at(0, 0, 0, 0)));
+    let to = day.last().map_or(next, |last| last.slot.start().max(next));
+    let place = |slot: SlotId| (slot.start(), slot.route());
+    let is_of = |day: &[Opening], slot: SlotId| day.binary_search_by_key(&place(slot), |opening| place(opening.slot)).is_ok();
+    let is_its_own = |slot: SlotId| is_of(&day, slot) || (slot.start() < next && !is_of(&eve, slot));
+    let heads = node.board().heads_between(known.museum.id(), midnight, to);
+    heads.into_iter().filter(|(slot, _)| is_its_own(*slot)).collect()
 }
 
 /// Places sold for a day and not given back, as they stand now.

@@ -161,6 +161,23 @@ impl Board {
         self.shard(museum).read().range(range).map(|(slot, head)| (*slot, *head)).collect()
     }
 
+    /// The heads of all routes of a museum, also of those that it has no more, that start from `from` up to and including `to`: in order of route and start.
+    #[must_use]
+    pub fn heads_between(&self, museum: MuseumId, from: Timestamp, to: Timestamp) -> Vec<(SlotId, SlotHead)> {
+        let shard = self.shard(museum).read();
+        let last = SlotId::new(museum, RouteId(u16::MAX), Timestamp::MAX);
+        let (mut heads, mut first) = (Vec::new(), SlotId::new(museum, RouteId(0), Timestamp::MIN));
+        // From route to route: what a museum has sold of a year is not walked through for a day.
+        while let Some((slot, _)) = shard.range(first..=last).next() {
+            let route = slot.route();
+            let range = SlotId::new(museum, route, from)..=SlotId::new(museum, route, to);
+            heads.extend(shard.range(range).map(|(slot, head)| (*slot, *head)));
+            let Some(next) = route.0.checked_add(1) else { break };
+            first = SlotId::new(museum, RouteId(next), Timestamp::MIN);
+        }
+        heads
+    }
+
     /// All heads of a museum, in order of route and start.
     #[must_use]
     pub fn heads_of(&self, museum: MuseumId) -> Vec<(SlotId, SlotHead)> {

@@ -351,7 +351,8 @@ impl Forecaster {
         let (model, planning) = (self.champion.model(), node.plans().get(known.museum.id()));
         let breaks = self.breaks_of(known);
         let mut site = model.is_some().then(|| prepared.site.clone());
-        let (first, last) = (from.max(today), today.saturating_add((AHEAD_DAYS - 1).days()));
+        // The building's day goes on after midnight; for whoever asks then the next one has begun, and forecasts reach as far ahead of it.
+        let (first, last) = (from.max(today), calendar::local_day(now).max(today).saturating_add((AHEAD_DAYS - 1).days()));
         let asked = first.series(1.day()).take(usize::try_from(days).unwrap_or(0)).take_while(|date| *date <= last);
         let asked: Vec<(Date, Vec<SlotForecast>)> = asked.map(|date| (date, slots_of(node, known, date, now))).collect();
         let horizon = |date: Date| (sites::number(date) - sites::number(today) + 1).unsigned_abs() as u16;
@@ -387,6 +388,10 @@ impl Forecaster {
                     // Closed by the plan, or by staff; or nobody has said when it opens.
                     let has_plan = known.museum.plan_on(date).is_some();
                     (outlook, source) = (Outlook::CLOSED, if has_plan { Source::Plan } else { Source::NoPlan });
+                } else if outlook.mid <= 0.0 && booked > 0 {
+                    // Closed by the plan, but there are slots of an older one: those come who have booked.
+                    let people = prepared.shows.mean(booked);
+                    (outlook.mid, outlook.band_80, outlook.band_95) = (people, (people, people), (people, people));
                 }
                 shares::split(&mut outlook, &mut slots, &attendance, date);
                 shares::count(&mut outlook, &mut slots);

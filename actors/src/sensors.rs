@@ -209,11 +209,9 @@ impl Beside<'_> {
 
     /// People let in by gates, by slots of that day.
     fn scanned(&self, museum: MuseumId, date: Date) -> u32 {
-        let Some(known) = self.museums.get(museum) else { return 0 };
-        let Some((_, plan)) = known.museum.plan_on(date) else { return 0 };
         let [from, to] = [date, date.saturating_add(1.day())].map(|day| calendar::instant(day.at(DAY_BEGINS_H as i8, 0, 0, 0)));
-        let heads = plan.routes.iter().flat_map(|route| self.board.heads(museum, route.id, from, to.plus_seconds(-1)));
-        heads.map(|(_, head)| head.places.admitted).fold(0, u32::saturating_add)
+        let heads = self.board.heads_between(museum, from, to.plus_seconds(-1));
+        heads.into_iter().map(|(_, head)| head.places.admitted).fold(0, u32::saturating_add)
     }
 }
 
@@ -245,7 +243,7 @@ impl Sensors {
         // A door that is a little behind the others changes the sum, not the time of it.
         let at = site.occupancy.map_or(reading.at, |last| last.at.max(reading.at));
         let occupancy = Occupancy { museum: reading.museum, inside, quality, at, sensor: reading.sensor, who };
-        site.publish(occupancy);
+        site.publish_read(occupancy, reading.at);
         drop(sites);
         let _ = self.feed.send(occupancy);
         Ok(Some(occupancy))
@@ -276,10 +274,17 @@ impl Sensors {
         Some(occupancy)
     }
 
-    /// What the doors of a building summed up over a day that is over; told once.
-    pub fn take_day(&self, museum: MuseumId, date: Date, now: Timestamp, beside: Beside<'_>) -> Option<DoorDay> {
+    /// What the doors of a building summed up over a day that is over, until that is written down ([`Sensors::forget_day`]).
+    pub fn door_day(&self, museum: MuseumId, date: Date, now: Timestamp, beside: Beside<'_>) -> Option<DoorDay> {
         let setting = beside.setting(museum, now);
-        self.sites.lock().get_mut(&museum)?.take_day(date, &setting)
+        self.sites.lock().get_mut(&museum)?.door_day(date, &setting)
+    }
+
+    /// What the doors of a building summed up over a day is written down: nobody asks for it any more.
+    pub fn forget_day(&self, museum: MuseumId, date: Date) {
+        if let Some(site) = self.sites.lock().get_mut(&museum) {
+            site.forget_day(date);
+        }
     }
 
     /// People inside over the running day, every five minutes: when, how many, give or take.

@@ -14,6 +14,7 @@ mod golden_slots;
 mod learning;
 mod limits;
 mod moves;
+mod nights;
 mod owners;
 mod parties;
 mod payments;

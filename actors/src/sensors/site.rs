@@ -39,6 +39,8 @@ pub(super) struct Site {
     /// What zones said of a building without counted doors.
     zones: Zones,
     pub(super) occupancy: Option<Occupancy>,
+    /// When the newest reading of it was made; what time and gates have made of it since is none.
+    read_at: Option<Timestamp>,
     /// People inside, every five minutes.
     pub(super) curve: VecDeque<(Timestamp, Inside)>,
     pub(super) around: Cells,
@@ -54,6 +56,8 @@ struct Flow {
     zones: Zones,
     /// People let in by gates, as last looked at.
     scanned: u32,
+    /// Those of them whom minutes that passed have made known since the last reading, and when.
+    let_in: Vec<(Timestamp, u32)>,
     /// Days that are over, with what the doors summed up.
     days: BTreeMap<Date, DoorDay>,
     /// Whether the day's sums began in its middle.
@@ -67,11 +71,15 @@ impl Site {
         if let Some(setting) = setting {
             self.follow(reading.at, setting);
         }
+        let is_old = self.read_at.is_some_and(|read_at| reading.at <= read_at);
         match (reading.measured, &mut self.flow) {
-            (Measured::Inside { .. }, _) if reading.at <= newest => Err(Rejected::OutOfOrder),
+            (Measured::Inside { .. }, _) if is_old => Err(Rejected::OutOfOrder),
             (Measured::Inside { people, sd }, flow) => {
-                let inside = Inside { people, sd: sd.unwrap_or(Inside::counted(people).sd) };
+                let mut inside = Inside { people, sd: sd.unwrap_or(Inside::counted(people).sd) };
                 if let Some(flow) = flow {
+                    // It says nothing of those who have come in since, and may be told when the minute in which they did has passed.
+                    let since = flow.let_in.iter().filter(|(known_at, _)| *known_at > reading.at).map(|(_, people)| *people);
+                    inside.people = since.fold(inside.people, u32::saturating_add);
                     flow.filter.set(minute(reading.at), f64::from(inside.people), f64::from(inside.sd));
                 }
                 Ok((inside, Quality::Good))
@@ -118,7 +126,7 @@ impl Site {
         let mut entries = Entries::new(Dwell::default());
         // An empty estimator takes any first count.
         let _ = entries.push(at.as_seconds(), inside.people);
-        self.before = Some(entries);
+        (self.before, self.read_at) = (Some(entries), Some(at));
     }
 
     /// Whether people are followed minute by minute.
@@ -137,8 +145,8 @@ impl Site {
                 filter.set(minute(last.at.min(now)), f64::from(last.inside.people), f64::from(last.inside.sd));
                 is_torn = true;
             }
-            let (doors, zones, days) = (HashMap::new(), Zones::default(), BTreeMap::new());
-            Flow { filter, date: setting.date, doors, zones, scanned: setting.scanned, days, is_torn }
+            let (doors, zones, let_in, days) = (HashMap::new(), Zones::default(), Vec::new(), BTreeMap::new());
+            Flow { filter, date: setting.date, doors, zones, scanned: setting.scanned, let_in, days, is_torn }
         });
         flow.bring_up(now, setting);
     }
@@ -146,18 +154,37 @@ impl Site {
     /// Lets time pass; answers the people inside if a gate has let somebody in since.
     pub(super) fn pass(&mut self, now: Timestamp, setting: &Setting) -> Option<(Inside, Quality)> {
         let flow = self.flow.as_mut()?;
-        let (before, was) = (flow.scanned, flow.date);
-        flow.bring_up(now, setting);
-        (flow.scanned > before || flow.date != was).then(|| flow.estimate())
+        let was = flow.date;
+        let let_in = flow.bring_up(now, setting);
+        if let_in > 0 {
+            flow.let_in.push((now, let_in));
+        }
+        (let_in > 0 || flow.date != was).then(|| flow.estimate())
     }
 
-    /// What the doors summed up over a day that is over.
-    pub(super) fn take_day(&mut self, date: Date, setting: &Setting) -> Option<DoorDay> {
+    /// What the doors summed up over a day that is over, until it is forgotten.
+    pub(super) fn door_day(&mut self, date: Date, setting: &Setting) -> Option<DoorDay> {
         let flow = self.flow.as_mut()?;
         if setting.date > flow.date {
             flow.end_day(setting);
         }
-        flow.days.remove(&date)
+        flow.days.get(&date).copied()
+    }
+
+    /// What the doors summed up over a day is written down.
+    pub(super) fn forget_day(&mut self, date: Date) {
+        if let Some(flow) = &mut self.flow {
+            flow.days.remove(&date);
+        }
+    }
+
+    /// Notes an estimate that a reading of some instant has made.
+    pub(super) fn publish_read(&mut self, occupancy: Occupancy, read_at: Timestamp) {
+        self.read_at = self.read_at.max(Some(read_at));
+        if let Some(flow) = &mut self.flow {
+            flow.let_in.retain(|(known_at, _)| *known_at > read_at);
+        }
+        self.publish(occupancy);
     }
 
     /// Notes an estimate as the newest one, and as a point of the curve if the last one is far enough back.
@@ -174,13 +201,16 @@ impl Site {
 }
 
 impl Flow {
-    fn bring_up(&mut self, now: Timestamp, setting: &Setting) {
+    /// Takes in whom gates have let in since; answers how many.
+    fn bring_up(&mut self, now: Timestamp, setting: &Setting) -> u32 {
         if setting.date > self.date {
             self.end_day(setting);
         }
-        let scanned = setting.scanned.saturating_sub(self.scanned);
-        self.scanned = setting.scanned;
+        // Of two readings that come in at once the later one may bring what was looked up before the other one, and with it a day that is over.
+        let scanned = if setting.date == self.date { setting.scanned.saturating_sub(self.scanned) } else { 0 };
+        self.scanned = self.scanned.saturating_add(scanned);
         self.filter.count(minute(now), Counts { scanned, ..Counts::default() });
+        scanned
     }
 
     fn end_day(&mut self, setting: &Setting) {
@@ -207,6 +237,7 @@ impl Flow {
         }
         (self.date, self.scanned) = (setting.date, 0);
         self.zones = Zones::default();
+        self.let_in.clear();
     }
 
     fn count(&mut self, reading: Reading, entered: u32, left: u32) -> Result<(Inside, Quality), Rejected> {
@@ -298,11 +329,39 @@ fn people_of(door: &Entries, at_s: i64) -> u32 {
 #[cfg(test)]
 mod tests {
     use tornello_engine::ids::MuseumId;
+    use tornello_models::occupancy::Balance;
 
     use super::*;
 
     fn at(s: i64) -> Timestamp {
         Timestamp::from_seconds(1_780_000_000 + s)
+    }
+
+    /// The building's day that begins so many days after the first one, of which gates have let so many in.
+    fn setting(days: i32, scanned: u32) -> Setting {
+        let date = jiff::civil::date(2026, 5, 28).saturating_add(jiff::Span::new().days(days));
+        let midnight_min = minute(tornello_engine::calendar::instant(date.at(0, 0, 0, 0)));
+        Setting { date, midnight_min, balance: Balance::default(), gated: None, room: 1_000.0, scanned }
+    }
+
+    #[test]
+    fn whom_a_gate_lets_in_is_counted_once_also_by_two_readings_that_come_in_at_once() {
+        let mut site = Site::default();
+        let mut count = |sensor: &str, s: i64, setting: &Setting| {
+            let measured = Measured::Flow { entered: 1, left: 0 };
+            site.take(Reading { museum: MuseumId(1), sensor: sensor.parse().unwrap(), at: at(s), measured }, Some(setting)).unwrap();
+        };
+        count("north", 0, &setting(0, 0));
+        // The second of two that looked when nine and ten were inside takes its turn first.
+        count("north", 10, &setting(0, 10));
+        count("south", 10, &setting(0, 9));
+        count("north", 20, &setting(0, 11));
+        // And so where the building's day ends in between.
+        count("north", 86_400, &setting(1, 2));
+        count("south", 86_400, &setting(0, 11));
+        count("north", 86_410, &setting(1, 3));
+        let [first, second] = [(0, setting(1, 3)), (1, setting(2, 0))].map(|(day, after)| site.door_day(setting(day, 0).date, &after).unwrap());
+        assert_eq!((first.scanned, first.entered, second.scanned, second.entered), (11, 4, 3, 3));
     }
 
     /// What people inside come to with what a zone says at a second.

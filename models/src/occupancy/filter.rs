@@ -206,25 +206,35 @@ impl Filter {
     pub fn observe(&mut self, people: f64, sd: f64) {
         let noise = (sd * sd).max(1e-6);
         let gain = self.variance / (self.variance + noise);
-        self.people = (self.people + gain * (people - self.people)).clamp(0.0, self.room);
+        // They are seen with those whom the running minute has counted, and whom its end adds.
+        let since = self.since();
+        let thought = (self.people + since).clamp(0.0, self.room);
+        self.people = (thought + gain * (people - thought)).clamp(0.0, self.room) - since;
         self.variance *= 1.0 - gain;
     }
 
     /// Somebody knows how many are inside, as at a restart: what was thought before is forgotten.
     pub fn set(&mut self, minute: i64, people: f64, sd: f64) {
         self.advance(minute);
-        (self.people, self.variance) = (people.clamp(0.0, self.room), sd * sd);
+        let people = people.clamp(0.0, self.room);
+        // Those whom the running minute has counted are among them, and its end adds them.
+        (self.people, self.variance) = (people - self.since(), sd * sd);
+        let entered = f64::from(self.counted.entered) * self.learned.entry_factor;
         // For the law of the stay they came in just now, which errs on the safe side.
         self.entries.clear();
-        self.entries.push_back(self.people);
+        self.entries.push_back((people - entered).max(0.0));
+    }
+
+    /// By how many more people what the running minute has counted makes them.
+    fn since(&self) -> f64 {
+        let Learned { exit_ratio, entry_factor, .. } = self.learned;
+        f64::from(self.counted.entered) * entry_factor - f64::from(self.counted.left) * entry_factor * exit_ratio
     }
 
     /// The estimate as of the last minute that is over, with what was counted since.
     #[must_use]
     pub fn estimate(&self) -> Estimate {
-        let Learned { exit_ratio, entry_factor, .. } = self.learned;
-        let since = f64::from(self.counted.entered) * entry_factor - f64::from(self.counted.left) * entry_factor * exit_ratio;
-        let people = (self.people + since).clamp(0.0, self.room);
+        let people = (self.people + self.since()).clamp(0.0, self.room);
         let variance = self.variance + VARIANCE_A_PERSON * f64::from(self.counted.entered.saturating_add(self.counted.left));
         let unseen = UNSEEN_SD_SHARE * people;
         Estimate { people, sd: (variance + unseen * unseen).sqrt(), quality: self.quality() }
@@ -417,5 +427,30 @@ mod tests {
         assert!((people(&filter) - 110.0).abs() < 1e-9);
         filter.observe(200.0, 1e-9);
         assert!((people(&filter) - 200.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn whom_the_running_minute_has_counted_is_among_those_who_are_seen() {
+        let mut filter = Filter::new(&Balance::default(), None, 1_000.0);
+        filter.set(600, 100.0, 10.0);
+        filter.count(601, counts(40, 10, 0));
+        filter.set(601, 130.0, 1.0);
+        assert!((people(&filter) - 130.0).abs() < 1e-9, "{}", people(&filter));
+        filter.count(601, counts(5, 1, 0));
+        assert!((people(&filter) - 134.0).abs() < 1e-9, "who comes afterwards is not");
+        filter.advance(602);
+        assert!((people(&filter) - 134.0).abs() < 1e-9, "the minute's end adds nobody twice: {}", people(&filter));
+        assert_eq!((filter.day().entered, filter.day().left), (45, 11), "and the day has all of them");
+        filter.count(602, counts(50, 0, 0));
+        filter.observe(180.0, 1e-9);
+        assert!((people(&filter) - 180.0).abs() < 0.1, "{}", people(&filter));
+        // More may be counted than are seen.
+        filter.set(602, 20.0, 3.0);
+        assert!((people(&filter) - 20.0).abs() < 1e-9, "{}", people(&filter));
+        filter.count(603, counts(50, 0, 0));
+        assert!((people(&filter) - 70.0).abs() < 1e-9, "{}", people(&filter));
+        filter.observe(20.0, 1e-9);
+        filter.advance(604);
+        assert!((people(&filter) - 20.0).abs() < 0.1, "{}", people(&filter));
     }
 }

@@ -1,0 +1,76 @@
+//! What a night counts of the day that is over, all who came by any of its slots, and what is forecast while it lasts.
+
+use tornello_engine::planning::{self, Override, Place, Role};
+
+use super::*;
+use crate::sensors::Measured;
+use crate::{attended, roster};
+
+#[actix_rt::test]
+async fn rosters_reach_as_far_ahead_after_midnight_as_managers_may_decide() {
+    let house = House::new().await;
+    let node = house.node();
+    // It is one o'clock in Rome.
+    house.clock.set("2026-06-10T23:00:00Z".parse().unwrap());
+    let date = calendar::local_day(node.now()).saturating_add(jiff::Span::new().days(planning::AHEAD_DAYS));
+    let place = Place { date, from_min: 600, role: Role::Desk };
+    let what = Override { to_min: 660, people: 7, note: String::new() };
+    node.planning(MUSEUM, by(1), planning::Command::Decide { place, what }).await.unwrap();
+    let known = node.museums().get(MUSEUM).unwrap();
+    let roster = roster::of_day(node, &known, date).expect("what was decided can be read");
+    let desks = roster.lines.iter().find(|line| (line.role, line.from_min) == (Role::Desk, 600)).map(|line| line.stands.people);
+    assert_eq!(desks, Some(7));
+    assert_eq!(roster::of_day(node, &known, date.saturating_add(jiff::Span::new().days(1))), None, "and no farther");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_doors_have_summed_up_waits_for_the_night_that_can_write_it_down() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let (node, date) = (house.node(), calendar::local_day(now()));
+    open_museum(node).await;
+    let door = Reading { museum: MUSEUM, sensor: code("door"), at: now(), measured: Measured::Flow { entered: 30, left: 0 } };
+    node.read(door, KeyId(3)).await.unwrap();
+    house.clock.set(now().plus_seconds(20 * 3_600));
+    journal.faults.lock().extend(vec![Fault::Full; 50]);
+    assert_eq!(attended::count_days(node).await, 0);
+    journal.faults.lock().clear();
+    assert_eq!(attended::count_days(node).await, 1);
+    let attendance = node.attended().get(MUSEUM);
+    assert_eq!(attendance.days().get(&date).map(|day| day.people), Some(30), "nobody else has counted them");
+    assert_eq!(attendance.details()[&date].doors.map(|doors| doors.entered), Some(30));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_came_by_a_slot_that_is_not_planned_any_more_is_counted_with_the_day() {
+    let house = House::new().await;
+    let (node, date) = (house.node(), calendar::local_day(tomorrow().start()));
+    let evening = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(7 * 3_600));
+    node.slot(tomorrow(), by(1), sell_in(tomorrow(), 1, 2)).await.unwrap();
+    node.slot(evening, by(2), sell_in(evening, 2, 3)).await.unwrap();
+    // That day the museum closes two hours before its last visitors come.
+    let mut shorter = plan();
+    let at = |hour| jiff::civil::time(hour, 0, 0, 0);
+    shorter.routes[0].week.iter_mut().flatten().for_each(|session| (session.closes, session.last_entry) = (at(15), at(14)));
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: date, plan: shorter }).await.unwrap();
+    let known = node.museums().get(MUSEUM).unwrap();
+    assert!(known.day(date).iter().all(|opening| opening.slot != evening), "it is not planned any more");
+    assert_eq!(node.forecaster().days(node, &known, date, 1).remove(0).booked, 5);
+    // And then it is closed on that day of the week.
+    let mut closed = plan();
+    closed.routes[0].week[3].clear();
+    node.museum(MUSEUM, by(2_001), museum::Command::SetPlan { valid_from: date, plan: closed }).await.unwrap();
+    let known = node.museums().get(MUSEUM).unwrap();
+    assert!(known.day(date).is_empty(), "a Thursday");
+    let day = node.forecaster().days(node, &known, date, 1).remove(0);
+    assert!(day.booked == 5 && day.outlook.mid > 4.0, "who has booked comes: {day:?}");
+    house.clock.set("2026-06-12T03:00:00Z".parse().unwrap());
+    assert_eq!(attended::count_days(node).await, 1);
+    let attendance = node.attended().get(MUSEUM);
+    assert_eq!(attendance.days().get(&date).map(|day| day.people), Some(5));
+    let slots: Vec<(u16, u32)> = attendance.details()[&date].slots.iter().map(|slot| (slot.from_min, slot.sold)).collect();
+    assert_eq!(slots, [(600, 2), (1_020, 3)]);
+    house.running.stop().await;
+}
