@@ -780,12 +780,12 @@ impl Naive {
         rule((1..=u32::from(self.opening.policy.party_max)).contains(&people(lines)), "a party of a size that may not be")
     }
 
-    /// Until when a payment or a quote may keep places that were taken at `held_at`.
     /// When a hold ends that is to be kept until then.
     pub fn prolonged(&self, hold: HoldId, until: (Timestamp, Keeper)) -> Option<Timestamp> {
         self.holds.get(&hold).map(|hold| self.kept_until(hold.held_at, hold.channel, until).max(hold.expires_at))
     }
 
+    /// Until when a payment or a quote may keep places that were taken at `held_at`.
     fn kept_until(&self, held_at: Timestamp, channel: Channel, (until, cause): (Timestamp, Keeper)) -> Timestamp {
         let end = until.min(self.sale_end(channel));
         if matches!(cause, Keeper::Payment(_)) { end.min(held_at.plus_seconds(7_200)) } else { end }

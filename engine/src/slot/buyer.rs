@@ -117,15 +117,11 @@ impl Slot {
     /// Whether a buyer, by whichever pseudonym, may have so many more people here, and so many more open holds.
     pub(super) fn room_for_buyer(&self, buyers: impl Iterator<Item = Digest>, channel: Channel, more: Had) -> Result<(), Refusal> {
         let (tickets_max, holds_max) = self.limits();
-        if !is_limited(channel) || (tickets_max, holds_max) == (None, None) {
+        if !is_limited(channel) {
             return Ok(());
         }
         // Who is not named is not limited.
-        let mut buyers = buyers.peekable();
-        if buyers.peek().is_none() {
-            return Ok(());
-        }
-        let has = buyers.map(|buyer| self.has(buyer)).fold(Had::default(), Had::plus);
+        let Some(has) = buyers.map(|buyer| self.has(buyer)).reduce(Had::plus) else { return Ok(()) };
         let all = has.plus(more);
         match (tickets_max, holds_max) {
             (Some(max), _) if more.people > 0 && all.people > u32::from(max) => Err(Refusal::TooManyForBuyer { max, has: has.people }),
