@@ -1,7 +1,7 @@
 //! Read models in one SQLite file: sales and tickets to list and search, the heads of all slots for a quick start, snapshots of streams. A projection of the
 //! journal: delete the file and it is built again. Nothing here is ever the truth.
 //!
-//! Here is the file itself, how far it is, and how one waits for it. `follow.rs` follows the journal and takes in what it says; what that changes in each list, and
+//! Here is the file itself, how far it is, and how one waits for it. `follow.rs` follows the journal and takes in what it says, at the pace of `pace.rs`; what that changes in each list, and
 //! what each list answers, stands in `sales.rs`, `payments.rs`, `quotes.rs` and `fraud.rs`; `bookings.rs` shows bookings to the models of who comes. `snapshots.rs`
 //! keeps states of streams, `boot.rs` says whether the file can be believed, and `log.rs` whether the log that SQLite keeps beside it can; `store.rs` is the file for those
 //! who ask of it, and how another takes its place when one of them finds it damaged; `compare.rs` holds the lists against the journal.
@@ -12,6 +12,7 @@ pub mod compare;
 mod follow;
 pub mod fraud;
 mod log;
+mod pace;
 pub mod payments;
 pub mod quotes;
 mod sales;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 use tornello_engine::ids::{HoldId, SlotId, TicketId};
 
 use self::boot::Stamp;
+use self::pace::Pace;
 use self::store::Store;
 use crate::board::SlotHead;
 use crate::journal::{Head, Journal, JournalError};
@@ -109,6 +111,8 @@ pub struct Views {
     rows_sender: Arc<watch::Sender<u64>>,
     /// How many wait for the lists to get somewhere.
     waiting: Arc<watch::Sender<usize>>,
+    /// At which they are built.
+    pace: Pace,
 }
 
 impl Views {
@@ -145,7 +149,8 @@ impl Views {
         let pool = sqlite::pool().max_connections(READERS).connect_with(options).await.map_err(unreadable)?;
         let (rows_sender, rows) = watch::channel(0);
         let waiting = Arc::new(watch::Sender::new(0));
-        let views = Self { store: Store::new(pool, stamp.clone()), rows, rows_sender: Arc::new(rows_sender), waiting };
+        let pace = Pace::new(Arc::clone(&waiting));
+        let views = Self { store: Store::new(pool, stamp.clone()), rows, rows_sender: Arc::new(rows_sender), waiting, pace };
         match views.make_ready().await {
             Ok(()) => Ok(views),
             Err(error) => {

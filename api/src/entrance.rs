@@ -27,6 +27,7 @@ use tornello_actors::node::Node;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::Caller;
+use crate::backlog;
 use crate::problem::Problem;
 use crate::routes::station;
 use crate::server::{BODY_MAX, ServerSettings};
@@ -247,7 +248,14 @@ impl Place {
         if request.method().is_safe() || path.starts_with("/v1/admissions") || path.starts_with("/v1/exits") || path == station::PATH {
             return Some(Self(None));
         }
-        if path.ends_with("/confirm") { shared.place_to_finish() } else { Self::within(shared, shared.in_flight_max) }
+        let is_too_long = backlog::is_too_long();
+        if path.ends_with("/confirm") {
+            shared.place_to_finish()
+        } else if is_too_long {
+            None
+        } else {
+            Self::within(shared, shared.in_flight_max)
+        }
     }
 
     fn within(shared: &Shared, max: usize) -> Option<Self> {

@@ -3,6 +3,7 @@
 
 pub mod acting;
 pub mod auth;
+pub mod backlog;
 pub mod bank;
 pub mod chart;
 pub mod client;

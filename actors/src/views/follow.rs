@@ -19,7 +19,7 @@ use crate::streams::corrupt;
 /// How many batches are read at once; a full one has about a megabyte.
 const READ: u32 = 16;
 /// After how many records a round writes what it has taken in: small batches share a round, or the lists would cost as much for each as for a full one.
-const ROUND_RECORDS: u64 = 16_384;
+const ROUND_RECORDS: u64 = 32_768;
 /// While the journal grows, the lists rest so many times as long as their last round took: a rush of sales has the processor to itself, and the lists follow it.
 const REST: u32 = 9;
 /// The longest such rest.
@@ -69,7 +69,7 @@ impl Views {
     fn builder(&self) -> Self {
         let options = self.pool().connect_options().as_ref().clone();
         let options = options.pragma("cache_size", (-BUILDER_CACHE_KIB).to_string());
-        Self { store: self.store.written_by(options), ..self.clone() }
+        Self { store: self.store.written_by(options, self.pace.clone()), ..self.clone() }
     }
 
     /// Follows the journal: takes in every batch, and saves the heads now and then. Ends when the journal's writer has ended and all is taken in. A file that somebody finds to
@@ -116,7 +116,11 @@ impl Views {
                     if committed.has_changed().is_ok_and(|changed| changed) {
                         let now = committed.borrow().at;
                         let behind_us = taken_in.map_or(0, |then| now.as_micros().saturating_sub(then.as_micros()));
-                        self.rest(rest_after(begun.elapsed(), Duration::from_micros(behind_us.max(0).unsigned_abs()))).await;
+                        let near = nearness(Duration::from_micros(behind_us.max(0).unsigned_abs()));
+                        self.pace.rush(near);
+                        self.rest(rest_after(begun.elapsed(), near)).await;
+                    } else {
+                        self.pace.no_rush();
                     }
                     if is_behind {
                         continue;
@@ -199,7 +203,12 @@ impl Views {
     async fn take_in_up_to(&self, journal: &dyn Journal, end: u64, most: u64) -> Result<Option<Timestamp>, ViewsError> {
         let (mut rows, mut records, mut last) = (Rows::default(), 0, None);
         let mut position = self.as_of_batch();
+        let mut turns = self.pace.turns();
         while position < end && records < ROUND_RECORDS {
+            if let Some(pause) = turns.pause_due() {
+                self.rest(pause).await;
+                turns.begin();
+            }
             let read = READ.min(u32::try_from(most - position).unwrap_or(READ));
             let mut batches = match batches_after(journal, position, read).await {
                 Ok(batches) => batches,
@@ -229,9 +238,13 @@ impl Views {
     }
 }
 
-/// How long the lists rest after a round that took so long, so far behind the journal.
-fn rest_after(took: Duration, behind: Duration) -> Duration {
-    let near = FAR_BEHIND.saturating_sub(behind).div_duration_f64(FAR_BEHIND);
+/// How near the end of the journal the lists are that are so far behind it: from 0 (far behind) to 1.
+fn nearness(behind: Duration) -> f64 {
+    FAR_BEHIND.saturating_sub(behind).div_duration_f64(FAR_BEHIND)
+}
+
+/// How long the lists rest after a round that took so long, so near the end of the journal.
+fn rest_after(took: Duration, near: f64) -> Duration {
     (took * REST).min(REST_MAX).mul_f64(near)
 }
 
@@ -368,7 +381,7 @@ pub(super) mod tests {
             (ms(5_000), Duration::ZERO, REST_MAX),
         ];
         for (took, behind, rest) in cases {
-            assert_eq!(rest_after(took, behind), rest, "{took:?}, {behind:?} behind");
+            assert_eq!(rest_after(took, nearness(behind)), rest, "{took:?}, {behind:?} behind");
         }
     }
 

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tokio::sync::watch;
 
 use super::boot::Stamp;
+use super::pace::{Pace, STEPS};
 use super::{READERS, ViewsError};
 use crate::signing::secret_file;
 use crate::sqlite;
@@ -30,9 +31,16 @@ pub(super) struct Store {
     /// Of those who ask.
     pool: Arc<RwLock<SqlitePool>>,
     /// Of the one who writes, if it has its own.
-    own: Option<Arc<RwLock<SqlitePool>>>,
+    own: Option<Own>,
     stamp: Stamp,
     doubt: Arc<watch::Sender<Doubt>>,
+}
+
+/// The connection of one who writes, and at which pace it works.
+#[derive(Debug, Clone)]
+struct Own {
+    pool: Arc<RwLock<SqlitePool>>,
+    pace: Pace,
 }
 
 impl Store {
@@ -40,9 +48,10 @@ impl Store {
         Self { pool: Arc::new(RwLock::new(pool)), own: None, stamp, doubt: Arc::new(watch::Sender::new(Doubt::None)) }
     }
 
-    /// The same file for one who writes, with a connection of these options.
-    pub(super) fn written_by(&self, options: SqliteConnectOptions) -> Self {
-        Self { own: Some(Arc::new(RwLock::new(alone(options)))), ..self.clone() }
+    /// The same file for one who writes at this pace, with a connection of these options.
+    pub(super) fn written_by(&self, options: SqliteConnectOptions, pace: Pace) -> Self {
+        let pool = Arc::new(RwLock::new(alone(options, pace.clone())));
+        Self { own: Some(Own { pool, pace }), ..self.clone() }
     }
 
     /// The connections of those who ask.
@@ -52,7 +61,7 @@ impl Store {
 
     /// The connection of the one who writes.
     pub(super) fn writer(&self) -> SqlitePool {
-        self.own.as_ref().map_or_else(|| self.pool(), |own| own.read().clone())
+        self.own.as_ref().map_or_else(|| self.pool(), |own| own.pool.read().clone())
     }
 
     pub(super) const fn stamp(&self) -> &Stamp {
@@ -124,7 +133,7 @@ impl Store {
         secret_file::ensure_private(self.stamp.views()).map_err(|error| sqlx::Error::Io(error.into()))?;
         let options = |pool: &SqlitePool| pool.connect_options().as_ref().clone();
         if let Some(own) = &self.own {
-            *own.write() = alone(options(&writer));
+            *own.pool.write() = alone(options(&writer), own.pace.clone());
         }
         *self.pool.write() = sqlite::pool().max_connections(READERS).connect_lazy_with(options(&readers));
         Ok(())
@@ -136,7 +145,14 @@ impl Store {
     }
 }
 
-/// A pool of one connection, which is opened when it is needed.
-fn alone(options: SqliteConnectOptions) -> SqlitePool {
-    sqlite::pool().max_connections(1).connect_lazy_with(options)
+/// A pool of one connection, which is opened when it is needed, and works at this pace.
+fn alone(options: SqliteConnectOptions, pace: Pace) -> SqlitePool {
+    let paced = sqlite::pool().max_connections(1).after_connect(move |connection, _| {
+        let mut turns = pace.turns();
+        Box::pin(async move {
+            connection.lock_handle().await?.set_progress_handler(STEPS, move || turns.go_on());
+            Ok(())
+        })
+    });
+    paced.connect_lazy_with(options)
 }
