@@ -108,3 +108,19 @@ fn what_is_wrong_is_named_as_it_was_asked() {
         assert!(text(&help.stdout).contains(role.as_str()), "{role} is not in the help");
     }
 }
+
+#[test]
+fn an_address_that_leads_to_no_broker_is_not_shown_with_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("new");
+    let address = "mqtts://doors:open-sesame@broker:8883";
+    let by_option = run(&data, &["serve", "--mqtt", address]);
+    let by_environment = tornello(&data, &["serve"]).env("TORNELLO_MQTT", address).output().expect("the binary runs");
+    for refused in [by_option, by_environment] {
+        let told = text(&refused.stderr);
+        assert!(!refused.status.success() && told.contains("--mqtt: TLS is the business of a local bridge"), "{told}");
+        // What a service says there is kept in the log of the machine.
+        assert!(!told.contains("open-sesame") && !told.contains("doors"), "{told}");
+        assert!(!data.exists(), "nothing is made");
+    }
+}
