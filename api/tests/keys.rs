@@ -73,6 +73,28 @@ fn a_key_is_made_for_museums_that_there_are() {
 }
 
 #[test]
+fn a_key_has_another_secret_and_its_number_when_it_is_renewed() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = run(folder.path(), &["keys", "create", "--name", "Shop", "--role", "web"]);
+    let made = text(&made.stdout).trim();
+    // All of it, as it was found somewhere.
+    let renewed = run(folder.path(), &["keys", "renew", made]);
+    let (told, renewed) = (text(&renewed.stderr), text(&renewed.stdout).trim());
+    assert!(told.contains("the one before opens nothing any more") && !told.contains(&made[17..]), "{told}");
+    assert_eq!((&renewed[..17], renewed.len()), (&made[..17], made.len()));
+    assert_ne!(renewed, made);
+    assert_eq!(text(&run(folder.path(), &["keys", "list"]).stdout).lines().count(), 3, "a head, a line, one key");
+    for (arguments, expected) in [
+        (&["keys", "renew", "nobody"][..], "nobody is no id of a key"),
+        (&["keys", "renew", "0000000000005"][..], "no key 0000000000005"),
+        (&["keys", "renew", made, "--expires", "2020-01-01"][..], "--expires: a day after today"),
+    ] {
+        let refused = run(folder.path(), arguments);
+        assert!(!refused.status.success() && text(&refused.stderr).contains(expected), "{}", text(&refused.stderr));
+    }
+}
+
+#[test]
 fn a_rotation_says_what_is_to_be_done_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
     SigningKeys::load_or_create(folder.path().join("signing.keys"), Timestamp::from_seconds(1_700_000_000)).unwrap();
