@@ -104,6 +104,25 @@ fn a_rotation_says_what_is_to_be_done_and_no_more() {
 }
 
 #[test]
+fn a_signing_key_that_others_know_is_forgotten_once_another_one_signs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("signing.keys");
+    SigningKeys::load_or_create(&path, Timestamp::from_seconds(1_700_000_000)).unwrap();
+    let forget = |number: &str| run(folder.path(), &["signing", "forget", number]);
+    let early = forget("1");
+    assert!(!early.status.success() && text(&early.stderr).contains("rotate before forgetting it"), "{}", text(&early.stderr));
+    assert!(run(folder.path(), &["signing", "rotate"]).status.success());
+    let listed = run(folder.path(), &["signing", "list"]);
+    assert!(text(&listed.stdout).contains("it signs") && text(&listed.stdout).lines().count() == 4, "a head, a line, two keys: {listed:?}");
+    let done = forget("1");
+    assert!(done.status.success() && text(&done.stdout).contains("new manifest"), "{done:?}");
+    let again = forget("1");
+    assert!(!again.status.success() && text(&again.stderr).contains("there is no signing key 1"), "{}", text(&again.stderr));
+    let left = SigningKeys::load_or_create(&path, Timestamp::from_seconds(1_800_000_000)).unwrap();
+    assert_eq!(left.public_keys().iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
 fn of_a_person_who_was_never_known_nothing_is_promised() {
     let folder = tempfile::tempdir().unwrap();
     actix_rt::System::new().block_on(async {
