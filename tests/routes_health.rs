@@ -137,6 +137,37 @@ async fn a_request_has_one_idempotency_key() {
     app.stop().await;
 }
 
+/// What is packed as zlib has it (RFC 1950, 1951), and no smaller.
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let (a, b) = bytes.iter().fold((1_u32, 0_u32), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65_521;
+        (a, (a + b) % 65_521)
+    });
+    let length = bytes.len() as u16;
+    [&[0x78_u8, 0x01, 0x01][..], &length.to_le_bytes(), &(!length).to_le_bytes(), bytes, &(b << 16 | a).to_be_bytes()].concat()
+}
+
+/// A few kilobytes could be tens of megabytes, which would be in memory before anybody looks how large they are.
+#[actix_rt::test]
+async fn no_body_is_unpacked() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let body = json!({"lines": [{"category": "full", "count": 1}]}).to_string().into_bytes();
+    let holds = format!("/v1/slots/{}/holds", slot(TORRE, 15));
+    for (method, path, key, coding, status) in [
+        (Method::POST, holds.as_str(), &web, "identity", 201),
+        (Method::POST, holds.as_str(), &web, "deflate", 415),
+        (Method::POST, holds.as_str(), &web, "gzip", 415),
+        (Method::PUT, "/v1/museums/torre/plan", &manager, "deflate", 415),
+    ] {
+        let request = app.request(method, path, key).header("Idempotency-Key", coding).header("Content-Encoding", coding);
+        let sent = if coding == "identity" { body.clone() } else { packed(&body) };
+        let answer = request.header("Content-Type", "application/json").body(sent).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{coding} to {path}");
+    }
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_crowded_house_turns_changes_away_and_neither_reads_nor_gates() {
     let app = App::start_with(ServerSettings { in_flight: 0, ..settings() }).await;

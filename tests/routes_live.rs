@@ -103,6 +103,20 @@ async fn it_beats_and_ends_when_the_key_is_revoked() {
 }
 
 #[actix_rt::test]
+async fn whoever_watches_by_a_secret_that_was_exchanged_is_sent_away() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let mut events = Events::new(app.request(Method::GET, "/v1/live?museum=mare", &web).send().await.unwrap());
+    events.until(|name, _| name.is_empty()).await;
+    let keys = &app.node().files().unwrap().keys;
+    let id = keys.authenticate(&web, app.node().now()).unwrap().id;
+    keys.renew(id, None, app.node().now()).await.unwrap();
+    assert_eq!(events.until(|name, _| name == "end").await, json!({"reason": "key_unknown"}));
+    assert!(events.next().await.is_none());
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_watcher_who_is_too_slow_is_told_and_shown_anew() {
     let app = App::start().await;
     let web = app.key(Role::Web).await;

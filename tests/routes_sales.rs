@@ -466,6 +466,30 @@ async fn what_is_another_callers_or_another_museums_is_not_there() {
     app.stop().await;
 }
 
+/// A shop whose key has leaked gets another secret: by another key it would have none of what it sold.
+#[actix_rt::test]
+async fn a_shop_whose_secret_is_exchanged_has_what_it_held_and_sold() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let sold = hold(&app, &web, slot(TORRE, 11), "under-18", 1, "sold").await;
+    let confirm = (format!("/v1/holds/{sold}/confirm"), free());
+    let (status, sale) = app.post(&confirm.0, &web, "confirm", &confirm.1).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    let held = hold(&app, &web, slot(TORRE, 11), "under-18", 1, "held").await;
+    let keys = &app.node().files().unwrap().keys;
+    let id = keys.authenticate(&web, app.node().now()).unwrap().id;
+    keys.revoke(id, app.node().now()).await.unwrap();
+    let (renewed, _) = keys.renew(id, None, app.node().now()).await.unwrap();
+    let path = format!("/v1/sales/{sold}");
+    assert_eq!(app.request(Method::GET, &path, &web).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(app.get(&path, renewed.expose()).await["sale"], json!(sold));
+    app.until("/v1/sales", renewed.expose(), |seen| seen["items"][0]["sale"] == json!(sold)).await;
+    app.get(&format!("/v1/holds/{held}"), renewed.expose()).await;
+    // What was asked under the secret before is not done twice under the next one.
+    assert_eq!(app.post(&confirm.0, renewed.expose(), "confirm", &confirm.1).await, (status, sale));
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn forty_race_for_twenty_places_and_exactly_twenty_are_sold() {
     let app = App::start().await;

@@ -171,6 +171,20 @@ async fn who_sends_too_slowly_is_answered_without_the_rest() {
     app.stop().await;
 }
 
+/// As from a program that begins requests and does not go on with them.
+#[actix_rt::test]
+async fn who_sends_slowly_with_a_key_takes_the_places_of_no_other_key() {
+    let app = App::start_with(ServerSettings { in_flight: 2, ..settings() }).await;
+    let (stuck, web) = (app.key(Role::Web).await, app.key(Role::Web).await);
+    let headers = |number: u8| format!("Authorization: Bearer {stuck}\r\nContent-Type: application/json\r\nIdempotency-Key: {number}\r\n");
+    let slow = [begun(&app, "/v1/payments", &headers(1)).await, begun(&app, "/v1/payments", &headers(2)).await];
+    notice(&app, &web, "p").await;
+    let asked = app.request(Method::POST, "/v1/payments", &stuck).header("Idempotency-Key", "3").json(&json!({})).send().await.unwrap();
+    assert_eq!((asked.status(), &asked.headers()["retry-after"]), (StatusCode::TOO_MANY_REQUESTS, &"1".parse().unwrap()));
+    drop(slow);
+    app.stop().await;
+}
+
 /// A shop whose network is gone in the middle of a request sends nothing more, and never hangs up.
 #[actix_rt::test]
 async fn who_falls_silent_with_a_key_gives_the_place_back() {

@@ -24,7 +24,7 @@ use subtle::ConstantTimeEq;
 use tornello_engine::ids::{KeyId, MuseumId};
 use tornello_engine::time::Timestamp;
 
-use self::text::{draw, hash, id_of};
+use self::text::{draw, draw_for, hash, id_of};
 use crate::signing::secret_file::{self, SecretFileError};
 use crate::sqlite;
 
@@ -272,6 +272,39 @@ impl Keys {
         self.known.read().entries.get(&id).map(Entry::as_used).ok_or(KeysError::NoSuchKey(id))
     }
 
+    /// Gives a key another secret, in the place of the one that it has, which opens nothing from then on: here at once, and in other processes at their next
+    /// [`refresh`](Self::refresh). It stays the same key: what was held, sold and asked with it is its own. One that was revoked is good again, by the new secret. Without a new
+    /// date it expires when it would have.
+    ///
+    /// # Errors
+    /// If there is no such key, its time is over and no other is named, or the disk fails.
+    pub async fn renew(&self, id: KeyId, expires_at: Option<Timestamp>, now: Timestamp) -> Result<(ApiKey, Key), KeysError> {
+        let text = draw_for(id)?;
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("renew a key"))?;
+        let before: Option<Option<i64>> = sqlx::query_scalar("SELECT expires_at FROM keys WHERE id = ?")
+            .bind(id.get().cast_signed())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(store("renew a key"))?;
+        let expires_at = expires_at.map(Timestamp::as_micros).or(before.ok_or(KeysError::NoSuchKey(id))?);
+        if expires_at.is_some_and(|expiry| expiry <= now.as_micros()) {
+            return Err(KeysError::ExpiresInThePast);
+        }
+        sqlx::query("UPDATE keys SET hash = ?, expires_at = ?, revoked_at = NULL WHERE id = ?")
+            .bind(hash(text.expose()).to_vec())
+            .bind(expires_at)
+            .bind(id.get().cast_signed())
+            .execute(&mut *tx)
+            .await
+            .map_err(store("renew a key"))?;
+        count_up(&mut tx).await.map_err(store("renew a key"))?;
+        tx.commit().await.map_err(store("renew a key"))?;
+        self.move_in().await;
+        self.refresh().await?;
+        let key = self.get(id).ok_or(KeysError::NoSuchKey(id))?;
+        Ok((text, key))
+    }
+
     /// Moves what was written from SQLite's log into the file, which it does by itself only when that is long: in a copy of the file alone a key would be missing, or one that
     /// was revoked be good. It is on the disk already, so a failure changes nothing.
     async fn move_in(&self) {
@@ -292,6 +325,13 @@ impl Keys {
     #[must_use]
     pub fn get(&self, id: KeyId) -> Option<Key> {
         self.known.read().entries.get(&id).map(Entry::as_used)
+    }
+
+    /// What is kept of the secret of a key; as of the last copy of the table. It is another one when the secret was exchanged: whoever came by the one before is not let in any
+    /// more.
+    #[must_use]
+    pub fn fingerprint(&self, id: KeyId) -> Option<[u8; 32]> {
+        self.known.read().entries.get(&id).map(|entry| entry.hash)
     }
 
     /// Who holds the key with this text. Works in memory, does the same for a wrong secret as for an unknown id, and notes that the key was used.
@@ -514,6 +554,24 @@ mod tests {
         assert_eq!(server.authenticate(text.expose(), at(5)), Err(Denied::Revoked));
         assert_eq!(server.list()[0].last_used_at, Some(at(2)), "uses outlive a new copy, and a refusal is no use");
         assert!(matches!(operator.revoke(KeyId(5), at(3)).await, Err(KeysError::NoSuchKey(KeyId(5)))));
+    }
+
+    #[tokio::test]
+    async fn a_key_whose_secret_is_exchanged_is_the_same_key() {
+        let (folder, server) = fresh().await;
+        let operator = Keys::open(folder.path().join("keys.db")).await.unwrap();
+        let (leaked, key) = server.create(NewKey { expires_at: Some(at(100)), ..new_key() }, at(0)).await.unwrap();
+        let fingerprint = server.fingerprint(key.id);
+        server.revoke(key.id, at(1)).await.unwrap();
+        let (text, renewed) = operator.renew(key.id, None, at(2)).await.unwrap();
+        assert!(server.refresh().await.unwrap());
+        assert_eq!(server.authenticate(text.expose(), at(3)).map(|key| key.id), Ok(key.id));
+        assert_eq!(server.authenticate(leaked.expose(), at(3)), Err(Denied::Unknown));
+        assert_eq!(renewed, Key { revoked_at: None, ..key.clone() });
+        assert!(fingerprint.is_some() && server.fingerprint(key.id) != fingerprint);
+        assert!(matches!(operator.renew(key.id, None, at(100)).await, Err(KeysError::ExpiresInThePast)));
+        assert_eq!(operator.renew(key.id, Some(at(200)), at(100)).await.unwrap().1.expires_at, Some(at(200)));
+        assert!(matches!(operator.renew(KeyId(5), None, at(2)).await, Err(KeysError::NoSuchKey(KeyId(5)))));
     }
 
     #[tokio::test]

@@ -143,6 +143,8 @@ struct Inner {
     /// Where it is listed who was erased on request.
     erasures: PathBuf,
     waiting: Mutex<VecDeque<Waiting>>,
+    /// Who is listed there and was not erased after all, as the databases could not be written to: the next start erases them.
+    listed: Mutex<HashSet<PersonId>>,
 }
 
 struct Waiting {
@@ -244,7 +246,7 @@ impl People {
             .map_err(store("open the store of people"))?;
         let wrapping = cipher(&master.derive(b"tornello: wrap the keys of people, 1"));
         let erasures = folder.join(erasures::FILE);
-        let people = Self { inner: Arc::new(Inner { pool, wrapping, erasures, waiting: Mutex::default() }) };
+        let people = Self { inner: Arc::new(Inner { pool, wrapping, erasures, waiting: Mutex::default(), listed: Mutex::default() }) };
         people.prepare().await?;
         people.erase_again(now).await?;
         Ok(people)
@@ -319,7 +321,7 @@ impl People {
     /// whoever comes later under the same key is somebody else.
     ///
     /// # Errors
-    /// [`PeopleError::Erased`] if the person was erased, [`PeopleError::Settled`] if there is an earlier one of more than a day ago; `Busy`, or the disk.
+    /// [`PeopleError::Erased`] if the person was erased, or is to be at the next start, [`PeopleError::Settled`] if there is an earlier one of more than a day ago; `Busy`, or the disk.
     pub async fn put(&self, person: PersonId, contact: &Contact, now: Timestamp, erase_after: Option<Timestamp>) -> Result<(), PeopleError> {
         let key: Zeroizing<[u8; 32]> = Zeroizing::new(random()?);
         let wrapped = seal(&self.inner.wrapping, person, &*key)?;
@@ -446,6 +448,20 @@ impl Inner {
         tokio::task::spawn_blocking(move || work(&path)).await.unwrap_or(Err(PeopleError::OutcomeUnknown))
     }
 
+    /// Who is to be stored by a job and is listed as erased: whoever was stored now would be gone with the next start.
+    fn puts_listed(&self, job: &Job) -> Option<PersonId> {
+        let Job::Put { person, .. } = job else { return None };
+        self.listed.lock().contains(person).then_some(*person)
+    }
+
+    /// They are, as they are listed.
+    fn are_erased(&self, people: &[PersonId]) {
+        let mut listed = self.listed.lock();
+        for person in people {
+            listed.remove(person);
+        }
+    }
+
     async fn commit_waiting(&self) {
         let begun = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("begin to write contacts"));
         let batch: Vec<Waiting> = {
@@ -462,7 +478,10 @@ impl Inner {
             let (mut done, mut erased) = (Vec::with_capacity(jobs.len()), Vec::new());
             for job in jobs {
                 let asked = if let Job::Erase { person, .. } = job { Some(person) } else { None };
-                let one = job.perform(&mut tx).await.map_err(store("write contacts"))?;
+                let one = match self.puts_listed(&job) {
+                    Some(person) => Done::Refused(person),
+                    None => job.perform(&mut tx).await.map_err(store("write contacts"))?,
+                };
                 if matches!(one, Done::Erased(Erased { was_there: true })) {
                     erased.extend(asked);
                 }
@@ -470,9 +489,12 @@ impl Inner {
             }
             // Listed first: who is listed and was not erased after all is erased at the next start, but who is not listed could come back.
             if !erased.is_empty() {
-                self.with_list(move |path| erasures::append(path, &erased)).await?;
+                let listed = erased.clone();
+                self.listed.lock().extend(listed.iter().copied());
+                self.with_list(move |path| erasures::append(path, &listed)).await?;
             }
             tx.commit().await.map_err(store("commit contacts"))?;
+            self.are_erased(&erased);
             Ok(done)
         };
         match outcome.await {

@@ -3,11 +3,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter, clock::DefaultClock};
 use metrics::{Counter, Histogram, counter, histogram};
 use tornello_actors::node::Node;
+use tornello_engine::ids::KeyId;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::Caller;
@@ -50,7 +52,7 @@ pub struct Shared {
     node: web::Data<Node>,
     limiter: Arc<Limiter>,
     burst: u32,
-    in_flight: Arc<AtomicUsize>,
+    in_flight: Arc<InFlight>,
     in_flight_max: usize,
     body_within: Duration,
 }
@@ -158,7 +160,7 @@ async fn served(
     shared: &Shared,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-    place: Place,
+    mut place: Place,
 ) -> Result<(ServiceResponse<BoxBody>, u32, u32), Error> {
     // The node of pagoPA has no key of ours, and may send headers of its own.
     let caller = if request.path() == station::PATH { Ok(None) } else { authenticate(shared, &request) };
@@ -168,11 +170,12 @@ async fn served(
     };
     let denied = match caller {
         Ok(Some(caller)) => {
+            let has_place = place.claim_for(caller.id());
             request.extensions_mut().insert(caller);
             if !request.method().is_safe() {
                 end_if_silent(&mut request, shared.body_within);
             }
-            None
+            (!has_place).then(too_many_of_key)
         }
         Ok(None) => None,
         Err(problem) => Some(problem),
@@ -237,8 +240,33 @@ async fn turned_away(shared: &Shared, request: ServiceRequest, problem: &Problem
     ServiceResponse::new(request, HttpResponse::from_error(problem.clone()))
 }
 
-/// The place of one change that is under way.
-pub struct Place(Option<Arc<AtomicUsize>>);
+/// How many changes are under way.
+#[derive(Debug, Default)]
+struct InFlight {
+    all: AtomicUsize,
+    /// With each key that any is under way with.
+    of_keys: Mutex<HashMap<KeyId, usize>>,
+}
+
+impl InFlight {
+    fn of_keys(&self) -> MutexGuard<'_, HashMap<KeyId, usize>> {
+        self.of_keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever begins changes and does not go on with them takes nobody else's place.
+fn too_many_of_key() -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "as many changes as may are under way with this key").retry_after(1)
+}
+
+/// The place of one change that is under way: one of all that there are, and of those one of its key's.
+pub struct Place {
+    /// Where it is counted; none: it needs none.
+    in_flight: Option<Arc<InFlight>>,
+    key: Option<KeyId>,
+    /// How many one key may have.
+    of_key_max: usize,
+}
 
 impl Place {
     /// Reads and gates need none: an opening of sales holds up no turnstile. What was begun is finished before something new begins. The station takes its place when
@@ -246,7 +274,7 @@ impl Place {
     fn take(shared: &Shared, request: &ServiceRequest) -> Option<Self> {
         let path = request.path();
         if request.method().is_safe() || path.starts_with("/v1/admissions") || path.starts_with("/v1/exits") || path == station::PATH {
-            return Some(Self(None));
+            return Some(Self { in_flight: None, key: None, of_key_max: 0 });
         }
         let is_too_long = backlog::is_too_long();
         if path.ends_with("/confirm") {
@@ -259,15 +287,35 @@ impl Place {
     }
 
     fn within(shared: &Shared, max: usize) -> Option<Self> {
-        let place = Self(Some(Arc::clone(&shared.in_flight)));
-        (shared.in_flight.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
+        let place = Self { in_flight: Some(Arc::clone(&shared.in_flight)), key: None, of_key_max: (max / 2).max(1) };
+        (shared.in_flight.all.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
+    }
+
+    /// Counts it as one of a key's; false if that has as many as one key may: half of all.
+    fn claim_for(&mut self, key: KeyId) -> bool {
+        let Some(in_flight) = &self.in_flight else { return true };
+        let mut of_keys = in_flight.of_keys();
+        let count = of_keys.entry(key).or_default();
+        let is_free = *count < self.of_key_max;
+        if is_free {
+            *count += 1;
+            self.key = Some(key);
+        }
+        is_free
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(in_flight) = &self.0 {
-            in_flight.fetch_sub(1, Ordering::Relaxed);
+        let Some(in_flight) = &self.in_flight else { return };
+        in_flight.all.fetch_sub(1, Ordering::Relaxed);
+        if let Some(key) = self.key
+            && let Entry::Occupied(mut count) = in_flight.of_keys().entry(key)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
     }
 }

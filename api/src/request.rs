@@ -5,9 +5,9 @@ use std::iter::{once, successors};
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
-use actix_web::http::StatusCode;
+use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
-use futures_util::future::{LocalBoxFuture, MapOk};
+use futures_util::future::{Either, LocalBoxFuture, MapOk};
 use futures_util::{StreamExt, TryFutureExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -170,15 +170,28 @@ impl<T> Deref for Json<T> {
 
 impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Error = actix_web::Error;
-    type Future = MapOk<JsonRead<T>, fn(web::Json<Strict<T>>) -> Self>;
+    type Future = Either<Ready<Result<Self, actix_web::Error>>, MapOk<JsonRead<T>, fn(web::Json<Strict<T>>) -> Self>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if let Err(problem) = as_it_is(request) {
+            return Either::Left(ready(Err(problem.into())));
+        }
         let asked: fn(web::Json<Strict<T>>) -> Self = |read| Self(read.into_inner().0);
-        web::Json::<Strict<T>>::from_request(request, payload).map_ok(asked)
+        Either::Right(web::Json::<Strict<T>>::from_request(request, payload).map_ok(asked))
     }
 }
 
 type JsonRead<T> = <web::Json<Strict<T>> as FromRequest>::Future;
+
+/// Asserts that a body comes as it is. Whoever reads JSON would unpack one that is packed, piece by piece, and of a piece of some kilobytes have tens of megabytes in memory before
+/// anybody looks how large it is.
+fn as_it_is(request: &HttpRequest) -> Result<(), Problem> {
+    let is_packed = |coding: &header::HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if request.headers().get_all(header::CONTENT_ENCODING).any(is_packed) {
+        return Err(Problem::unsupported("send the body as it is").detail("None that is packed is taken: leave Content-Encoding out."));
+    }
+    Ok(())
+}
 
 /// A body of JSON that may be larger than others: up to [`LARGE_BODY_MAX`].
 #[derive(Debug)]
@@ -190,11 +203,12 @@ impl<T: DeserializeOwned + 'static> FromRequest for Large<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = request.content_type().eq_ignore_ascii_case("application/json");
-        let mut payload = payload.take();
+        let (is_plain, mut payload) = (as_it_is(request), payload.take());
         Box::pin(async move {
             if !is_json {
                 return Err(Problem::unsupported("send the body as application/json"));
             }
+            is_plain?;
             let mut body = Vec::new();
             while let Some(chunk) = payload.next().await {
                 let chunk = chunk.map_err(|_| Problem::malformed("the body cannot be read to its end"))?;

@@ -73,12 +73,53 @@ fn a_key_is_made_for_museums_that_there_are() {
 }
 
 #[test]
+fn a_key_has_another_secret_and_its_number_when_it_is_renewed() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = run(folder.path(), &["keys", "create", "--name", "Shop", "--role", "web"]);
+    let made = text(&made.stdout).trim();
+    // All of it, as it was found somewhere.
+    let renewed = run(folder.path(), &["keys", "renew", made]);
+    let (told, renewed) = (text(&renewed.stderr), text(&renewed.stdout).trim());
+    assert!(told.contains("the one before opens nothing any more") && !told.contains(&made[17..]), "{told}");
+    assert_eq!((&renewed[..17], renewed.len()), (&made[..17], made.len()));
+    assert_ne!(renewed, made);
+    assert_eq!(text(&run(folder.path(), &["keys", "list"]).stdout).lines().count(), 3, "a head, a line, one key");
+    for (arguments, expected) in [
+        (&["keys", "renew", "nobody"][..], "nobody is no id of a key"),
+        (&["keys", "renew", "0000000000005"][..], "no key 0000000000005"),
+        (&["keys", "renew", made, "--expires", "2020-01-01"][..], "--expires: a day after today"),
+    ] {
+        let refused = run(folder.path(), arguments);
+        assert!(!refused.status.success() && text(&refused.stderr).contains(expected), "{}", text(&refused.stderr));
+    }
+}
+
+#[test]
 fn a_rotation_says_what_is_to_be_done_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
     SigningKeys::load_or_create(folder.path().join("signing.keys"), Timestamp::from_seconds(1_700_000_000)).unwrap();
     let done = run(folder.path(), &["signing", "rotate"]);
     // A server takes it up by itself.
     assert!(done.status.success() && text(&done.stdout).contains("new manifest") && !text(&done.stdout).contains("restart"), "{done:?}");
+}
+
+#[test]
+fn a_signing_key_that_others_know_is_forgotten_once_another_one_signs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("signing.keys");
+    SigningKeys::load_or_create(&path, Timestamp::from_seconds(1_700_000_000)).unwrap();
+    let forget = |number: &str| run(folder.path(), &["signing", "forget", number]);
+    let early = forget("1");
+    assert!(!early.status.success() && text(&early.stderr).contains("rotate before forgetting it"), "{}", text(&early.stderr));
+    assert!(run(folder.path(), &["signing", "rotate"]).status.success());
+    let listed = run(folder.path(), &["signing", "list"]);
+    assert!(text(&listed.stdout).contains("it signs") && text(&listed.stdout).lines().count() == 4, "a head, a line, two keys: {listed:?}");
+    let done = forget("1");
+    assert!(done.status.success() && text(&done.stdout).contains("new manifest"), "{done:?}");
+    let again = forget("1");
+    assert!(!again.status.success() && text(&again.stderr).contains("there is no signing key 1"), "{}", text(&again.stderr));
+    let left = SigningKeys::load_or_create(&path, Timestamp::from_seconds(1_800_000_000)).unwrap();
+    assert_eq!(left.public_keys().iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2]);
 }
 
 #[test]
@@ -106,5 +147,21 @@ fn what_is_wrong_is_named_as_it_was_asked() {
     let help = run(folder.path(), &["keys", "create", "--help"]);
     for role in Role::ALL {
         assert!(text(&help.stdout).contains(role.as_str()), "{role} is not in the help");
+    }
+}
+
+#[test]
+fn an_address_that_leads_to_no_broker_is_not_shown_with_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("new");
+    let address = "mqtts://doors:open-sesame@broker:8883";
+    let by_option = run(&data, &["serve", "--mqtt", address]);
+    let by_environment = tornello(&data, &["serve"]).env("TORNELLO_MQTT", address).output().expect("the binary runs");
+    for refused in [by_option, by_environment] {
+        let told = text(&refused.stderr);
+        assert!(!refused.status.success() && told.contains("--mqtt: TLS is the business of a local bridge"), "{told}");
+        // What a service says there is kept in the log of the machine.
+        assert!(!told.contains("open-sesame") && !told.contains("doors"), "{told}");
+        assert!(!data.exists(), "nothing is made");
     }
 }

@@ -34,18 +34,25 @@ impl fmt::Debug for ApiKey {
     }
 }
 
+/// A number for a new key, and its text.
 pub(super) fn draw() -> Result<(KeyId, ApiKey), KeysError> {
-    let mut bytes = Zeroizing::new([0_u8; 8 + SECRET_CHARACTERS]);
-    SysRng.try_fill_bytes(&mut *bytes).map_err(|_| KeysError::Random)?;
-    let (id, secret) = bytes.split_at(8);
+    let mut id = [0_u8; 8];
+    SysRng.try_fill_bytes(&mut id).map_err(|_| KeysError::Random)?;
     // Number 0 is the system's own.
-    let id = KeyId(id.iter().fold(0, |id, &byte| id << 8 | u64::from(byte)).max(1));
+    let id = KeyId(u64::from_be_bytes(id).max(1));
+    Ok((id, draw_for(id)?))
+}
+
+/// The text of a key with a secret that nobody knows yet.
+pub(super) fn draw_for(id: KeyId) -> Result<ApiKey, KeysError> {
+    let mut secret = Zeroizing::new([0_u8; SECRET_CHARACTERS]);
+    SysRng.try_fill_bytes(&mut *secret).map_err(|_| KeysError::Random)?;
     let mut text = String::with_capacity(TEXT_CHARACTERS);
     text.push_str(PREFIX);
     text.push_str(&id.to_string());
     text.push('_');
     text.extend(secret.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])));
-    Ok((id, ApiKey(text)))
+    Ok(ApiKey(text))
 }
 
 /// The id in the text of a key; none unless the whole text has the form of one.

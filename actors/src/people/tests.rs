@@ -191,6 +191,29 @@ async fn an_erased_person_stays_erased_and_erasing_twice_does_no_harm() {
 }
 
 #[tokio::test]
+async fn who_is_listed_as_erased_and_could_not_be_is_not_stored_again_for_the_next_start_to_erase() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    people.put(person(1), &contact(), at(0), None).await.unwrap();
+    // Somebody reads the file for so long that nothing can be written to it, as for a copy.
+    sqlx::query("PRAGMA busy_timeout = 0").execute(&people.inner.pool).await.unwrap();
+    let readers = SqlitePool::connect_with(SqliteConnectOptions::new().filename(folder.path().join("people.db"))).await.unwrap();
+    let mut reading = readers.begin().await.unwrap();
+    sqlx::query("SELECT person FROM people").fetch_all(&mut *reading).await.unwrap();
+    let erased = people.erase(person(1), at(1)).await;
+    assert!(matches!(erased, Err(PeopleError::Store { .. })), "{erased:?}");
+    reading.rollback().await.unwrap();
+    readers.close().await;
+    // The request for which they were stored is repeated, and may be done now.
+    let again = people.put(person(1), &contact(), at(2), None).await;
+    assert!(matches!(again, Err(PeopleError::Erased(who)) if who == person(1)), "{again:?}");
+    people.put(person(2), &contact(), at(2), None).await.unwrap();
+    people.close().await;
+    let people = open(folder.path()).await;
+    assert_eq!((people.get(person(1)).await.unwrap(), people.get(person(2)).await.unwrap()), (None, Some(contact())));
+}
+
+#[tokio::test]
 async fn an_older_copy_of_the_contacts_brings_nobody_back() {
     let folder = tempfile::tempdir().unwrap();
     let (database, copy) = (folder.path().join("people.db"), folder.path().join("copy"));

@@ -1,9 +1,9 @@
-//! `tornello keys`: API keys are made, listed and revoked in their own file, beside a running server too.
+//! `tornello keys`: API keys are made, listed, renewed and revoked in their own file, beside a running server too.
 
 use anyhow::bail;
 use jiff::civil::Date;
 use tornello_actors::clock::RealClock;
-use tornello_actors::keys::{Keys, Museums, NewKey, Role};
+use tornello_actors::keys::{Keys, KeysError, Museums, NewKey, Role};
 use tornello_actors::signing::secret_file;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, KeyId, MuseumId};
@@ -39,7 +39,18 @@ pub(super) enum Command {
         #[command(flatten)]
         data: Data,
     },
-    /// Revoke a key, for good
+    /// Give a key another secret, as when others know the one that it has: that opens nothing any more, and what was held and sold with the key stays its own. The new text is
+    /// printed once, and kept nowhere
+    Renew {
+        #[command(flatten)]
+        data: Data,
+        /// The 13 characters after tn_, or the whole key
+        id: String,
+        /// The first day, in Rome, on which it is not good any more, in the place of the one that it has
+        #[arg(long, value_name = "DATE", value_parser = day)]
+        expires: Option<Date>,
+    },
+    /// Revoke a key: it lets nobody in any more, until it is renewed
     Revoke {
         #[command(flatten)]
         data: Data,
@@ -55,10 +66,7 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             if matches!(role, Role::Reseller | Role::Operator) && account.is_none() {
                 bail!("resellers and operators have an account of their own: name it with --account CODE");
             }
-            let expires_at = expires.map(|day| calendar::instant(day.to_datetime(jiff::civil::Time::midnight())));
-            if expires_at.is_some_and(|expires_at| expires_at <= now) {
-                bail!("--expires: a day after today is expected, in Rome: it is the first on which the key is not good any more");
-            }
+            let expires_at = end_of(expires, now)?;
             let new = NewKey { name, role, museums, account, expires_at };
             new.check(now)?;
             // A first key may be made before the first start; one in a folder of a mistyped name is known to nobody.
@@ -99,10 +107,26 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             keys.close().await;
             super::print_table(["id", "role", "museums", "account", "state", "last used", "name"], &rows)?;
         }
+        Command::Renew { data, id, expires } => {
+            let folder = data.with(FILE)?;
+            let (id, expires_at) = (number_of(&id)?, end_of(expires, now)?);
+            let keys = Keys::open(folder.join(FILE)).await?;
+            let renewed = keys.renew(id, expires_at, now).await;
+            keys.close().await;
+            let (text, key) = match renewed {
+                Err(KeysError::ExpiresInThePast) => bail!("key {id} has expired: say with --expires until when it is to be good"),
+                renewed => renewed?,
+            };
+            eprintln!(
+                "{} key {} for {} has another secret, and the one before opens nothing any more; this is the only time that it is shown:",
+                key.role, key.id, key.name
+            );
+            super::say(text.expose())
+                .map_err(|error| anyhow::anyhow!("{error}: the key was not shown; renew it once more: tornello keys renew {}", key.id))?;
+        }
         Command::Revoke { data, id } => {
             let folder = data.with(FILE)?;
-            let id = public_part(&id);
-            let Ok(id) = id.parse::<KeyId>() else { bail!("{id} is no id of a key: see `tornello keys list`") };
+            let id = number_of(&id)?;
             let keys = Keys::open(folder.join(FILE)).await?;
             let key = keys.revoke(id, now).await?;
             keys.close().await;
@@ -110,6 +134,22 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// From when on a key is not good any more: a day to come.
+fn end_of(expires: Option<Date>, now: Timestamp) -> anyhow::Result<Option<Timestamp>> {
+    let expires_at = expires.map(|day| calendar::instant(day.to_datetime(jiff::civil::Time::midnight())));
+    if expires_at.is_some_and(|expires_at| expires_at <= now) {
+        bail!("--expires: a day after today is expected, in Rome: it is the first on which the key is not good any more");
+    }
+    Ok(expires_at)
+}
+
+/// The number of a key that is named by its id, or by all of it.
+fn number_of(key: &str) -> anyhow::Result<KeyId> {
+    let id = public_part(key);
+    let Ok(id) = id.parse() else { bail!("{id} is no id of a key: see `tornello keys list`") };
+    Ok(id)
 }
 
 /// What is no secret of a key: whoever found one somewhere has the whole text.

@@ -52,7 +52,7 @@ enum Command {
     Serve(serve::Arguments),
     /// Play real bookings through the actors into a fresh folder, and count them a second time
     Replay(replay::Arguments),
-    /// Make, list and revoke API keys; a running server takes it up within a second
+    /// Make, list, renew and revoke API keys; a running server takes it up within a second
     #[command(subcommand)]
     Keys(keys::Command),
     /// Check a whole journal while no server runs: chain, records, and every stream replayed; on request also what was said of suspected fraud

@@ -1,6 +1,7 @@
 //! `tornello serve`, and the demo that starts without a command.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use tornello_actors::museums::Known;
 use tornello_actors::nightly;
 use tornello_actors::node::{self, Node, Settings};
 use tornello_api::demo::{self, DevelopmentKey};
-use tornello_api::mqtt::{self, Broker, Link, Prefix};
+use tornello_api::mqtt::{self, BadBroker, Broker, Link, Prefix};
 use tornello_api::pagopa;
 use tornello_api::pagopa::flows::{self, FlowService};
 use tornello_api::pagopa::gateway::Pagopa;
@@ -52,6 +53,11 @@ impl FromStr for Alerts {
         }
         Ok(Self(alerts))
     }
+}
+
+/// Where the broker is, or why it leads to none. To the command line that is no error: what it refuses it shows whole, and a password may be in it.
+fn broker(text: &str) -> Result<Result<Broker, BadBroker>, Infallible> {
+    Ok(text.parse())
 }
 
 #[derive(Debug, clap::Args)]
@@ -98,8 +104,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N")]
     per_key: Option<NonZeroU32>,
     /// Follow the readings that sensors publish at this broker, as mqtt://[user:password@]host[:port]
-    #[arg(long, value_name = "URL", env = "TORNELLO_MQTT", hide_env_values = true)]
-    mqtt: Option<Broker>,
+    #[arg(long, value_name = "URL", env = "TORNELLO_MQTT", hide_env_values = true, value_parser = broker)]
+    mqtt: Option<Result<Broker, BadBroker>>,
     /// Take payments by pagoPA, as this file says; needs --pagopa-listen. A demo without it has the test creditor 77777777777
     #[arg(long, value_name = "FILE", env = "TORNELLO_PAGOPA")]
     pagopa: Option<PathBuf>,
@@ -193,6 +199,7 @@ impl Arguments {
 pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let (data, listen) = (&arguments.data.folder, arguments.listen);
     let station = arguments.station()?;
+    let broker = arguments.mqtt.clone().transpose().context("--mqtt")?;
     can_listen([("--listen", Some(listen)), ("--gate-listen", arguments.gate_listen), ("--pagopa-listen", station)])?;
     let pagopa = arguments.pagopa()?;
     if arguments.flows.is_some() && pagopa.is_none() {
@@ -240,7 +247,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
             tracing::warn!(%error, "the keys were not told which museums there are");
         }
     }
-    let mqtt = arguments.mqtt.clone().map(|broker| (broker, Link::default()));
+    let mqtt = broker.map(|broker| (broker, Link::default()));
     let reconciliation = match &pagopa {
         Some(_) => Some(Arc::new(Reconciliation::open(data).with_context(|| format!("flows cannot be kept in {}", data.display()))?)),
         None => None,

@@ -1,4 +1,4 @@
-//! The rarer chores: read models built again, a person's contact erased, a new key for ticket codes.
+//! The rarer chores: read models built again, a person's contact erased, keys for ticket codes drawn and forgotten.
 
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use tornello_actors::signing::SigningKeys;
 use tornello_actors::start;
 use tornello_actors::views::Views as ReadModels;
 use tornello_engine::ids::PersonId;
+use tornello_engine::time::Timestamp;
 
 use super::Data;
 
@@ -42,7 +43,23 @@ pub(super) enum Signing {
         #[command(flatten)]
         data: Data,
     },
+    /// List the keys by their numbers, without their secrets
+    List {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Forget an older key, for good, as one that others know: whoever has it could sign codes that gates without a network believe. The codes that it signed are good no more,
+    /// and tickets that were printed with them have to be read anew
+    Forget {
+        #[command(flatten)]
+        data: Data,
+        /// Its number; the one that signs is to be replaced before, with `rotate`
+        number: u32,
+    },
 }
+
+/// The file of the keys that sign.
+const SIGNING: &str = "signing.keys";
 
 pub(super) async fn views(command: Views) -> anyhow::Result<()> {
     let Views::Rebuild { data } = command;
@@ -105,10 +122,29 @@ pub(super) async fn people(command: People) -> anyhow::Result<()> {
 }
 
 pub(super) fn signing(command: &Signing) -> anyhow::Result<()> {
-    let Signing::Rotate { data } = command;
-    let mut keys = SigningKeys::load_or_create(data.with("signing.keys")?.join("signing.keys"), RealClock::wall())?;
-    let id = keys.rotate(RealClock::wall())?;
-    super::say(format_args!(
-        "new codes are signed with key {id}, by a running server within a second; older ones stay good; gates without a network need a new manifest"
-    ))
+    let now = RealClock::wall();
+    let kept = |data: &Data| -> anyhow::Result<SigningKeys> { Ok(SigningKeys::load_or_create(data.with(SIGNING)?.join(SIGNING), now)?) };
+    match command {
+        Signing::Rotate { data } => {
+            let id = kept(data)?.rotate(now)?;
+            super::say(format_args!(
+                "new codes are signed with key {id}, by a running server within a second; older ones stay good; gates without a network need a new manifest"
+            ))
+        }
+        Signing::List { data } => {
+            let keys = kept(data)?;
+            let replaced = |at: Option<Timestamp>| at.map_or_else(|| "it signs".to_owned(), |at| at.to_string());
+            let rows: Vec<_> = keys.seeds().map(|key| [key.id.to_string(), key.created_at.to_string(), replaced(key.retired_at)]).collect();
+            super::print_table(["key", "drawn", "replaced"], &rows)
+        }
+        Signing::Forget { data, number } => {
+            if !kept(data)?.forget(*number)? {
+                bail!("there is no signing key {number}: see `tornello signing list`");
+            }
+            super::say(format_args!(
+                "key {number} is forgotten, by a running server within a second: tickets whose codes it signed have to be read anew; gates without a network take them until \
+                 they have a new manifest"
+            ))
+        }
+    }
 }

@@ -177,6 +177,8 @@ struct End {
 struct Watcher {
     node: web::Data<Node>,
     caller: Caller,
+    /// What was kept of the key's secret when it came.
+    secret: Option<[u8; 32]>,
     museums: Vec<MuseumId>,
     changes: Receiver<Change>,
     estimates: Receiver<Occupancy>,
@@ -255,10 +257,12 @@ impl Watcher {
 
     /// Why the key may not watch any more.
     fn barred(&self) -> Option<&'static str> {
-        let key = self.node.files()?.keys.list().into_iter().find(|key| key.id == self.caller.id());
-        match key {
+        let (keys, id) = (&self.node.files()?.keys, self.caller.id());
+        match keys.get(id) {
             Some(key) if key.revoked_at.is_some() => Some("key_revoked"),
             Some(key) if key.expires_at.is_some_and(|expiry| self.node.now() >= expiry) => Some("key_expired"),
+            // By a secret that is not the key's any more nobody is let in.
+            Some(_) if keys.fingerprint(id) != self.secret => Some("key_unknown"),
             Some(_) => None,
             None => Some("key_unknown"),
         }
@@ -324,7 +328,7 @@ impl Watcher {
 /// Server-sent events. First how things are: a `slot` event for each of today's slots and an `occupancy` event for each museum with sensors; then the same
 /// events as things change, of slots of any day. Who looks into fraud is told of new cases, of appeals, and of cases whose verdict is taken back, too (`fraud_case`). `lagged` says that changes were lost, and how things are follows again: of cases it may be
 /// that some were lost, and their list says which. A comment comes every 15 seconds; the
-/// stream ends with an `end` event when the key is revoked or the server stops. There may be 2,000 streams at once, 1,000 of one key.
+/// stream ends with an `end` event when the key is revoked, or has another secret, or the server stops. There may be 2,000 streams at once, 1,000 of one key.
 #[utoipa::path(
     tag = "Live", operation_id = "watch_live", security(("key" = ["read"])), params(Which),
     responses((status = 200, description = "Events without end; the data of `slot` events is described here", body = SlotEvent,
@@ -339,13 +343,15 @@ pub async fn follow(node: web::Data<Node>, caller: Caller, which: web::Query<Whi
     }
     let museums = names.iter().map(|name| Ok(museum_of(&node, &caller, Scope::Read, name)?.museum.id())).collect::<Result<Vec<_>, Problem>>()?;
     let place = Place::take(caller.id(), WATCHERS_OF_KEY_MAX)?;
+    let secret = node.files().and_then(|files| files.keys.fingerprint(caller.id()));
     // Changes count from here on, before the first look: what happens in between comes twice, not never.
     let (changes, estimates) = (node.board().watch(), node.sensors().watch());
     let cases = Scope::Investigate.is_open_to(caller.0.role).then(|| node.cases().watch());
     let mut beat = tokio::time::interval(pulse.heartbeat);
     beat.reset();
     let pulse = pulse.0;
-    let mut watcher = Watcher { node, caller, museums, changes, estimates, cases, pulse, beat, ready: VecDeque::new(), ended: false, _place: place };
+    let mut watcher =
+        Watcher { node, caller, secret, museums, changes, estimates, cases, pulse, beat, ready: VecDeque::new(), ended: false, _place: place };
     watcher.ready.push_back(Bytes::from_static(b"retry: 2000\n\n"));
     watcher.show_all();
     Ok(HttpResponse::Ok()
