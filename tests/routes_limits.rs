@@ -221,6 +221,16 @@ async fn what_was_bought_in_another_month_counts_until_the_day_is_over() {
     assert_eq!(code_of(app.post(&format!("/v1/slots/{two}/waiting"), &web, "waits", &asked(1, "anna@example.it")).await), of_day);
     assert_eq!(buy(&app, two, "other", 3, "bruno@example.it").await, sold, "nobody else has less for it");
     assert_eq!(buy(&app, day_after, "day-after", 2, "anna@example.it").await, sold, "nor another day");
+    // Nor by tickets that come from where there was room: who is named for the move is looked up as who buys.
+    let (status, held) = app.post(&format!("/v1/slots/{day_after}/holds"), &web, "to-move", &asked(1, "anna@example.it")).await;
+    let there = held["hold"].as_str().unwrap_or_else(|| panic!("{status}: {held}")).to_owned();
+    assert_eq!(app.post(&format!("/v1/holds/{there}/confirm"), &web, "sell-to-move", &json!({"settlement": {"free": {}}})).await.0.as_u16(), 201);
+    for (to, refused) in [(two, &of_day), (one, &of_slot)] {
+        let form = json!({"slot": to.to_string(), "parties": anna});
+        assert_eq!(&code_of(app.post(&format!("/v1/sales/{there}/move"), &web, &format!("move-{to}"), &form).await), refused);
+    }
+    let tickets = app.get(&format!("/v1/sales/{there}"), &web).await;
+    assert_eq!(tickets["tickets"][0]["state"], "valid", "they stand as before: {tickets}");
     let app = app.restart_without_views().await;
     assert_eq!(buy(&app, two, "restarted", 1, "anna@example.it").await, of_day);
 

@@ -7,18 +7,22 @@ use futures_util::StreamExt;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::Role;
+use tornello_engine::envelope::Outcome;
 
+use crate::routes_fraud::{look, sell_assessed};
 use crate::support::{App, TORRE, slot};
 
 /// Reads events one by one, each within some seconds.
 struct Events {
     response: std::pin::Pin<Box<dyn futures_util::Stream<Item = Vec<u8>>>>,
     rest: String,
+    /// The id that was told last.
+    last: String,
 }
 
 impl Events {
     fn new(response: Response) -> Self {
-        Self { response: Box::pin(response.bytes_stream().map(|chunk| chunk.unwrap().to_vec())), rest: String::new() }
+        Self { response: Box::pin(response.bytes_stream().map(|chunk| chunk.unwrap().to_vec())), rest: String::new(), last: String::new() }
     }
 
     /// The next event as name and data; a comment has no name. None at the end.
@@ -27,6 +31,9 @@ impl Events {
             if let Some((block, rest)) = self.rest.split_once("\n\n") {
                 let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
                 let event = (field("event: "), serde_json::from_str(&field("data: ")).unwrap_or(Value::Null));
+                if let Some(id) = block.lines().find_map(|line| line.strip_prefix("id: ")) {
+                    self.last = id.to_owned();
+                }
                 self.rest = rest.to_owned();
                 return Some(event);
             }
@@ -135,6 +142,46 @@ async fn a_watcher_who_is_too_slow_is_told_and_shown_anew() {
     assert!(lagged["lost"].as_u64().unwrap() > 0);
     let first = events.until(|name, _| name == "slot").await;
     assert_eq!(first["slot"], slot(TORRE, 9).to_string(), "how things are follows");
+    drop(events);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_comes_again_is_told_of_the_cases_that_were_opened_meanwhile() {
+    let app = App::start().await;
+    let analyst = app.key(Role::Analyst).await;
+    let watch = async |museum: &str, last: &str| {
+        let request = app.request(Method::GET, &format!("/v1/live?museum={museum}"), &analyst);
+        let request = if last.is_empty() { request } else { request.header("Last-Event-ID", last) };
+        Events::new(request.send().await.unwrap())
+    };
+    let mut events = watch("torre", "").await;
+    events.until(|name, _| name == "slot").await;
+    let first = events.last.clone();
+    // The connection is lost, and a case is opened.
+    drop(events);
+    sell_assessed(&app, slot(TORRE, 15), 1, 70, Outcome::Review, 90).await;
+    look(&app).await;
+    let mut events = watch("torre", &first).await;
+    assert_eq!(events.until(|name, _| ["lagged", "fraud_case"].contains(&name)).await["score"], 90);
+    let second = events.last.clone();
+    drop(events);
+    sell_assessed(&app, slot(TORRE, 15), 2, 71, Outcome::Review, 55).await;
+    look(&app).await;
+    // What was heard is not told again, nor is anything of another museum.
+    for (museum, last, scores) in [("torre", second.as_str(), vec![55]), ("torre", &first, vec![90, 55]), ("mare", &first, vec![])] {
+        let mut events = watch(museum, last).await;
+        // The first comment is the pause before a new try, the one behind what was missed a heartbeat.
+        events.until(|name, _| name.is_empty()).await;
+        for score in scores {
+            assert_eq!(events.until(|name, _| ["lagged", "fraud_case"].contains(&name)).await["score"], score, "{museum}");
+        }
+        assert_eq!(events.until(|name, _| ["lagged", "fraud_case", ""].contains(&name)).await, Value::Null, "{museum}");
+    }
+    // Another process told it: how many are lost nobody knows, and what this one remembers follows.
+    let mut events = watch("torre", "0-7").await;
+    assert_eq!(events.until(|name, _| ["lagged", "fraud_case"].contains(&name)).await, json!({"lost": 0}));
+    assert_eq!(events.until(|name, _| name == "fraud_case").await["score"], 90);
     drop(events);
     app.stop().await;
 }

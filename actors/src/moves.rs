@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use tokio::sync::Mutex;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
-use tornello_engine::envelope::Envelope;
+use tornello_engine::envelope::{Digest, Envelope};
 use tornello_engine::ids::{HoldId, PersonId, SlotId};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
@@ -60,6 +60,7 @@ pub struct Moved {
 /// The refusal of either slot; nothing is left of the move then. `OutcomeUnknown` if the move has begun and its end is not known yet: it goes on by itself.
 pub async fn move_tickets(node: &Node, source: SlotId, envelope: Envelope, command: Command) -> Result<Moved, Failure<Refusal>> {
     rehearse(node, source, &envelope, &command).await?;
+    let named = envelope.buyers().collect();
     let record = node.slot(source, envelope, command).await?;
     let begun = begun_by(&record.events).ok_or(Failure::OutcomeUnknown)?;
     // From here on something was written, whatever fails: only the end of the flow is an answer.
@@ -67,7 +68,7 @@ pub async fn move_tickets(node: &Node, source: SlotId, envelope: Envelope, comma
         tracing::warn!(sale = %begun.sale, arrival = %begun.arrival, %failure, "a move is under way and will be resumed");
         Failure::OutcomeUnknown
     };
-    advance(node, source, begun.arrival).await.map_err(unknown)?;
+    drive(node, source, begun.arrival, named).await.map_err(unknown)?;
     let (sale, arrival) = (begun.sale, begun.arrival);
     match node.look(source, move |slot| slot.fate_of_move(sale, arrival)).await.map_err(unknown)? {
         Some(MoveFate::Undone(why)) => Err(Failure::Refused(why)),
@@ -165,6 +166,7 @@ pub async fn named_along(node: &Node, sale: HoldId) -> Result<BTreeSet<PersonId>
 
 /// Whether both slots would say yes now, so that a move that cannot be is refused before anything is written. A repeat is not asked again.
 async fn rehearse(node: &Node, source: SlotId, envelope: &Envelope, command: &Command) -> Result<(), Failure<Refusal>> {
+    let arriving = Envelope { formerly: envelope.buyers().collect(), ..Envelope::by_system(envelope.key) };
     let (envelope, command, now) = (envelope.clone(), command.clone(), node.now());
     let begin = move |slot: &Slot| match slot.recall(&envelope) {
         Recall::New => {
@@ -173,7 +175,7 @@ async fn rehearse(node: &Node, source: SlotId, envelope: &Envelope, command: &Co
         Recall::Done { .. } | Recall::OtherBody => Ok(None),
     };
     let Some((arrival, arrive)) = node.look(source, begin).await?.map_err(Failure::Refused)? else { return Ok(()) };
-    match node.look(arrival.slot(), move |slot| slot.decide(now, &arrive).map(drop)).await {
+    match node.look(arrival.slot(), move |slot| slot.decide_for(now, &arriving, &arrive).map(drop)).await {
         Ok(decided) => decided.map_err(Failure::Refused),
         Err(Failure::UnknownSlot(_)) => Err(Failure::Refused(Refusal::UnknownSlot)),
         Err(failure) => Err(failure),
@@ -189,11 +191,18 @@ fn begun_by(events: &[Event]) -> Option<&MoveBegun> {
 /// # Errors
 /// Whatever keeps a step from being taken or its outcome from being known. Nothing is lost: the move stands where it stood, or a step further.
 pub async fn advance(node: &Node, source: SlotId, arrival: HoldId) -> Result<(), Failure<Refusal>> {
+    drive(node, source, arrival, Vec::new()).await
+}
+
+/// As [`advance`], for whoever moves them: `named` are the pseudonyms of the buyer whom they name. What that buyer has in the other slot counts by all of them; they go along
+/// with the step and are not written down with it.
+async fn drive(node: &Node, source: SlotId, arrival: HoldId, named: Vec<Digest>) -> Result<(), Failure<Refusal>> {
     let _driving = node.driving().of(arrival).lock().await;
     let arrive = move |slot: &Slot| slot.begun(arrival).and_then(|begun| Some((begun.sale, slot.arrival(begun)?)));
     let Some((sale, arrive)) = node.look(source, arrive).await? else { return Ok(()) };
     let step = |name: &str| envelope(sale, arrival, name);
-    let refused = match node.slot(arrival.slot(), step("arrive"), shown_there(node, arrive)).await {
+    let arriving = Envelope { formerly: named, ..step("arrive") };
+    let refused = match node.slot(arrival.slot(), arriving, shown_there(node, arrive)).await {
         Ok(_) => None,
         // The key of this step is forgotten after a day: the sale itself says then whether it was taken, whatever a new one would be refused for.
         Err(Failure::Refused(_)) if has_arrived(node, sale, arrival).await? => None,

@@ -3,6 +3,7 @@
 //!
 //! Nothing is decided here: the rules are in `models::fraud::rules`, what a review means at the gate in `engine::slot`.
 
+use std::collections::HashSet;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
@@ -164,9 +165,11 @@ pub async fn weigh_return(
     channel: Channel,
     tickets: &[u16],
 ) -> Result<(), Problem> {
+    // One that is named twice goes back once.
+    let different = tickets.iter().collect::<HashSet<_>>().len();
     // Most go back long after they were held, when nothing is remembered any more.
     let (held, people) = match node.scoring().held(sale) {
-        Some(held) if !tickets.is_empty() => (held, tickets.len()),
+        Some(held) if !tickets.is_empty() => (held, different),
         remembered => {
             let stands = |ticket: &&Ticket| ticket.state == TicketState::Valid;
             let known = move |sale: &Sale| (Held::in_slot(sale.channel, sale.lines.clone(), sale.buyer), sale.tickets.iter().filter(stands).count());
@@ -177,7 +180,7 @@ pub async fn weigh_return(
                 Some(held) => held,
                 None => Arc::new(node.scoring().recalled(sale, in_slot).await),
             };
-            (held, if tickets.is_empty() { standing } else { tickets.len() })
+            (held, if tickets.is_empty() { standing } else { different })
         }
     };
     let people = u32::try_from(people).unwrap_or(u32::MAX);

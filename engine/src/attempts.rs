@@ -3,7 +3,8 @@
 //! now and then. Whoever was refused beyond that carries the attempt away with them, sealed, and it is kept when they appeal: some more of these are, so that a flood of
 //! refusals leaves nobody without an appeal. Tickets that gates refused are noted here as well: a refusal changes nothing in its slot, so nothing is written there.
 //!
-//! - AT-1: an attempt is noted once, on its own day; of a ticket that is refused again and again for one reason, ever rarer steps.
+//! - AT-1: an attempt is noted once, on its own day; of a ticket that is refused again and again for one reason, ever rarer steps, and between two of them once at most at
+//!   another gate than the one it came in by.
 //! - AT-2: no party, and no day, has more entries than are kept; nor has a sale, or a day, more refused tickets.
 //! - AT-3: replay equals live, and time does not go back.
 
@@ -163,7 +164,7 @@ pub struct Refused {
     pub gate: Code,
     /// When, the last time.
     pub at: Timestamp,
-    /// The how-manieth time for that reason on that day; one of those that [`is_step`] lets be noted.
+    /// The how-manieth time for that reason on that day; one of those that [`is_step`] lets be noted, or between two of them: see [`Command::RefuseElsewhere`].
     pub times: u32,
     /// Whether somebody had come in on it at another gate, sooner than one walks from there.
     pub apart: bool,
@@ -228,6 +229,8 @@ pub enum Command {
     },
     /// Keep that a gate refused a ticket.
     Refuse(Refused),
+    /// Keep that a gate refused a ticket which had come in by another one, also between two steps, once: whoever was refused where they came in before that must not hide it.
+    RefuseElsewhere(Refused),
     /// Keep one for which there was no room, because somebody appeals: of it nothing is written yet.
     Claim(Box<Attempt>),
 }
@@ -316,7 +319,8 @@ impl Aggregate for Attempts {
                 }
                 Ok(vec![Event::Counted(Counted { acting: *acting, more: *more })])
             }
-            Command::Refuse(refused) => self.refuse(*refused),
+            Command::Refuse(refused) => self.refuse(*refused, false),
+            Command::RefuseElsewhere(refused) => self.refuse(*refused, true),
             Command::Claim(attempt) => {
                 self.keeps(attempt)?;
                 if attempt.ending != Ending::Blocked {
@@ -376,12 +380,14 @@ impl Attempts {
         if self.entries.contains_key(&attempt.id) { Err(Refusal::AttemptKnown) } else { Ok(()) }
     }
 
-    fn refuse(&self, refused: Refused) -> Result<Vec<Event>, Refusal> {
+    fn refuse(&self, refused: Refused, elsewhere: bool) -> Result<Vec<Event>, Refusal> {
         let Refused { ticket, reason, at, times, .. } = refused;
-        if day_of(at) != self.day || !is_step(times) {
+        let before = self.refused_for(ticket, reason);
+        let between = elsewhere && (before == 0 || is_step(before)) && (1..TIMES_MAX).contains(&times);
+        if day_of(at) != self.day || !(is_step(times) || between) {
             return Err(Refusal::BadAttempt);
         }
-        match self.refused_for(ticket, reason) {
+        match before {
             // Whoever counts has begun anew since, as after a restart.
             before if before >= times => return Err(Refusal::AttemptKnown),
             0 if self.refused.len() >= REFUSED_MAX || self.refused_of(ticket.sale()) >= REFUSED_OF_SALE_MAX => return Err(Refusal::AttemptsFull),
@@ -453,8 +459,8 @@ impl Attempts {
         if !counted || acting.iter().any(|(party, count)| *count > kept_of_one_max(*party)) {
             return Err(Broken { invariant: "AT-2", what: "more attempts of a party are kept than may be, or they are miscounted" });
         }
-        if self.refused.values().any(|times| !is_step(*times)) {
-            return Err(Broken { invariant: "AT-1", what: "a refusal of a ticket is noted that is none of the steps" });
+        if self.refused.values().any(|times| !(1..=TIMES_MAX).contains(times)) {
+            return Err(Broken { invariant: "AT-1", what: "a refusal of a ticket is noted beyond the last step" });
         }
         let mut of_sale: BTreeMap<HoldId, usize> = BTreeMap::new();
         for (ticket, _) in self.refused.keys() {
@@ -644,8 +650,32 @@ mod tests {
         assert_eq!(attempts.decide(NOW, &refused(sale(50_000).ticket(0), reason, 1)), Err(Refusal::AttemptsFull));
         attempts.refused.insert((sale(50_000).ticket(0), reason), 1);
         assert!(attempts.check().is_err());
-        attempts.refused = [((sale(1).ticket(0), reason), 5)].into();
-        assert!(attempts.recount().is_err(), "no step");
+        attempts.refused = [((sale(1).ticket(0), reason), TIMES_MAX + 1)].into();
+        assert!(attempts.recount().is_err(), "beyond the last step");
+    }
+
+    #[test]
+    fn of_a_ticket_that_is_refused_elsewhere_one_more_is_kept_between_two_steps() {
+        let (mut attempts, ticket) = (Attempts::new(day_of(NOW)), sale(1).ticket(0));
+        let inside = ConflictReason::TicketInside;
+        let elsewhere = |times| match refused(ticket, inside, times) {
+            Command::Refuse(refused) => Command::RefuseElsewhere(refused),
+            other => other,
+        };
+        for (command, answer) in [
+            (refused(ticket, inside, 1), Ok(())),
+            (elsewhere(1), Err(Refusal::AttemptKnown)),
+            (elsewhere(2), Ok(())),
+            (elsewhere(2), Err(Refusal::BadAttempt)),
+            (elsewhere(3), Err(Refusal::BadAttempt)),
+            (refused(ticket, inside, 4), Ok(())),
+            (elsewhere(9), Ok(())),
+            (elsewhere(16), Ok(())),
+        ] {
+            assert_eq!(tell(&mut attempts, command.clone()), answer, "{command:?}");
+        }
+        let all = (17..10_000).filter(|times| tell(&mut attempts, elsewhere(*times)).is_ok()).collect::<Vec<u32>>();
+        assert_eq!(all, [17, 64, 65, 256], "and nothing beyond the last step");
     }
 
     #[test]

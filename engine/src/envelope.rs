@@ -1,5 +1,7 @@
 //! What every command carries beside its own words: who gave it, under which key, for whom, with which assessment.
 
+use std::iter::once;
+
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ids::{Code, KeyId, OrderId};
@@ -170,6 +172,12 @@ impl Envelope {
             .filter(is_first)
             .filter_map(move |place| named(&self.parties[place]))
             .chain(self.formerly.iter().copied().filter(is_other))
+    }
+
+    /// The pseudonyms of somebody of whom one is known: that one, and where they are the one who buys all others of theirs.
+    pub fn also_known(&self, buyer: Digest) -> impl Iterator<Item = Digest> {
+        let buys = self.buyers().any(|named| named == buyer);
+        once(buyer).chain(self.buyers().filter(move |named| buys && *named != buyer))
     }
 
     /// The pseudonym of the one who buys, if the channel named one.

@@ -222,7 +222,7 @@ impl DayCounts {
             }
             // On their own day tickets move freely: they count there already.
             Command::Arrive { arrived, .. } if is_limited(arrived.channel) && !is_same_day(arrived.from.slot(), arrived.sale.slot()) => {
-                (arrived.buyer.into_iter().collect(), people(&arrived.lines))
+                (arrived.buyer.into_iter().flat_map(|buyer| envelope.also_known(buyer)).collect(), people(&arrived.lines))
             }
             _ => return None,
         };
@@ -540,15 +540,20 @@ mod tests {
     #[test]
     fn tickets_that_come_from_another_day_are_asked_for() {
         let counts = DayCounts::default();
-        let arrive = |from, buyer| {
+        let arrive_with = |formerly: &[u128], from, buyer| {
             let (sale, lines) = (hold(2, 1), lines(3));
             let (contact, holders, order, refund_percent) = (None, Vec::new(), None, 100);
             let arrived = Arrived { sale, from, who: KeyId(1), order, channel: Channel::Web, lines, contact, holders, refund_percent, buyer };
-            counts.asked(&by(1, None), &Command::Arrive { arrived: Box::new(arrived), via: Channel::Web, asks_review: false })
+            let envelope = Envelope { formerly: formerly.iter().copied().map(Digest).collect(), ..by(1, None) };
+            counts.asked(&envelope, &Command::Arrive { arrived: Box::new(arrived), via: Channel::Web, asks_review: false })
         };
+        let arrive = |from, buyer| arrive_with(&[], from, buyer);
         assert_eq!(arrive(hold(25, 1), Some(Digest(7))), Some((vec![Digest(7)], 3)));
         assert_eq!(arrive(hold(1, 1), Some(Digest(7))), None);
         assert_eq!(arrive(hold(25, 1), None), None);
+        // Of the same buyer by other pseudonyms, and not of whoever else moves them.
+        assert_eq!(arrive_with(&[8, 7], hold(25, 1), Some(Digest(7))), Some((vec![Digest(7), Digest(8)], 3)));
+        assert_eq!(arrive_with(&[8], hold(25, 1), Some(Digest(7))), Some((vec![Digest(7)], 3)));
     }
 
     /// Some numbers that look like chance, the same each time.

@@ -1,7 +1,7 @@
 //! The fraud cases about which something is to be done: for their deadlines and for their driver, and the feed of new ones. Older ones are found in the journal when they are
 //! asked for. All of it can be rebuilt from the journal.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -20,7 +20,7 @@ use crate::journal::StreamId;
 use crate::journal::writer::Lease;
 use crate::owner::Tell;
 
-/// How many new cases a slow watcher may be behind before it loses some and is told so.
+/// How many new cases a slow watcher may be behind before it loses some and is told so, and how many are remembered for one who comes again.
 const FEED: usize = 256;
 
 /// What is published of a case: its state right after the last record on the disk.
@@ -53,6 +53,27 @@ pub struct News {
     pub amount_cents: Cents,
     /// When somebody should have looked.
     pub due_at: Timestamp,
+    /// The how-manieth that those who watch were told since the start, from 1; 0: nobody was told yet.
+    pub number: u64,
+}
+
+/// What those who watch were told before somebody came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// The number of the last.
+    pub last: u64,
+    /// What whoever comes again has missed, as far as it is remembered.
+    pub missed: Vec<News>,
+    /// How many more that were.
+    pub lost: u64,
+}
+
+impl Before {
+    /// The number of the last that whoever comes need not be told any more.
+    #[must_use]
+    pub fn known(&self) -> u64 {
+        self.missed.first().map_or(self.last, |first| first.number.saturating_sub(1))
+    }
 }
 
 impl CaseHead {
@@ -66,6 +87,7 @@ impl CaseHead {
             score: opened.assessment.as_ref().map(|assessment| assessment.score),
             amount_cents: opened.amount_cents,
             due_at: case.deadlines().0,
+            number: 0,
         });
         Self { seq: case.seq(), status: case.status(), wake_at: case.wake_at(), has_work: case.pending().is_some(), news }
     }
@@ -115,6 +137,8 @@ pub struct Cases {
     sooner: Notify,
     work: Notify,
     feed: broadcast::Sender<News>,
+    /// The last that were told, the oldest first.
+    told: Mutex<VecDeque<News>>,
     acting: tokio::sync::Mutex<()>,
     appealing: tokio::sync::Mutex<()>,
 }
@@ -129,6 +153,7 @@ impl Default for Cases {
             sooner: Notify::new(),
             work: Notify::new(),
             feed: broadcast::channel(FEED).0,
+            told: Mutex::default(),
             acting: tokio::sync::Mutex::default(),
             appealing: tokio::sync::Mutex::default(),
         }
@@ -262,6 +287,31 @@ impl Cases {
     pub fn watch(&self) -> broadcast::Receiver<News> {
         self.feed.subscribe()
     }
+
+    /// As [`Cases::watch`], for one who comes again and was told up to a number, with what was told since; none: who comes for the first time.
+    #[must_use]
+    pub fn watch_after(&self, number: Option<u64>) -> (broadcast::Receiver<News>, Before) {
+        // Nobody is told meanwhile: each is either before or after.
+        let told = self.told.lock();
+        let last = told.back().map_or(0, |news| news.number);
+        let after = number.unwrap_or(last);
+        let missed: Vec<News> = told.iter().filter(|news| news.number > after).copied().collect();
+        let lost = last.saturating_sub(after).saturating_sub(missed.len() as u64);
+        (self.watch(), Before { last, missed, lost })
+    }
+
+    /// Tells those who watch.
+    fn tell(&self, news: News) {
+        let mut told = self.told.lock();
+        let number = told.back().map_or(0, |last| last.number) + 1;
+        let news = News { number, ..news };
+        if told.len() >= FEED {
+            told.pop_front();
+        }
+        told.push_back(news);
+        // Nobody may be watching.
+        let _ = self.feed.send(news);
+    }
 }
 
 impl Tell<Case> for Cases {
@@ -286,8 +336,7 @@ impl Tell<Case> for Cases {
             _ => false,
         };
         if let Some(news) = view.news.filter(|_| record.events.iter().any(is_new)) {
-            // Nobody may be watching.
-            let _ = self.feed.send(news);
+            self.tell(news);
         }
     }
 
@@ -345,6 +394,30 @@ mod tests {
         board.put_appellants(CaseId(2), None);
         let waiting = board.waiting.lock();
         assert!(waiting.by.is_empty() && waiting.of.is_empty());
+    }
+
+    #[test]
+    fn who_comes_again_is_told_what_came_meanwhile_as_far_as_it_is_remembered() {
+        let board = Cases::default();
+        let news = |n: u64| {
+            let (case, museum, origin, due_at) = (CaseId(n), MuseumId(3), Origin::Review, Timestamp::from_seconds(50));
+            News { case, museum, origin, score: None, amount_cents: Cents::ZERO, due_at, number: 0 }
+        };
+        let told = |before: &Before| before.missed.iter().map(|news| (news.number, news.case.0)).collect::<Vec<_>>();
+        let (mut first, nothing) = board.watch_after(None);
+        assert_eq!((nothing.known(), told(&nothing)), (0, vec![]));
+        (1..=3).for_each(|n| board.tell(news(10 + n)));
+        assert_eq!(std::iter::from_fn(|| first.try_recv().ok()).map(|news| news.number).collect::<Vec<_>>(), [1, 2, 3]);
+        let (mut again, before) = board.watch_after(Some(1));
+        assert_eq!((before.last, before.known(), told(&before), before.lost), (3, 1, vec![(2, 12), (3, 13)], 0));
+        assert!(again.try_recv().is_err(), "once");
+        let (_, anew) = board.watch_after(None);
+        assert_eq!((anew.known(), told(&anew), anew.lost), (3, vec![], 0), "who has not watched before has missed nothing");
+        (4..=3 + FEED as u64).for_each(|n| board.tell(news(10 + n)));
+        let (_, late) = board.watch_after(Some(1));
+        assert_eq!((late.missed.len(), late.known(), late.lost), (FEED, 3, 2), "two are forgotten");
+        let (_, ahead) = board.watch_after(Some(u64::MAX));
+        assert_eq!((told(&ahead), ahead.lost), (vec![], 0));
     }
 
     #[test]

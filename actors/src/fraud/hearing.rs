@@ -31,6 +31,9 @@ const MOVES: usize = 16_384;
 const SCANS: usize = 65_536;
 /// Nobody walks from one gate to another, and in again, sooner than that.
 pub const APART_S: i64 = 600;
+/// Within which time a ticket that is refused at another gate than it came in by is read of, as two people may be in on it, in seconds: later on, who comes back from outside
+/// is likelier.
+pub const ELSEWHERE_S: i64 = 3_600;
 
 /// A signal, and the number of the hold, sale, payment or attempt that it is about; 0: of none.
 pub type Signal = (SignalEvent, u128);

@@ -2,8 +2,8 @@
 //! whoever hears the journal takes it for the same signal as a conflict of a gate without a network.
 //!
 //! A gate is answered first, and never waits for this nor fails by it: a refusal is put aside in memory, up to a bound, and written down by a task of its own, one at a
-//! time, when the journal writes. Of one ticket, reason and day only a few steps are put aside ([`attempts::is_step`]), so a flood of scans costs a counter. What a stop
-//! or a full queue loses is a hint, and shows in a later step.
+//! time, when the journal writes. Of one ticket, reason and day only a few steps are put aside ([`attempts::is_step`]), and the first at another gate than it came in by, so
+//! a flood of scans costs a counter. What a stop or a full queue loses is a hint, and shows in a later step.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use tornello_engine::time::{MICROS_PER_S, Timestamp};
 use super::{Node, Passage};
 use crate::digest::digest;
 use crate::failure::Failure;
-use crate::fraud::hearing::APART_S;
+use crate::fraud::hearing::{APART_S, ELSEWHERE_S};
 use crate::fraud::recent::Recent;
 use crate::journal::StreamId;
 use crate::journal::writer::Health;
@@ -59,6 +59,8 @@ pub(super) struct Refusals {
 struct Times {
     day: u16,
     times: u32,
+    /// Whether it was at another gate than the one it came in by, not long before.
+    elsewhere: bool,
     /// The last request: its repeat is no other scan.
     asked: (KeyId, Digest),
 }
@@ -97,23 +99,26 @@ impl Refusals {
         if within(READ_TWICE_S) && admitted == Some(gate) {
             return;
         }
-        let apart = within(APART_S) && admitted.is_some_and(|other| other != gate);
-        let times = self.count(attempts::day_of(now), asked, (ticket, reason));
-        if let Some(times) = times.filter(|times| attempts::is_step(*times)) {
+        let is_other = admitted.is_some_and(|other| other != gate);
+        let (apart, elsewhere) = (within(APART_S) && is_other, within(ELSEWHERE_S) && is_other);
+        let Some((times, is_first)) = self.count(attempts::day_of(now), asked, (ticket, reason), elsewhere) else { return };
+        // Whoever was refused where they came in before that must not hide it.
+        if attempts::is_step(times) || is_first && times < attempts::TIMES_MAX {
             self.put_aside(Refused { ticket, reason, gate, at: now, times, apart });
         }
     }
 
-    /// The how-manieth time that is; none if it is the last request again.
-    fn count(&self, day: u16, asked: (KeyId, Digest), place: (TicketId, ConflictReason)) -> Option<u32> {
+    /// The how-manieth time that is, and whether it is the first one elsewhere; none if it is the last request again.
+    fn count(&self, day: u16, asked: (KeyId, Digest), place: (TicketId, ConflictReason), elsewhere: bool) -> Option<(u32, bool)> {
         let mut counted = self.times.lock();
         let before = counted.get(&place).copied().filter(|before| before.day == day);
         if before.is_some_and(|before| before.asked == asked) {
             return None;
         }
-        let times = before.map_or(0, |before| before.times).saturating_add(1);
-        counted.put(place, Times { day, times, asked });
-        Some(times)
+        let (times, was_elsewhere) = before.map_or((0, false), |before| (before.times, before.elsewhere));
+        let times = times.saturating_add(1);
+        counted.put(place, Times { day, times, elsewhere: was_elsewhere || elsewhere, asked });
+        Some((times, elsewhere && !was_elsewhere))
     }
 
     fn put_aside(&self, refused: Refused) {
@@ -150,7 +155,9 @@ impl Node {
         let Refused { ticket, reason, at, times, .. } = refused;
         let day = attempts::day_of(at);
         let key = digest(&[b"refused", &ticket.get().to_be_bytes(), reason.code().as_bytes(), &day.to_be_bytes(), &times.to_be_bytes()]);
-        match self.attempt_owners.ask(StreamId::Attempts(day), Envelope::by_system(key), attempts::Command::Refuse(refused)).await {
+        let is_step = attempts::is_step(times);
+        let command = if is_step { attempts::Command::Refuse(refused) } else { attempts::Command::RefuseElsewhere(refused) };
+        match self.attempt_owners.ask(StreamId::Attempts(day), Envelope::by_system(key), command).await {
             Ok(_) => true,
             Err(failure) if failure.is_retryable() => false,
             Err(failure) => {
@@ -262,5 +269,25 @@ mod tests {
         assert_eq!(waiting(&refusals), [1, 1], "the second of a ticket is no step");
         refused(&refusals, 6, &Passage { direction: Direction::Out, ..passage(3, "south") }, NOW);
         assert_eq!(waiting(&refusals).len(), 2, "who goes out shares nothing");
+    }
+
+    /// A copy is tried where its holder went in, and then at another gate: that is the second refusal, of which nothing was noted.
+    #[test]
+    fn who_is_refused_where_somebody_went_in_and_then_elsewhere_is_noted_there_once() {
+        let noted = |elsewhere_after_s: i64| {
+            let refusals = Refusals::new(true);
+            let admitted = tornello_engine::record::Record { seq: 1, at: NOW, envelope: None, events: Vec::new() };
+            refusals.hear(NOW, (KeyId(1), Digest(1)), &passage(1, "north"), &Ok(admitted));
+            let (first, then) = (NOW.plus_seconds(90), NOW.plus_seconds(elsewhere_after_s));
+            for (key, gate, at) in [(2, "north", first), (3, "south", then), (3, "south", then), (4, "south", then), (5, "north", then)] {
+                refused(&refusals, key, &passage(1, gate), at);
+            }
+            let waiting = refusals.waiting.lock();
+            waiting.iter().map(|refused| (refused.times, refused.gate.as_str().to_owned(), refused.apart)).collect::<Vec<_>>()
+        };
+        let of = |times: u32, gate: &str, apart: bool| (times, gate.to_owned(), apart);
+        assert_eq!(noted(120), [of(1, "north", false), of(2, "south", true), of(4, "north", false)]);
+        assert_eq!(noted(ELSEWHERE_S - 1), [of(1, "north", false), of(2, "south", false), of(4, "north", false)], "it is read of, and no sign");
+        assert_eq!(noted(ELSEWHERE_S), [of(1, "north", false), of(4, "north", false)], "who comes back from outside is likelier");
     }
 }

@@ -454,7 +454,7 @@ impl Question {
         let events = slot.decide_for(at, &self.envelope, &self.command)?;
         let begun = events.iter().find_map(|event| if let Event::MoveBegun(begun) = event { Some(begun) } else { None });
         if let Some(arrive) = begun.and_then(|begun| slot.arrival(begun)) {
-            self.there.as_ref().ok_or(Refusal::UnknownSlot)?.decide(at, &arrive)?;
+            self.there.as_ref().ok_or(Refusal::UnknownSlot)?.decide_for(at, &self.envelope, &arrive)?;
         }
         Ok(events)
     }

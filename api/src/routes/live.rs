@@ -3,12 +3,12 @@
 
 use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Bytes;
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, web};
 use futures_util::{Stream, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
@@ -16,7 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tornello_actors::availability;
 use tornello_actors::board::{Change, SlotHead};
-use tornello_actors::cases::board::News;
+use tornello_actors::cases::board::{Before, News};
 use tornello_actors::node::Node;
 use tornello_actors::sensors::Occupancy;
 use tornello_engine::calendar;
@@ -24,6 +24,7 @@ use tornello_engine::ids::{KeyId, MuseumId, SlotId};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
+use crate::request::random;
 use crate::routes::availability::status_name;
 use crate::routes::museum_of;
 use crate::routes::readings::{OccupancyView, estimate};
@@ -36,6 +37,12 @@ const WATCHERS_OF_KEY_MAX: usize = 1_000;
 const KEY_RETRY_S: u32 = 10;
 /// The most museums of one watcher.
 const MUSEUMS_MAX: usize = 50;
+
+/// The header with the id of the event that whoever comes again has heard last, which browsers send by themselves.
+const LAST_ID: &str = "Last-Event-ID";
+
+/// What tells the ids of this process from those that another one gave.
+static RUN: LazyLock<u64> = LazyLock::new(random);
 
 static WATCHERS: Semaphore = Semaphore::const_new(WATCHERS_MAX);
 
@@ -157,7 +164,7 @@ pub struct CaseEvent {
 
 impl From<News> for CaseEvent {
     fn from(news: News) -> Self {
-        let News { case, museum, origin, score, amount_cents, due_at } = news;
+        let News { case, museum, origin, score, amount_cents, due_at, number: _ } = news;
         Self { case: case.to_string(), museum: museum.0, origin: origin.name(), score, amount_cents: amount_cents.get(), due_at: due_at.to_string() }
     }
 }
@@ -172,6 +179,23 @@ struct Lagged {
 #[derive(Debug, Clone, Copy, Serialize)]
 struct End {
     reason: &'static str,
+}
+
+/// The id of the case that was told with that number.
+fn id_of(number: u64) -> String {
+    format!("{:x}-{number}", *RUN)
+}
+
+/// The number of an id; none if another process gave it.
+fn number_of(id: &str) -> Option<u64> {
+    let (run, number) = id.split_once('-')?;
+    let number = number.parse().ok()?;
+    (u64::from_str_radix(run, 16) == Ok(*RUN)).then_some(number)
+}
+
+fn case_event(news: News) -> Bytes {
+    let (id, data) = (id_of(news.number), serde_json::to_string(&CaseEvent::from(news)).unwrap_or_default());
+    Bytes::from(format!("id: {id}\nevent: fraud_case\ndata: {data}\n\n"))
 }
 
 struct Watcher {
@@ -250,6 +274,15 @@ impl Watcher {
         }
     }
 
+    /// What whoever comes again has missed of cases; if another process told what they heard last, nobody knows of what came before this one.
+    fn show_missed(&mut self, before: &Before, of_another: bool) {
+        if of_another || before.lost > 0 {
+            self.ready.push_back(event("lagged", &Lagged { lost: before.lost }));
+        }
+        let own = before.missed.iter().filter(|news| self.museums.contains(&news.museum));
+        self.ready.extend(own.map(|news| case_event(*news)));
+    }
+
     fn end(&mut self, reason: &'static str) {
         self.ready.push_back(event("end", &End { reason }));
         self.ended = true;
@@ -293,7 +326,7 @@ impl Watcher {
             Heard::Estimate(occupancy) if self.museums.contains(&occupancy.museum) => {
                 self.ready.push_back(event("occupancy", &OccupancyView::new(&self.node, &occupancy)));
             }
-            Heard::Case(news) if self.museums.contains(&news.museum) => self.ready.push_back(event("fraud_case", &CaseEvent::from(news))),
+            Heard::Case(news) if self.museums.contains(&news.museum) => self.ready.push_back(case_event(news)),
             Heard::Change(_) | Heard::Estimate(_) | Heard::Case(_) => {}
             Heard::Lagged(lost) => {
                 self.ready.push_back(event("lagged", &Lagged { lost }));
@@ -327,15 +360,23 @@ impl Watcher {
 ///
 /// Server-sent events. First how things are: a `slot` event for each of today's slots and an `occupancy` event for each museum with sensors; then the same
 /// events as things change, of slots of any day. Who looks into fraud is told of new cases, of appeals, and of cases whose verdict is taken back, too (`fraud_case`). `lagged` says that changes were lost, and how things are follows again: of cases it may be
-/// that some were lost, and their list says which. A comment comes every 15 seconds; the
+/// that some were lost, and their list says which. Who comes again with the id of the last event (`Last-Event-ID`) is told of the cases that came meanwhile, behind `lagged` where
+/// that need not be all of them. A comment comes every 15 seconds; the
 /// stream ends with an `end` event when the key is revoked, or has another secret, or the server stops. There may be 2,000 streams at once, 1,000 of one key.
 #[utoipa::path(
-    tag = "Live", operation_id = "watch_live", security(("key" = ["read"])), params(Which),
+    tag = "Live", operation_id = "watch_live", security(("key" = ["read"])),
+    params(Which, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was heard, of who comes again")),
     responses((status = 200, description = "Events without end; the data of `slot` events is described here", body = SlotEvent,
         content_type = "text/event-stream"), crate::openapi::Problems),
 )]
 #[get("/live")]
-pub async fn follow(node: web::Data<Node>, caller: Caller, which: web::Query<Which>, pulse: web::ThinData<Pulse>) -> Result<HttpResponse, Problem> {
+pub async fn follow(
+    node: web::Data<Node>,
+    caller: Caller,
+    which: web::Query<Which>,
+    pulse: web::ThinData<Pulse>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Read)?;
     let names: Vec<&str> = which.museum.split(',').map(str::trim).collect();
     if names.len() > MUSEUMS_MAX {
@@ -346,14 +387,20 @@ pub async fn follow(node: web::Data<Node>, caller: Caller, which: web::Query<Whi
     let secret = node.files().and_then(|files| files.keys.fingerprint(caller.id()));
     // Changes count from here on, before the first look: what happens in between comes twice, not never.
     let (changes, estimates) = (node.board().watch(), node.sensors().watch());
-    let cases = Scope::Investigate.is_open_to(caller.0.role).then(|| node.cases().watch());
+    let again = request.headers().get(LAST_ID).and_then(|id| id.to_str().ok()).map(number_of);
+    let looks = Scope::Investigate.is_open_to(caller.0.role);
+    let (cases, before) = looks.then(|| node.cases().watch_after(again.map(Option::unwrap_or_default))).unzip();
     let mut beat = tokio::time::interval(pulse.heartbeat);
     beat.reset();
     let pulse = pulse.0;
     let mut watcher =
         Watcher { node, caller, secret, museums, changes, estimates, cases, pulse, beat, ready: VecDeque::new(), ended: false, _place: place };
-    watcher.ready.push_back(Bytes::from_static(b"retry: 2000\n\n"));
+    let id = before.as_ref().map_or_else(String::new, |before| format!("id: {}\n", id_of(before.known())));
+    watcher.ready.push_back(Bytes::from(format!("retry: 2000\n{id}\n")));
     watcher.show_all();
+    if let Some(before) = before {
+        watcher.show_missed(&before, again == Some(None));
+    }
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))

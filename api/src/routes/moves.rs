@@ -22,7 +22,7 @@ use tornello_engine::slot::{Command, Event, Line, Slot};
 use crate::acting::{self, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, Json, PartyForm, envelope, random};
+use crate::request::{IdempotencyKey, Json, PartyForm, envelope, known_before, random};
 use crate::routes::holds::agreed;
 use crate::routes::people::{self, HolderForm};
 use crate::routes::sales::{SaleView, account_of, owner, seen};
@@ -96,6 +96,7 @@ pub async fn to_slot(
     let sale = sale.into_inner();
     caller.may_at(Scope::Book, sale.slot().museum())?;
     let mut envelope = envelope(&node, &caller, &key, &["move", &sale.to_string()], &*form, &form.parties, None)?;
+    known_before(&node, &[form.slot], &form.parties, &mut envelope);
     let (MoveForm { slot: to, tickets, parties }, (admission, proof)) = (form.into_inner(), given);
     // A ticket for a quiet day must not be a way past those who wait.
     let passage = waiting_rooms::passage(&node, (sale.slot(), &envelope), (to, caller.channel()), &admission, &parties).await?;

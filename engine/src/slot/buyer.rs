@@ -71,6 +71,11 @@ impl Slot {
                 }
                 None => Ok(()),
             },
+            // Of whoever bought them, who may have places here by other pseudonyms: they are known where the one who buys is named for the move.
+            Command::Arrive { arrived, .. } => {
+                let buyers = arrived.buyer.into_iter().flat_map(|buyer| envelope.also_known(buyer));
+                self.room_for_buyer(buyers, arrived.channel, tickets(&arrived.lines))
+            }
             _ => Ok(()),
         }
     }

@@ -7,12 +7,13 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use tornello_engine::ids::{Code, TicketId};
 use tornello_engine::slot::{Admitted, ScansJudged, TicketState};
+use tornello_engine::time::MICROS_PER_S;
 
+use crate::fraud::hearing::ELSEWHERE_S;
 use crate::views::{json as written, sales};
 
-/// Within which time a ticket that is refused at another gate than it came in by is read of, as two people may be in on it, in microseconds: later on, who comes back from
-/// outside is likelier.
-const ELSEWHERE_US: i64 = 3_600_000_000;
+/// See [`ELSEWHERE_S`], in microseconds.
+const ELSEWHERE_US: i64 = ELSEWHERE_S * MICROS_PER_S;
 /// Of how many sales a day that is read, the first ones: nothing says that so many come, and who does is nearly always honest where exits are not scanned.
 pub(super) const MET_A_DAY: u32 = 20;
 

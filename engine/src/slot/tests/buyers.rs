@@ -224,6 +224,24 @@ fn a_buyer_who_goes_by_two_pseudonyms_has_what_both_have() {
     assert_eq!(tell(&mut holds, -DAY, later(4, &[8, 7]), &hold(4, Channel::Web, &[free(1)])), Err(Refusal::TooManyOpenHolds { max: 2 }));
 }
 
+/// Bought in one month, and moved to where the same buyer has bought in another one.
+#[test]
+fn tickets_that_arrive_count_beside_what_their_buyer_has_by_other_pseudonyms() {
+    let mut slot = limited(Some(4), None);
+    tell(&mut slot, -DAY, asked(1, Some(8), Outcome::Allow), &hold(1, Channel::Web, &[free(3)])).unwrap();
+    let arrive = |n: u64| {
+        let arrived = Arrived { buyer: Some(Digest(7)), ..arrived(n, &[free(2)]) };
+        Command::Arrive { arrived: Box::new(arrived), via: Channel::Web, asks_review: false }
+    };
+    // Of a step that the system takes nobody is named but by what goes along with it.
+    let moving = |key: u128, named: &[u128]| Envelope { formerly: named.iter().copied().map(Digest).collect(), ..Envelope::by_system(Digest(key)) };
+    assert_eq!(moving(2, &[9, 7, 8]).also_known(Digest(7)).collect::<Vec<_>>(), [7, 9, 8].map(Digest), "the one that is known first, and each once");
+    assert_eq!(tell(&mut slot, -DAY, moving(2, &[9, 8, 7]), &arrive(2)), Err(Refusal::TooManyForBuyer { max: 4, has: 3 }));
+    // Who moves the tickets of somebody else has no more and no less for that.
+    tell(&mut slot, -DAY, moving(3, &[8]), &arrive(3)).unwrap();
+    assert_eq!((slot.had(Digest(7)).people, slot.had(Digest(8)).people), (2, 3));
+}
+
 #[test]
 fn a_hold_of_nobody_is_of_whoever_is_named_with_its_payment() {
     let nobody = |key: u128| asked(key, None, Outcome::Allow);
