@@ -1,9 +1,13 @@
 //! The shell of Tornello: it gives the pure core mailboxes, a journal, a clock and neighbours. Start reading at [`node`], which puts everything together.
 //!
-//! The cast: one [`owner`] for each stream in use, found and rebuilt by the [`registry`]; the journal's one [`journal::writer`], on its own thread; the
-//! [`board`] that the writer keeps, from which everybody reads counters; the [`views`] that follow the journal; [`sensors`] that turn readings into commands; [`buildings`] that know who is inside; [`moves`] that lead
-//! tickets from one slot to another, [`payments`] that make sales of money, [`quotes`] that lead a group from its quote to its tickets,
-//! [`accounts`] that are charged for what is sold on them.
+//! The cast:
+//!
+//! - one [`owner`] for each stream in use, found and rebuilt by the [`registry`];
+//! - the journal's one [`journal::writer`], on its own thread;
+//! - the [`board`] that the writer keeps, from which everybody reads counters, and the [`views`] that follow the journal;
+//! - [`sensors`] that turn readings into commands, and [`buildings`] that know how many are inside;
+//! - flows over several streams: [`moves`] lead tickets from one slot to another, [`payments`] make sales of money, [`quotes`] lead a group from its quote to its
+//!   tickets, [`accounts`] are charged for what is sold on them.
 
 pub mod accounts;
 pub mod attended;

@@ -93,10 +93,10 @@ pub struct Settings {
     pub new_keys: bool,
     /// How the scorers of fraud are set up.
     pub scoring: Sizes,
-    /// Whether flows of money, and reviews, go on by themselves, scorers hear what happens, and refusals at gates are noted; moves always go on. A replay, whose years are minutes, leaves them to whoever opens its folder next:
-    /// they would go on at other times in each run.
+    /// Whether the node drives what goes on by itself: flows of money and reviews go on, scorers hear what happens, refusals at gates are noted. Moves always go on. A replay,
+    /// whose years are minutes, leaves all that to whoever opens its folder next: it would come at other times in each run.
     pub drives: bool,
-    /// Whether owners, scorers and the journal's writer run on the thread that starts the node, by turns: for a simulation, in which a seed decides what comes after what.
+    /// Whether owners, scorers and the journal's writer take turns on the thread that starts the node. It is for a simulation, in which a seed decides what comes after what.
     pub on_one_thread: bool,
 }
 
@@ -245,8 +245,8 @@ enum Writing {
     Here(tokio::task::JoinHandle<()>),
 }
 
-/// What became of a start; whoever tries again after one that failed finds nothing open. What the lists know of batches that are lost must outlive the machine: flushed,
-/// they are believed in its next boot too. But once there are threads, somebody may write yet.
+/// Passes on what became of a start, and closes the lists if it failed, so that whoever tries again finds nothing open. What the lists know of lost batches must outlive the
+/// machine, so they are closed flushed: then they are believed after its next boot too. Not once there are threads, as somebody may still write.
 async fn closing(started: Result<Running, StartError>, views: &Views) -> Result<Running, StartError> {
     match &started {
         Ok(_) => {}
@@ -262,7 +262,7 @@ impl Node {
         Self::start_over(settings, clock, progress, |journal| Arc::new(journal) as Arc<dyn Journal>).await
     }
 
-    /// As [`Node::start`], with what `between` puts between the node and its journal: for tests with one that fails.
+    /// As [`Node::start`], but the node uses the journal that `between` makes of the file's: for tests with a journal that fails.
     pub async fn start_over(
         settings: &Settings,
         clock: Arc<dyn Clock>,
@@ -299,7 +299,7 @@ impl Node {
         Self::start_on(Arc::new(MemoryJournal::default()), clock, limits).await
     }
 
-    /// As [`Node::start_in_memory`], with scorers of these sizes: for a world of another size than an installation.
+    /// As [`Node::start_in_memory`], with scorers of these sizes: for a simulated world that is larger or smaller than an installation.
     pub async fn start_in_memory_sized(clock: Arc<dyn Clock>, limits: Limits, scoring: Sizes) -> Result<Running, StartError> {
         let settings = Settings { limits, accept_clock: true, scoring, ..Settings::new("") };
         Self::assemble(Arc::new(MemoryJournal::default()), None, None, &settings, clock, |_| {}).await
@@ -311,13 +311,13 @@ impl Node {
         Self::assemble(journal, None, None, &settings, clock, |_| {}).await
     }
 
-    /// As [`Node::start_on`], on the caller's thread; with nobody who drives flows of money, unless it `drives`: they wait for whoever calls for them.
+    /// As [`Node::start_on`], on the caller's thread. Unless `drives` is set flows of money do not go on by themselves: the caller drives them.
     pub async fn start_on_one_thread(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, limits: Limits, drives: bool) -> Result<Running, StartError> {
         let settings = Settings { limits, accept_clock: true, drives, on_one_thread: true, ..Settings::new("") };
         Self::assemble(journal, None, None, &settings, clock, |_| {}).await
     }
 
-    /// As [`Node::start_on_one_thread`], undriven, with read models in a folder: heads are saved there, and snapshots.
+    /// As [`Node::start_on_one_thread`] without `drives`, with read models in a folder, where heads and snapshots are saved.
     pub async fn start_on_one_thread_in(
         folder: PathBuf,
         journal: Arc<dyn Journal>,
@@ -601,8 +601,8 @@ impl Node {
         &self.rooms
     }
 
-    /// Takes a reading in; answers the estimate when the slots that it concerns have written down what follows for them, and none if it says nothing of the
-    /// building. A slot that refuses a reading keeps its last one.
+    /// Takes a reading in. Answers with the estimate once the slots that it concerns have written down what follows for them; with none if the reading says nothing of
+    /// the building. A slot that refuses a reading keeps its last one.
     pub async fn read(&self, reading: Reading, who: KeyId) -> Result<Option<Occupancy>, Rejected> {
         let occupancy = self.sensors.take(reading, who, self.clock.now(), self.beside())?;
         if let Some(occupancy) = occupancy {
@@ -612,7 +612,7 @@ impl Node {
         Ok(occupancy)
     }
 
-    /// Lets a minute pass where people inside or around are followed: what gates let in counts though no sensor says so.
+    /// Lets a minute pass in all museums where people inside or around are followed, so that whom gates let in counts even if no sensor speaks.
     pub async fn pass_minute(&self) {
         self.sensors.note_admitted(self.clock.now(), self.beside());
         for museum in self.sensors.followed() {

@@ -26,9 +26,9 @@ use crate::views::Snapshot;
 /// How many commands and looks wait in one mailbox before callers are told `Busy`. The places are counted by the registry: actix bounds a mailbox for each copy
 /// of its address only, and every caller has one of its own.
 pub const MAILBOX: usize = 8_192;
-/// After so many records, and whenever there are twice as many, a snapshot of a stream is made while its owner lives: no busy one is idle before a crash, and what is
-/// behind its snapshot is read back. A snapshot writes down all of the state, so one after each so many records would cost a busy slot more than its sales do, and beyond
-/// [`SNAPSHOT_TO`] its callers would wait for one longer than reading so much back takes.
+/// After so many records, and whenever there are twice as many, a snapshot of a stream is made while its owner lives. Without that a busy stream, which is never idle before a
+/// crash, would be read back from its first record. The distance doubles because a snapshot writes down all of the state: at a fixed distance snapshots would cost a busy slot more
+/// than its sales do. Beyond [`SNAPSHOT_TO`] there is none: callers would wait for it longer than reading that much back takes.
 pub const SNAPSHOT_FROM: u64 = 512;
 const SNAPSHOT_TO: u64 = 8_192;
 /// The most records of due deadlines that one command ends before it is decided.
@@ -112,8 +112,8 @@ impl Message for Wake {
     type Result = ();
 }
 
-/// Retires the owner if nothing of its stream is on the way and nobody asked since the last time; answers with its state if so. Whoever asks it afterwards asks
-/// the next one.
+/// Retires the owner if nothing of its stream is on its way to the disk and nobody has asked since the last time. Answers with its state if it retires. Whoever asks
+/// afterwards gets a new owner.
 pub struct Retire<A>(pub oneshot::Sender<Option<A>>);
 
 impl<A> Message for Retire<A> {
@@ -135,9 +135,9 @@ pub struct Owner<A: Aggregate, T: Tell<A>> {
 pub trait ReadBack<A: Aggregate>: Send + Sync + 'static {
     /// Finds record `seq` of the lease's stream and answers with it.
     fn read_back(&self, lease: &Arc<Lease>, seq: u64, answer: oneshot::Sender<Answer<A>>);
-    /// Whether the state still follows from what it was made of. One that nothing was written to is made of a plan, which may have changed since.
+    /// Whether the state still follows from what it was made of: a slot that nobody has written to is made of a plan, which may have changed since.
     fn is_current(&self, state: &A) -> bool;
-    /// A snapshot of the state, to be kept when its last record is on the disk; none where such streams have none, or another of this stream is being written.
+    /// A snapshot of the state, to be kept when its last record is on the disk. None if streams of this kind have no snapshots, or one of this stream is being written.
     fn snapshot(&self, stream: StreamId, state: &A) -> Option<Snapshot>;
 }
 
@@ -253,8 +253,8 @@ where
         Ok(())
     }
 
-    /// Refuses when that from which the refusal follows is on the disk. Before, the counters do not show it yet, and it may never come true: the next command
-    /// could be done that this one was told cannot be.
+    /// Answers with a refusal once everything that it follows from is on the disk. Earlier the counters would not show it yet, and it might never come true: the next
+    /// caller could then get what this one was refused.
     fn refuse(&self, refusal: A::Refusal, answer: oneshot::Sender<Answer<A>>) {
         let Some(settling) = Settling::of(&self.state, &self.queue, &self.lease) else {
             let _ = answer.send(Err(Failure::Busy));
@@ -298,7 +298,7 @@ where
 pub struct Settling<'a>(Option<Permit<'a>>);
 
 impl<'a> Settling<'a> {
-    /// Nothing to wait for, or a place in the queue; none if the queue is full.
+    /// Ready at once if all of the state is on the disk, or with a place in the writer's queue; none if the queue is full.
     pub fn of<A: Aggregate>(state: &A, queue: &'a Queue, lease: &Lease) -> Option<Self> {
         if state.seq() <= lease.committed() { Some(Self(None)) } else { queue.permit().map(|permit| Self(Some(permit))) }
     }

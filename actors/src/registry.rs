@@ -25,7 +25,7 @@ use crate::threads::Threads;
 
 /// How long a caller waits for an answer.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// How many owners in turn a caller asks before it is told that nothing comes of it now.
+/// How many owners in turn a caller asks, if each stops, before it is turned away.
 const ATTEMPTS: usize = 3;
 /// How many streams are read back at once.
 const STARTING: usize = 8;
@@ -57,7 +57,7 @@ where
     owners: Mutex<HashMap<StreamId, Cell<A, T>>>,
     rebuilds: Mutex<HashMap<StreamId, (u32, Timestamp)>>,
     starting: Semaphore,
-    /// As many again for those who only look at what is on the disk: they do not wait behind starts, which wait for the journal.
+    /// As many permits again for callers that only look at what is on the disk, so that they do not wait behind starts, which wait for the journal.
     reading: Semaphore,
     threads: Arc<Threads>,
     queue: Queue,
@@ -149,7 +149,7 @@ where
         self.send_keeping(stream, at, envelope, command, None)
     }
 
-    /// As [`Registry::send`], with what is kept until the command has come to its end: also if whoever gave it does not wait for that.
+    /// As [`Registry::send`]. `kept` is held until the command has come to its end, even if the caller does not wait for that.
     #[allow(clippy::type_complexity, reason = "it is a future with its failure")]
     pub fn send_keeping(
         &self,
@@ -307,8 +307,8 @@ where
         }
     }
 
-    /// Forgets an owner that has stopped, so that the next caller makes a new one; refuses if a fault of its own stops it again and again. Of all callers that waited
-    /// for it, the first one counts.
+    /// Forgets an owner that has stopped, so that the next caller makes a new one. Refuses if the stream stops its owners again and again by a fault of its own. A stop
+    /// counts once, however many callers waited for the owner.
     fn forget_stopped(&self, stopped: &Started<A, T>) -> Result<(), Failure<A::Refusal>> {
         // A panic leaves the lease as it is. Any other end is the house's doing: a full disk puts no stream out of order.
         let is_faulty = !stopped.lease.has_ended() || stopped.lease.is_faulty();

@@ -95,8 +95,8 @@ const POSITIONS: [&str; 3] = ["rows", "heads", "known"];
 
 /// How many connections those share who ask.
 const READERS: u32 = 4;
-/// After how many pages SQLite works its log into the file: in each of its own 1,000 few pages are changed twice. For all who write: each of them would do it by its own
-/// number, at its own commit, also what somebody else has written.
+/// After how many pages SQLite works its log into the file. Its own default is 1,000: that soon hardly any page has been changed twice, so hardly any write is saved. All
+/// connections that write use this number, because each works in what any of them has written, by its own number and at its own commit.
 const LOG_PAGES: u32 = 16_384;
 /// How long somebody who asks is kept waiting for the lists.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
@@ -175,8 +175,8 @@ impl Views {
         Ok(())
     }
 
-    /// Looks whether the tables are as this program makes them: of one that is not, SQLite says no more than that a query is wrong. By a connection of its own, as one that
-    /// has read the tables before would answer from memory.
+    /// Looks whether the tables are as this program makes them; of a table that is not, SQLite only says that a query is wrong. Uses a connection of its own, because one
+    /// that has read the tables before would answer from memory.
     async fn check_form(&self) -> Result<(), ViewsError> {
         let mut made = SqliteConnectOptions::new().in_memory(true).connect().await?;
         for schema in SCHEMAS {
@@ -198,12 +198,12 @@ impl Views {
         self.store.pool()
     }
 
-    /// What an error becomes that somebody has met who asked of the lists: of one that speaks against the file is taken note.
+    /// Turns an error that a reader of the lists has met into ours, and takes note of it if it speaks against the file.
     fn noted(&self, error: sqlx::Error) -> ViewsError {
         self.store.noted(error.into())
     }
 
-    /// Throws everything away, to be built again from the journal: all or nothing, as lists that were half emptied would pass for lists that are complete.
+    /// Throws everything away, to be built again from the journal. All or nothing: lists that are half empty would pass for complete ones.
     pub async fn clear(&self) -> Result<(), ViewsError> {
         let mut tx = self.store.writer().begin_with("BEGIN IMMEDIATE").await?;
         for schema in SCHEMAS {
@@ -231,7 +231,7 @@ impl Views {
         }
     }
 
-    /// Closes the file while somebody may still write to it: nothing says that all of it is on the disk.
+    /// Closes the file while somebody may still write to it, so without the mark that all of it is on the disk.
     pub async fn leave(&self) {
         self.pool().close().await;
     }
@@ -246,8 +246,8 @@ impl Views {
         }
     }
 
-    /// The batches up to which the lists were built and the heads are complete, and the last that any head or snapshot may know of, with their hashes: a journal that does
-    /// not hold them is another one.
+    /// Three batches, with their hashes: the one up to which the lists were built, the one up to which the heads are complete, and the last one that any head or snapshot
+    /// may know of. A journal that does not hold them is another one.
     pub async fn positions(&self) -> Result<[(u64, Vec<u8>); 3], ViewsError> {
         Ok([self.position("rows").await?, self.position("heads").await?, self.position("known").await?])
     }
@@ -271,8 +271,8 @@ impl Views {
         late.map_err(|_| ViewsError::Behind { at: self.as_of_batch(), wanted: batch })
     }
 
-    /// Waits until the lists show everything up to that batch, for work that nobody waits for: they rest as they would, as work that comes again and again would keep them
-    /// from resting at all.
+    /// Waits until the lists show everything up to that batch, without hurrying them: they go on resting as they would. It is for work that nobody waits for, which comes
+    /// again and again and would otherwise keep them from resting at all.
     ///
     /// # Errors
     /// [`ViewsError::Behind`] if they do not get there in a minute: try again later.
@@ -292,7 +292,7 @@ impl Views {
         let _ = rows.wait_for(|rows| *rows >= batch).await;
     }
 
-    /// The saved heads of all slots, with the batch up to which they are complete; none if one of them is not what was saved: all of them are built again then.
+    /// The saved heads of all slots, with the batch up to which they are complete. None at all if one of them is damaged: then all are built again.
     pub async fn heads(&self) -> Result<(u64, Vec<(SlotId, SlotHead)>), ViewsError> {
         let (complete, _) = self.position("heads").await?;
         let rows = sqlx::query("SELECT slot, crc, data FROM head").fetch_all(&self.pool()).await?;
@@ -313,7 +313,8 @@ impl Views {
         }
     }
 
-    /// Saves heads that are complete up to the batch at `end`. Some may know of later ones, whose slots were told before the end was: `journal` is where all of these are.
+    /// Saves heads that are complete up to the batch at `end`. Some may already know of later batches, up to the end of `journal`, because slots hear of a batch before `end`
+    /// moves on.
     pub async fn save_heads(&self, heads: &[(SlotId, SlotHead)], end: &Head, journal: &dyn Journal) -> Result<(), ViewsError> {
         let known = journal.head().await?;
         let mut tx = self.store.writer().begin().await?;

@@ -1,9 +1,17 @@
-//! Proof of work as a step-up: a puzzle that slows a machine down, and stops none. What it costs is arithmetic: `bits` zero bits take `2^bits` hashes on average, and one time in
-//! twenty three times as many. At 18 bits that are 262,144 hashes of two blocks of SHA-256. Measured on one core of a server that knows SHA-256 (2026): 6,000,000 a second in native
-//! code are 0.04 s, 850,000 in plain JavaScript 0.3 s, 53,000 where each is a `crypto.subtle.digest` that is waited for 5 s; an old telephone is assumed to do a fifth of that. So a
-//! thousand holds cost a machine 44 s of one core: rules and limits stop those. Four bits more would be 0.7 s for a machine, and minutes for an honest buyer whose
-//! shop hashes the slow way. The server signs the puzzle and keeps nothing of it, also when it is solved: it is made for one request, by its key and body, and that is done once
-//! anyhow. So it is good for that request for some minutes, as often as it is refused for another reason or has to be repeated.
+//! Proof of work as a step-up: a puzzle that slows a machine down, and stops none.
+//!
+//! What it costs is arithmetic: `bits` zero bits take `2^bits` hashes on average, and one time in twenty three times as many. At 18 bits that are 262,144 hashes of two blocks of
+//! SHA-256. Measured on one core of a server that knows SHA-256 (2026):
+//!
+//! - native code: 6,000,000 a second, 0.04 s;
+//! - plain JavaScript: 850,000 a second, 0.3 s;
+//! - where each is a `crypto.subtle.digest` that is waited for: 53,000 a second, 5 s.
+//!
+//! An old telephone is assumed to do a fifth of that. So a thousand holds cost a machine 44 s of one core: rules and limits stop those. Four bits more would be 0.7 s for a machine,
+//! and minutes for an honest buyer whose shop hashes the slow way.
+//!
+//! The server signs the puzzle and keeps nothing of it, also when it is solved. It is made for one request, by its key and body, and that is done once anyhow. So it is good for
+//! that request for some minutes, even if the request is refused for another reason in between, or has to be repeated.
 //!
 //! The form is that of hashcash with SHA-256: find text so that the hash of `challenge:text` begins with so many zero bits. The key that signs lives as long as the
 //! process: after a restart an old puzzle is worth nothing, and a new one is given.

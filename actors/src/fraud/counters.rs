@@ -63,8 +63,8 @@ impl Counters {
         }
     }
 
-    /// Takes what a batch says of the parties in some of the shards. Of these nobody else may take anything in meanwhile; whoever reads waits for a moment only: what
-    /// becomes of a party is worked out beside the shard, and then put there.
+    /// Takes in what a batch says of the parties in some of the shards. Nobody else may write to these shards meanwhile. Readers wait for a moment only, because what becomes of
+    /// a party is worked out beside the shard, and then put there.
     pub fn fold(&self, mine: impl Fn(usize) -> bool, position: u64, signals: &[SignalEvent]) {
         let of_one = |signal| keys(signal).map(move |(key, generation)| (shard_of(key.1), key, generation, signal));
         let mut all: Vec<_> = signals.iter().flat_map(of_one).filter(|(shard, ..)| mine(*shard)).collect();

@@ -1,6 +1,6 @@
-//! What speaks for a model that challenges: what it and the one that acts say of everything in a window, held against what is known by now. Each model has its own
-//! line, drawn as it is live, through parties and days and not through what is asked for a proof instead, so that analysts have as many alerts as they can read; compared
-//! are the cases that have a label, each once, by whether the one or the other would have had it looked at.
+//! What speaks for a model that challenges: what it and the model that acts say of everything in a window, held against what is known by now. Each model has its own line, for as
+//! many alerts as analysts can read. It is drawn as it is live: through parties and days, without what is asked for a proof instead. The cases that have a label are compared, each
+//! once, by whether the one or the other would have had it looked at.
 //!
 //! Both models have scored these events live; features and scores follow from the journal and the models alone, so they are worked out again from there, and a restart
 //! loses none. A label of honesty counts at once here, unlike in what is learned: whichever model it wrongs, it wrongs both.

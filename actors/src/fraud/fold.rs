@@ -95,8 +95,8 @@ pub const fn follows(signal: &SignalEvent) -> bool {
     matches!((signal.outlet, signal.kind), (Outlet::Web, SignalKind::Sold { held: true })) && signal.cents > 0
 }
 
-/// Whether whoever is suspected is asked for a proof, and nobody reads of it: who only waits for places over the web, as there are none to take from others. What is held or
-/// sold is looked at.
+/// Whether a suspected command is asked for a proof, and read of by nobody. That is so for waiting for places over the web, as it takes none from others; what is held or sold
+/// is looked at.
 #[must_use]
 pub const fn is_proven(signal: &SignalEvent) -> bool {
     matches!((signal.outlet, signal.kind), (Outlet::Web, SignalKind::Waited))

@@ -141,8 +141,8 @@ pub fn parties(envelope: &Envelope, outlet: Outlet) -> Vec<Taking> {
     parties
 }
 
-/// Whoever gives tickets back or takes them back by a key of a desk, a totem or a reseller, as a party of the command: its record does not say through which channel it
-/// came, and a clerk who gives back what others sold is to be found all the same. Whoever takes back as the museum does is an operator, whatever else the key is for.
+/// The key of a desk, a totem or a reseller that gives tickets back or takes them back, as a party of the command. The record does not say through which channel the command came,
+/// and a clerk who gives back what others sold has to be found. A key that takes tickets back for the museum is an operator, whatever else it is for.
 #[must_use]
 pub fn by_whom(who: KeyId, channel: Channel, kind: SignalKind) -> Option<Party> {
     let Taking { role, id } = acting(who, if kind == SignalKind::Voided { Outlet::BoxOffice } else { outlet(channel) })?;
@@ -216,7 +216,7 @@ fn moment(at: Timestamp, slot: SlotId) -> (i64, u16) {
     (slot.start().micros_since(at) / MICROS_PER_S, minute)
 }
 
-/// What of a signal is kept with an attempt when it is refused: what the attempt does not say, and [`Hearing::refused`] needs. None of what nobody can be refused.
+/// What is kept of a signal with an attempt that is refused: what [`Hearing::refused`] needs and the attempt itself does not say. None for commands that are never refused.
 #[must_use]
 pub fn figures(signal: &SignalEvent, hold: HoldId) -> Option<Figures> {
     let aim = match signal.kind {
@@ -434,7 +434,8 @@ impl Hearing {
         signals.extend(signal.map(|signal| (signal, cancelled.sale.get())));
     }
 
-    /// The signal of tickets that go back; none if it is not remembered whose they were. `taker` is the channel of the key by which they do; none: as far as the record says it.
+    /// The signal of tickets that go back; none if it is not remembered whose they were. `taker` is the channel of the key that gives them back; without it the channel that the
+    /// record shows, if it does.
     #[must_use]
     pub fn returned(
         &self,

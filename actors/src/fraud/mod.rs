@@ -1,9 +1,12 @@
 //! Fraud, live: what is said of a command before it is given. [`Scoring::assess`] reads the counters of those who take part, asks the rules and the acting model,
-//! and says what is to be done: no mailbox, no lock that is held for long, no disk. Selling never waits for any of it: what is missing or behind means rules alone.
+//! and says what is to be done: no mailbox, no lock that is held for long, no disk. Selling never waits for any of it: if a model is missing or counters are behind, rules
+//! act alone.
 //!
-//! [`hearing`] turns the journal into signals, [`scorers`] write the [`counters`] in the order of commits, [`judge`] keeps the models, [`Said`] is what follows of features, and
-//! [`fold`] what of all this follows from the journal alone: [`again`] says once more what was said. Beside the work [`lately`] holds what the acting model is fed against what it
-//! was made of, and [`agreement`] what it says against what the watching one does, and [`shadows`] three scorers that never act.
+//! - From the journal to an answer: [`hearing`] turns the journal into signals, [`scorers`] write the [`counters`] in the order of commits, [`judge`] keeps the models, and
+//!   [`Said`] is what follows from features.
+//! - To say it again: [`fold`] is the part of all this that follows from the journal alone, so [`again`] can work out once more what was said.
+//! - Beside the work: [`lately`] compares what the acting model is fed with what it was made of, [`agreement`] compares what it says with what the challenger says, and
+//!   [`shadows`] has three scorers that never act.
 
 pub mod again;
 pub mod agreement;
@@ -58,16 +61,16 @@ use self::shelf::Shelf;
 use crate::cases::passes::Passes;
 use crate::journal::{Head, Journal, writer};
 
-/// Of so many parties attempts beyond those that are kept are counted before it is written down.
+/// For how many parties attempts beyond those that are kept are counted in memory, before their number is written down.
 const BEYOND: usize = 4_096;
-/// So many of one party are written down at once.
+/// How many such attempts of one party are written down at once.
 const BEYOND_AT_ONCE: u32 = 100;
-/// Of so many holds the places are remembered, to be assessed again when they are bought.
+/// For how many holds the places are remembered, because they are assessed again when they are bought.
 const HOLDS: usize = 65_536;
-/// How long whoever follows the journal is waited for at most who is asked where a hold came from: that is answered between two batches.
+/// How long to wait at most for an answer of the thread that follows the journal, when it is asked who took part in a hold. It answers between two batches.
 const ASKED_FOR: Duration = Duration::from_millis(250);
 
-/// Ten times what a score is to take at most of a sale, in microseconds: no model of a sound size is near it, on no machine that sells.
+/// The most microseconds that a score may take: ten times the aim. No model of a sound size comes near it, on any machine that sells.
 const SCORE_US_MAX: u32 = 250;
 
 /// How the scorers are set up.
@@ -75,9 +78,9 @@ const SCORE_US_MAX: u32 = 250;
 pub struct Sizes {
     /// About so many parties are counted at once.
     pub parties: usize,
-    /// Of how many parties analysts can read each day because of the model, in the order of the channels.
+    /// How many parties analysts can read of each day because of the model, by channel in their order.
     pub alerts_per_day: [u32; 5],
-    /// A model that takes longer for a score, in microseconds, is none.
+    /// The most microseconds for a score: a model that takes longer does not act.
     pub score_us_max: u32,
 }
 
@@ -200,7 +203,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// As far as a slot knows it, when nothing is remembered: of those who took part the buyer, if the channel named one.
+    /// What a slot itself knows of a hold, for when nothing is remembered: of those who took part only the buyer, if the channel named one.
     #[must_use]
     pub fn in_slot(channel: Channel, lines: Vec<Line>, buyer: Option<Digest>) -> Self {
         Self { channel, lines, parties: buyer.map(|buyer| Taking { role: Role::Buyer, id: { buyer.0 } }).into_iter().collect() }
@@ -273,8 +276,8 @@ impl Scoring {
         self.said(found, fired)
     }
 
-    /// Of the rules that fired and refuse, those that are to refuse nothing here, as somebody was found honest when they had refused them. Asked of refusals alone: nobody else
-    /// waits for it.
+    /// Which of the rules that fired are to refuse nothing here, because they refused one of these parties before, who was then found honest. Only refusals ask this, so nobody
+    /// else waits for it.
     fn spared(&self, signal: &SignalEvent, rules: &Rules, fired: Fired) -> Vec<Code> {
         if fired.action != Some(Action::Block) {
             return Vec::new();
@@ -284,7 +287,7 @@ impl Scoring {
         refuses.filter_map(|rule| rule.name.parse::<Code>().ok()).filter(|name| passed.contains(name)).collect()
     }
 
-    /// What the acting model says; nothing if it does not act, as it or what the scorers know is too old.
+    /// What the acting model says; nothing if it does not act, because it is too old or the scorers are too far behind.
     fn judged(&self, signal: &SignalEvent, features: &FeatureVector) -> Option<Judged> {
         let acting = self.judge.champion().filter(|acting| self.staleness(acting, signal.at_us).is_none())?;
         // A model that breaks is none: rules act alone.
@@ -328,8 +331,8 @@ impl Scoring {
         self.held.lock().get(&hold.get()).cloned()
     }
 
-    /// What a slot knows of a hold, with all who took part as far as those remember it who follow the journal: for what is not remembered here, as after a restart, or when
-    /// too many others came in between.
+    /// What a slot knows of a hold, with all who took part as far as the thread that follows the journal remembers them. It is for holds that are not remembered here, as after a
+    /// restart, or when too many others came in between.
     pub async fn recalled(&self, hold: HoldId, mut in_slot: Held) -> Held {
         if let Some(mut parties) = self.parties_of(hold).await {
             hearing::join(&mut parties, in_slot.parties);
@@ -367,8 +370,8 @@ impl Scoring {
         Arc::clone(&self.rules.read())
     }
 
-    /// Counts an attempt beyond those that are kept of a party; answers with how many are to be written down now, if it is time. Those that it is not time for are
-    /// forgotten with the process: they would cost a flush each, and change nothing.
+    /// Counts an attempt of a party beyond those that are kept. Answers with how many are to be written down now, if it is time. Those that were not written down are forgotten
+    /// with the process: they would cost a flush each, and change nothing.
     #[must_use]
     pub fn beyond(&self, acting: Option<Party>) -> Option<u32> {
         let mut beyond = self.beyond.lock();
@@ -386,7 +389,7 @@ impl Scoring {
         &self.challenges
     }
 
-    /// Whose turn it is to try rules: a trial reads the whole journal, so there is one at a time.
+    /// Held by whoever tries a rule: a trial reads the whole journal, so there is one at a time.
     #[must_use]
     pub const fn trials(&self) -> &Semaphore {
         &self.trials
@@ -504,8 +507,8 @@ pub fn signal_of_return(
     signal
 }
 
-/// The signal of tickets that are moved to another slot: places are taken there and sold at once, by whoever moves them, through whose channel counts, and whoever had
-/// them. `arrival` is the sale that they become, `held` what is remembered of the one that they are of.
+/// The signal of tickets that are moved to another slot: places are taken there and sold at once. Taking part are whoever moves them, whose channel counts, and whoever had
+/// them. `arrival` is the sale that they become; `held` is what is remembered of the sale that they come from.
 #[must_use]
 pub fn signal_of_move(at: Timestamp, via: Channel, arrival: HoldId, lines: &[Line], envelope: &Envelope, held: Option<&Held>) -> SignalEvent {
     let mut signal = signal_of(at, SignalKind::Sold { held: true }, via, arrival, lines, envelope);

@@ -1,8 +1,8 @@
 //! How long a model takes for a score, and whether what it says is a number. One that takes too long or says none is not put to work, and one that turns out to is set
 //! aside: selling never waits for a model, nor depends on one that is broken.
 //!
-//! What is measured is the quickest of some scores: that others take the processor away meanwhile makes a score slow, and is no fault of the model's. So is a single score
-//! that is no number: whoever finds out what brings that about must not be able to switch the model off.
+//! What counts is the quickest of some scores, because a score is also slow when others take the processor away, which is no fault of the model's. A single score that is no
+//! number is forgiven too: whoever finds out how to bring that about must not be able to switch the model off.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

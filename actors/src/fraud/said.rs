@@ -1,5 +1,5 @@
-//! What is said of a command once its features are known: what the rules ask for, what a model says by its line, and what follows of both. It looks at no counter, clock, file
-//! or journal, so that of the same the same is said: live, and when [`super::again`] says it once more.
+//! What is said of a command once its features are known: what the rules ask for, what a model says by its line, and what follows from both. It looks at no counter, clock, file
+//! or journal. So from the same features the same follows: live, and when [`super::again`] works it out once more.
 
 use tornello_engine::envelope::{Assessment, Basis, Outcome};
 use tornello_engine::ids::Code;
@@ -40,8 +40,8 @@ pub struct Said {
 }
 
 impl Said {
-    /// What is said where the counters could not be read. It must not look like somebody of whom nothing is known: the record says so, and who buys over the web proves that
-    /// they are no machine.
+    /// What is said when the counters could not be read. It must not look as if nothing were known of somebody: the record says that counters were unread, and over the web a
+    /// proof of work is asked for.
     #[must_use]
     pub(super) fn unread(mut self, outlet: Outlet) -> Self {
         if let Ok(unread) = UNREAD.parse() {
@@ -56,8 +56,8 @@ impl Said {
     }
 }
 
-/// Makes of what is said of a hold what is said of an option of a quote: it is taken whatever that is, so what a rule would refuse is looked at, and a model's word alone is a
-/// score and no more, as an agency that keeps much is nothing unusual.
+/// Turns what is said of a hold into what is said of an option of a quote. An option is always taken, so what a rule would refuse is looked at. A model's word alone is a score
+/// and no more, because an agency that keeps much is nothing unusual.
 pub(crate) fn of_option(assessment: &mut Assessment) {
     if assessment.rules.is_empty() {
         assessment.outcome = Outcome::Allow;
@@ -156,9 +156,11 @@ impl Found<'_> {
         self.rules.set.ask(self.features, self.signal.outlet, self.signal.museum)
     }
 
-    /// Whether what rules refuse is done all the same, and looked at: cash is counted whatever it comes to, and tickets go back. What was sold elsewhere than at a desk the museum
-    /// takes back as it likes: what it is closed for is none of its buyers' doing. What a visitor gives back, and a desk of its own sales, is refused by rules alone that somebody
-    /// has put in force: those that hold by themselves are about taking places, and who gives them back leaves them to others.
+    /// Whether a command that rules refuse is done all the same, and looked at.
+    ///
+    /// Cash is counted whatever it comes to. What was sold elsewhere than at a desk the museum takes back as it likes: why it closes is none of its buyers' doing. What a visitor
+    /// gives back, or a desk takes back of its own sales, is refused only by rules that somebody has put in force: the built-in ones are about taking places, and who gives places
+    /// back leaves them to others.
     fn is_done_anyway(&self, fired: Fired, spared: &[Code]) -> bool {
         if fired.action != Some(Action::Block) {
             return false;
@@ -217,8 +219,8 @@ impl Found<'_> {
     }
 }
 
-/// What comes of what rules and the model ask for: what is written down, which is the greater of both, and whether a proof is due. A review is greater than a step-up, and
-/// does not stand for it.
+/// What follows from what rules and the model ask for: the outcome that is written down, which is the greater of both, and whether a proof is due. A review is greater than a
+/// step-up, but does not replace it: both apply.
 fn of_both(fired: Fired, by_model: Outcome) -> (Outcome, bool) {
     let by_rules = match fired.action {
         None => Outcome::Allow,

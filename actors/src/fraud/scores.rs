@@ -1,8 +1,8 @@
-//! The scores of the last days, by channel: what the lines of the model are drawn from that gave them. It knows no threads and no files.
+//! The scores that a model gave in the last days, by channel: its lines are drawn from them. It knows no threads and no files.
 //!
-//! Analysts read of somebody once a day, whatever else the same one does on that day: so the budget counts parties and days, and a line goes through the greatest score
-//! of each party on each day. Somebody who does a thousand things takes one place of it. Who has many names takes many, but of one day only so many more than is its due:
-//! the line does not rise for weeks because of one day of throwaway names.
+//! Analysts read of somebody once a day, whatever else the same one does on that day. So the budget counts parties and days, and a line goes through the greatest score of each
+//! party on each day. Somebody who does a thousand things takes one place of the budget. Who has many names takes many, but one day takes only so much more than its share: the
+//! line does not rise for weeks because of one day of throwaway names.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};

@@ -1,10 +1,9 @@
-//! The three scorers that need neither labels nor to be told which features say the same (robust covariance, isolation forest, empirical tails), in the shadow of whatever
-//! acts: each day fitted on a part of the rows that the node's own model is fitted on, and asked about the same events. What they say is remembered of the last of these and
-//! compared; it reaches no assessment, and none of them can be put to work from here: a model that is to act is registered, challenges and is promoted.
+//! Three scorers in the shadow of the model that acts: robust covariance, isolation forest and empirical tails. They need no labels, and need not be told which features say the
+//! same. Each day they are fitted on a part of the rows that the node's own model is fitted on, and they are asked about the same events. What they said of the last of these is
+//! remembered and compared. It reaches no assessment, and none of them can be put to work from here: a model that is to act is registered, challenges and is promoted.
 //!
-//! Which of the three is best differs from data to data, so all are kept and labels choose. Compared is as for a promotion: each has its own line, drawn through the
-//! greatest score of each party on each day so that analysts would read of as many because of it as because of the others, and of each case with a label it counts whether
-//! it was above.
+//! Which of the three is best differs from data to data, so all are kept and labels choose. They are compared as for a promotion. Each has its own line, drawn through the greatest
+//! score of each party on each day, so that analysts would read of as many because of it as because of the others; of each case with a label it counts whether it was above.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -185,8 +184,8 @@ impl Shadows {
         self.fitted = Some(fitted);
     }
 
-    /// Asks them about an event, and remembers it with what the acting model said. What opens no case is not asked about, nor what they were fitted on, nor what is too much
-    /// in one second.
+    /// Asks them about an event, and remembers the answers with what the acting model said. They are not asked about events that open no case, events that they were fitted on, or
+    /// more events than they can take in one second.
     pub(super) fn take(&mut self, row: &Row, acting: Option<&Acting>, said: Option<&Scored>) {
         let Some(fitted) = self.fitted.as_ref().filter(|fitted| row.at_us > fitted.until_us) else { return };
         let Some(read_of) = row.read_of else { return };

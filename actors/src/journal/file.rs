@@ -146,15 +146,15 @@ impl FileJournal {
         tokio::task::spawn_blocking(open).await.unwrap_or_else(|error| Err(JournalError::Unreachable(error.to_string())))
     }
 
-    /// Writes the last batch once more where it stands, and flushes it. What is read when a file is opened need not be on the disk: a program that was killed between
-    /// write and flush, and a flush that failed, both leave a batch that the kernel shows and would not write any more. Nothing may be built on it before this. To be
-    /// called by the one who is going to append.
+    /// Writes the last batch once more where it stands, and flushes it. To be called by whoever is going to append, before anything is built on that batch. What is read when a
+    /// file is opened need not be on the disk: a program that was killed between write and flush, or a flush that failed, leaves a batch that the kernel shows and would not
+    /// write any more.
     pub async fn settle(&self) -> Result<(), JournalError> {
         self.read(Inner::settle).await
     }
 
-    /// Has a copy end before a gap, see [`GAP`]: for whoever knows that it is a copy. In the file of a server itself what stands behind was answered. Answers from which batch on,
-    /// and up to which, it is cut off; none if there is no gap.
+    /// Cuts a copy off before a gap, see [`GAP`]. Only for a file that is known to be a copy: in a server's own file the batches behind the gap were answered. Answers with the
+    /// first and the last batch that are cut off; none if there is no gap.
     pub async fn cut_gap(&self) -> Result<Option<(u64, u64)>, JournalError> {
         self.read(Inner::cut_gap).await
     }

@@ -20,7 +20,8 @@ use tornello_engine::time::Timestamp;
 
 use crate::digest::mark_of;
 
-/// The owner of some records; shown in logs, so without what anybody could spend. In bytes: its kind, then its key big-endian, so that streams of a kind sort by key.
+/// Which stream a record belongs to. It is shown in logs, so the text of a voucher's holds nothing that could be spent. In bytes: its kind, then its key big-endian, so that
+/// streams of a kind sort by key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamId {
     /// A museum: plans, tariffs, ceilings.
@@ -187,7 +188,7 @@ pub enum JournalError {
     /// The journal cannot be written or read; whether a write took place is unknown.
     #[error("the journal cannot be reached: {0}")]
     Unreachable(String),
-    /// A flush failed. The kernel may have dropped what it could not write and say nothing the next time, so nothing may be built on this until a restart.
+    /// A flush failed. The kernel may have dropped what it could not write, and report success the next time. So nothing more is written until a restart.
     #[error("the disk did not flush the journal: {0}")]
     FlushFailed(String),
     /// What is stored is not what was written.
@@ -216,18 +217,19 @@ pub trait Journal: Send + Sync + 'static {
     fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
     /// Up to `limit` batches after the one numbered `after`, in order, with their stored hashes checked. Damage is an error when nothing sound stands before it.
     fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>>;
-    /// The first batches that hold records of `stream` numbered above `after`, in order: at most `limit`, and none only if there are none. All of a busy stream
-    /// together may be more than memory holds.
+    /// The first batches that hold records of `stream` numbered above `after`, in order. At most `limit`, because a whole busy stream may be more than memory holds; empty
+    /// only if there are no more.
     fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>>;
     /// The one batch that holds record `seq` of `stream`.
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>>;
     /// Takes the last batch away, which must have this number: it was torn.
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>>;
-    /// Puts the store in order after a failed append, and answers its end if it takes batches again: a full disk is an error until there is room.
+    /// Puts the store in order after a failed append. Answers with the end of the chain if batches can be written again; with an error if not, as on a full disk until
+    /// there is room.
     fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
 }
 
-/// Up to `limit` batches after the one numbered `after`, for whoever knows that there are some.
+/// Up to `limit` batches after the one numbered `after`, for a caller that knows that there are some.
 ///
 /// # Errors
 /// Also [`JournalError::Unreachable`] if there are none.

@@ -82,8 +82,8 @@ impl Node {
         self.slots.send(StreamId::Slot(slot), at, envelope, command)
     }
 
-    /// As [`Node::slot`], with a look at the slot right after: none if something else has happened to it before it could be looked at, as always when the command is
-    /// repeated.
+    /// As [`Node::slot`], with a look at the slot right after the command. There is no look if something else has happened to the slot in between, as always when the
+    /// command is repeated.
     pub async fn slot_and_after<R: Send + 'static>(
         &self,
         slot: SlotId,
@@ -178,7 +178,8 @@ impl Node {
         self.payment_after(payment, 1, Payment::goes_on).await
     }
 
-    /// A payment right after it took a receipt in, and what followed from that by itself: what a repeat of whoever handed it in is told. Read as [`Node::history`] is.
+    /// A payment as it was right after it took a receipt in, with what followed from that by itself. It is the answer to whoever hands the same receipt in again. Read as
+    /// [`Node::history`] is.
     pub async fn payment_as_received(&self, payment: PaymentId, receipt: &str) -> Result<Payment, Failure<payment::Refusal>> {
         let seq = {
             let _turn = self.histories.acquire().await;

@@ -1,19 +1,19 @@
-//! Gates online. What a slot decides is written before it is said, as everywhere; only while the journal does not write, as on a full disk or one that stalls, is it said
-//! first: nobody stands before a closed gate because of a disk.
+//! Gates online. As everywhere, what a slot decides is written before it is said. While the journal does not write, as on a full disk or one that stalls, it is said first:
+//! nobody stands before a closed gate because of a disk.
 //!
-//! Then a slot is forked. The fork is the slot as it stands on the disk, and on top of it what gates were told since, so the same code says the same as online, and
-//! nobody is let in twice. What was told waits in memory, up to a bound, as scans like those of a gate without a network; as soon as the journal writes again they are
-//! merged ([`slot::Command::Merge`]) under their own keys and times, before anything else of that slot is decided for a gate. A crash before that loses them: hence
-//! the gate is told to keep each scan and to send it in as well, which does no harm if it is known.
+//! Then a slot is forked. The fork is the slot as it stands on the disk, with what gates were told since on top. So the same code says the same as online, and nobody is
+//! let in twice. What was told waits in memory, up to a bound, as scans like those of a gate without a network. As soon as the journal writes again they are merged
+//! ([`slot::Command::Merge`]) under their own keys and times, before anything else of that slot is decided for a gate. A crash before that loses them: so the gate is told
+//! to keep each scan and to send it in as well, which does no harm if it is known.
 //!
-//! A fork is made only when nothing for a gate of that slot is on its way through the journal, and it is gone before anything is again: of two requests for one
-//! ticket, one decides first, wherever. Who was told that an outcome is unknown is told so until the journal knows.
+//! A fork is made only when nothing for a gate of that slot is on its way through the journal, and it is gone before anything is again. So of two requests for one ticket one
+//! decides first, wherever that is. A caller who was told that an outcome is unknown is told so until the journal knows.
 //!
-//! A disk that stalls is not waited for: what is on its way through the journal then may be written at any time. Who is alone on its way with a ticket is told by the fork,
-//! under the key of its request, so that whatever is written of it is written once, also when it asks again; of a ticket for which several have asked at once the outcome is
-//! unknown until then.
+//! A disk that stalls is not waited for, though what is on its way through the journal then may be written at any time. If one request alone is on its way with a ticket, the
+//! fork answers it, under the key of that request: so it is written once, also when it is sent again. If several have asked for one ticket at once, the outcome is unknown until
+//! the journal knows.
 //!
-//! The ceiling of a building holds over all slots together, forked or not: whoever may be told to come in is counted before that ([`Buildings`](crate::buildings::Buildings)).
+//! The ceiling of a building holds over all slots together, forked or not: people are counted before they may be told to come in ([`Buildings`](crate::buildings::Buildings)).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::future::pending;

@@ -1,6 +1,6 @@
-//! After each reading, and when another ceiling is set, a museum shares the room in its building out among its slots, one reading at a time: first the slots whose part
-//! shrinks write that down, and only then those whose part grows. So the parts in force never grow beyond the room, whatever fails in between. Nothing is kept here that a
-//! restart would miss: what is in force stands in the slots' heads.
+//! Shares the room in a building out among its slots, after each reading and when another ceiling is set, one reading at a time. First the slots whose part shrinks write
+//! that down, and only then those whose part grows. So the parts in force never add up to more than the room, whatever fails in between. A restart misses nothing: what is
+//! in force stands in the slots' heads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -87,8 +87,8 @@ fn in_force(places: &Places, now: Timestamp) -> Option<u32> {
 }
 
 impl Node {
-    /// Shares the room of a museum out by its newest reading, if that or another ceiling matters, or the slots' last word is getting old. Whoever comes while another shares
-    /// out finds that done.
+    /// Shares the room of a museum out by its newest reading, if that reading or another ceiling changes enough, or what the slots were told last is getting old. A caller that
+    /// comes while another one shares out waits, and finds it done.
     pub(super) async fn share_out(&self, museum: MuseumId) {
         let turn = Arc::clone(self.grants.0.lock().entry(museum).or_default());
         let mut told = turn.lock().await;
@@ -205,8 +205,8 @@ fn standings(known: &Known, board: &Board, now: Timestamp, ceiling: u32, upper: 
     slots.into_iter().filter_map(standing).collect()
 }
 
-/// What a slot is told: of one reading one part of the room, or none where nothing limits it. The key follows from the slot's last record as well: of a ceiling that is set to
-/// and fro it may be told the same again, and that is no repeat.
+/// What a slot is told of one reading: its part of the room, or none where nothing limits it. The key also follows from the slot's last record: if a ceiling is set to and fro
+/// the slot may be told the same again, and that is no repeat.
 fn told((slot, seq): (SlotId, u64), occupancy: &Occupancy, limit: Option<(u32, Grant)>) -> (Envelope, Command) {
     let Occupancy { inside, at, sensor, who, .. } = *occupancy;
     let of_part = limit.map_or_else(Vec::new, |(ceiling, part)| vec![ceiling, part.admitted, part.share]);

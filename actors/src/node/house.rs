@@ -144,8 +144,8 @@ impl Running {
         &self.node
     }
 
-    /// Stops: what was asked is finished and on the disk, snapshots and heads are saved, as far as that is done in ten seconds. Callers must have stopped asking. The node
-    /// itself goes when its last holder drops it. Other processes may have the data folder only when nothing of this one writes there any more.
+    /// Stops within ten seconds: finishes what was asked, puts it on the disk, and saves snapshots and heads, as far as there is time. Callers must have stopped asking. The
+    /// node itself goes when its last holder drops it. Other processes may have the data folder only when nothing of this one writes there any more.
     pub async fn stop(self) {
         self.stop_within(STOP_WITHIN).await;
     }

@@ -196,8 +196,8 @@ fn lacking(files: &[KeyFile]) -> String {
     lacking.join("; and ")
 }
 
-/// Refuses a folder that was in use before and lacks keys, unless that was accepted: what it holds depends on those that it had. Says whether it was in use; none of its
-/// keys may be made before this.
+/// Refuses a folder that was in use before and lacks keys, because what it holds depends on the keys that it had; unless that was accepted. Answers whether the folder was in
+/// use. No key may be made before this has looked.
 pub(super) async fn check_keys(data: &Path, journal: &dyn Journal, accept: bool) -> Result<bool, StartError> {
     let was_used = journal.head().await?.number > 0 || AFTER_KEYS.iter().any(|name| data.join(name).exists());
     let files: Vec<KeyFile> = KeyFile::ALL.into_iter().filter(|file| !file.of(data).exists()).collect();

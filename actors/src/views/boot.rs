@@ -1,6 +1,6 @@
-//! Whether the read models' file can be believed. It is written without a flush, so that the journal never waits on the disk behind lists that can be built again: a
-//! process that ends loses nothing by that, but a machine that ends may leave any part of it unwritten. A stamp beside it says in which boot of the machine it was
-//! written last, that it was flushed at the end, or that it is damaged.
+//! Whether the read models' file can be believed. It is written without a flush, so that the journal never waits on the disk behind lists that can be built again. When the
+//! process ends, nothing is lost by that; when the machine ends, any part of the file may be unwritten. So a stamp beside it says in which boot of the machine it was written
+//! last, that it was flushed at the end, or that it is damaged.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};

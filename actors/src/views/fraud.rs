@@ -1,9 +1,9 @@
 //! The lists of the fraud analysts: what was assessed, who took part in what, the cases with their labels, and the attempts that came to nothing. What wants a case and
 //! has none is found here too, so that a crash in between loses none.
 //!
-//! Here are the tables, and what the journal's records change in them. `fraud/cases.rs` lists cases, `fraud/chance.rs` says what chance picks, `fraud/signs.rs` what banks and
-//! gates say, `fraud/elsewhere.rs` of which sales a gate refused what had come in elsewhere, `fraud/links.rs` who took part in what else, `fraud/known.rs` what is known of
-//! sales by now.
+//! Here are the tables, and what the journal's records change in them. Beside that, in `fraud/`: `cases.rs` lists cases, `chance.rs` says what chance picks, `signs.rs` what banks
+//! and gates say, `elsewhere.rs` of which sales a gate refused a ticket that had come in by another gate, `links.rs` who took part in what else, and `known.rs` what is known
+//! of sales by now.
 
 mod cases;
 mod chance;
@@ -45,11 +45,15 @@ use crate::journal::{Journal, JournalError};
 /// What was waited for, or kept, for longer before it was bought, in microseconds, counts when it was bought.
 const LATE_US: i64 = 3_600_000_000;
 
-/// The tables. Times are microseconds: of what was assessed that at which it was asked for, or bought, where that was later by more than [`LATE_US`]. What wants a case has
-/// its `wants` set until it has one. What chance may pick at all (sales and returns, not holds that were never sold, nor counts of cash) is `pickable`; an attempt that was refused `wants` a case if chance picks it. A case stands in the queue by its `urgency`. Signs and labels are
-/// kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its rank in the case of its sale says the same. Of what is held
-/// `holder` is who would be read of, and the table of that name has the first suspected hold of each on each day that ended without being bought; `met` has the sales of
-/// which a gate refused a ticket that had come in elsewhere, as many of a day as are read.
+/// The tables.
+///
+/// - Times are microseconds: of what was assessed the time at which it was asked for, or at which it was bought, where that was later by more than [`LATE_US`].
+/// - `wants` is set for what wants a case, until it has one. `pickable` is what chance may pick at all: sales and returns, not holds that were never sold, nor counts of cash. A
+///   refused attempt `wants` a case if chance picks it. A case stands in the queue by its `urgency`.
+/// - Signs and labels are kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its rank in the case of its sale says
+///   the same.
+/// - The column `holder` is who would be read of because of a hold. The table `holder` has, for each of these and each day, the first suspected hold that ended without being
+///   bought. `met` has the sales of which a gate refused a ticket that had come in elsewhere, as many of a day as are read.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS assessed; DROP TABLE IF EXISTS party; DROP TABLE IF EXISTS fraud_case; DROP TABLE IF EXISTS fraud_label;
     DROP TABLE IF EXISTS fraud_sign; DROP TABLE IF EXISTS attempt; DROP TABLE IF EXISTS refused; DROP TABLE IF EXISTS gate_sign;

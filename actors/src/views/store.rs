@@ -1,6 +1,6 @@
-//! The file of the read models for those who ask of it, and for the one who writes it. Whoever of them meets damage takes note: on the disk, so that the next start makes another
-//! file, and here, so that whoever follows the journal puts another one in its place at once. What is asked meanwhile is refused, or answered from what is built again so far, as
-//! after a start without a file.
+//! The file of the read models, for its readers and its one writer. Whichever of them meets damage takes note of it twice: on the disk, so that the next start makes another
+//! file, and here, so that the thread that follows the journal puts another one in its place at once. Meanwhile readers are refused, or answered from what is built again so far,
+//! as after a start without a file.
 
 use std::sync::Arc;
 
@@ -119,8 +119,8 @@ impl Store {
         })
     }
 
-    /// Puts an empty file, without tables, in the place of this one. Waits until nobody asks any more; who comes meanwhile is refused. The connections of those who ask are opened by
-    /// these, as a connection works on a thread that waits for others like the one who opened it.
+    /// Puts an empty file, without tables, in the place of this one. Waits until nobody reads any more; readers that come meanwhile are refused. Readers open their connections
+    /// themselves, because a connection works on a thread that yields to others as much as the one that opened it.
     ///
     /// # Errors
     /// Those of the disk; nothing can be asked then until it is tried again.

@@ -327,8 +327,8 @@ pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, fo
 
 /// Read an account.
 ///
-/// As it is now: agreements, what was charged, what was paid. An operator reads its own. A key that is good for some museums reads the accounts that were charged there, or
-/// have a price agreement or a quote, and sees agreements and charges of these museums, and not what is owed, and may be, as a whole.
+/// As it is now: agreements, what was charged, what was paid. An operator reads its own. A key that is good for some museums reads the accounts that were charged there, or have a price
+/// agreement or a quote there. It sees the agreements and charges of these museums, and not what is owed, or may be owed, as a whole.
 #[utoipa::path(
     tag = "Accounts", operation_id = "get_account", security(("key" = ["quote"])),
     params(("account" = String, Path, description = "Its code", max_length = 23)),

@@ -176,8 +176,8 @@ pub struct DayForecastView {
     booked: u32,
     /// Places of all open slots.
     capacity: u32,
-    /// By whose word schools are closed on that day, which the model follows: `told`, by the region's calendar or the museum's policy; or `assumed`, as everywhere in
-    /// Italy, where neither says when this break is. Absent: they are open, as far as anybody has said.
+    /// Who says that schools are closed on that day, as the model takes it: `told` by the region's calendar or the museum's policy; or `assumed`, as everywhere in Italy, where
+    /// neither says when this break is. Absent: they are open, as far as anybody has said.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 7, examples("told"))]
     school_break: Option<&'static str>,

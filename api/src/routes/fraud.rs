@@ -100,8 +100,8 @@ fn states(state: Option<&str>) -> Result<Vec<String>, Problem> {
 
 /// List fraud cases.
 ///
-/// The queue of those who look into fraud: what may cost most first, and what was picked at random by lot among it. Every fifth place is for an appeal, as long as one waits: by
-/// when somebody should look, not by what was asked for, as what was refused has cost nothing.
+/// The queue of those who look into fraud. What may cost most comes first; what was picked at random stands among it by lot. Every fifth place is for an appeal, as long as one waits, by when
+/// somebody should look: what was refused has cost nothing, so its amount says nothing.
 #[utoipa::path(
     tag = "Fraud", operation_id = "list_fraud_cases", security(("key" = ["investigate"])), params(CasesQuery),
     responses((status = 200, description = "A page of the queue", body = CasePage), crate::openapi::Problems),
@@ -350,11 +350,13 @@ async fn may_appeal(node: &Node, caller: &Caller, appealed: &Appealed) -> Result
 
 /// Appeal a refusal.
 ///
-/// For those who were refused, by the code that the refusal named; no name is needed. Somebody looks at it within a day, or half an hour before the gate opens if that is sooner;
-/// until then the refusal stands. `GET` with the code says what came of it. Where nobody has looked in a week it may be appealed once more. Of those who have a buyer, a device, a
-/// card or a network in common one appeal waits at a time at each museum: more join it, and what is said of it holds for those of the same buyer or device; of the others, when it
-/// is decided, the state is `lapsed`, and they appeal once more, with a key of its own. A repeat is answered as the appeal stood when it was made. A code of a museum that the key is
-/// not good for is `unknown_case`, like one that was never given.
+/// For those who were refused, by the code that the refusal named; no name is needed. Somebody looks at it within a day, or half an hour before the gate opens if that is sooner; until then the
+/// refusal stands. `GET` with the code says what came of it. If nobody has looked in a week it may be appealed once more.
+///
+/// Of those who have a buyer, a device, a card or a network in common one appeal waits at a time at each museum; more join it. What is said of it holds for those of the same buyer or device. For
+/// the others the state is `lapsed` when it is decided, and they appeal once more, with a new `Idempotency-Key`.
+///
+/// A repeat is answered as the appeal stood when it was made. A code of a museum that the key is not good for is `unknown_case`, like one that was never given.
 #[utoipa::path(
     tag = "Fraud", operation_id = "appeal_refusal", security(("key" = ["book"])), request_body = AppealForm,
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),

@@ -490,12 +490,14 @@ fn named_by(request: &HttpRequest, header: &str) -> Result<Option<String>, Probl
 
 /// Explain a slot at some moment.
 ///
-/// How it was, with those who waited and who had been served before them, the records that led there, and with `command` what it would have said to just that
-/// command, with the rule if it refuses: for that buyer at that device, on that issue of the code, at the prices of that time, settled like that. `asked_before` says of each step that comes
-/// before the slot whether it would have let the request pass: the key, waiting rooms, prices, the account, what the buyer had in other slots, the museum's plan. What cannot be told for the past
-/// is not decided here, and named in `not_decided`: there was room or not, what a waiting room had given to whom, what the rules against fraud said. A category that the tariff
-/// of then did not sell there is refused by the step `prices`; the slot is asked as if it cost nothing. What is asked is taken for a new request, no repeat. Nothing is changed. Records are those on the disk; before the
-/// first one the slot is shown as the plan of that time has it, or, if it has it not, as it was planned later.
+/// How the slot was, who waited and who had been served before them, and the records that led there. With `command` also what the slot would have said to just that command, and the rule if it
+/// refuses: for that buyer at that device, on that issue of the code, at the prices of that time, settled like that. The command is taken for a new request, no repeat. Nothing is changed.
+///
+/// `asked_before` says of each step that comes before the slot whether it would have let the request pass: the key, waiting rooms, prices, the account, what the buyer had in other slots, the museum's
+/// plan. A category that the tariff of then did not sell there is refused by the step `prices`; the slot is asked as if it cost nothing. `not_decided` names what cannot be told for the past: whether
+/// there was room for the request, whom a waiting room had let through, what the rules against fraud said.
+///
+/// Records are those on the disk. Before the first one the slot is shown as the plan of that time has it, or, if that plan has it not, as it was planned later.
 #[utoipa::path(
     tag = "Slots", operation_id = "get_slot_history", security(("key" = ["manage"])),
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"),

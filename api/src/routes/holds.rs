@@ -275,9 +275,10 @@ pub struct ConfirmForm {
 
 /// Make a hold a sale.
 ///
-/// Web shops settle what is free; desks and kiosks what they were paid; resellers and operators on their own account, the group office and administrators on any, within its
-/// limit. Whatever else is due is paid by a payment (`POST /v1/payments`), which makes the sale by itself; here it is refused with `settlement_not_allowed`. A hold for which a
-/// payment can still be paid is sold by that payment alone, and here refused with `hold_kept`: cancel it first, or let it be paid, at a desk too
+/// Who may settle how: web shops what is free; desks and kiosks what they were paid; resellers and operators on their own account; the group office and administrators on any account,
+/// within its limit. Anything else is refused with `settlement_not_allowed`: it is paid by a payment (`POST /v1/payments`), which makes the sale by itself.
+///
+/// A hold for which a payment can still be paid is sold by that payment alone, and refused here with `hold_kept`. Cancel the payment first, or let it be paid, at a desk too
 /// (`POST /v1/payments/{payment}/desk`).
 #[utoipa::path(
     tag = "Holds", operation_id = "confirm_hold", security(("key" = ["book"])),

@@ -72,7 +72,8 @@ const PAGE_MAX: u32 = 200;
 /// How many alternatives a refusal names.
 const ALTERNATIVES_MAX: usize = 3;
 
-/// What a listener serves: to its workers, and for its contract. Writing the contract takes much memory for a moment, and each worker has routes of its own.
+/// What a listener serves, twice: as routes for its workers, and as paths of its contract. They are apart because each worker makes routes of its own, and writing the
+/// contract takes much memory for a moment.
 #[derive(Clone, Copy)]
 pub struct Routes {
     /// Into a worker.
@@ -216,7 +217,7 @@ pub fn local(instant: Timestamp) -> String {
     instant.to_jiff().to_zoned(calendar::rome().clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
-/// Whether a caller would rather have an answer in this form than as JSON: of all that its `Accept` names it has the greatest weight, or the same and comes first.
+/// Whether a caller would rather have an answer in this form than as JSON: of all that its `Accept` names this form has the greatest weight, or an equal one and comes first.
 fn prefers(request: &HttpRequest, form: &str) -> bool {
     let mut best = ("", 0.0_f32);
     let accepted = request.headers().get_all(header::ACCEPT).filter_map(|accept| accept.to_str().ok()).flat_map(|accept| accept.split(','));
@@ -316,7 +317,7 @@ fn within(name: &str, number: u32, most: u32) -> Result<(), Problem> {
     if (1..=most).contains(&number) { Ok(()) } else { Err(Problem::malformed(format!("{name}: a whole number from 1 to {most} is expected"))) }
 }
 
-/// The first and the last of the days that a query names, in Rome: at most so many; without a first one from today, without a last one the first alone.
+/// The first and the last day that a query asks for, in Rome, at most `days_max` of them. Without `from` they begin today; without `to` it is the first day alone.
 fn days_of(now: Timestamp, from: Option<Date>, to: Option<Date>, days_max: i32) -> Result<(Date, Date), Problem> {
     let from = from.unwrap_or_else(|| calendar::local_day(now));
     let to = to.unwrap_or(from);

@@ -234,8 +234,8 @@ pub struct PolicyForm {
     /// nobody has no limit, and is told apart by the network alone.
     #[schema(default = false)]
     pub buyer_required: bool,
-    /// How long places rest at most that somebody held over the web and did not buy, if less than a fifth of those for the web were left when the hold ended: they come back
-    /// at a moment that is drawn by lot and told to nobody. So long whoever held them, by buyer or device, may hold no places there again and join no waiting list
+    /// How long places rest at most that were held over the web and not bought, if less than a fifth of those for the web were left when the hold ended. They come back at a
+    /// moment that is drawn by lot and told to nobody. For as long as this, the buyer and the device that held them may hold no places there again and join no waiting list
     /// (`hold_renewed`). 0: they are free at once.
     #[schema(minimum = 0, maximum = 3_600, default = 0)]
     pub rest_max_s: u32,

@@ -310,9 +310,9 @@ pub async fn set_payee(
 
 /// Let a refund of a contested payment go.
 ///
-/// While the payer's bank contests a payment, and once it was right, it takes the money back by itself: a refund beside that pays twice, and waits as `contested`. This says that
-/// it may go all the same, as when nothing was taken back; a voucher has its money at once. What is open still waits again when a dispute begins, or is decided for the payer, after
-/// that. A dispute that the bank loses lets all of them go.
+/// While the payer's bank contests a payment, and once it was right, it takes the money back by itself. A refund beside that would pay twice, so it waits as `contested`. This says that it may
+/// go all the same, as when nothing was taken back; a voucher has its money at once. A released refund that is still open waits again when another dispute begins, or is decided for the
+/// payer, after that. A dispute that the bank loses lets all of them go.
 #[utoipa::path(
     tag = "Refunds", operation_id = "release_refund", security(("key" = ["settle"])),
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),

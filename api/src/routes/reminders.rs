@@ -80,9 +80,8 @@ pub struct ReminderPage {
 
 /// List visitors to remind.
 ///
-/// The sales of a day to come by the probability that nobody comes, and the day on which a reminder still lets their places be sold again. No personal data: whoever sold
-/// knows whom to write to. From the read models; callers without desk rights see what was sold with their own key. Empty, with the reason, where no model of bookings
-/// serves.
+/// The sales of a day to come, by the probability that nobody comes, with the day on which a reminder still lets their places be sold again. There is no personal data in it: who sold knows
+/// whom to write to. From the read models; callers without desk rights see what was sold with their own key. Empty, with the reason, where no model of bookings serves.
 #[utoipa::path(
     tag = "Sales", operation_id = "list_reminders", security(("key" = ["book"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), RemindersQuery),

@@ -225,8 +225,8 @@ fn roster_of(node: &Node, known: &tornello_actors::museums::Known, day: Date) ->
 
 /// Read a day's roster.
 ///
-/// How many at desks, gates and in rooms hour by hour, for the visitors at the 80th percentile of the forecast; because of what; what one less or one more would
-/// mean; and what a manager decided instead, with what comes of that and what is proposed beside it. With `Accept: text/csv` a table, with `Accept: text/calendar` a calendar (iCalendar).
+/// How many people work at desks, gates and in rooms, hour by hour, for the visitors at the 80th percentile of the forecast. Each line says why, and what one less or one more would mean. Where a
+/// manager decided otherwise it says what comes of that, and what is proposed beside it. With `Accept: text/csv` a table, with `Accept: text/calendar` a calendar (iCalendar).
 #[utoipa::path(
     tag = "Planning", operation_id = "get_roster", security(("key" = ["plan"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), OnDay),

@@ -413,12 +413,14 @@ fn read(body: &[u8], is_array: bool) -> Result<Vec<Line>, Problem> {
 
 /// Send in what a gate without a network has done.
 ///
-/// Up to 10,000 scans and 4 MiB, a JSON array or one on each line: what `tornello gate` writes is what is sent here. Each is judged by its own time, and by the block,
-/// the review and the issue of the code that held then; the scans of a ticket in the order in which they happened. It is merged, or kept as a conflict if somebody was let in who should not have been: that happened, and
-/// `/v1/slots/{slot}/conflicts` lists it. In which order several gates send in what they did does not matter: with each scan that comes in, all of its ticket are
-/// judged anew, so what is a conflict now may be none when another gate has sent its own, and this batch may make conflicts of what others have sent, or withdraw some:
-/// `changed` lists these, `conflicts_elsewhere` and `withdrawn_elsewhere` count them. A scan is known by ticket, gate, `scanned_at` and direction, so a batch
-/// may be sent again: no `Idempotency-Key` is needed.
+/// Up to 10,000 scans and 4 MiB, a JSON array or one on each line, as `tornello gate` writes them. A scan is known by ticket, gate, `scanned_at` and direction, so a batch may be sent again: no
+/// `Idempotency-Key` is needed.
+///
+/// Each scan is judged by its own time, and by the block, the review and the issue of the code that held then; the scans of a ticket in the order in which they happened. It is merged, or kept as a
+/// conflict if somebody was let in who should not have been: that happened, and `/v1/slots/{slot}/conflicts` lists it.
+///
+/// The order in which several gates send does not matter, because with each scan that comes in all scans of its ticket are judged anew. What is a conflict now may be none when another gate has sent
+/// its own. This batch too may make conflicts of what others have sent, or withdraw some: `changed` lists these, `conflicts_elsewhere` and `withdrawn_elsewhere` count them.
 #[utoipa::path(
     tag = "Gates", operation_id = "send_scans", security(("key" = ["gate"])),
     request_body(description = "The scans", content(
@@ -477,11 +479,11 @@ pub struct ConflictsView {
 /// List the conflicts of a slot.
 ///
 /// Whom gates without a network let in and should not have: two people on one ticket, a ticket that was cancelled or blocked, an old code. Each is a signal of
-/// fraud, or of a gate whose list or clock is wrong. One that is no conflict any more, because another gate has sent in what it saw, is not listed any more.
+/// fraud, or of a gate whose list or clock is wrong. A conflict that is none any more, because another gate has sent in what it saw, is not listed any more.
 ///
-/// For whoever serves visitors at a desk, and for managers: they can look the sale up and set it right, and whoever supervises gates has a desk's key, which opens the gates
-/// as well. A gate's key stands in a device at the door: it is told of its own scans, and of those that they change, when it sends them in. Who plans has the number in
-/// `conflicts` of the slot, and who looks into fraud a case of each sale that two gates have met.
+/// It is for desks and managers, who can look the sale up and set it right. Whoever supervises gates has a desk's key, which opens the gates as well. A gate's key stands in a device at the
+/// door: the gate is told of its own scans, and of those that they change, when it sends them in. Planners see the number in `conflicts` of the slot; fraud
+/// analysts have a case of each sale that two gates have met.
 #[utoipa::path(
     tag = "Gates", operation_id = "list_conflicts", security(("key" = ["desk"])),
     params(("slot" = String, Path, description = "The slot")),

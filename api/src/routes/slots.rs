@@ -373,9 +373,8 @@ async fn change(
 
 /// Change a slot's places.
 ///
-/// A cut below what is taken is accepted and never sold into: what was sold stays sold, and `over` says how many that are too many. More places than the building
-/// may hold at once are accepted too, with a warning in `above_ceiling`: its gates keep the ceiling all the same. From then on nothing is sold beyond the places of this slot by itself,
-/// whatever the planning policy says.
+/// Fewer places than are taken are accepted: what was sold stays sold, nothing more is, and `over` says how many that are too many. More places than the building may hold at once are accepted
+/// too, with a warning in `above_ceiling`; the gates keep the ceiling. From then on this slot is not sold beyond its places by itself, whatever the planning policy says.
 #[utoipa::path(
     tag = "Slots", operation_id = "set_capacity", security(("key" = ["manage"])),
     request_body(content = CapacityForm, example = json!({"capacity": 15})),

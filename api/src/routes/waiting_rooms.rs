@@ -205,8 +205,8 @@ fn is_text(party: &PartyForm) -> bool {
 
 /// Announce a waiting room.
 ///
-/// Until it closes, web shops hold places of its slots only for those whom it lets through. Whoever comes before the opening is drawn by lot: the seed is drawn now,
-/// its digest is public at once, the seed itself when sales open. Slots that another room has which has not closed are refused (`waiting_room_overlaps`, with its name in `room`).
+/// Until it closes, web shops hold places of its slots only for those whom it lets through. Those who come before the opening are drawn by lot: the seed is drawn now,
+/// its digest is public at once, the seed itself when sales open. It is refused if another room that has not closed has some of the slots (`waiting_room_overlaps`, with that room's name in `room`).
 #[utoipa::path(
     tag = "Waiting rooms", operation_id = "announce_waiting_room", security(("key" = ["manage"])),
     request_body(content = RoomForm, example = json!({"code": "spring", "slots_from": "2027-04-01T00:00:00Z", "slots_to": "2027-07-01T00:00:00Z",
@@ -277,9 +277,9 @@ pub async fn withdraw(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
 
 /// Join a waiting room.
 ///
-/// Whoever joins before the opening takes part in the lot, once, however often they join; whoever joins later is served in that order. A buyer and a device stand in one place: a
-/// second name on the same device, or a second device of the same name, has the place that there is, and its three holds are theirs together. Who comes for the first time does the
-/// work that `step_up_required` asks for, and repeats the request with it, unless an `account` is named.
+/// Those who join before the opening take part in the lot, once, however often they join; those who join later are served in that order. A buyer and a device stand in one place: a second
+/// name on the same device, or a second device of the same name, has the place that there is, and its three holds are theirs together. A first request is answered `step_up_required`, unless
+/// an `account` is named: do the work, and repeat the request with it.
 #[utoipa::path(
     tag = "Waiting rooms", operation_id = "join_waiting_room", security(("key" = ["book"])),
     request_body(content = JoinForm, example = json!({"parties": [{"kind": "buyer", "value": "maria.rossi@example.it"}]})),

@@ -90,8 +90,8 @@ impl Slot {
         if is_missing { Err(Refusal::BuyerMissing) } else { Ok(()) }
     }
 
-    /// Whether whoever asks for places over the web, by any name or from any device, has not just let places of this slot go that others are to have first. Who buys at
-    /// once keeps nothing from others.
+    /// Refuses places over the web to a buyer or a device that has just let places of this slot go, which others are to have first. Who buys at once keeps nothing from others,
+    /// and is not refused.
     fn not_renewed(&self, now: Timestamp, envelope: &Envelope, command: &Command) -> Result<(), Refusal> {
         let (channel, holder) = match command.unnamed() {
             Command::Hold { channel, .. } | Command::HoldFor { channel, .. } | Command::Wait { channel, .. } => (*channel, [None; 2]),

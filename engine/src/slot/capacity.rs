@@ -119,8 +119,8 @@ impl Places {
         self.held[channel.index()].saturating_add(self.sold[channel.index()]).saturating_add(resting)
     }
 
-    /// Whether a channel has so few places left that who wants one may find none: less than a fifth of those that it might have in all. What is kept for others it might not
-    /// have, whether they have taken it or not.
+    /// Whether few places are left for a channel: less than a fifth of those that it might have in all. Places that are kept for other channels do not count among these,
+    /// whether they are taken or not.
     #[must_use]
     pub fn is_scarce(&self, channel: Channel, now: Timestamp) -> bool {
         let is_in_force = |of: Channel| now < self.release_at(of);

@@ -12,8 +12,10 @@ use crate::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, PersonId, TicketId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
-/// One command to one slot. `owner` fields: when given, the hold or sale must have been made by that key, else it is unknown to the caller; staff give none, and
-/// leave the holds alone that a quote keeps: these are the system's.
+/// One command to one slot.
+///
+/// `owner` fields: when one is given, the hold or sale must have been made by that key; any other is unknown to the caller. Staff give none, and may not
+/// touch the holds that a quote keeps: these are the system's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
@@ -51,7 +53,7 @@ pub enum Command {
         /// Contact data, kept apart under this number.
         contact: Option<PersonId>,
     },
-    /// As [`Command::Sell`], of what somebody has paid for: only a hold that is still of these lines; one that was amended meanwhile is another one, and unknown.
+    /// As [`Command::Sell`], for a hold that somebody has paid for. The hold must still have these lines: one that was amended meanwhile is unknown.
     SellPaid {
         /// Which hold.
         hold: HoldId,
@@ -295,8 +297,8 @@ pub enum Command {
         /// The number of the slot's record that cancelled them.
         seq: u64,
     },
-    /// Sell so many places beyond the slot's own, because some of those who have tickets will not come; 0: no more than there are. What is sold stays sold: where
-    /// less is asked than is taken beyond the places, or kept for a channel, that much stays for sale, and with each place that is given back one less.
+    /// Sell so many places beyond the slot's own, because some of those who have tickets will not come; 0: no more than there are. What is sold stays sold. If less is
+    /// asked for than is taken beyond the places already, or kept for a channel, that much stays for sale, and one less with each place that is given back.
     SellBeyond {
         /// How many more than there are.
         beyond: u32,
@@ -305,7 +307,7 @@ pub enum Command {
         /// The probability that anybody is turned away if all of them are sold, in millionths.
         turn_away_ppm: u32,
     },
-    /// Keep a hold for a payment that is about to begin, as long as it lives anyway: of several that begin for one hold at once, one has it.
+    /// Keep a hold for a payment that is about to begin. The hold lives no longer for that. Of several payments that begin for one hold at once, one has it.
     Bind {
         /// Which hold.
         hold: HoldId,
@@ -321,8 +323,8 @@ pub enum Command {
         /// Whose name stands on all tickets, kept apart under this number.
         holder: PersonId,
     },
-    /// As [`Command::Admit`], where somebody counts who is in the building by the gates of all slots: nobody comes in who finds it full by that count, nor by what the
-    /// slot knows of it.
+    /// As [`Command::Admit`], with a count of the people in the building, made at the gates of all slots. Nobody comes in if the building is full by that count, or by
+    /// what the slot itself knows.
     AdmitWithin {
         /// Which ticket.
         ticket: TicketId,
@@ -335,8 +337,8 @@ pub enum Command {
         /// The people in the building, and how many may be.
         room: Room,
     },
-    /// Give a command that keeps places or waits for some, and with it a number that was drawn by lot and that nobody is told: how long the places rest if nobody buys
-    /// them, where the slot lets places rest.
+    /// A command that keeps places or waits for some, together with a number that was drawn by lot and is told to nobody. In a slot that lets places rest, the number
+    /// decides how long these places rest if nobody buys them.
     Drawn {
         /// [`Command::Hold`] or [`Command::Wait`]; to any other the lot says nothing.
         asked: Box<Self>,

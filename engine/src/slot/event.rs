@@ -458,8 +458,8 @@ pub struct JudgedScan {
     pub judged: Judged,
 }
 
-/// A scan of a gate without a network came in, and it does not simply follow what was known of its ticket: all scans of the ticket were judged anew with it, in the
-/// order in which they happened. So it does not matter which gate sends its scans first: what was taken for a conflict before may be none, and the other way round.
+/// A scan of a gate without a network came in, and it does not simply follow what was known of its ticket. So all scans of the ticket were judged anew, in the order in
+/// which they happened. It does not matter which gate sends its scans first: what was taken for a conflict before may be none now, and the other way round.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ScansJudged {
     /// On which ticket.
@@ -503,8 +503,8 @@ pub struct Offered {
     pub entry: HoldId,
     /// When the offer lapses.
     pub expires_at: Timestamp,
-    /// How many places each channel through which somebody waited might have taken just before, in the order of [`Channel::ALL`]: why it was this party, and not
-    /// a larger one that joined earlier.
+    /// How many places each channel might have taken just before, of the channels through which somebody waited, in the order of [`Channel::ALL`]. It says why this party
+    /// was served, and not a larger one that joined earlier.
     pub free: [u32; Channel::COUNT],
     /// How many parties that joined earlier go on waiting, because they did not fit.
     pub passed_over: u32,
@@ -616,7 +616,8 @@ pub struct ReviewEnded {
     pub cleared: bool,
 }
 
-/// How long the places of a hold rest if it ends without being bought, or those of an offer to whoever waits: drawn by lot when they were asked for, and known to nobody.
+/// How long places rest if they are not bought: those of a hold, or of an offer to an entry of the waiting list. Drawn by lot when the places were asked for, and told to
+/// nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RestDrawn {
     /// Which hold, or entry of the waiting list.
@@ -728,8 +729,8 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether this event changes how many places there are, rather than who has them: only such an event may leave more places taken than there are. What is sold
-    /// beyond the places is none of these: it is never lowered below what is taken.
+    /// Whether this event changes how many places there are, rather than who has them. Only such an event may leave more places taken than there are. The event about
+    /// places sold beyond the slot's own is not one of them, because these are never lowered below what is taken.
     #[must_use]
     pub const fn is_about_capacity(&self) -> bool {
         matches!(self, Self::Opened(_) | Self::CapacitySet(_) | Self::QuotasSet(_) | Self::Closed(_) | Self::Reopened(_) | Self::Observed(_))

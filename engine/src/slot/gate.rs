@@ -24,7 +24,7 @@ const CONFLICTS_MAX: u32 = 10_000;
 const LEFT_UNSEEN_MAX: usize = 100;
 
 impl Slot {
-    /// `counted` is what somebody says who knows the gates of all slots. What the slot knows is its own reading, and who passed its own gates since: either may be full.
+    /// `counted` is the count of the gates of all slots. The slot itself knows its own reading, and who has passed its own gates since. Nobody comes in if either is full.
     pub(super) fn admit(&self, now: Timestamp, shown: Shown, gate: Code, counted: Option<Room>) -> Result<Vec<Event>, Refusal> {
         let found = self.ticket_of(shown.ticket);
         let inside = self.places.people_upper(now);

@@ -85,8 +85,8 @@ impl Slot {
         Ok(vec![Event::Prolonged(Prolonged { hold: id, expires_at, cause })])
     }
 
-    /// Whether a live hold is kept for this cause already, and being asked for so long would win nearly nothing: then it is not to be asked. Whoever pays may begin
-    /// as often as they like, and the journal is not to grow with it.
+    /// Whether a live hold is kept for this cause already, nearly as long as is wanted: then it is not to be asked. A payer may begin as often as they like, and the
+    /// journal is not to grow with it.
     #[must_use]
     pub fn is_kept(&self, now: Timestamp, id: HoldId, until: Timestamp, cause: Keeper) -> bool {
         let Ok(hold) = self.living(now, id) else { return false };
@@ -120,7 +120,8 @@ impl Slot {
         Ok(rests.then(|| self.rest_of_some(now, id, fewer)).into_iter().chain([amended]).collect())
     }
 
-    /// What a payment is under way for is not given back: whoever says `over` knows that it is so no more. What staff give back is free at once: somebody stands there.
+    /// A hold is not given back while a payment is under way for it; a caller that knows that the payment is over says so by `over`. What staff give back is free at once:
+    /// somebody stands there.
     pub(super) fn release(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>, over: Option<Keeper>) -> Result<Vec<Event>, Refusal> {
         let hold = self.live_hold(now, id, owner)?;
         if let Some(Keeper::Payment(payment)) = hold.kept_for
@@ -185,7 +186,8 @@ impl Slot {
         }
     }
 
-    /// The live hold of that id as its owner sees it, or staff, who see all; else what has become of it. One of somebody else is unknown, whatever has become of it.
+    /// The live hold of that id, or a refusal that says what has become of it. An owner sees its own holds; staff (no `owner`) see all. The hold of somebody else is unknown,
+    /// whatever has become of it.
     pub fn held(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<&super::Hold, Refusal> {
         self.living_of(self.past.at_least(now), id, owner)
     }

@@ -142,7 +142,7 @@ impl Aggregate for Slot {
         Ok(events)
     }
 
-    /// What is asked, within what its buyer may have; what is sold and to be reviewed is under review from the start.
+    /// As `decide`, and beside that: refuses what is more than its buyer may have, and puts a sale that is to be reviewed under review in the same record.
     fn decide_for(&self, now: Timestamp, envelope: &Envelope, command: &Command) -> Result<Vec<Event>, Refusal> {
         let mut events = self.decide(now, command)?;
         self.within_limits(self.past.at_least(now), envelope, command)?;
@@ -150,8 +150,8 @@ impl Aggregate for Slot {
         Ok(events)
     }
 
-    /// The places that have rested, then the expiries whose time has come, then what is due of the waiting list, a bounded number of them. Whether what expires has to rest is
-    /// asked of the places that are left: after an outage those that have rested are among these.
+    /// What is due, a bounded number of events, in this order: places that have rested come free, holds whose time has come expire, then the waiting list is served. The order
+    /// matters after an outage: whether what expires has to rest depends on how many places are left, and those that have rested are among these.
     fn due(&self, now: Timestamp) -> Vec<Event> {
         let now = self.past.at_least(now);
         let mut events = self.wake_rested(now);
@@ -375,14 +375,14 @@ impl Slot {
         self.ledger.list.ahead_of(party.number)
     }
 
-    /// Who joined later than an entry and was served all the same, while it waited: offers, in the order of joining. Each says what was free: less than this party
-    /// needs. It is known as long as the entry is, also when it has its own offer or has ended.
+    /// The offers that were made, while an entry waited, to parties that had joined later, in the order of joining. Each says what was free: less than this entry's
+    /// party needs. They are known as long as the entry is, also when it has its own offer or has ended.
     pub fn overtakers_of(&self, entry: HoldId) -> impl DoubleEndedIterator<Item = &Offer> {
         self.ledger.list.overtakers_of(entry)
     }
 
-    /// The channel through which an entry waited, if it is needed to say what its overtakers found free: while it waits or has an offer, and of one that was
-    /// overtaken as long as it is known.
+    /// The channel through which an entry waits or waited, to say what its overtakers found free. It is known while the entry waits or has an offer; of an entry that
+    /// has ended only if it was overtaken, and as long as the entry is known.
     #[must_use]
     pub fn waited_through(&self, entry: HoldId) -> Option<Channel> {
         match self.standing_of(entry)? {
@@ -392,7 +392,7 @@ impl Slot {
         }
     }
 
-    /// Money taken and paid back: what the sales of this slot cost without what stands in other slots by now, and what of it was refunded.
+    /// Money taken and paid back: what the sales of this slot cost (without tickets that stand in other slots by now), and how much of that was refunded.
     #[must_use]
     pub fn money(&self) -> (Cents, Cents) {
         let add =

@@ -55,8 +55,8 @@ impl Slot {
         Ok(vec![Event::MoveBegun(MoveBegun { sale: id, arrival, tickets, lines, via, refund_percent })])
     }
 
-    /// Takes tickets of another slot in, as a sale to the channel that sold them would be; until when is asked for the channel of whoever moves them, so that a desk
-    /// helps those who come too late for the web. What is to be reviewed is under review by the same record: no gate finds it in between, and no crash leaves it without.
+    /// Takes in tickets of another slot. Places count as for a sale through the channel that sold them. Whether sales are open goes by the channel of whoever moves them, so
+    /// that a desk helps those who come too late for the web. If the move is to be reviewed, the same record puts it under review: no gate finds it in between, and no crash loses it.
     pub(super) fn arrive(&self, now: Timestamp, arrived: &Arrived, via: Channel, asks_review: bool) -> Result<Vec<Event>, Refusal> {
         // First of all: whoever asks again after a day must hear that they have arrived, whatever else has changed.
         if self.ledger.sales.contains_key(&arrived.sale) {

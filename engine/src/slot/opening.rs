@@ -80,16 +80,16 @@ pub struct Policy {
     pub limits: Limits,
 }
 
-/// What one buyer may have, by the pseudonym that the channels web, kiosk and reseller give; who is not named is not limited, and over the web has to be where a museum says
-/// so. For how long what a buyer has may be reviewed, and how what a buyer had and did not buy comes back to all.
+/// What one buyer may have, by the pseudonym that the channels web, kiosk and reseller give. Who is not named is not limited; a museum can insist that
+/// somebody is named over the web. Also how long a buyer's tickets may be under review, and how places that a buyer held and did not buy come back to all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// The most people in holds and tickets of one slot.
     #[serde(default)]
     pub tickets_max: Option<u16>,
-    /// The most live holds in one slot, with entries of its waiting list; the shell counts those of all slots of the museum that were opened under such a limit, and lets a
-    /// buyer have no more of them together either.
+    /// The most live holds in one slot, together with entries of its waiting list. The shell holds a buyer to the same number over all slots of the museum that were opened
+    /// under such a limit.
     #[serde(default)]
     pub holds_max: Option<u16>,
     /// The most people in holds, waiting lists and tickets of one museum on one day in Rome.
@@ -101,8 +101,8 @@ pub struct Limits {
     /// Whether places are kept over the web only for somebody: for a buyer, or a device, that is named.
     #[serde(default)]
     pub buyer_required: bool,
-    /// How long places rest at most that somebody held over the web in a scarce slot and did not buy, and how long whoever held them may not hold there again; 0: not at
-    /// all.
+    /// For places that were held over the web in a scarce slot and not bought: how long they rest at most, and how long whoever held them may not hold there again. 0: not
+    /// at all.
     #[serde(default)]
     pub rest_max_s: u32,
 }

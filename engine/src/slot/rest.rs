@@ -1,12 +1,12 @@
-//! Rules of rest, against those who keep places from others without buying any: what was held over the web in a scarce slot and not bought is not free at once, but at a
-//! moment that was drawn by lot, and whoever held it may not hold there again before everybody else might have. So whoever lets places go does not know when somebody else
-//! of theirs could have them. Where a slot has places left nobody notices any of it. A museum says how long places rest at most (`rest_max_s`); 0: not at all.
+//! Rules of rest, against those who keep places from others without buying any. Places that were held over the web in a scarce slot and not bought are not free at once, but
+//! at a moment that was drawn by lot. Whoever held them may not hold there again before everybody else might have. So whoever lets places go does not know when an accomplice
+//! could have them. Where a slot has places left nobody notices any of it. A museum says how long places rest at most (`rest_max_s`); 0: not at all.
 //!
-//! What rests counts as taken by the web, for everybody: for other channels, for who is at a desk, and for who waits. Nobody can have it, so nobody has to be told apart;
-//! those who wait are the first to have it once it is free, and lose nobody's turn by that. What is sold, given back by staff, or an option of a quote never rests.
+//! What rests counts as taken by the web, for everybody: for other channels, for a visitor at a desk, and for those who wait. Nobody can have it, so nobody has to be told apart.
+//! Those who wait are the first to have it once it is free, and nobody loses their turn. What is sold, given back by staff, or an option of a quote never rests.
 //!
-//! How long is drawn when the places are asked for, and comes with the command: an expiry has no command, and the core no chance. It is said to nobody, and that nobody
-//! drew one makes the rest the longest. The moment is in the event, so a replay draws nothing.
+//! How long it rests is drawn when the places are asked for, and comes with that command, because an expiry has no command and the core draws no lots. It is told to nobody. If
+//! nothing was drawn the rest is the longest. The moment is in the event, so a replay draws nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,7 +29,8 @@ impl Slot {
         self.opening.policy.limits.rest_max_s.min(REST_MAX_S)
     }
 
-    /// What is asked, and how long the places are to rest by the lot that was drawn, if they are of the web and the slot lets them rest: from a millisecond to the longest.
+    /// Decides what is asked, and adds how long the places are to rest by the lot that was drawn, from a millisecond to the longest, if they are of the web and the slot lets
+    /// them rest.
     pub(super) fn drawn(&self, now: Timestamp, asked: &Command, draw: u32) -> Result<Vec<Event>, Refusal> {
         let mut events = self.decide(now, asked)?;
         let longest_ms = u64::from(self.rest_max_s()) * 1_000;
@@ -51,8 +52,8 @@ impl Slot {
         self.rest_max_s() > 0 && channel == Channel::Web && self.on_sale(now, channel).is_ok() && places.is_scarce(channel, now)
     }
 
-    /// All places of a hold that ends rest, for as long as was drawn, and whoever held them waits for as long as any rest may take: when the places are free is not told
-    /// by that.
+    /// Lets all places of a hold that ends rest, for as long as was drawn. Whoever held them waits for as long as any rest may last, which does not tell when these places
+    /// are free.
     pub(super) fn rest_of_all(&self, now: Timestamp, id: HoldId, hold: &Hold) -> Event {
         let longest = now.plus_seconds(i64::from(self.rest_max_s()));
         let drawn = hold.rest_ms.map(|rest_ms| now.plus_millis(rest_ms).min(longest));

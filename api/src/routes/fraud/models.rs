@@ -266,9 +266,8 @@ impl From<Shadow> for ShadowView {
     }
 }
 
-/// How three scorers that need no labels fare beside the model that acts, as they are asked about everything because of which analysts may read of somebody. They are compared and
-/// cannot be promoted: none of them acts or challenges here, whatever they find. What is not assessed as suspicious is rarely looked at, so what is known favours
-/// whatever acted.
+/// How three scorers that need no labels fare beside the model that acts. They are asked about everything because of which analysts may read of somebody. They are compared and cannot be
+/// promoted: none of them acts or challenges, whatever they find. What nobody suspects is rarely looked at, so what is known favours the model that acted.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct RacedView {
     /// The model that acts; absent if none does.
@@ -684,9 +683,9 @@ pub async fn weigh(
 
 /// Promote a model.
 ///
-/// It acts in the place of the one before, if the evidence says that it is better and somebody approves who neither registered it nor let it challenge. Of fraud the
-/// evidence is worked out here, of all since the model challenges, or of the part that `from` and `to` name (see `GET .../evidence`); a refusal says what is `missing`.
-/// What is not shown can be overridden by a word, and is marked so. `busy` if another one acts when that is done, or another one challenges.
+/// It acts in the place of the one before, if the evidence says that it is better, and if the caller neither registered it nor let it challenge. For models of fraud the evidence is worked out here: over
+/// all the time since the model challenges, or over the part that `from` and `to` name (see `GET .../evidence`). A refusal says what is `missing`. Without evidence a word overrides it
+/// (`overridden`), and the promotion is marked so. `busy` if another model acts or challenges by the time that this is worked out.
 #[utoipa::path(
     tag = "Fraud", operation_id = "promote_model", security(("key" = ["manage"])), request_body = PromotionForm,
     params(("artifact" = String, Path, description = "The model"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),

@@ -248,8 +248,8 @@ fn by(rows: &[CaseRow], (days, weights): (f64, &Weights), of: impl Fn(&CaseRow) 
 
 /// Report on fraud.
 ///
-/// What is missed is estimated from the cases that were picked at random from what nobody suspected, each weighted by its channel, and from what banks took back; whom rules hurt,
-/// from appeals and from the refused attempts that were picked at random.
+/// What was missed is estimated from the cases that were picked at random among what nobody suspected, each weighted by its channel, and from what banks took back. Whom rules hurt is estimated
+/// from appeals, and from the refused attempts that were picked at random.
 #[utoipa::path(
     tag = "Fraud", operation_id = "get_fraud_report", security(("key" = ["investigate"])), params(ReportQuery),
     responses((status = 200, description = "The report", body = ReportView), crate::openapi::Problems),

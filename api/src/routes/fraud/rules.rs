@@ -259,9 +259,9 @@ pub struct ActivateForm {
 
 /// Put a fraud rule in force.
 ///
-/// The draft of that name takes the place of the rule that was in force. Whoever drafted it cannot do that, and `draft` names the one that was read: `draft_changed` if it was
-/// drafted again since, so that nothing is in force that two have not seen. It is looked at again as when it was drafted: one that was
-/// drafted before as much was asked of rules is `bad_rule`, and to be drafted anew.
+/// The draft of that name takes the place of the rule that was in force. The key that drafted it cannot do that. `draft` is the number of the draft that was read: if it was drafted again since
+/// the answer is `draft_changed`, so that nothing is in force that two have not seen. The draft is checked once more as when it was drafted: one from when less was
+/// asked of rules may be `bad_rule`, and is to be drafted anew.
 #[utoipa::path(
     tag = "Fraud", operation_id = "activate_fraud_rule", security(("key" = ["manage"])), request_body = ActivateForm,
     params(("rule" = String, Path, description = "The rule's name"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),

@@ -119,9 +119,8 @@ pub(super) fn told(chance: LapseChance) -> f64 {
 
 /// List options worth releasing.
 ///
-/// Quotes that keep places in slots to which more people are expected than find a free place, ordered by how many places would come back of which others would have use;
-/// as far ahead as forecasts reach. It is advice: an option is a promise until its deadline, and releasing it is a clerk's decision (`POST /v1/quotes/{quote}/cancel`).
-/// Not for operators.
+/// Quotes that keep places in slots to which more people are expected than find a free place, as far ahead as forecasts reach. They are ordered by how many places would come back that others
+/// would use. It is advice: an option is a promise until its deadline, and releasing it is a clerk's decision (`POST /v1/quotes/{quote}/cancel`). Not for operators.
 #[utoipa::path(
     tag = "Quotes", operation_id = "list_options", security(("key" = ["quote"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), OptionsQuery),

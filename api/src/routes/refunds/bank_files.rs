@@ -69,10 +69,9 @@ pub struct RefundExportForm {
 
 /// Send refunds to the bank.
 ///
-/// As a SEPA credit transfer initiation (pain.001.001.09). What is in the file is `exported` until it is confirmed or returned; if no file can be made of what is
-/// asked, nothing is. The header `Refund-Batch` names the file; `Refund-Skipped` says how many stay open because they cannot go now: their account is not known any
-/// more, or banks would not take the name. Of a list that is named none is skipped, unless it was exported or paid out in the same moment. A repeat with the same key
-/// answers the same bytes.
+/// As a SEPA credit transfer initiation (pain.001.001.09). Refunds in the file are `exported` until they are confirmed or returned; if no file can be made of what is asked for, none of them
+/// is. The header `Refund-Batch` names the file. `Refund-Skipped` says how many stay open because they cannot go now: their account is not known any more, or banks would not take the
+/// name. If the refunds are named in a list none is skipped, unless it was exported or paid out in the same moment. A repeat with the same key answers the same bytes.
 #[utoipa::path(
     tag = "Refunds", operation_id = "export_refunds", security(("key" = ["settle"])),
     request_body(content = RefundExportForm, example = json!({"debtor": {"name": "Museo Esempio", "iban": "IT60X0542811101000000123456"}, "execution_date": "2099-01-01"})),
