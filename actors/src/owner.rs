@@ -24,7 +24,7 @@ use crate::journal::writer::{Lease, Lost, Pending, Permit, Queue};
 use crate::views::Snapshot;
 
 /// How many commands and looks wait in one mailbox before callers are told `Busy`. The places are counted by the registry: actix bounds a mailbox for each copy
-/// of its address only, and every caller has one of its own.
+/// of its address, and for those alone who wait until they may send.
 pub const MAILBOX: usize = 8_192;
 /// After so many records, and whenever there are twice as many, a snapshot of a stream is made while its owner lives: no busy one is idle before a crash, and what is
 /// behind its snapshot is read back. A snapshot writes down all of the state, so one after each so many records would cost a busy slot more than its sales do, and beyond
