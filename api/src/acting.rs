@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderName;
 use actix_web::{FromRequest, HttpRequest};
 use serde::Serialize;
 use tornello_actors::digest::digest;
@@ -28,7 +29,7 @@ use crate::problem::Problem;
 use crate::request::random;
 
 /// The header with a solved challenge.
-pub const PROOF: &str = "Step-Up-Proof";
+pub const PROOF: HeaderName = HeaderName::from_static("step-up-proof");
 /// How many parties of an attempt are kept.
 const ATTEMPT_PARTIES: usize = 8;
 /// A score from which on a challenge costs twice as much, and four times.

@@ -6,6 +6,7 @@ use std::ops::Deref;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderName;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures_util::future::{LocalBoxFuture, MapOk};
 use futures_util::{StreamExt, TryFutureExt};
@@ -27,6 +28,8 @@ use crate::words::PartyKindWord;
 const PARTIES_MAX: usize = 8;
 /// By how many earlier months' pseudonyms a buyer is looked up where what they may have is limited: a place is hardly on sale for longer than a year.
 const FORMERLY_MONTHS: usize = 12;
+/// The header with the key of a request.
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest text that names a party, in bytes.
 const PARTY_MAX: usize = 256;
 /// The largest body of those requests that carry a whole plan or many readings, in bytes.
@@ -46,7 +49,7 @@ impl FromRequest for IdempotencyKey {
             Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_missing", "the header Idempotency-Key is needed")
                 .detail("Choose a new random value for each request, and the same value when you repeat one.")
         };
-        let mut given = request.headers().get_all("Idempotency-Key");
+        let mut given = request.headers().get_all(KEY);
         let Some(header) = given.next() else { return ready(Err(missing())) };
         // Of two, a repeat that has them the other way round would be another request.
         if given.any(|other| other != header) {
