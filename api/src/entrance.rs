@@ -112,7 +112,7 @@ pub async fn pass(
     forget_impossible_codings(&mut request);
     // More than the house can do is turned away before it costs anything, so that what is let in is done soon.
     let (mut response, remaining, reset_s) = match Place::take(&shared, &request) {
-        Some(place) => served(&shared, request, next, place).await?,
+        Some(place) => served(&shared, request, next, (place, begun)).await?,
         None => (turned_away(&shared, request, &Problem::busy()).await, shared.burst, 0),
     };
     // Nobody can guess it, so what a caller quotes is what it was told.
@@ -157,10 +157,10 @@ async fn served(
     shared: &Shared,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-    place: Place,
+    (place, begun): (Place, Timestamp),
 ) -> Result<(ServiceResponse<BoxBody>, u32, u32), Error> {
     // The node of pagoPA has no key of ours, and may send headers of its own.
-    let caller = if request.path() == station::PATH { Ok(None) } else { authenticate(shared, &request) };
+    let caller = if request.path() == station::PATH { Ok(None) } else { authenticate(shared, &request, begun) };
     let limited = match &caller {
         Ok(Some(caller)) => Limited::Key(caller.id().0),
         Ok(None) | Err(_) => Limited::Address(prefix(request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()))),
@@ -269,12 +269,12 @@ const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
-fn authenticate(shared: &Shared, request: &ServiceRequest) -> Result<Option<Caller>, Problem> {
+fn authenticate(shared: &Shared, request: &ServiceRequest, now: Timestamp) -> Result<Option<Caller>, Problem> {
     let Some(header) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
     let text = header.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let (_, text) = text.ok_or_else(Problem::unauthorized)?;
     let files = shared.node.files().ok_or_else(Problem::unauthorized)?;
-    match files.keys.authenticate(text.trim(), shared.node.now()) {
+    match files.keys.authenticate(text.trim(), now) {
         Ok(key) => Ok(Some(Caller(key))),
         Err(denied) => Err(Problem::unauthorized().with("reason", denied.code())),
     }

@@ -98,7 +98,9 @@ pub fn envelope(
     let mut asked: Vec<&[u8]> = vec![key.0.as_bytes()];
     asked.extend(what.iter().map(|part| part.as_bytes()));
     asked.push(&body);
-    let parties = node.files().map_or_else(Vec::new, |files| named(&files.pseudonymiser, parties, node.now()));
+    // Most that is done at a desk names nobody: then nothing is asked for, not even the time.
+    let files = node.files().filter(|_| !parties.is_empty());
+    let parties = files.map_or_else(Vec::new, |files| named(&files.pseudonymiser, parties, node.now()));
     let (key, body) = (digest(&[key.0.as_bytes()]), digest(&asked));
     Ok(Envelope { who: caller.id(), key, body, parties, assessment: None, order, formerly: Vec::new() })
 }
@@ -106,7 +108,7 @@ pub fn envelope(
 /// Adds to the envelope of a command that may buy in some slots by which pseudonyms of earlier months its buyers are known. Where none of the slots limits what a buyer
 /// has nobody asks for them, and none are made: of each buyer they are twelve hashes.
 pub fn known_before(node: &Node, slots: &[SlotId], parties: &[PartyForm], envelope: &mut Envelope) {
-    let Some(files) = node.files() else { return };
+    let Some(files) = node.files().filter(|_| !parties.is_empty()) else { return };
     let is_limited = || slots.iter().any(|slot| node.limits_buyers(*slot));
     envelope.formerly = formerly(&files.pseudonymiser, parties, Month::of(node.now()), is_limited);
 }

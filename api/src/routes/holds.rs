@@ -300,7 +300,7 @@ pub async fn confirm(
     let settlement = form.settlement.by(&caller)?;
     let mut envelope = envelope(&node, &caller, &key, &["confirm", &hold.to_string()], &*form, &form.parties, None)?;
     // What somebody has was looked at when they held, if they were named then.
-    if !node.scoring().held(hold).is_some_and(|held| held.names_buyer()) {
+    if !form.parties.is_empty() && !node.scoring().held(hold).is_some_and(|held| held.names_buyer()) {
         known_before(&node, &[hold.slot()], &form.parties, &mut envelope);
     }
     let proven = form.holder.is_some() || caller.is_desk();
