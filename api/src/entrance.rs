@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -43,7 +44,7 @@ pub enum Limited {
 /// Counts requests by caller.
 pub type Limiter = RateLimiter<Limited, DefaultKeyedStateStore<Limited>, DefaultClock, StateInformationMiddleware>;
 
-/// What every worker shares.
+/// What every worker shares. Each has one of its own for all of its requests: a copy for each would count up and down what all workers count in, again and again.
 #[derive(Clone)]
 pub struct Shared {
     node: web::Data<Node>,
@@ -84,7 +85,7 @@ impl Shared {
 
     /// A place for what finishes something that was begun; none if there are too many.
     #[must_use]
-    pub fn place_to_finish(&self) -> Option<Place> {
+    pub fn place_to_finish(self: &Rc<Self>) -> Option<Place> {
         Place::within(self, self.in_flight_max * 2)
     }
 
@@ -97,7 +98,7 @@ impl Shared {
 
 /// The layer. A key that is not good is refused here, before anything is read.
 pub async fn pass(
-    shared: web::ThinData<Shared>,
+    shared: web::ThinData<Rc<Shared>>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -237,12 +238,12 @@ async fn turned_away(shared: &Shared, request: ServiceRequest, problem: &Problem
 }
 
 /// The place of one change that is under way.
-pub struct Place(Option<Arc<AtomicUsize>>);
+pub struct Place(Option<Rc<Shared>>);
 
 impl Place {
     /// Reads and gates need none: an opening of sales holds up no turnstile. What was begun is finished before something new begins. The station takes its place when
     /// it has read the message: it is sent without a key, and nobody is to hold places by sending slowly.
-    fn take(shared: &Shared, request: &ServiceRequest) -> Option<Self> {
+    fn take(shared: &Rc<Shared>, request: &ServiceRequest) -> Option<Self> {
         let path = request.path();
         if request.method().is_safe() || path.starts_with("/v1/admissions") || path.starts_with("/v1/exits") || path == station::PATH {
             return Some(Self(None));
@@ -250,16 +251,16 @@ impl Place {
         if path.ends_with("/confirm") { shared.place_to_finish() } else { Self::within(shared, shared.in_flight_max) }
     }
 
-    fn within(shared: &Shared, max: usize) -> Option<Self> {
-        let place = Self(Some(Arc::clone(&shared.in_flight)));
+    fn within(shared: &Rc<Shared>, max: usize) -> Option<Self> {
+        let place = Self(Some(Rc::clone(shared)));
         (shared.in_flight.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(in_flight) = &self.0 {
-            in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(shared) = &self.0 {
+            shared.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
