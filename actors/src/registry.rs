@@ -259,10 +259,16 @@ where
         owners.get(&stream)?.get().filter(|started| !started.has_stopped()).cloned()
     }
 
+    /// The owner. One that is not in memory is made in a future of its own, so that whoever waits for an answer has no room in theirs for what making it takes.
     async fn owner(&self, stream: StreamId) -> Result<Arc<Started<A, T>>, Failure<A::Refusal>> {
-        if let Some(started) = self.started(stream) {
-            return Ok(started);
+        match self.started(stream) {
+            Some(started) => Ok(started),
+            None => Box::pin(self.made(stream)).await,
         }
+    }
+
+    /// The owner of a stream that had none just now.
+    async fn made(&self, stream: StreamId) -> Result<Arc<Started<A, T>>, Failure<A::Refusal>> {
         if !self.source.exists(stream).await? {
             return Err(self.source.unknown(stream));
         }

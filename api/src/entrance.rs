@@ -114,7 +114,7 @@ pub async fn pass(
     // More than the house can do is turned away before it costs anything, so that what is let in is done soon.
     let (mut response, remaining, reset_s) = match Place::take(&shared, &request) {
         Some(place) => served(&shared, request, next, (place, begun)).await?,
-        None => (turned_away(&shared, request, &Problem::busy()).await, shared.burst, 0),
+        None => (Box::pin(turned_away(&shared, request, &Problem::busy())).await, shared.burst, 0),
     };
     // Nobody can guess it, so what a caller quotes is what it was told.
     let number = format!("{:032x}", rand::random::<u128>());
@@ -182,7 +182,7 @@ async fn served(
             let response = match denied {
                 Some(problem) => {
                     drop(place);
-                    turned_away(shared, request, &problem).await
+                    Box::pin(turned_away(shared, request, &problem)).await
                 }
                 None => {
                     let _place = place;
@@ -196,7 +196,7 @@ async fn served(
             let wait = until.wait_time_from(governor::clock::Clock::now(&DefaultClock::default()));
             let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests").retry_after(seconds);
-            Ok((turned_away(shared, request, &problem).await, 0, seconds))
+            Ok((Box::pin(turned_away(shared, request, &problem)).await, 0, seconds))
         }
     }
 }
@@ -220,7 +220,7 @@ fn end_if_silent(request: &mut ServiceRequest, within: Duration) {
 }
 
 /// Refuses a request after its body has been read: what is left unread would cost the caller its connection, and us the next one. It holds no place meanwhile, and
-/// who sends too slowly is not waited for.
+/// who sends too slowly is not waited for. To be boxed, as those who are served have no room for it.
 async fn turned_away(shared: &Shared, request: ServiceRequest, problem: &Problem) -> ServiceResponse<BoxBody> {
     let (request, mut payload) = request.into_parts();
     let drained = async {

@@ -191,7 +191,8 @@ pub async fn sold(
     command: Command,
 ) -> Result<Record<Event>, Failure<accounts::Refusal>> {
     match settlement {
-        Settlement::OnAccount { account } => accounts::sell(node, *account, envelope, command).await,
+        // In a future of its own: it takes much room, which others need not carry about.
+        Settlement::OnAccount { account } => Box::pin(accounts::sell(node, *account, envelope, command)).await,
         _ => node.slot(slot, envelope, command).await.map_err(|failure| failure.map(accounts::Refusal::Slot)),
     }
 }
