@@ -50,6 +50,8 @@ pub struct Shared {
     node: web::Data<Node>,
     limiter: Arc<Limiter>,
     burst: u32,
+    /// That, as every answer has it.
+    limit: HeaderValue,
     in_flight: Arc<AtomicUsize>,
     in_flight_max: usize,
     body_within: Duration,
@@ -65,10 +67,17 @@ impl Shared {
             node: web::Data::from(node),
             limiter,
             burst: settings.burst.get(),
+            limit: settings.burst.get().into(),
             in_flight: Arc::default(),
             in_flight_max: settings.in_flight,
             body_within: settings.body_within,
         }
+    }
+
+    /// For one worker, with a text of its own of what stands in every answer.
+    #[must_use]
+    pub fn of_worker(&self) -> Rc<Self> {
+        Rc::new(Self { limit: self.burst.into(), ..self.clone() })
     }
 
     /// The installation.
@@ -121,9 +130,9 @@ pub async fn pass(
     let seconds = Duration::from_micros(shared.node.now().micros_since(begun).max(0).unsigned_abs()).as_secs_f64();
     count(&response, method, changes, (begun, seconds), &number);
     let headers = response.headers_mut();
-    for (name, value) in [(LIMIT, shared.burst), (REMAINING, remaining), (RESET, reset_s)] {
-        headers.insert(name, HeaderValue::from(value));
-    }
+    headers.insert(LIMIT, shared.limit.clone());
+    headers.insert(REMAINING, remaining.into());
+    headers.insert(RESET, if reset_s == 0 { HeaderValue::from_static("0") } else { reset_s.into() });
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

@@ -4,7 +4,6 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -220,7 +219,7 @@ fn listen(
         App::new()
             .configure(routes.serve)
             .app_data(shared.node())
-            .app_data(web::ThinData(Rc::new(shared.clone())))
+            .app_data(web::ThinData(shared.of_worker()))
             .app_data(contract.clone())
             .app_data(web::ThinData(pulse.clone()))
             .app_data(web::ThinData(mqtt.clone()))
