@@ -212,6 +212,11 @@ pub enum JournalError {
 pub trait Journal: Send + Sync + 'static {
     /// Writes one batch, durably, whole or not at all. A batch that does not follow the last one, or a span whose first record exists, is a conflict.
     fn append<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), JournalError>>;
+    /// As [`Journal::append`], for whoever knows the hash of the batch: a store that keeps it need not reckon it once more.
+    fn append_hashed<'a>(&'a self, batch: &'a Batch, hash: [u8; 32]) -> BoxFuture<'a, Result<(), JournalError>> {
+        debug_assert_eq!(batch.hash(), hash);
+        self.append(batch)
+    }
     /// The end of the chain as it is stored now.
     fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
     /// Up to `limit` batches after the one numbered `after`, in order, with their stored hashes checked. Damage is an error when nothing sound stands before it.
