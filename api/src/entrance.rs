@@ -357,10 +357,10 @@ fn count(response: &ServiceResponse<BoxBody>, method: &'static str, changes: boo
         tracing::warn!(request_id = number, method, route, status, problem, untold, "a request was not served");
     }
     FIGURES.with_borrow_mut(|known| {
-        if !known.contains_key(&route) {
-            known.insert(route.clone(), HashMap::new());
-        }
-        let Some(known) = known.get_mut(&route) else { return };
+        let known = match known.get_mut(&route) {
+            Some(known) => known,
+            None => known.entry(route.clone()).or_default(),
+        };
         let outcome = problem.unwrap_or("done");
         let figures = known.entry((method, status, outcome)).or_insert_with(|| Figures {
             seconds: histogram!("http_request_seconds", "method" => method, "route" => route.clone()),
