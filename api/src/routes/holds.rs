@@ -84,9 +84,10 @@ impl From<&Line> for LineView {
 pub struct HoldView {
     /// Its id.
     #[schema(value_type = String)]
-    hold: String,
+    hold: HoldId,
     /// The slot.
-    slot: String,
+    #[schema(value_type = String)]
+    slot: SlotId,
     /// The channel that asked.
     #[schema(value_type = ChannelWord)]
     channel: Channel,
@@ -104,8 +105,8 @@ impl HoldView {
     /// A hold as callers see it.
     pub fn new(hold: HoldId, channel: Channel, lines: &[Line], expires_at: Timestamp) -> Self {
         Self {
-            hold: hold.to_string(),
-            slot: hold.slot().to_string(),
+            hold,
+            slot: hold.slot(),
             channel,
             lines: lines.iter().map(LineView::from).collect(),
             people: people_of(lines),
