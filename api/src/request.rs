@@ -5,10 +5,11 @@ use std::iter::{once, successors};
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
+use actix_web::error::{JsonPayloadError, PayloadError};
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderName;
+use actix_web::http::header::{self, HeaderName};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
-use futures_util::future::{LocalBoxFuture, MapOk};
+use futures_util::future::LocalBoxFuture;
 use futures_util::{StreamExt, TryFutureExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::Caller;
 use crate::problem::Problem;
+use crate::server::BODY_MAX;
 use crate::strict::{self, Strict};
 use crate::words::PartyKindWord;
 
@@ -175,15 +177,53 @@ impl<T> Deref for Json<T> {
 
 impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Error = actix_web::Error;
-    type Future = MapOk<JsonRead<T>, fn(web::Json<Strict<T>>) -> Self>;
+    type Future = LocalBoxFuture<'static, Result<Self, actix_web::Error>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let asked: fn(web::Json<Strict<T>>) -> Self = |read| Self(read.into_inner().0);
-        web::Json::<Strict<T>>::from_request(request, payload).map_ok(asked)
+        if !is_plain(request) {
+            let read = web::Json::<Strict<T>>::from_request(request, payload);
+            return Box::pin(read.map_ok(|read| Self(read.into_inner().0)));
+        }
+        let payload = payload.take();
+        Box::pin(async move { read(payload).await.map(Self).map_err(|error| actix_web::Error::from(unread(&error))) })
     }
 }
 
-type JsonRead<T> = <web::Json<Strict<T>> as FromRequest>::Future;
+/// Whether a body comes as nearly all do: named as JSON and no more, in no coding, and of a length that is told and not too great. It can be read where it lies; for whatever
+/// else there may be actix takes 8 KiB, and copies it there.
+fn is_plain(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/json")
+        && !headers.contains_key(header::CONTENT_ENCODING)
+        && length.is_some_and(|length| length <= BODY_MAX)
+}
+
+async fn read<T: DeserializeOwned>(mut payload: Payload) -> Result<T, JsonPayloadError> {
+    let first = payload.next().await.transpose()?.unwrap_or_default();
+    let mut body = Vec::new();
+    while let Some(more) = payload.next().await.transpose()? {
+        if body.is_empty() {
+            body.extend_from_slice(&first);
+        }
+        if body.len() + more.len() > BODY_MAX {
+            return Err(JsonPayloadError::Overflow { limit: BODY_MAX });
+        }
+        body.extend_from_slice(&more);
+    }
+    strict::from_slice(if body.is_empty() { &first[..] } else { &body[..] }).map_err(JsonPayloadError::Deserialize)
+}
+
+/// Why a body of JSON is not taken.
+pub fn unread(error: &JsonPayloadError) -> Problem {
+    match error {
+        JsonPayloadError::ContentType => Problem::unsupported("send the body as application/json"),
+        JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => Problem::too_large(BODY_MAX),
+        JsonPayloadError::Deserialize(error) => Problem::of_json(error),
+        JsonPayloadError::Payload(PayloadError::Io(_)) => Problem::malformed("the body cannot be read to its end"),
+        other => Problem::malformed(other.to_string()),
+    }
+}
 
 /// A body of JSON that may be larger than others: up to [`LARGE_BODY_MAX`].
 #[derive(Debug)]
@@ -226,6 +266,7 @@ pub fn draw() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream;
     use tornello_actors::people::MasterKey;
 
     use super::*;
@@ -255,6 +296,21 @@ mod tests {
             .collect();
         assert_eq!(found, expected);
         assert!(!found.contains(&maker.party_in(PartyKind::Buyer, "anna@example.it", month).pseudonym), "this month's is named");
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_in_however_many_pieces_it_comes_and_no_more_than_that() {
+        let read_in = async |pieces: Vec<Vec<u8>>| {
+            let pieces = stream::iter(pieces.into_iter().map(|piece| Ok::<_, PayloadError>(web::Bytes::from(piece))));
+            let read = read::<Vec<u16>>(Payload::Stream { payload: Box::pin(pieces) }).await;
+            read.map_err(|error| unread(&error).code())
+        };
+        let json = b"[1, 20, 300]";
+        for length in 1..=json.len() {
+            assert_eq!(read_in(json.chunks(length).map(<[u8]>::to_vec).collect()).await, Ok(vec![1, 20, 300]), "{length}");
+        }
+        assert_eq!(read_in(Vec::new()).await, Err("malformed"));
+        assert_eq!(read_in(vec![vec![b' '; BODY_MAX], b"[]".to_vec()]).await, Err("body_too_large"));
     }
 
     #[test]
