@@ -29,7 +29,7 @@ use crate::request::{IdempotencyKey, Json, PartyForm, draw, envelope, known_befo
 use crate::routes::people::{self, ContactForm, HolderForm};
 use crate::routes::sales::{self, SaleView, SettlementForm};
 use crate::routes::waiting_rooms::{self, Admission};
-use crate::routes::{alternatives, not_rebuilt};
+use crate::routes::{alternatives, created, not_rebuilt};
 use crate::words::ChannelWord;
 
 /// How many people of one category.
@@ -222,7 +222,7 @@ pub async fn create(
     let held = held.ok_or_else(not_rebuilt)?;
     node.scoring().remember(held.hold, held.channel, &held.lines, parties);
     let view = HoldView::new(held.hold, held.channel, &held.lines, held.expires_at);
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/holds/{}", held.hold))).json(view))
+    created(format!("/v1/holds/{}", held.hold), &view)
 }
 
 /// Read a hold.

@@ -27,7 +27,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, PartyForm, envelope, known_before, random};
 use crate::routes::holds::{LineForm, order_of, priced};
 use crate::routes::people::{self as contacts, ContactForm, HolderForm};
-use crate::routes::{alternatives, files, not_rebuilt};
+use crate::routes::{alternatives, created, files, not_rebuilt};
 use crate::words::{CancelCauseWord, DeskMethodWord};
 use view::SaleNowView;
 
@@ -122,7 +122,7 @@ pub struct SaleForm {
 pub fn answer(record: &Record<Event>) -> Result<HttpResponse, Problem> {
     let sold = record.events.iter().find_map(|event| if let Event::Sold(sold) = event { Some(sold) } else { None }).ok_or_else(not_rebuilt)?;
     let view = SaleView::new(sold.sale, sold.channel, &sold.lines, &sold.settlement, record.at);
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/sales/{}", sold.sale))).json(view))
+    created(format!("/v1/sales/{}", sold.sale), &view)
 }
 
 /// Sell at once.
