@@ -57,21 +57,32 @@ impl StreamId {
     /// The stored form.
     #[must_use]
     pub fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes);
+        bytes
+    }
+
+    /// Appends the stored form.
+    pub fn write(self, out: &mut Vec<u8>) {
+        let mut put = |kind: u8, key: &[u8]| {
+            out.push(kind);
+            out.extend_from_slice(key);
+        };
         match self {
-            Self::Museum(museum) => [&[1][..], &museum.0.to_be_bytes()].concat(),
-            Self::Slot(slot) => [&[2][..], &slot.get().to_be_bytes()].concat(),
-            Self::Payment(payment) => [&[3][..], &payment.get().to_be_bytes()].concat(),
-            Self::Quote(quote) => [&[4][..], &quote.get().to_be_bytes()].concat(),
-            Self::Till(till) => [&[5][..], &till.get().to_be_bytes()].concat(),
-            Self::Voucher(voucher) => [&[6][..], &voucher.get().to_be_bytes()].concat(),
-            Self::Order(order) => [&[7][..], &order.get().to_be_bytes()].concat(),
-            Self::Account(account) => [&[8][..], &account.get().to_be_bytes()].concat(),
-            Self::Case(case) => [&[9][..], &case.get().to_be_bytes()].concat(),
-            Self::Rules => vec![10],
-            Self::Models(kind) => vec![11, kind as u8],
-            Self::Attempts(day) => [&[12][..], &day.to_be_bytes()].concat(),
-            Self::Attendance(museum) => [&[20][..], &museum.0.to_be_bytes()].concat(),
-            Self::Planning(museum) => [&[21][..], &museum.0.to_be_bytes()].concat(),
+            Self::Museum(museum) => put(1, &museum.0.to_be_bytes()),
+            Self::Slot(slot) => put(2, &slot.get().to_be_bytes()),
+            Self::Payment(payment) => put(3, &payment.get().to_be_bytes()),
+            Self::Quote(quote) => put(4, &quote.get().to_be_bytes()),
+            Self::Till(till) => put(5, &till.get().to_be_bytes()),
+            Self::Voucher(voucher) => put(6, &voucher.get().to_be_bytes()),
+            Self::Order(order) => put(7, &order.get().to_be_bytes()),
+            Self::Account(account) => put(8, &account.get().to_be_bytes()),
+            Self::Case(case) => put(9, &case.get().to_be_bytes()),
+            Self::Rules => put(10, &[]),
+            Self::Models(kind) => put(11, &[kind as u8]),
+            Self::Attempts(day) => put(12, &day.to_be_bytes()),
+            Self::Attendance(museum) => put(20, &museum.0.to_be_bytes()),
+            Self::Planning(museum) => put(21, &museum.0.to_be_bytes()),
         }
     }
 

@@ -407,10 +407,14 @@ impl Writer {
         for pending in records {
             pending.encode(&mut bytes);
             let stream = pending.lease().stream;
-            let at = *index.entry(stream).or_insert_with(|| {
-                spans.push(Span { stream, first: pending.seq(), last: pending.seq() });
-                spans.len() - 1
-            });
+            // In a rush most are of the slot that the one before is of.
+            let at = match spans.last() {
+                Some(last) if last.stream == stream => spans.len() - 1,
+                _ => *index.entry(stream).or_insert_with(|| {
+                    spans.push(Span { stream, first: pending.seq(), last: pending.seq() });
+                    spans.len() - 1
+                }),
+            };
             assert!(pending.seq() == spans[at].last || pending.seq() == spans[at].last + 1, "records of {stream} are queued with a gap");
             spans[at].last = pending.seq();
         }
