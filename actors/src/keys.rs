@@ -341,8 +341,9 @@ impl Keys {
     pub fn authenticate(&self, text: &str, now: Timestamp) -> Result<Arc<Key>, Denied> {
         let id = id_of(text).ok_or(Denied::Malformed)?;
         let given = hash(text);
-        let entry = self.known.read().entries.get(&id).cloned();
-        let kept = entry.as_ref().map_or(&[0; 32], |entry| &entry.hash);
+        let known = self.known.read();
+        let entry = known.entries.get(&id);
+        let kept = entry.map_or(&[0; 32], |entry| &entry.hash);
         let same = bool::from(kept.ct_eq(&given));
         let entry = entry.filter(|_| same).ok_or(Denied::Unknown)?;
         // Whatever the date says: the clock of the one who revoked may run ahead of ours.
@@ -353,7 +354,7 @@ impl Keys {
             return Err(Denied::Expired);
         }
         entry.used.at.fetch_max(now.as_micros(), Ordering::Relaxed);
-        Ok(entry.key)
+        Ok(Arc::clone(&entry.key))
     }
 
     /// Copies the table again if any process has made or revoked a key; true if so. If it fails, the copy at hand goes on answering: call again soon.

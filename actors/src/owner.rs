@@ -24,7 +24,7 @@ use crate::journal::writer::{Lease, Lost, Pending, Permit, Queue};
 use crate::views::Snapshot;
 
 /// How many commands and looks wait in one mailbox before callers are told `Busy`. The places are counted by the registry: actix bounds a mailbox for each copy
-/// of its address only, and every caller has one of its own.
+/// of its address, and for those alone who wait until they may send.
 pub const MAILBOX: usize = 8_192;
 /// After so many records, and whenever there are twice as many, a snapshot of a stream is made while its owner lives. Without that a busy stream, which is never idle before a
 /// crash, would be read back from its first record. The distance doubles because a snapshot writes down all of the state: at a fixed distance snapshots would cost a busy slot more

@@ -68,8 +68,9 @@ where
 }
 
 /// An owner that is in memory, or being made by one caller while others wait.
-type Cell<A, T> = Arc<OnceCell<Started<A, T>>>;
+type Cell<A, T> = Arc<OnceCell<Arc<Started<A, T>>>>;
 
+/// An owner that is in memory. Whoever asks it shares this: a copy of an actor's address costs more than the question.
 struct Started<A: Aggregate, T: Tell<A>>
 where
     A::Event: Wire,
@@ -78,15 +79,6 @@ where
     lease: Arc<Lease>,
     /// The places in its mailbox.
     places: Arc<Semaphore>,
-}
-
-impl<A: Aggregate, T: Tell<A>> Clone for Started<A, T>
-where
-    A::Event: Wire,
-{
-    fn clone(&self) -> Self {
-        Self { owner: self.owner.clone(), lease: Arc::clone(&self.lease), places: Arc::clone(&self.places) }
-    }
 }
 
 impl<A: Aggregate, T: Tell<A>> Started<A, T>
@@ -247,7 +239,7 @@ where
     }
 
     /// Retires one, if it is idle. One whose mailbox is so full that it does not answer is not.
-    async fn retire(&self, stream: StreamId, started: Started<A, T>) -> bool {
+    async fn retire(&self, stream: StreamId, started: Arc<Started<A, T>>) -> bool {
         let (answer, idle) = oneshot::channel();
         started.owner.do_send(Retire(answer));
         let idle = tokio::time::timeout(RETIRED_WITHIN, idle).await;
@@ -262,15 +254,21 @@ where
     }
 
     /// The owner, if it is in memory.
-    fn started(&self, stream: StreamId) -> Option<Started<A, T>> {
+    fn started(&self, stream: StreamId) -> Option<Arc<Started<A, T>>> {
         let owners = self.owners.lock();
         owners.get(&stream)?.get().filter(|started| !started.has_stopped()).cloned()
     }
 
-    async fn owner(&self, stream: StreamId) -> Result<Started<A, T>, Failure<A::Refusal>> {
-        if let Some(started) = self.started(stream) {
-            return Ok(started);
+    /// The owner. One that is not in memory is made in a future of its own, so that whoever waits for an answer has no room in theirs for what making it takes.
+    async fn owner(&self, stream: StreamId) -> Result<Arc<Started<A, T>>, Failure<A::Refusal>> {
+        match self.started(stream) {
+            Some(started) => Ok(started),
+            None => Box::pin(self.made(stream)).await,
         }
+    }
+
+    /// The owner of a stream that had none just now.
+    async fn made(&self, stream: StreamId) -> Result<Arc<Started<A, T>>, Failure<A::Refusal>> {
         if !self.source.exists(stream).await? {
             return Err(self.source.unknown(stream));
         }
@@ -287,7 +285,7 @@ where
     }
 
     /// A new owner: first the barrier, so that everything queued for the stream is settled, then the state as it is on the disk.
-    async fn start(&self, stream: StreamId) -> Result<Started<A, T>, Failure<A::Refusal>> {
+    async fn start(&self, stream: StreamId) -> Result<Arc<Started<A, T>>, Failure<A::Refusal>> {
         // Many streams at once would read many batches at once.
         let _turn = self.starting.acquire().await;
         let lease = self.queue.lease(stream).await.ok_or(Failure::Journal("the journal's writer has stopped".into()))?;
@@ -297,12 +295,12 @@ where
         let owner =
             Owner::new(state, Arc::clone(&lease), self.queue.clone(), Arc::clone(&self.tell), Arc::clone(&self.read), Arc::clone(&self.clock));
         let owner = Owner::start_in_arbiter(&self.threads.pick(spread(stream)), |_| owner);
-        Ok(Started { owner, lease, places: Arc::new(Semaphore::new(MAILBOX)) })
+        Ok(Arc::new(Started { owner, lease, places: Arc::new(Semaphore::new(MAILBOX)) }))
     }
 
     fn drop_stopped(&self, stream: StreamId) {
         let mut owners = self.owners.lock();
-        if owners.get(&stream).and_then(|cell| cell.get()).is_some_and(Started::has_stopped) {
+        if owners.get(&stream).and_then(|cell| cell.get()).is_some_and(|started| started.has_stopped()) {
             owners.remove(&stream);
         }
     }

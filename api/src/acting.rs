@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderName;
 use actix_web::{FromRequest, HttpRequest};
 use serde::Serialize;
 use tornello_actors::digest::digest;
@@ -29,7 +30,7 @@ use crate::problem::Problem;
 use crate::request::random;
 
 /// The header with a solved challenge.
-pub const PROOF: &str = "Step-Up-Proof";
+pub const PROOF: HeaderName = HeaderName::from_static("step-up-proof");
 /// How many parties of an attempt are kept.
 const ATTEMPT_PARTIES: usize = 8;
 /// A score from which on a challenge costs twice as much, and four times.
@@ -82,9 +83,15 @@ pub async fn weigh(node: &Node, envelope: &mut Envelope, asked: Asked<'_>, proof
 
 /// What is remembered of a hold or a sale; if nothing is, as after a restart, what its slot knows, and whoever follows the journal. None if there is no such thing.
 async fn remembered(node: &Node, id: HoldId, in_slot: impl Fn(&Slot) -> Option<Held> + Clone + Send + 'static) -> Result<Option<Arc<Held>>, Problem> {
-    if let Some(held) = node.scoring().held(id) {
-        return Ok(Some(held));
+    match node.scoring().held(id) {
+        Some(held) => Ok(Some(held)),
+        // In a future of its own: for what is hardly ever asked nobody has room in theirs.
+        None => Box::pin(recalled(node, id, in_slot)).await,
     }
+}
+
+/// What its slot knows of a hold or a sale, and whoever follows the journal.
+async fn recalled(node: &Node, id: HoldId, in_slot: impl Fn(&Slot) -> Option<Held> + Clone + Send + 'static) -> Result<Option<Arc<Held>>, Problem> {
     let Some(in_slot) = node.look(id.slot(), in_slot).await? else { return Ok(None) };
     Ok(Some(Arc::new(node.scoring().recalled(id, in_slot).await)))
 }
@@ -206,13 +213,17 @@ pub async fn weigh_signal(node: &Node, envelope: &mut Envelope, signal: &SignalE
     let Said { assessment, proof_due } = node.scoring().say(signal);
     let is_blocked = assessment.outcome == Outcome::Block;
     envelope.assessment = Some(Box::new(assessment));
-    match (is_blocked, proof_due) {
-        (false, false) => Ok(()),
-        // What was done before is answered as it was then, whatever is thought of its party today.
-        _ if node.knows(asked.hold.slot(), envelope).await? => Ok(()),
-        (true, _) => Err(blocked(node, envelope, signal, asked).await),
-        (false, true) => step_up(node, envelope, signal, asked, proof).await,
+    // Most are not stopped: for what becomes of the others there is no room in their futures.
+    if is_blocked || proof_due { Box::pin(stopped(node, envelope, signal, asked, is_blocked, proof)).await } else { Ok(()) }
+}
+
+/// What becomes of a command that is refused, or of which one more proof is due.
+async fn stopped(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, is_blocked: bool, proof: &Proof) -> Result<(), Problem> {
+    // What was done before is answered as it was then, whatever is thought of its party today.
+    if node.knows(asked.hold.slot(), envelope).await? {
+        return Ok(());
     }
+    if is_blocked { Err(blocked(node, envelope, signal, asked).await) } else { step_up(node, envelope, signal, asked, proof).await }
 }
 
 async fn step_up(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, proof: &Proof) -> Result<(), Problem> {

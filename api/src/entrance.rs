@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -46,12 +47,14 @@ pub enum Limited {
 /// Counts requests by caller.
 pub type Limiter = RateLimiter<Limited, DefaultKeyedStateStore<Limited>, DefaultClock, StateInformationMiddleware>;
 
-/// What every worker shares.
+/// What every worker shares. Each has one of its own for all of its requests: a copy for each would count up and down what all workers count in, again and again.
 #[derive(Clone)]
 pub struct Shared {
     node: web::Data<Node>,
     limiter: Arc<Limiter>,
     burst: u32,
+    /// That, as every answer has it.
+    limit: HeaderValue,
     in_flight: Arc<InFlight>,
     in_flight_max: usize,
     body_within: Duration,
@@ -67,10 +70,17 @@ impl Shared {
             node: web::Data::from(node),
             limiter,
             burst: settings.burst.get(),
+            limit: settings.burst.get().into(),
             in_flight: Arc::default(),
             in_flight_max: settings.in_flight,
             body_within: settings.body_within,
         }
+    }
+
+    /// For one worker, with a text of its own of what stands in every answer.
+    #[must_use]
+    pub fn of_worker(&self) -> Rc<Self> {
+        Rc::new(Self { limit: self.burst.into(), ..self.clone() })
     }
 
     /// The installation.
@@ -87,7 +97,7 @@ impl Shared {
 
     /// A place for what finishes something that was begun; none if there are too many.
     #[must_use]
-    pub fn place_to_finish(&self) -> Option<Place> {
+    pub fn place_to_finish(self: &Rc<Self>) -> Option<Place> {
         Place::within(self, self.in_flight_max * 2)
     }
 
@@ -100,7 +110,7 @@ impl Shared {
 
 /// The layer. A key that is not good is refused here, before anything is read.
 pub async fn pass(
-    shared: web::ThinData<Shared>,
+    shared: web::ThinData<Rc<Shared>>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -115,17 +125,17 @@ pub async fn pass(
     forget_impossible_codings(&mut request);
     // More than the house can do is turned away before it costs anything, so that what is let in is done soon.
     let (mut response, remaining, reset_s) = match Place::take(&shared, &request) {
-        Some(place) => served(&shared, request, next, place).await?,
-        None => (turned_away(&shared, request, &Problem::busy()).await, shared.burst, 0),
+        Some(place) => served(&shared, request, next, (place, begun)).await?,
+        None => (Box::pin(turned_away(&shared, request, &Problem::busy())).await, shared.burst, 0),
     };
     // Nobody can guess it, so what a caller quotes is what it was told.
     let number = format!("{:032x}", rand::random::<u128>());
     let seconds = Duration::from_micros(shared.node.now().micros_since(begun).max(0).unsigned_abs()).as_secs_f64();
     count(&response, method, changes, (begun, seconds), &number);
     let headers = response.headers_mut();
-    for (name, value) in [(LIMIT, shared.burst), (REMAINING, remaining), (RESET, reset_s)] {
-        headers.insert(name, HeaderValue::from(value));
-    }
+    headers.insert(LIMIT, shared.limit.clone());
+    headers.insert(REMAINING, remaining.into());
+    headers.insert(RESET, if reset_s == 0 { HeaderValue::from_static("0") } else { reset_s.into() });
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
@@ -160,10 +170,10 @@ async fn served(
     shared: &Shared,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-    mut place: Place,
+    (mut place, begun): (Place, Timestamp),
 ) -> Result<(ServiceResponse<BoxBody>, u32, u32), Error> {
     // The node of pagoPA has no key of ours, and may send headers of its own.
-    let caller = if request.path() == station::PATH { Ok(None) } else { authenticate(shared, &request) };
+    let caller = if request.path() == station::PATH { Ok(None) } else { authenticate(shared, &request, begun) };
     let limited = match &caller {
         Ok(Some(caller)) => Limited::Key(caller.id().0),
         Ok(None) | Err(_) => Limited::Address(prefix(request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()))),
@@ -185,7 +195,7 @@ async fn served(
             let response = match denied {
                 Some(problem) => {
                     drop(place);
-                    turned_away(shared, request, &problem).await
+                    Box::pin(turned_away(shared, request, &problem)).await
                 }
                 None => {
                     let _place = place;
@@ -199,7 +209,7 @@ async fn served(
             let wait = until.wait_time_from(governor::clock::Clock::now(&DefaultClock::default()));
             let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests").retry_after(seconds);
-            Ok((turned_away(shared, request, &problem).await, 0, seconds))
+            Ok((Box::pin(turned_away(shared, request, &problem)).await, 0, seconds))
         }
     }
 }
@@ -223,7 +233,7 @@ fn end_if_silent(request: &mut ServiceRequest, within: Duration) {
 }
 
 /// Refuses a request after its body has been read: what is left unread would cost the caller its connection, and us the next one. It holds no place meanwhile, and
-/// who sends too slowly is not waited for.
+/// who sends too slowly is not waited for. To be boxed, as those who are served have no room for it.
 async fn turned_away(shared: &Shared, request: ServiceRequest, problem: &Problem) -> ServiceResponse<BoxBody> {
     let (request, mut payload) = request.into_parts();
     let drained = async {
@@ -262,7 +272,7 @@ fn too_many_of_key() -> Problem {
 /// The place of one change that is under way: one of all that there are, and of those one of its key's.
 pub struct Place {
     /// Where it is counted; none: it needs none.
-    in_flight: Option<Arc<InFlight>>,
+    shared: Option<Rc<Shared>>,
     key: Option<KeyId>,
     /// How many one key may have.
     of_key_max: usize,
@@ -271,10 +281,10 @@ pub struct Place {
 impl Place {
     /// Reads and gates need none: an opening of sales holds up no turnstile. What was begun is finished before something new begins. The station takes its place when
     /// it has read the message: it is sent without a key, and nobody is to hold places by sending slowly.
-    fn take(shared: &Shared, request: &ServiceRequest) -> Option<Self> {
+    fn take(shared: &Rc<Shared>, request: &ServiceRequest) -> Option<Self> {
         let path = request.path();
         if request.method().is_safe() || path.starts_with("/v1/admissions") || path.starts_with("/v1/exits") || path == station::PATH {
-            return Some(Self { in_flight: None, key: None, of_key_max: 0 });
+            return Some(Self { shared: None, key: None, of_key_max: 0 });
         }
         let is_too_long = backlog::is_too_long();
         if path.ends_with("/confirm") {
@@ -286,15 +296,15 @@ impl Place {
         }
     }
 
-    fn within(shared: &Shared, max: usize) -> Option<Self> {
-        let place = Self { in_flight: Some(Arc::clone(&shared.in_flight)), key: None, of_key_max: (max / 2).max(1) };
+    fn within(shared: &Rc<Shared>, max: usize) -> Option<Self> {
+        let place = Self { shared: Some(Rc::clone(shared)), key: None, of_key_max: (max / 2).max(1) };
         (shared.in_flight.all.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
     }
 
     /// Counts it as one of a key's; false if that has as many as one key may: half of all.
     fn claim_for(&mut self, key: KeyId) -> bool {
-        let Some(in_flight) = &self.in_flight else { return true };
-        let mut of_keys = in_flight.of_keys();
+        let Some(shared) = &self.shared else { return true };
+        let mut of_keys = shared.in_flight.of_keys();
         let count = of_keys.entry(key).or_default();
         let is_free = *count < self.of_key_max;
         if is_free {
@@ -307,10 +317,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Some(in_flight) = &self.in_flight else { return };
-        in_flight.all.fetch_sub(1, Ordering::Relaxed);
+        let Some(shared) = &self.shared else { return };
+        shared.in_flight.all.fetch_sub(1, Ordering::Relaxed);
         if let Some(key) = self.key
-            && let Entry::Occupied(mut count) = in_flight.of_keys().entry(key)
+            && let Entry::Occupied(mut count) = shared.in_flight.of_keys().entry(key)
         {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -325,12 +335,12 @@ const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
-fn authenticate(shared: &Shared, request: &ServiceRequest) -> Result<Option<Caller>, Problem> {
+fn authenticate(shared: &Shared, request: &ServiceRequest, now: Timestamp) -> Result<Option<Caller>, Problem> {
     let Some(header) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
     let text = header.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let (_, text) = text.ok_or_else(Problem::unauthorized)?;
     let files = shared.node.files().ok_or_else(Problem::unauthorized)?;
-    match files.keys.authenticate(text.trim(), shared.node.now()) {
+    match files.keys.authenticate(text.trim(), now) {
         Ok(key) => Ok(Some(Caller(key))),
         Err(denied) => Err(Problem::unauthorized().with("reason", denied.code())),
     }
@@ -403,10 +413,10 @@ fn count(response: &ServiceResponse<BoxBody>, method: &'static str, changes: boo
         tracing::warn!(request_id = number, method, route, status, problem, untold, "a request was not served");
     }
     FIGURES.with_borrow_mut(|known| {
-        if !known.contains_key(&route) {
-            known.insert(route.clone(), HashMap::new());
-        }
-        let Some(known) = known.get_mut(&route) else { return };
+        let known = match known.get_mut(&route) {
+            Some(known) => known,
+            None => known.entry(route.clone()).or_default(),
+        };
         let outcome = problem.unwrap_or("done");
         let figures = known.entry((method, status, outcome)).or_insert_with(|| Figures {
             seconds: histogram!("http_request_seconds", "method" => method, "route" => route.clone()),

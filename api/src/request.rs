@@ -5,9 +5,11 @@ use std::iter::{once, successors};
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
-use actix_web::http::{StatusCode, header};
+use actix_web::error::{JsonPayloadError, PayloadError};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
-use futures_util::future::{Either, LocalBoxFuture, MapOk};
+use futures_util::future::{self, LocalBoxFuture};
 use futures_util::{StreamExt, TryFutureExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,7 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::Caller;
 use crate::problem::Problem;
+use crate::server::BODY_MAX;
 use crate::strict::{self, Strict};
 use crate::words::PartyKindWord;
 
@@ -27,6 +30,8 @@ use crate::words::PartyKindWord;
 const PARTIES_MAX: usize = 8;
 /// By how many earlier months' pseudonyms a buyer is looked up where what they may have is limited: a place is hardly on sale for longer than a year.
 const FORMERLY_MONTHS: usize = 12;
+/// The header with the key of a request.
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest text that names a party, in bytes.
 const PARTY_MAX: usize = 256;
 /// The largest body of those requests that carry a whole plan or many readings, in bytes.
@@ -46,7 +51,7 @@ impl FromRequest for IdempotencyKey {
             Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_missing", "the header Idempotency-Key is needed")
                 .detail("Choose a new random value for each request, and the same value when you repeat one.")
         };
-        let mut given = request.headers().get_all("Idempotency-Key");
+        let mut given = request.headers().get_all(KEY);
         let Some(header) = given.next() else { return ready(Err(missing())) };
         // Of two, a repeat that has them the other way round would be another request.
         if given.any(|other| other != header) {
@@ -95,7 +100,9 @@ pub fn envelope(
     let mut asked: Vec<&[u8]> = vec![key.0.as_bytes()];
     asked.extend(what.iter().map(|part| part.as_bytes()));
     asked.push(&body);
-    let parties = node.files().map_or_else(Vec::new, |files| named(&files.pseudonymiser, parties, node.now()));
+    // Most that is done at a desk names nobody: then nothing is asked for, not even the time.
+    let files = node.files().filter(|_| !parties.is_empty());
+    let parties = files.map_or_else(Vec::new, |files| named(&files.pseudonymiser, parties, node.now()));
     let (key, body) = (digest(&[key.0.as_bytes()]), digest(&asked));
     Ok(Envelope { who: caller.id(), key, body, parties, assessment: None, order, formerly: Vec::new() })
 }
@@ -103,7 +110,7 @@ pub fn envelope(
 /// Adds to the envelope of a command that may buy in some slots by which pseudonyms of earlier months its buyers are known. Where none of the slots limits what a buyer
 /// has nobody asks for them, and none are made: of each buyer they are twelve hashes.
 pub fn known_before(node: &Node, slots: &[SlotId], parties: &[PartyForm], envelope: &mut Envelope) {
-    let Some(files) = node.files() else { return };
+    let Some(files) = node.files().filter(|_| !parties.is_empty()) else { return };
     let is_limited = || slots.iter().any(|slot| node.limits_buyers(*slot));
     envelope.formerly = formerly(&files.pseudonymiser, parties, Month::of(node.now()), is_limited);
 }
@@ -170,18 +177,56 @@ impl<T> Deref for Json<T> {
 
 impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Error = actix_web::Error;
-    type Future = Either<Ready<Result<Self, actix_web::Error>>, MapOk<JsonRead<T>, fn(web::Json<Strict<T>>) -> Self>>;
+    type Future = LocalBoxFuture<'static, Result<Self, actix_web::Error>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        if let Err(problem) = as_it_is(request) {
-            return Either::Left(ready(Err(problem.into())));
+        if is_plain(request) {
+            let payload = payload.take();
+            return Box::pin(async move { read(payload).await.map(Self).map_err(|error| actix_web::Error::from(unread(&error))) });
         }
-        let asked: fn(web::Json<Strict<T>>) -> Self = |read| Self(read.into_inner().0);
-        Either::Right(web::Json::<Strict<T>>::from_request(request, payload).map_ok(asked))
+        if let Err(problem) = as_it_is(request) {
+            return Box::pin(future::err(problem.into()));
+        }
+        let read = web::Json::<Strict<T>>::from_request(request, payload);
+        Box::pin(read.map_ok(|read| Self(read.into_inner().0)))
     }
 }
 
-type JsonRead<T> = <web::Json<Strict<T>> as FromRequest>::Future;
+/// Whether a body comes as nearly all do: named as JSON and no more, in no coding, and of a length that is told and not too great. It can be read where it lies; for whatever
+/// else there may be actix takes 8 KiB, and copies it there.
+fn is_plain(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/json")
+        && !headers.contains_key(header::CONTENT_ENCODING)
+        && length.is_some_and(|length| length <= BODY_MAX)
+}
+
+async fn read<T: DeserializeOwned>(mut payload: Payload) -> Result<T, JsonPayloadError> {
+    let first = payload.next().await.transpose()?.unwrap_or_default();
+    let mut body = Vec::new();
+    while let Some(more) = payload.next().await.transpose()? {
+        if body.is_empty() {
+            body.extend_from_slice(&first);
+        }
+        if body.len() + more.len() > BODY_MAX {
+            return Err(JsonPayloadError::Overflow { limit: BODY_MAX });
+        }
+        body.extend_from_slice(&more);
+    }
+    strict::from_slice(if body.is_empty() { &first[..] } else { &body[..] }).map_err(JsonPayloadError::Deserialize)
+}
+
+/// Why a body of JSON is not taken.
+pub fn unread(error: &JsonPayloadError) -> Problem {
+    match error {
+        JsonPayloadError::ContentType => Problem::unsupported("send the body as application/json"),
+        JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => Problem::too_large(BODY_MAX),
+        JsonPayloadError::Deserialize(error) => Problem::of_json(error),
+        JsonPayloadError::Payload(PayloadError::Io(_)) => Problem::malformed("the body cannot be read to its end"),
+        other => Problem::malformed(other.to_string()),
+    }
+}
 
 /// Asserts that a body comes as it is. Whoever reads JSON would unpack one that is packed, piece by piece, and of a piece of some kilobytes have tens of megabytes in memory before
 /// anybody looks how large it is.
@@ -235,6 +280,7 @@ pub fn draw() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream;
     use tornello_actors::people::MasterKey;
 
     use super::*;
@@ -264,6 +310,21 @@ mod tests {
             .collect();
         assert_eq!(found, expected);
         assert!(!found.contains(&maker.party_in(PartyKind::Buyer, "anna@example.it", month).pseudonym), "this month's is named");
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_in_however_many_pieces_it_comes_and_no_more_than_that() {
+        let read_in = async |pieces: Vec<Vec<u8>>| {
+            let pieces = stream::iter(pieces.into_iter().map(|piece| Ok::<_, PayloadError>(web::Bytes::from(piece))));
+            let read = read::<Vec<u16>>(Payload::Stream { payload: Box::pin(pieces) }).await;
+            read.map_err(|error| unread(&error).code())
+        };
+        let json = b"[1, 20, 300]";
+        for length in 1..=json.len() {
+            assert_eq!(read_in(json.chunks(length).map(<[u8]>::to_vec).collect()).await, Ok(vec![1, 20, 300]), "{length}");
+        }
+        assert_eq!(read_in(Vec::new()).await, Err("malformed"));
+        assert_eq!(read_in(vec![vec![b' '; BODY_MAX], b"[]".to_vec()]).await, Err("body_too_large"));
     }
 
     #[test]

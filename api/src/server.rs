@@ -7,7 +7,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::error::{JsonPayloadError, PayloadError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
@@ -25,6 +24,7 @@ use crate::mqtt::Link;
 use crate::pagopa::gateway::Pagopa;
 use crate::pagopa::reconciliation::Reconciliation;
 use crate::problem::Problem;
+use crate::request::unread;
 use crate::routes::live::Pulse;
 use crate::routes::{Routes, health};
 use crate::{openapi, routes};
@@ -96,16 +96,7 @@ impl ServerSettings {
 
 /// How bodies, paths and queries are read, and what is said when they cannot be.
 fn limits(config: &mut web::ServiceConfig) {
-    let json = web::JsonConfig::default().limit(BODY_MAX).error_handler(|error, _| {
-        let problem = match &error {
-            JsonPayloadError::ContentType => Problem::unsupported("send the body as application/json"),
-            JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => Problem::too_large(BODY_MAX),
-            JsonPayloadError::Deserialize(error) => Problem::of_json(error),
-            JsonPayloadError::Payload(PayloadError::Io(_)) => Problem::malformed("the body cannot be read to its end"),
-            other => Problem::malformed(other.to_string()),
-        };
-        problem.into()
-    });
+    let json = web::JsonConfig::default().limit(BODY_MAX).error_handler(|error, _| unread(&error).into());
     let path = web::PathConfig::default().error_handler(|_, _| Problem::not_found().into());
     let query = web::QueryConfig::default().error_handler(|error, request| misread::query(request, &error).into());
     config.app_data(json).app_data(path).app_data(query).app_data(web::PayloadConfig::new(BODY_MAX));
@@ -219,7 +210,7 @@ fn listen(
         App::new()
             .configure(routes.serve)
             .app_data(shared.node())
-            .app_data(web::ThinData(shared.clone()))
+            .app_data(web::ThinData(shared.of_worker()))
             .app_data(contract.clone())
             .app_data(web::ThinData(pulse.clone()))
             .app_data(web::ThinData(mqtt.clone()))

@@ -29,9 +29,11 @@ const DIGITS: [u8; 256] = {
 };
 
 fn write_base32(f: &mut fmt::Formatter<'_>, value: u128, characters: usize) -> fmt::Result {
-    let mut text = [0_u8; 26];
-    for (i, byte) in text[..characters].iter_mut().rev().enumerate() {
-        *byte = ALPHABET[((value >> (5 * i)) & 31) as usize];
+    let (mut text, mut rest) = ([0_u8; 26], value);
+    // By five bits each time: to move so wide a number by another width for each character takes several times as long.
+    for byte in text[..characters].iter_mut().rev() {
+        *byte = ALPHABET[(rest & 31) as usize];
+        rest >>= 5;
     }
     f.write_str(std::str::from_utf8(&text[..characters]).map_err(|_| fmt::Error)?)
 }

@@ -269,8 +269,9 @@ impl Scoring {
         self.counts.assessed.fetch_add(1, Ordering::Relaxed);
         let Some((position, known)) = self.counters.known(signal) else { return self.unread(signal) };
         let features = features(&known, signal);
-        let rules = Arc::clone(&self.rules.read());
         let judged = if fold::is_judged(signal) && self.progress.is_caught_up(&self.counters) { self.judged(signal, &features) } else { None };
+        // Held meanwhile: rules change some times a year, and a copy of the pointer is one more count in which all threads count up and down.
+        let rules = self.rules.read();
         let found = Found { signal, features: &features, position, rules: &rules, judged };
         let fired = found.fired();
         self.said(found, fired)

@@ -6,13 +6,14 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tornello_engine::spread::Folding;
 
 /// The map.
 #[derive(Debug, Clone)]
 pub struct Recent<K, V> {
     count: usize,
     /// What stands under each key, and the turn in which it was put in.
-    known: HashMap<K, (u64, V)>,
+    known: HashMap<K, (u64, V), Folding>,
     /// The keys by turn; none where the key was taken out or put in again since.
     turns: VecDeque<Option<K>>,
     /// The turn that `turns` begins with.
@@ -22,7 +23,7 @@ pub struct Recent<K, V> {
 impl<K: Copy + Eq + Hash, V> Recent<K, V> {
     /// Of `count` things at most: the last ones, and fewer only where some were put in again or taken out.
     pub fn new(count: usize) -> Self {
-        Self { count: count.max(1), known: HashMap::new(), turns: VecDeque::new(), first: 0 }
+        Self { count: count.max(1), known: HashMap::default(), turns: VecDeque::new(), first: 0 }
     }
 
     /// Puts something in.

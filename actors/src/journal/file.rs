@@ -250,10 +250,10 @@ fn unreachable(error: io::Error) -> JournalError {
 }
 
 impl Inner {
-    fn append(&self, batch: &Batch) -> Result<(), JournalError> {
+    fn append(&self, batch: &Batch, hash: [u8; 32]) -> Result<(), JournalError> {
         let mut writing = self.writing.lock();
         self.put_in_order(&mut writing)?;
-        let (bytes, end) = self.bytes_of(batch)?;
+        let (bytes, end) = self.bytes_of(batch, hash)?;
         writing.trouble = Trouble::Write;
         if let Err(error) = self.file.write_all_at(&bytes, end) {
             return Err(self.not_written(&mut writing, &error));
@@ -282,7 +282,7 @@ impl Inner {
     }
 
     /// The bytes of a batch that follows, and where they go.
-    fn bytes_of(&self, batch: &Batch) -> Result<(Vec<u8>, u64), JournalError> {
+    fn bytes_of(&self, batch: &Batch, hash: [u8; 32]) -> Result<(Vec<u8>, u64), JournalError> {
         let state = self.state.lock();
         if let Some(damage) = &state.damage {
             return Err(damage.error());
@@ -294,7 +294,7 @@ impl Inner {
         if let Some(span) = batch.spans.iter().find(|span| span.first != last(span.stream) + 1) {
             return Err(JournalError::Conflict(span.stream));
         }
-        Ok((encode(batch, |stream| state.streams.get(&stream).map_or(NONE, |known| known.place)), state.end))
+        Ok((encode(batch, hash, |stream| state.streams.get(&stream).map_or(NONE, |known| known.place)), state.end))
     }
 
     /// Fills the file with zeros behind `end` if they are running out. The disk may be full: then the file grows with the batches, as long as it can.
@@ -472,8 +472,13 @@ impl Inner {
 
 impl Journal for FileJournal {
     fn append<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), JournalError>> {
+        self.append_hashed(batch, batch.hash())
+    }
+
+    fn append_hashed<'a>(&'a self, batch: &'a Batch, hash: [u8; 32]) -> BoxFuture<'a, Result<(), JournalError>> {
+        debug_assert_eq!(batch.hash(), hash);
         // The writer has a thread of its own, which waits for the disk and for nothing else.
-        Box::pin(async move { self.inner.append(batch) })
+        Box::pin(async move { self.inner.append(batch, hash) })
     }
 
     fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>> {

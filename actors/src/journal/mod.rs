@@ -58,21 +58,32 @@ impl StreamId {
     /// The stored form.
     #[must_use]
     pub fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes);
+        bytes
+    }
+
+    /// Appends the stored form.
+    pub fn write(self, out: &mut Vec<u8>) {
+        let mut put = |kind: u8, key: &[u8]| {
+            out.push(kind);
+            out.extend_from_slice(key);
+        };
         match self {
-            Self::Museum(museum) => [&[1][..], &museum.0.to_be_bytes()].concat(),
-            Self::Slot(slot) => [&[2][..], &slot.get().to_be_bytes()].concat(),
-            Self::Payment(payment) => [&[3][..], &payment.get().to_be_bytes()].concat(),
-            Self::Quote(quote) => [&[4][..], &quote.get().to_be_bytes()].concat(),
-            Self::Till(till) => [&[5][..], &till.get().to_be_bytes()].concat(),
-            Self::Voucher(voucher) => [&[6][..], &voucher.get().to_be_bytes()].concat(),
-            Self::Order(order) => [&[7][..], &order.get().to_be_bytes()].concat(),
-            Self::Account(account) => [&[8][..], &account.get().to_be_bytes()].concat(),
-            Self::Case(case) => [&[9][..], &case.get().to_be_bytes()].concat(),
-            Self::Rules => vec![10],
-            Self::Models(kind) => vec![11, kind as u8],
-            Self::Attempts(day) => [&[12][..], &day.to_be_bytes()].concat(),
-            Self::Attendance(museum) => [&[20][..], &museum.0.to_be_bytes()].concat(),
-            Self::Planning(museum) => [&[21][..], &museum.0.to_be_bytes()].concat(),
+            Self::Museum(museum) => put(1, &museum.0.to_be_bytes()),
+            Self::Slot(slot) => put(2, &slot.get().to_be_bytes()),
+            Self::Payment(payment) => put(3, &payment.get().to_be_bytes()),
+            Self::Quote(quote) => put(4, &quote.get().to_be_bytes()),
+            Self::Till(till) => put(5, &till.get().to_be_bytes()),
+            Self::Voucher(voucher) => put(6, &voucher.get().to_be_bytes()),
+            Self::Order(order) => put(7, &order.get().to_be_bytes()),
+            Self::Account(account) => put(8, &account.get().to_be_bytes()),
+            Self::Case(case) => put(9, &case.get().to_be_bytes()),
+            Self::Rules => put(10, &[]),
+            Self::Models(kind) => put(11, &[kind as u8]),
+            Self::Attempts(day) => put(12, &day.to_be_bytes()),
+            Self::Attendance(museum) => put(20, &museum.0.to_be_bytes()),
+            Self::Planning(museum) => put(21, &museum.0.to_be_bytes()),
         }
     }
 
@@ -213,6 +224,11 @@ pub enum JournalError {
 pub trait Journal: Send + Sync + 'static {
     /// Writes one batch, durably, whole or not at all. A batch that does not follow the last one, or a span whose first record exists, is a conflict.
     fn append<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), JournalError>>;
+    /// As [`Journal::append`], for whoever knows the hash of the batch: a store that keeps it need not reckon it once more.
+    fn append_hashed<'a>(&'a self, batch: &'a Batch, hash: [u8; 32]) -> BoxFuture<'a, Result<(), JournalError>> {
+        debug_assert_eq!(batch.hash(), hash);
+        self.append(batch)
+    }
     /// The end of the chain as it is stored now.
     fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>>;
     /// Up to `limit` batches after the one numbered `after`, in order, with their stored hashes checked. Damage is an error when nothing sound stands before it.

@@ -63,9 +63,10 @@ pub struct Framed<'a> {
 pub fn encode<E: Wire>(stream: StreamId, record: &Record<E>, out: &mut Vec<u8>) {
     let frame = out.len();
     out.extend_from_slice(&[0; 8]);
-    let name = stream.to_bytes();
-    out.push(name.len() as u8);
-    out.extend_from_slice(&name);
+    let name = out.len();
+    out.push(0);
+    stream.write(out);
+    out[name] = (out.len() - name - 1) as u8;
     out.extend_from_slice(&record.seq.to_le_bytes());
     out.extend_from_slice(&record.at.as_micros().to_le_bytes());
     out.extend_from_slice(&ENVELOPE_VERSION.to_le_bytes());

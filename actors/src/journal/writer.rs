@@ -361,12 +361,13 @@ impl Writer {
             return;
         }
         let batch = self.gather(&live);
+        let head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
         self.begun_us.store(self.clock.now().as_micros(), Ordering::Release);
-        let appended = self.journal.append(&batch).await;
+        let appended = self.journal.append_hashed(&batch, head.hash).await;
         self.begun_us.store(NOTHING_BEGUN, Ordering::Release);
         match appended {
             Ok(()) => {
-                self.head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
+                self.head = head;
                 for pending in &mut live {
                     // In this order: what follows from a record is said as soon as its owner knows it to be written, and whoever hears that looks at the counters next.
                     pending.tell(batch.number);
@@ -381,7 +382,7 @@ impl Writer {
                     pending.answer();
                 }
             }
-            Err(error) => self.failed(error, &batch, live).await,
+            Err(error) => self.failed(error, head, live).await,
         }
     }
 
@@ -406,10 +407,14 @@ impl Writer {
         for pending in records {
             pending.encode(&mut bytes);
             let stream = pending.lease().stream;
-            let at = *index.entry(stream).or_insert_with(|| {
-                spans.push(Span { stream, first: pending.seq(), last: pending.seq() });
-                spans.len() - 1
-            });
+            // In a rush most are of the slot that the one before is of.
+            let at = match spans.last() {
+                Some(last) if last.stream == stream => spans.len() - 1,
+                _ => *index.entry(stream).or_insert_with(|| {
+                    spans.push(Span { stream, first: pending.seq(), last: pending.seq() });
+                    spans.len() - 1
+                }),
+            };
             assert!(pending.seq() == spans[at].last || pending.seq() == spans[at].last + 1, "records of {stream} are queued with a gap");
             spans[at].last = pending.seq();
         }
@@ -417,7 +422,7 @@ impl Writer {
         Batch { number: self.head.number + 1, previous: self.head.hash, at, records: bytes, spans }
     }
 
-    async fn failed(&mut self, error: JournalError, batch: &Batch, mut records: Vec<Box<dyn Pending>>) {
+    async fn failed(&mut self, error: JournalError, head: Head, mut records: Vec<Box<dyn Pending>>) {
         tracing::error!(%error, records = records.len(), "a batch was not written; its streams will be rebuilt from the journal");
         let lost = match &error {
             JournalError::Full(_) | JournalError::Conflict(_) => Lost::NotWritten(error.to_string()),
@@ -427,7 +432,7 @@ impl Writer {
         self.health.send_replace(if stopped { Health::Stopped } else { Health::Recovering });
         lose(&mut records, &lost);
         if lost == Lost::Unknown {
-            self.doubtful = Some((Head { number: batch.number, hash: batch.hash(), at: batch.at }, records));
+            self.doubtful = Some((head, records));
         }
         if !stopped {
             self.recover().await;

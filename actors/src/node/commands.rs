@@ -117,7 +117,8 @@ impl Node {
     /// Whether a slot has seen a command by its key: its repeat is answered from what was written, whatever it says now.
     pub async fn knows(&self, slot: SlotId, envelope: &Envelope) -> Result<bool, Failure<slot::Refusal>> {
         let envelope = envelope.clone();
-        self.look(slot, move |slot| slot.recall(&envelope) != Recall::New).await
+        // Many may have to ask, and hardly anybody does: they have no room in their futures for it.
+        Box::pin(self.look(slot, move |slot| slot.recall(&envelope) != Recall::New)).await
     }
 
     /// Whether a slot would do a command now, without doing it; of one that was done it would say the same again.

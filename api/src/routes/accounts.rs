@@ -22,7 +22,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::quotes::InstitutionForm;
 use crate::routes::readings::MuseumName;
-use crate::routes::{files, page, page_size};
+use crate::routes::{created, files, page, page_size};
 
 /// What a place costs by an agreement; never more than by the tariff.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -322,7 +322,7 @@ pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, fo
     let envelope = envelope(&node, &caller, &key, &["open account"], &*form, &[], None)?;
     let (code, institution, limit_cents) = (form.account, form.institution.parse()?, form.limit_cents.map(Cents::new));
     node.account(code, envelope, Command::Open { code, institution, limit_cents }).await?;
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/accounts/{code}"))).json(view(&node, &caller, code).await?))
+    created(format!("/v1/accounts/{code}"), &view(&node, &caller, code).await?)
 }
 
 /// Read an account.

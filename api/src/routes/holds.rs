@@ -1,4 +1,8 @@
 //! Holds: places kept for a while, then sold or given back.
+//!
+//! While one waits for its slot its future stands in memory, and is moved before that: what only few go through is boxed.
+
+use std::pin::pin;
 
 use actix_web::{HttpResponse, delete, get, post, web};
 use serde::{Deserialize, Serialize};
@@ -10,7 +14,7 @@ use tornello_actors::payments::{self, Confirmation};
 use tornello_actors::rooms;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{BadId, Code, HoldId, OrderId, PersonId, SlotId};
+use tornello_engine::ids::{BadId, Code, HoldId, KeyId, OrderId, PersonId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::museum::Museum;
 use tornello_engine::record::Record;
@@ -25,7 +29,7 @@ use crate::request::{IdempotencyKey, Json, PartyForm, draw, envelope, known_befo
 use crate::routes::people::{self, ContactForm, HolderForm};
 use crate::routes::sales::{self, SaleView, SettlementForm};
 use crate::routes::waiting_rooms::{self, Admission};
-use crate::routes::{alternatives, not_rebuilt};
+use crate::routes::{alternatives, created, not_rebuilt};
 use crate::words::ChannelWord;
 
 /// How many people of one category.
@@ -80,9 +84,10 @@ impl From<&Line> for LineView {
 pub struct HoldView {
     /// Its id.
     #[schema(value_type = String)]
-    hold: String,
+    hold: HoldId,
     /// The slot.
-    slot: String,
+    #[schema(value_type = String)]
+    slot: SlotId,
     /// The channel that asked.
     #[schema(value_type = ChannelWord)]
     channel: Channel,
@@ -100,8 +105,8 @@ impl HoldView {
     /// A hold as callers see it.
     pub fn new(hold: HoldId, channel: Channel, lines: &[Line], expires_at: Timestamp) -> Self {
         Self {
-            hold: hold.to_string(),
-            slot: hold.slot().to_string(),
+            hold,
+            slot: hold.slot(),
             channel,
             lines: lines.iter().map(LineView::from).collect(),
             people: people_of(lines),
@@ -125,7 +130,7 @@ pub struct ExtendedView {
 pub async fn priced(node: &Node, slot: SlotId, caller: &Caller, lines: &[LineForm], envelope: &Envelope) -> Result<Vec<Line>, Problem> {
     match by_tariff(node, slot, caller.channel(), lines) {
         Ok(lines) => match caller.account_of_operator() {
-            Some(account) => agreed(node, slot, account, lines).await,
+            Some(account) => Box::pin(agreed(node, slot, account, lines)).await,
             None => Ok(lines),
         },
         Err(problem) => {
@@ -211,13 +216,13 @@ pub async fn create(
     let asked = Asked { kind: SignalKind::Held, channel, hold, lines: &lines, proven: caller.is_desk() };
     let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = Command::Hold { hold, channel, lines }.drawn(draw());
-    let answer = rooms::through(passage, node.slot(slot, envelope, command)).await;
+    let answer = rooms::through(passage, pin!(node.slot(slot, envelope, command))).await;
     let record = answer.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let held = record.events.iter().find_map(|event| if let Event::Held(held) = event { Some(held) } else { None });
     let held = held.ok_or_else(not_rebuilt)?;
     node.scoring().remember(held.hold, held.channel, &held.lines, parties);
     let view = HoldView::new(held.hold, held.channel, &held.lines, held.expires_at);
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/holds/{}", held.hold))).json(view))
+    created(format!("/v1/holds/{}", held.hold), &view)
 }
 
 /// Read a hold.
@@ -301,26 +306,38 @@ pub async fn confirm(
     let settlement = form.settlement.by(&caller)?;
     let mut envelope = envelope(&node, &caller, &key, &["confirm", &hold.to_string()], &*form, &form.parties, None)?;
     // What somebody has was looked at when they held, if they were named then.
-    if !node.scoring().held(hold).is_some_and(|held| held.names_buyer()) {
+    if !form.parties.is_empty() && !node.scoring().held(hold).is_some_and(|held| held.names_buyer()) {
         known_before(&node, &[hold.slot()], &form.parties, &mut envelope);
     }
     let proven = form.holder.is_some() || caller.is_desk();
     acting::weigh_held(&node, &mut envelope, SignalKind::Sold { held: true }, hold, proven, &proof).await?;
-    // A contact is stored for a hold that lives and is the caller's. A repeat finds it sold, and the contact where the first request put it.
-    let lives = move |slot: &Slot| slot.hold_of(hold).is_some_and(|hold| owner.is_none_or(|owner| owner == hold.who));
-    let wanted = (form.contact.is_some() || form.holder.is_some()) && node.look(hold.slot(), lives).await?;
     let mut confirmation = Confirmation::new(hold, owner);
-    if wanted {
-        confirmation.look(&node).await?;
-        node.rehearse(hold.slot(), &envelope, &confirmation.command(&settlement, None)).await?;
-    }
+    let wanted = (form.contact.is_some() || form.holder.is_some())
+        && Box::pin(may_name(&node, (hold, owner), &envelope, &settlement, &mut confirmation)).await?;
     let kept = people::keep_both(&node, hold.slot(), &envelope, (form.contact.as_ref(), form.holder.as_ref()), wanted).await?;
     let record = sell(&node, hold, envelope, &settlement, &mut confirmation, kept).await;
     if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) && wanted {
-        people::drop_unsold(&node, kept.0.into_iter().chain(kept.1)).await?;
+        Box::pin(people::drop_unsold(&node, kept.0.into_iter().chain(kept.1))).await?;
     }
     let record = record?;
     sales::answer(&record)
+}
+
+/// Whether somebody may be named for a hold: it lives, is the caller's, and would be sold. A repeat finds it sold, and the contact where the first request put it.
+async fn may_name(
+    node: &Node,
+    (hold, owner): (HoldId, Option<KeyId>),
+    envelope: &Envelope,
+    settlement: &Settlement,
+    confirmation: &mut Confirmation,
+) -> Result<bool, Problem> {
+    let lives = move |slot: &Slot| slot.hold_of(hold).is_some_and(|hold| owner.is_none_or(|owner| owner == hold.who));
+    if !node.look(hold.slot(), lives).await? {
+        return Ok(false);
+    }
+    confirmation.look(node).await?;
+    node.rehearse(hold.slot(), envelope, &confirmation.command(settlement, None)).await?;
+    Ok(true)
 }
 
 /// Makes the sale, to whoever is to be written to and with whose name the tickets bear. What a payment keeps is sold only if that needs it no more, which is looked at when
@@ -335,7 +352,7 @@ async fn sell(
 ) -> Result<Record<Event>, Failure<accounts::Refusal>> {
     let sold = sales::sold(node, hold.slot(), envelope.clone(), settlement, confirmation.command(settlement, contact).named(holder)).await;
     let is_kept = matches!(sold, Err(Failure::Refused(accounts::Refusal::Slot(slot::Refusal::HoldKept { .. }))));
-    if is_kept && confirmation.look(node).await.map_err(|failure| failure.map(accounts::Refusal::Slot))? {
+    if is_kept && Box::pin(confirmation.look(node)).await.map_err(|failure| failure.map(accounts::Refusal::Slot))? {
         return sales::sold(node, hold.slot(), envelope, settlement, confirmation.command(settlement, contact).named(holder)).await;
     }
     sold

@@ -45,8 +45,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::dev::HttpServiceFactory;
-use actix_web::http::header;
-use actix_web::{HttpRequest, web};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -69,6 +69,8 @@ use crate::problem::Problem;
 const PAGE: u32 = 50;
 /// The most items of a page.
 const PAGE_MAX: u32 = 200;
+/// As long as most answers are, in bytes: a hold, or a sale of a few tickets.
+const ANSWER: usize = 1_024;
 /// How many alternatives a refusal names.
 const ALTERNATIVES_MAX: usize = 3;
 
@@ -340,6 +342,14 @@ fn page<T>(mut rows: Vec<T>, size: u32) -> (Vec<T>, bool) {
     let more = rows.len() > size as usize;
     rows.truncate(size as usize);
     (rows, more)
+}
+
+/// The answer to whoever has made something: where it is found, and what it is.
+fn created(location: String, view: &impl Serialize) -> Result<HttpResponse, Problem> {
+    let mut json = Vec::with_capacity(ANSWER);
+    serde_json::to_writer(&mut json, view).map_err(|_| not_rebuilt())?;
+    let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(content_type).body(json))
 }
 
 /// A record that does not hold what its command always does: it cannot be answered from.

@@ -12,7 +12,7 @@ use tornello_engine::museum::{Command, Event, Profile};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
-use crate::routes::{museum_of, not_rebuilt, page, page_size};
+use crate::routes::{created, museum_of, not_rebuilt, page, page_size};
 
 /// Who and where a museum is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -180,8 +180,7 @@ pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
         // Only `tornello keys create` does not know it before the next start.
         tracing::warn!(%error, number, "the keys were not told of a new museum");
     }
-    let location = format!("/v1/museums/{}", profile.slug);
-    Ok(HttpResponse::Created().insert_header(("Location", location)).json(MuseumView::new(MuseumId(number), profile)))
+    created(format!("/v1/museums/{}", profile.slug), &MuseumView::new(MuseumId(number), profile))
 }
 
 /// Whether a new museum may have this number and slug: what no museum's own stream can know. Museums are registered by one administrator at a time.

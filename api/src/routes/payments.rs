@@ -39,9 +39,9 @@ use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, PartyForm, envelope, known_before};
 use crate::routes::holds::order_of;
-use crate::routes::not_rebuilt;
 use crate::routes::people::{self, ContactForm};
 use crate::routes::quotes;
+use crate::routes::{created, not_rebuilt};
 use crate::words::DeskMethodWord;
 use view::{PaymentView, ledger_of};
 
@@ -353,7 +353,7 @@ pub async fn create(
     {
         view.checkout_url = Some(page_for(&node, &connected, &[id], return_urls).await?.0);
     }
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/payments/{id}"))).json(view))
+    created(format!("/v1/payments/{id}"), &view)
 }
 
 /// A payment as it was begun: a repeat is answered with that, and `GET` says what has become of it.

@@ -37,7 +37,7 @@ use crate::routes::holds::LineForm;
 use crate::routes::payments::{Connected, creditor_of_museum, has_payment_pages, no_payment_pages, not_connected};
 use crate::routes::people::{self, ContactForm};
 use crate::routes::readings::MuseumName;
-use crate::routes::{alternatives, files as kept, museum_of, not_rebuilt};
+use crate::routes::{alternatives, created, files as kept, museum_of, not_rebuilt};
 use crate::words::{GroupKindWord, SettleWord};
 use view::{QuoteView, view, view_after};
 
@@ -392,7 +392,7 @@ pub async fn draft(
     let (id, is_new) = quotes::free_id(&node, &envelope).await.map_err(|failure| refused(&node, failure))?;
     if !is_new {
         let view = told(&node, &connected, &caller, (id, envelope)).await?;
-        return Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/quotes/{id}"))).json(view));
+        return created(format!("/v1/quotes/{id}"), &view);
     }
     let museum = known.museum.id();
     let asked = asked(&node, &caller, &known, form.kind, &form.visit, &Kept::new())?;
@@ -414,7 +414,7 @@ pub async fn draft(
         }
     };
     let view = view(&node, &connected, &caller, id).await?;
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/quotes/{id}"))).json(view))
+    created(format!("/v1/quotes/{id}"), &view)
 }
 
 /// Revise a quote.

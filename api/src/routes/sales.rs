@@ -27,7 +27,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, PartyForm, envelope, known_before, random};
 use crate::routes::holds::{LineForm, order_of, priced};
 use crate::routes::people::{self as contacts, ContactForm, HolderForm};
-use crate::routes::{alternatives, files, not_rebuilt};
+use crate::routes::{alternatives, created, files, not_rebuilt};
 use crate::words::{CancelCauseWord, DeskMethodWord};
 use view::SaleNowView;
 
@@ -122,7 +122,7 @@ pub struct SaleForm {
 pub fn answer(record: &Record<Event>) -> Result<HttpResponse, Problem> {
     let sold = record.events.iter().find_map(|event| if let Event::Sold(sold) = event { Some(sold) } else { None }).ok_or_else(not_rebuilt)?;
     let view = SaleView::new(sold.sale, sold.channel, &sold.lines, &sold.settlement, record.at);
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/sales/{}", sold.sale))).json(view))
+    created(format!("/v1/sales/{}", sold.sale), &view)
 }
 
 /// Sell at once.
@@ -191,7 +191,8 @@ pub async fn sold(
     command: Command,
 ) -> Result<Record<Event>, Failure<accounts::Refusal>> {
     match settlement {
-        Settlement::OnAccount { account } => accounts::sell(node, *account, envelope, command).await,
+        // In a future of its own: it takes much room, which others need not carry about.
+        Settlement::OnAccount { account } => Box::pin(accounts::sell(node, *account, envelope, command)).await,
         _ => node.slot(slot, envelope, command).await.map_err(|failure| failure.map(accounts::Refusal::Slot)),
     }
 }

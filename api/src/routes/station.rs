@@ -3,6 +3,7 @@
 //! Money can come half an hour and more after the node has asked for everything (SANP 3.12, best practice): so *get* keeps the places over the token's life before it
 //! answers, and a receipt is journaled before it is acknowledged. What a receipt does to a payment, however late it comes, is decided in `engine::payment`.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
@@ -120,7 +121,7 @@ fn failed(payment: PaymentId, failure: Failure<payments::Refusal>) -> Fault {
 /// Takes a message of the node. Without settings there is no station.
 pub async fn ask(
     node: web::Data<Node>,
-    shared: web::ThinData<Shared>,
+    shared: web::ThinData<Rc<Shared>>,
     connected: Connected,
     request: HttpRequest,
     payload: web::Payload,

@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::museums;
 use crate::routes::readings::MuseumName;
-use crate::routes::{files, museum_of, not_rebuilt, page, page_size};
+use crate::routes::{created, files, museum_of, not_rebuilt, page, page_size};
 use crate::words::CashDirectionWord;
 
 /// A session to open.
@@ -171,7 +171,7 @@ pub async fn open(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, fo
     let museum = museum_of(&node, &caller, Scope::Desk, &form.museum.text())?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["open till"], &*form, &[], None)?;
     let id = tills::open(&node, envelope, museum, form.till, Cents::new(form.float_cents)).await?;
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/tills/{id}"))).json(view(&node, &caller, id).await?))
+    created(format!("/v1/tills/{id}"), &view(&node, &caller, id).await?)
 }
 
 /// Which sessions to list; all conditions hold together.

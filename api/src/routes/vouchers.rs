@@ -21,7 +21,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::voucher_of;
 use crate::routes::readings::MuseumName;
-use crate::routes::{files, museum_of};
+use crate::routes::{created, files, museum_of};
 
 /// How many ids are tried for a new voucher before that is given up.
 const SALTS: u32 = 16;
@@ -123,7 +123,7 @@ pub async fn issue(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
             node.voucher(id, envelope, command).await?;
         }
     }
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/vouchers/{id}"))).json(view(&node, id).await?))
+    created(format!("/v1/vouchers/{id}"), &view(&node, id).await?)
 }
 
 /// Which voucher.

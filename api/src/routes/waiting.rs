@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, draw, envelope, known_before, random};
 use crate::routes::holds::{HoldForm, HoldView, LineView, order_of, priced};
 use crate::routes::waiting_rooms::{self, Admission};
-use crate::routes::{alternatives, not_rebuilt, page, page_size};
+use crate::routes::{alternatives, created, not_rebuilt, page, page_size};
 use crate::words::ChannelWord;
 
 /// The most overtakings that an entry shows, the latest ones.
@@ -290,7 +290,7 @@ pub async fn join(
         total_cents: total(&waited.lines).get(),
         since: record.at.to_string(),
     };
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/waiting/{}", waited.entry))).json(view))
+    created(format!("/v1/waiting/{}", waited.entry), &view)
 }
 
 /// List those who wait for a slot.

@@ -2,6 +2,7 @@
 //! what lets them through goes with the hold.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderName;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, delete, get, post, web};
 use rand::TryRng;
 use serde::{Deserialize, Serialize};
@@ -23,9 +24,9 @@ use crate::request::{IdempotencyKey, Json, PartyForm, envelope};
 use crate::routes::{files, museum_of, not_rebuilt};
 
 /// The header with what somebody was given when they joined.
-const TOKEN: &str = "Waiting-Room-Token";
+const TOKEN: HeaderName = HeaderName::from_static("waiting-room-token");
 /// The header with what lets somebody through.
-const ADMISSION: &str = "Waiting-Room-Admission";
+const ADMISSION: HeaderName = HeaderName::from_static("waiting-room-admission");
 
 /// A waiting room to announce.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -98,8 +98,8 @@ impl Header {
     }
 }
 
-/// The bytes of a batch, and where its records begin.
-pub(super) fn encode(batch: &Batch, before: impl Fn(StreamId) -> u64) -> Vec<u8> {
+/// The bytes of a batch that has that hash.
+pub(super) fn encode(batch: &Batch, hash: [u8; 32], before: impl Fn(StreamId) -> u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + 40 * batch.spans.len() + batch.records.len());
     bytes.resize(HEADER, 0);
     for span in &batch.spans {
@@ -116,7 +116,7 @@ pub(super) fn encode(batch: &Batch, before: impl Fn(StreamId) -> u64) -> Vec<u8>
     fixed.extend_from_slice(&batch.number.to_le_bytes());
     fixed.extend_from_slice(&batch.at.as_micros().to_le_bytes());
     fixed.extend_from_slice(&batch.previous);
-    fixed.extend_from_slice(&batch.hash());
+    fixed.extend_from_slice(&hash);
     fixed.extend_from_slice(&index_bytes.to_le_bytes());
     fixed.extend_from_slice(&(batch.records.len() as u32).to_le_bytes());
     let crc = crc32c::crc32c_append(crc32c::crc32c(&fixed), &bytes[HEADER..]);

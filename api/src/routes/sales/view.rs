@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tornello_engine::channel::Channel;
-use tornello_engine::ids::{Code, HoldId, TicketId};
+use tornello_engine::ids::{Code, HoldId, SlotId, TicketId};
 use tornello_engine::slot::{DeskMethod, Line, Sale, Settlement, Ticket, TicketState, line_of, people, total};
 use tornello_engine::time::Timestamp;
 
@@ -65,7 +65,8 @@ impl From<&Settlement> for SettlementView {
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct SoldTicketView {
     /// Its id.
-    ticket: String,
+    #[schema(value_type = String)]
+    ticket: TicketId,
     /// Its number in the sale, from 0.
     number: u16,
     /// Its category.
@@ -83,9 +84,11 @@ pub struct SoldTicketView {
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct SaleView {
     /// Its id: that of the hold, if there was one.
-    sale: String,
+    #[schema(value_type = String)]
+    sale: HoldId,
     /// The slot.
-    slot: String,
+    #[schema(value_type = String)]
+    slot: SlotId,
     /// The channel that sold.
     #[schema(value_type = ChannelWord)]
     channel: Channel,
@@ -226,7 +229,7 @@ pub const fn entries_of(ticket: &Ticket) -> u8 {
 fn sold_tickets(sale: HoldId, lines: &[Line]) -> Vec<SoldTicketView> {
     let lines = lines.iter().flat_map(|line| std::iter::repeat_n(line, usize::from(line.count)));
     let ticket = |(number, line): (u16, &Line)| SoldTicketView {
-        ticket: sale.ticket(number).to_string(),
+        ticket: sale.ticket(number),
         number,
         category: line.category,
         price_cents: line.price_cents.get(),
@@ -240,8 +243,8 @@ impl SaleView {
     /// What was sold, at which time, as the slot wrote it down.
     pub fn new(sale: HoldId, channel: Channel, lines: &[Line], settlement: &Settlement, sold_at: Timestamp) -> Self {
         Self {
-            sale: sale.to_string(),
-            slot: sale.slot().to_string(),
+            sale,
+            slot: sale.slot(),
             channel,
             lines: lines.iter().map(LineView::from).collect(),
             people: people(lines),

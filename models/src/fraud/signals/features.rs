@@ -237,7 +237,11 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
         values[at] = if value.is_finite() { value.clamp(0.0, VALUE_MAX) } else { VALUE_MAX };
         at += 1;
     };
-    let most = |roles: Roles, value: &dyn Fn(&Read<'_>) -> f32| reads.iter().filter(|read| roles & read.role != 0).map(value).fold(0.0, f32::max);
+    // Of most features nobody is there whom they are about, as at a desk: that is told once for all.
+    let there = reads.iter().fold(0, |there, read| there | read.role);
+    let most = |roles: Roles, value: &dyn Fn(&Read<'_>) -> f32| {
+        if roles & there == 0 { 0.0 } else { reads.iter().filter(|read| roles & read.role != 0).map(value).fold(0.0, f32::max) }
+    };
     let person = |value: &dyn Fn(&Read<'_>) -> f32| most(PERSON, value);
     let log = |value: f32| ln_1p(value);
     let counted = |what: Counted, span: Span| log(person(&|read| read.count(what, span)));

@@ -5,6 +5,7 @@
 //! store forget: readers see whole batches, never a part of one, and nobody waits.
 
 use std::collections::{HashMap, hash_map};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -47,14 +48,42 @@ impl Entry {
     }
 }
 
+/// The states by whose they are.
+type Entries = HashMap<PartyKey, Entry, BuildHasherDefault<Folded>>;
+
+/// The hash of a key so far. Pseudonyms are keyed hashes, and all else has a number that nobody chooses: so that none can be made to meet, and to multiply and fold is enough.
+#[derive(Debug, Clone, Copy, Default)]
+struct Folded(u64);
+
+impl Hasher for Folded {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+    fn write_u64(&mut self, word: u64) {
+        // 2^64 divided by the golden ratio.
+        let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15;
+        self.0 = product as u64 ^ (product >> 64) as u64;
+    }
+    fn write_u128(&mut self, words: u128) {
+        self.write_u64(words as u64);
+        self.write_u64((words >> 64) as u64);
+    }
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number as u64);
+    }
+}
+
 /// The states of many parties.
 #[derive(Debug, Clone)]
 pub struct Store {
     half: usize,
-    young: HashMap<PartyKey, Entry>,
-    old: HashMap<PartyKey, Entry>,
+    young: Entries,
+    old: Entries,
     /// What the last batch made the store forget, for readers of the one before it; none: nothing, or it is not known any more.
-    gone: Option<Arc<HashMap<PartyKey, Entry>>>,
+    gone: Option<Arc<Entries>>,
     /// Whose states changed in the last batch.
     touched: Vec<PartyKey>,
     position: u64,
@@ -87,7 +116,7 @@ impl Store {
     /// many more are in memory.
     #[must_use]
     pub fn new(parties: usize) -> Self {
-        let (young, old) = (HashMap::new(), HashMap::new());
+        let (young, old) = (Entries::default(), Entries::default());
         Self { half: parties.div_ceil(2).max(1), young, old, gone: None, touched: Vec::new(), position: 0, forgot_at: 0 }
     }
 
@@ -191,7 +220,7 @@ impl Store {
 }
 
 /// What is known, in an order of its own.
-fn listed(map: &HashMap<PartyKey, Entry>) -> Vec<(PartyKey, u64, &State)> {
+fn listed(map: &Entries) -> Vec<(PartyKey, u64, &State)> {
     let mut list: Vec<_> = map.iter().map(|(key, entry)| (*key, entry.at, &entry.state)).collect();
     list.sort_unstable_by_key(|(key, ..)| *key);
     list
@@ -215,7 +244,7 @@ impl<'de> Deserialize<'de> for Store {
 
 /// Parties that a store has forgotten: half as many of them are freed as a store may hold, which takes a moment.
 #[derive(Debug)]
-pub struct Forgotten(Option<Arc<HashMap<PartyKey, Entry>>>);
+pub struct Forgotten(Option<Arc<Entries>>);
 
 impl Forgotten {
     /// How many.
