@@ -487,7 +487,7 @@ impl Auditor {
         let buyers = buyers_of(envelope);
         let here = self.slots.get(slot).map_or((0, 0), |naive| naive.all_of(&buyers));
         let is_so = match refusal {
-            Refusal::TooManyForDay { has, .. } => *has == self.has_of_day(*slot, &buyers),
+            Refusal::TooManyForDay { has, .. } => is_over(*slot, sending.at) || *has == self.has_of_day(*slot, &buyers),
             Refusal::TooManyForBuyer { has, .. } => *has == here.0,
             Refusal::HoldRenewed { again_at, .. } => {
                 self.slots.get(slot).and_then(|naive| naive.barred_until(&buyers)).is_some_and(|until| until == *again_at && sending.at < until)
@@ -503,9 +503,10 @@ impl Auditor {
         (self.has_of_day(slot, &[buyer]), self.open_at(slot.museum(), &[buyer]))
     }
 
-    /// Somebody asked alone while the journal did not write, and all that is on the disk was read before: refused for what they have there, and for what may be written, at most.
-    pub fn is_limited_though_unsure(&self, sending: usize, before: (u32, u32)) -> Result<(), String> {
-        let Sending { slot, envelope, command, outcome, .. } = &self.sendings[sending];
+    /// Somebody asked alone while the journal did not write: refused for no less than they have on the disk, whoever has read that; and if all that is there was read before, for
+    /// that and for what may be written, at most.
+    pub fn is_limited_though_unsure(&self, sending: usize, before: (u32, u32), is_read: bool) -> Result<(), String> {
+        let Sending { slot, envelope, command, at, outcome } = &self.sendings[sending];
         let Outcome::Answered(Err(Failure::Refused(refusal))) = outcome else { return Ok(()) };
         let buyers = buyers_of(envelope);
         let after = (self.has_of_day(*slot, &buyers), self.open_at(slot.museum(), &buyers));
@@ -514,11 +515,15 @@ impl Auditor {
         let may_be = may_be.filter(|sent| buyers_of(&sent.envelope).iter().any(|buyer| buyers.contains(buyer))).map(|sent| asks(&sent.command));
         let (people, holds) = may_be.fold((0, 0), |sum, asked| (sum.0 + asked.0, sum.1 + asked.1));
         let is_so = match refusal {
-            Refusal::TooManyForDay { has, .. } => (before.0.min(after.0)..=before.0.max(after.0) + people).contains(has),
-            Refusal::TooManyOpenHolds { max } => before.1.max(after.1) + holds >= u32::from(*max),
+            Refusal::TooManyForDay { .. } if is_over(*slot, *at) => true,
+            Refusal::TooManyForDay { has, .. } => {
+                let (least, most) = (before.0.min(after.0), before.0.max(after.0) + people);
+                *has >= least && (!is_read || *has <= most)
+            }
+            Refusal::TooManyOpenHolds { max } => !is_read || before.1.max(after.1) + holds >= u32::from(*max),
             _ => true,
         };
-        rule(is_so, "a buyer is refused for more than they have, or may have")
+        rule(is_so, "a buyer is refused for more than they have, or may have, or for less than they have")
             .map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}: {before:?}, {after:?}, and {people} in {holds}"))
     }
 
@@ -688,6 +693,11 @@ fn is_same(answered: &Record<Event>, written: &Record<Event>) -> bool {
 
 fn is_same_day(slot: SlotId, other: SlotId) -> bool {
     other.museum() == slot.museum() && calendar::local_day(other.start()) == calendar::local_day(slot.start())
+}
+
+/// Whether the day of a slot is over: then a node may have forgotten what buyers have of it.
+fn is_over(slot: SlotId, at: Timestamp) -> bool {
+    calendar::local_day(slot.start()) < calendar::local_day(at)
 }
 
 /// By which pseudonyms the one who asks is known.

@@ -710,6 +710,20 @@ impl Naive {
         all
     }
 
+    /// The tickets whose holders have been in, have left and may come back.
+    pub fn may_come_back(&self, at: Timestamp) -> Vec<TicketId> {
+        let reentry = self.opening.policy.reentry;
+        let may = |ticket: &Ticket| {
+            let is_in_time = at <= ticket.first_at.plus_seconds(reentry.within_s.into());
+            !ticket.inside && (1..=reentry.times_max).contains(&ticket.entries) && is_in_time && !ticket.is_blocked()
+        };
+        let mut all = Vec::new();
+        for (id, sale) in &self.sales {
+            all.extend((0..).zip(&sale.tickets).filter(|(_, ticket)| may(ticket)).map(|(number, _)| id.ticket(number)));
+        }
+        all
+    }
+
     /// All that gates have seen here: of which ticket, and when it counts.
     pub fn passages(&self) -> Vec<(TicketId, Timestamp)> {
         let mut all = Vec::new();
