@@ -498,6 +498,42 @@ impl Auditor {
         rule(is_so, "a buyer is refused for more than they have").map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}"))
     }
 
+    /// Somebody who asked while nothing else was on its way is refused places only where there are none, and is told of as many as there are.
+    pub fn has_no_room(&self, sending: usize) -> Result<(), String> {
+        let Sending { slot, command, at, outcome, .. } = &self.sendings[sending];
+        let (Outcome::Answered(Err(Failure::Refused(refusal))), Some(naive)) = (outcome, self.slots.get(slot)) else { return Ok(()) };
+        let (Command::Hold { channel, .. } | Command::HoldFor { channel, .. } | Command::SellDirect { channel, .. } | Command::Wait { channel, .. }) =
+            command.unnamed()
+        else {
+            return Ok(());
+        };
+        let at = naive.records.last().map_or(*at, |last| last.at.max(*at));
+        let is_so = match refusal {
+            Refusal::NotEnoughPlaces { available, .. } | Refusal::PlacesAvailable { available } => naive.room(at, *channel) == *available,
+            Refusal::SlotClosed { .. } | Refusal::SaleNotOpen { .. } | Refusal::SaleOver { .. } | Refusal::SlotOver { .. } => {
+                naive.on_sale(at, *channel).is_err()
+            }
+            _ => true,
+        };
+        rule(is_so, "somebody is refused places that there are, or is told of others")
+            .map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}, and there are {}", naive.room(at, *channel)))
+    }
+
+    /// Whoever is refused at a gate, while all is written and nothing was on its way, may not pass: but for the room in the building.
+    pub fn may_not_pass(&mut self, sending: usize, passage: Passage, now: Timestamp) -> Result<(), String> {
+        let slot = passage.ticket.slot();
+        let Outcome::Answered(Err(Failure::Refused(refusal))) = &self.sendings[sending].outcome else { return Ok(()) };
+        let is_told = self.told.get(&slot).is_some_and(|told| !told.is_empty());
+        let (is_full, wrong) = (matches!(refusal, Refusal::Wait { .. }), format!("{passage:?} is answered {refusal:?}"));
+        let Some(naive) = self.slots.get_mut(&slot).filter(|_| !is_told && !is_full) else { return Ok(()) };
+        let at = naive.records.last().map_or(now, |last| last.at.max(now));
+        let may = match passage.direction {
+            Direction::In => matches!(naive.against(passage.ticket, at, passage.issue), Ok(None)),
+            Direction::Out => naive.is_inside(passage.ticket),
+        };
+        rule(!may, "somebody is kept out, or in, who may pass").map_err(|kept| format!("{kept}: {wrong}"))
+    }
+
     /// What is counted of a buyer on the day of a slot, and how many holds of theirs are open at its museum.
     pub fn counted_of(&self, slot: SlotId, buyer: Digest) -> (u32, u32) {
         (self.has_of_day(slot, &[buyer]), self.open_at(slot.museum(), &[buyer]))

@@ -580,7 +580,7 @@ impl Naive {
     }
 
     /// What speaks against letting somebody in at that time who shows that issue of the ticket's code.
-    fn against(&mut self, id: TicketId, at: Timestamp, shown: Option<u16>) -> Result<Option<ConflictReason>, String> {
+    pub fn against(&mut self, id: TicketId, at: Timestamp, shown: Option<u16>) -> Result<Option<ConflictReason>, String> {
         let policy = self.opening.policy;
         let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
         let closes_at = self.opening.end.plus_seconds(policy.admit_late_s.into());

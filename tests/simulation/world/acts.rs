@@ -252,7 +252,9 @@ impl World {
             self.finish_pending().await?;
             // Whatever nobody knew when the journal failed in between was set aside.
             if is_alone && self.node().health() == Health::Writing {
-                self.auditor.is_limited(self.auditor.sendings.len() - 1)?;
+                let last = self.auditor.sendings.len() - 1;
+                self.auditor.is_limited(last)?;
+                self.auditor.has_no_room(last)?;
             }
             return Ok(());
         }

@@ -102,7 +102,7 @@ impl World {
     /// A gate asks, and hears what it is told.
     async fn pass_by(&mut self, envelope: Envelope, passage: Passage) -> Result<(), Halt> {
         let sending = self.comes_to_a_gate(&envelope, passage);
-        let node = Arc::clone(self.node());
+        let (node, written, wrote) = (Arc::clone(self.node()), self.auditor.read(), self.node().health() == Health::Writing);
         let answer = match self.drive(async move { node.pass(envelope, passage).await }.boxed_local(), true).await {
             Ok(answer) => answer,
             Err(halt) => {
@@ -110,7 +110,12 @@ impl World {
                 return Err(halt);
             }
         };
-        self.hears(sending, passage, answer)
+        self.hears(sending, passage, answer)?;
+        // What came in between, nobody could have known.
+        if wrote && self.node().health() == Health::Writing && self.auditor.read() == written {
+            self.auditor.may_not_pass(sending, passage, self.now())?;
+        }
+        Ok(())
     }
 
     /// Notes what a gate is about to ask.
