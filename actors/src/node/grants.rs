@@ -132,7 +132,7 @@ impl Node {
         }
         told.retain(|slot, _| standings.iter().any(|standing| standing.slot == *slot));
 
-        let shares = grant::shares(&standings.iter().map(|standing| standing.claim(now)).collect::<Vec<_>>());
+        let shares = grant::parts(&standings.iter().map(|standing| standing.claim(now)).collect::<Vec<_>>());
         let heard = || standings.iter().enumerate().filter(|(_, standing)| standing.hears(occupancy.at, now));
         let part = |i: usize, share: u32| Grant { admitted: standings[i].places.admitted, share };
         let grows = |i: usize| in_force(&standings[i].places, now).is_some_and(|before| part(i, shares[i]).places() > before);

@@ -305,3 +305,16 @@ async fn a_sensor_that_goes_away_before_it_is_answered_leaves_no_slot_with_room_
     assert_eq!(available(), Some(5), "as many are inside as two readings ago, and the slot has heard of the one between");
     house.running.stop().await;
 }
+
+#[actix_rt::test]
+async fn who_holds_a_ticket_and_finds_no_room_now_leaves_the_next_slot_less_to_sell() {
+    let house = House::new().await;
+    let (node, running) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()));
+    let next = SlotId::new(MUSEUM, RouteId(1), now().plus_seconds(3_600));
+    node.slot(running, by(1), sell_in(running, 1, 9)).await.unwrap();
+    people(node, 0, 26).await;
+    let available = |slot| node.board().head(slot).map(|head| head.places.available(Channel::BoxOffice, now()).0);
+    // In an hour 9 of the 26 are still inside, and the 9 with tickets of now, though for 4 of them only there is room yet.
+    assert_eq!((available(running), available(next)), (Some(0), Some(30 - 9 - 9)));
+    house.running.stop().await;
+}
