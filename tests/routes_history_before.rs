@@ -249,6 +249,31 @@ async fn accounts_and_payments_are_as_they_were_then() {
 }
 
 #[actix_rt::test]
+async fn tickets_of_an_operators_account_are_its_own_also_where_they_have_moved_to() {
+    let app = App::start().await;
+    let (operator, office, manager) = (app.key(Role::Operator).await, app.key(Role::GroupOffice).await, app.key(Role::Manager).await);
+    let (ten, eleven) = (later(1, 10), later(1, 11));
+    assert_eq!(app.post("/v1/accounts", &office, "open", &json!({"account": "tour-op"})).await.0, StatusCode::CREATED);
+    let body = json!({"lines": [{"category": "full", "count": 2}], "settlement": {"on_account": {"account": "tour-op"}}});
+    let (status, sold) = app.post(&format!("/v1/slots/{ten}/sales"), &office, "s", &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{sold}");
+    let there = json!({"slot": eleven.to_string(), "tickets": [0]});
+    let (status, moved) = app.post(&format!("/v1/sales/{}/move", sold["sale"].as_str().unwrap()), &office, "m", &there).await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    app.pass(60).await;
+    for (slot, sale) in [(ten, &sold["sale"]), (eleven, &moved["sale"])] {
+        let sale = sale.as_str().unwrap();
+        for command in ["cancel".to_owned(), "rename".to_owned(), format!("move&to={}", later(1, 12))] {
+            let said = asked(&app, &manager, slot, &format!("command={command}&sale={sale}&key={}", number(&operator))).await;
+            assert_eq!(said["outcome"], "accepted", "{command} of {sale}: {said}");
+        }
+        let (status, cancelled) = app.post(&format!("/v1/sales/{sale}/cancel"), &operator, sale, &json!({"cause": "visitor"})).await;
+        assert_eq!(status, StatusCode::OK, "as it may: {cancelled}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn tickets_that_are_named_when_they_are_sold_are_asked_about_and_no_command_skips_a_step() {
     let app = App::start().await;
     let (web, desk, manager) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);

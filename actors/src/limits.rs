@@ -132,7 +132,13 @@ impl DayLimits {
         Ok((people.is_some() || hold.is_some()).then(|| Aside { limits: Arc::clone(self), people, hold }))
     }
 
-    /// Takes in what was written of a slot. Called in the order of commits.
+    /// Whether anything of a slot with these limits is counted.
+    #[must_use]
+    pub const fn concerns(limits: &Limits) -> bool {
+        limits_over_slots(limits)
+    }
+
+    /// Takes in what was written of a slot, once. Called in the order of commits.
     pub fn take(&self, limits: &Limits, record: &Record<Event>) {
         if !limits_over_slots(limits) {
             return;

@@ -131,10 +131,13 @@ impl Tell<Slot> for SlotTell {
 
     fn committed(&self, stream: &Lease, record: &Record<slot::Event>, view: SlotHead, _: u64) {
         if let StreamId::Slot(slot) = stream.stream {
-            self.1.take(&view.policy.limits, record);
+            let (limits, passes) = (DayLimits::concerns(&view.policy.limits), Buildings::concerns(record));
             // Whoever read the stream back with this record has counted it.
-            if Buildings::concerns(record) && self.0.head(slot).is_none_or(|known| known.seq < record.seq) {
-                self.2.take(slot.museum(), record);
+            if (limits || passes) && self.0.head(slot).is_none_or(|known| known.seq < record.seq) {
+                self.1.take(&view.policy.limits, record);
+                if passes {
+                    self.2.take(slot.museum(), record);
+                }
             }
             self.0.publish(slot, view);
         }

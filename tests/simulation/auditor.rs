@@ -487,7 +487,7 @@ impl Auditor {
         let buyers = buyers_of(envelope);
         let here = self.slots.get(slot).map_or((0, 0), |naive| naive.all_of(&buyers));
         let is_so = match refusal {
-            Refusal::TooManyForDay { has, .. } => *has == self.has_of_day(*slot, &buyers),
+            Refusal::TooManyForDay { has, .. } => is_over(*slot, sending.at) || *has == self.has_of_day(*slot, &buyers),
             Refusal::TooManyForBuyer { has, .. } => *has == here.0,
             Refusal::HoldRenewed { again_at, .. } => {
                 self.slots.get(slot).and_then(|naive| naive.barred_until(&buyers)).is_some_and(|until| until == *again_at && sending.at < until)
@@ -498,14 +498,51 @@ impl Auditor {
         rule(is_so, "a buyer is refused for more than they have").map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}"))
     }
 
+    /// Somebody who asked while nothing else was on its way is refused places only where there are none, and is told of as many as there are.
+    pub fn has_no_room(&self, sending: usize) -> Result<(), String> {
+        let Sending { slot, command, at, outcome, .. } = &self.sendings[sending];
+        let (Outcome::Answered(Err(Failure::Refused(refusal))), Some(naive)) = (outcome, self.slots.get(slot)) else { return Ok(()) };
+        let (Command::Hold { channel, .. } | Command::HoldFor { channel, .. } | Command::SellDirect { channel, .. } | Command::Wait { channel, .. }) =
+            command.unnamed()
+        else {
+            return Ok(());
+        };
+        let at = naive.records.last().map_or(*at, |last| last.at.max(*at));
+        let is_so = match refusal {
+            Refusal::NotEnoughPlaces { available, .. } | Refusal::PlacesAvailable { available } => naive.room(at, *channel) == *available,
+            Refusal::SlotClosed { .. } | Refusal::SaleNotOpen { .. } | Refusal::SaleOver { .. } | Refusal::SlotOver { .. } => {
+                naive.on_sale(at, *channel).is_err()
+            }
+            _ => true,
+        };
+        rule(is_so, "somebody is refused places that there are, or is told of others")
+            .map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}, and there are {}", naive.room(at, *channel)))
+    }
+
+    /// Whoever is refused at a gate, while all is written and nothing was on its way, may not pass: but for the room in the building.
+    pub fn may_not_pass(&mut self, sending: usize, passage: Passage, now: Timestamp) -> Result<(), String> {
+        let slot = passage.ticket.slot();
+        let Outcome::Answered(Err(Failure::Refused(refusal))) = &self.sendings[sending].outcome else { return Ok(()) };
+        let is_told = self.told.get(&slot).is_some_and(|told| !told.is_empty());
+        let (is_full, wrong) = (matches!(refusal, Refusal::Wait { .. }), format!("{passage:?} is answered {refusal:?}"));
+        let Some(naive) = self.slots.get_mut(&slot).filter(|_| !is_told && !is_full) else { return Ok(()) };
+        let at = naive.records.last().map_or(now, |last| last.at.max(now));
+        let may = match passage.direction {
+            Direction::In => matches!(naive.against(passage.ticket, at, passage.issue), Ok(None)),
+            Direction::Out => naive.is_inside(passage.ticket),
+        };
+        rule(!may, "somebody is kept out, or in, who may pass").map_err(|kept| format!("{kept}: {wrong}"))
+    }
+
     /// What is counted of a buyer on the day of a slot, and how many holds of theirs are open at its museum.
     pub fn counted_of(&self, slot: SlotId, buyer: Digest) -> (u32, u32) {
         (self.has_of_day(slot, &[buyer]), self.open_at(slot.museum(), &[buyer]))
     }
 
-    /// Somebody asked alone while the journal did not write, and all that is on the disk was read before: refused for what they have there, and for what may be written, at most.
-    pub fn is_limited_though_unsure(&self, sending: usize, before: (u32, u32)) -> Result<(), String> {
-        let Sending { slot, envelope, command, outcome, .. } = &self.sendings[sending];
+    /// Somebody asked alone while the journal did not write: refused for no less than they have on the disk, whoever has read that; and if all that is there was read before, for
+    /// that and for what may be written, at most.
+    pub fn is_limited_though_unsure(&self, sending: usize, before: (u32, u32), is_read: bool) -> Result<(), String> {
+        let Sending { slot, envelope, command, at, outcome } = &self.sendings[sending];
         let Outcome::Answered(Err(Failure::Refused(refusal))) = outcome else { return Ok(()) };
         let buyers = buyers_of(envelope);
         let after = (self.has_of_day(*slot, &buyers), self.open_at(slot.museum(), &buyers));
@@ -514,11 +551,15 @@ impl Auditor {
         let may_be = may_be.filter(|sent| buyers_of(&sent.envelope).iter().any(|buyer| buyers.contains(buyer))).map(|sent| asks(&sent.command));
         let (people, holds) = may_be.fold((0, 0), |sum, asked| (sum.0 + asked.0, sum.1 + asked.1));
         let is_so = match refusal {
-            Refusal::TooManyForDay { has, .. } => (before.0.min(after.0)..=before.0.max(after.0) + people).contains(has),
-            Refusal::TooManyOpenHolds { max } => before.1.max(after.1) + holds >= u32::from(*max),
+            Refusal::TooManyForDay { .. } if is_over(*slot, *at) => true,
+            Refusal::TooManyForDay { has, .. } => {
+                let (least, most) = (before.0.min(after.0), before.0.max(after.0) + people);
+                *has >= least && (!is_read || *has <= most)
+            }
+            Refusal::TooManyOpenHolds { max } => !is_read || before.1.max(after.1) + holds >= u32::from(*max),
             _ => true,
         };
-        rule(is_so, "a buyer is refused for more than they have, or may have")
+        rule(is_so, "a buyer is refused for more than they have, or may have, or for less than they have")
             .map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}: {before:?}, {after:?}, and {people} in {holds}"))
     }
 
@@ -688,6 +729,11 @@ fn is_same(answered: &Record<Event>, written: &Record<Event>) -> bool {
 
 fn is_same_day(slot: SlotId, other: SlotId) -> bool {
     other.museum() == slot.museum() && calendar::local_day(other.start()) == calendar::local_day(slot.start())
+}
+
+/// Whether the day of a slot is over: then a node may have forgotten what buyers have of it.
+fn is_over(slot: SlotId, at: Timestamp) -> bool {
+    calendar::local_day(slot.start()) < calendar::local_day(at)
 }
 
 /// By which pseudonyms the one who asks is known.

@@ -120,6 +120,12 @@ const fn drawn_with(id: HoldId) -> u32 {
     (id.get() >> 16) as u32
 }
 
+/// Places over the web for more people than anybody may have of a day: the answer says how many whoever asks has of it.
+pub fn too_many(slot: SlotId) -> Command {
+    let lines = vec![Line { category: code("full"), count: 1_000, price_cents: Cents::ZERO, proof: Proof::None }];
+    Command::Hold { hold: HoldId::new(slot, 0), channel: Channel::Web, lines }
+}
+
 pub fn quotas(dice: &mut Dice, capacity: u32) -> [Quota; Channel::COUNT] {
     let mut quotas = [Quota::default(); Channel::COUNT];
     let mut left = capacity;

@@ -131,7 +131,8 @@ fn the_engine_keeps_its_promises_whatever_happens() {
     let at_gates = [total.late_scans, total.conflicts, total.judged_anew];
     let seldom = [total.offered, total.offers_taken, total.renamed, total.moved, total.moves_undone];
     let of_payments = [total.prolonged, total.amended, total.handed_over, total.beyond];
-    let of_gates = [total.passed, total.told, total.merged, total.told_and_lost, total.shared, total.raised];
+    let of_gates =
+        [total.passed, total.told, total.merged, total.told_and_lost, total.shared, total.raised, total.lost_entries, total.blocked_outside];
     let of_house =
         [total.retired, total.died_in_start, total.behind, total.states, total.refused_buyers, total.unsure, total.together, total.lost_cuts];
     // That whoever let places go asks for some again in time is too seldom to be waited for.

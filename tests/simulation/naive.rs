@@ -580,7 +580,7 @@ impl Naive {
     }
 
     /// What speaks against letting somebody in at that time who shows that issue of the ticket's code.
-    fn against(&mut self, id: TicketId, at: Timestamp, shown: Option<u16>) -> Result<Option<ConflictReason>, String> {
+    pub fn against(&mut self, id: TicketId, at: Timestamp, shown: Option<u16>) -> Result<Option<ConflictReason>, String> {
         let policy = self.opening.policy;
         let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
         let closes_at = self.opening.end.plus_seconds(policy.admit_late_s.into());
@@ -703,6 +703,20 @@ impl Naive {
             return Vec::new();
         }
         let may = |ticket: &Ticket| ticket.stands() && !ticket.is_blocked() && !ticket.is_reviewed(at);
+        let mut all = Vec::new();
+        for (id, sale) in &self.sales {
+            all.extend((0..).zip(&sale.tickets).filter(|(_, ticket)| may(ticket)).map(|(number, _)| id.ticket(number)));
+        }
+        all
+    }
+
+    /// The tickets whose holders have been in, have left and may come back.
+    pub fn may_come_back(&self, at: Timestamp) -> Vec<TicketId> {
+        let reentry = self.opening.policy.reentry;
+        let may = |ticket: &Ticket| {
+            let is_in_time = at <= ticket.first_at.plus_seconds(reentry.within_s.into());
+            !ticket.inside && (1..=reentry.times_max).contains(&ticket.entries) && is_in_time && !ticket.is_blocked()
+        };
         let mut all = Vec::new();
         for (id, sale) in &self.sales {
             all.extend((0..).zip(&sale.tickets).filter(|(_, ticket)| may(ticket)).map(|(number, _)| id.ticket(number)));

@@ -21,8 +21,8 @@ use crate::digest::digest;
 use crate::museums::Known;
 use crate::sensors::Occupancy;
 
-/// The turn of a museum: whoever holds it is the one allocator, and knows what the slots were told last.
-type Turn = Arc<tokio::sync::Mutex<HashMap<SlotId, Told>>>;
+/// The turn of a museum: whoever holds it is the one allocator, and knows what the slots were told last; none: nobody has heard whether a slot was told.
+type Turn = Arc<tokio::sync::Mutex<HashMap<SlotId, Option<Told>>>>;
 
 /// The turns of all museums.
 #[derive(Debug, Default)]
@@ -92,6 +92,14 @@ impl Node {
     pub(super) async fn share_out(&self, museum: MuseumId) {
         let turn = Arc::clone(self.grants.0.lock().entry(museum).or_default());
         let mut told = turn.lock().await;
+        // Whoever brought a reading may have gone away while the slots were told: what was sent to them is done before anything else is shared out.
+        let mut unheard: Vec<SlotId> = told.iter().filter(|(_, told)| told.is_none()).map(|(slot, _)| *slot).collect();
+        unheard.sort_unstable();
+        for slot in unheard {
+            if self.look(slot, |_| ()).await.is_ok() {
+                told.remove(&slot);
+            }
+        }
         let (Some(known), Some(occupancy)) = (self.museums.get(museum), self.sensors.occupancy(museum)) else { return };
         let now = self.clock.now();
         let today = calendar::local_day(now);
@@ -112,7 +120,7 @@ impl Node {
         // A gate by whose last word nobody else fits in hears of the first who leave.
         let keeps_out = |standing: &Standing| measured < ceiling && standing.places.people_upper(now).is_some_and(|people| people >= ceiling);
         let is_news = |standing: &Standing| {
-            told.get(&standing.slot).is_none_or(|told| {
+            told.get(&standing.slot).copied().flatten().is_none_or(|told| {
                 upper.abs_diff(told.upper) >= (ceiling / 100).max(1)
                     || (told.ceiling, told.size) != (ceiling, standing.size())
                     || now.micros_since(told.at) >= i64::from(standing.policy.stale_after_s) * MICROS_PER_S / 3
@@ -124,11 +132,13 @@ impl Node {
         }
         told.retain(|slot, _| standings.iter().any(|standing| standing.slot == *slot));
 
-        let shares = grant::shares(&standings.iter().map(|standing| standing.claim(now)).collect::<Vec<_>>());
+        let shares = grant::parts(&standings.iter().map(|standing| standing.claim(now)).collect::<Vec<_>>());
         let heard = || standings.iter().enumerate().filter(|(_, standing)| standing.hears(occupancy.at, now));
         let part = |i: usize, share: u32| Grant { admitted: standings[i].places.admitted, share };
         let grows = |i: usize| in_force(&standings[i].places, now).is_some_and(|before| part(i, shares[i]).places() > before);
 
+        // Until they have answered nobody knows what they have heard.
+        told.extend(heard().map(|(_, standing)| (standing.slot, None)));
         let cuts: Vec<_> = heard().filter(|(i, _)| !grows(*i)).map(|(i, _)| (i, part(i, shares[i]))).collect();
         let written = self.tell_all(&standings, cuts, &occupancy, ceiling).await;
         let cut_is_lost = |&(i, written): &(usize, bool)| {
@@ -148,12 +158,11 @@ impl Node {
             }
             outcomes.extend(self.tell_all(&standings, raises, &occupancy, ceiling).await);
         }
+        // Who has not heard it is told of the next reading, whatever that says.
         for (i, standing) in heard() {
-            // Who has not heard it is told of the next reading, whatever that says.
-            match outcomes.contains(&(i, true)) {
-                true => told.insert(standing.slot, Told { at: now, upper, ceiling, size: standing.size() }),
-                false => told.remove(&standing.slot),
-            };
+            if outcomes.contains(&(i, true)) {
+                told.insert(standing.slot, Some(Told { at: now, upper, ceiling, size: standing.size() }));
+            }
         }
     }
 

@@ -413,7 +413,7 @@ impl Question {
         if query.command.is_none() {
             return Ok(None);
         }
-        let asker = Asker::of(node, query, museum.id(), at).await?;
+        let asker = Asker::of(node, query, slot, at).await?;
         let Some((asked, command)) = query.command(museum, slot, &asker)? else { return Ok(None) };
         let kept = Kept::of(node, &command, slot, at).await?;
         let command = match kept {

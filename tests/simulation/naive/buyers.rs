@@ -93,6 +93,16 @@ impl Naive {
         self.live().filter(|(_, hold)| hold.paying.is_none()).filter_map(|(id, hold)| Some((*id, hold.buyer?))).collect()
     }
 
+    /// The tickets that stand of buyers whom the channel knows and limits: of which sale, which of its tickets, and whose.
+    pub fn bought_by_buyers(&self) -> Vec<(HoldId, u16, Digest)> {
+        let mut all = Vec::new();
+        for (id, sale) in &self.sales {
+            let Some(buyer) = sale.buyer.filter(|_| is_limited(sale.channel)) else { continue };
+            all.extend((0..).zip(&sale.tickets).filter(|(_, ticket)| ticket.stands()).map(|(number, _)| (*id, number, buyer)));
+        }
+        all
+    }
+
     /// Until when somebody, by any of these pseudonyms, holds none of these places again.
     pub fn barred_until(&self, buyers: &[Digest]) -> Option<Timestamp> {
         self.barred.iter().filter(|(barred, _)| buyers.contains(barred)).map(|(_, until)| *until).max()

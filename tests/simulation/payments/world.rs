@@ -76,7 +76,7 @@ pub struct History {
 pub struct Counts(BTreeMap<&'static str, u64>);
 
 /// What must happen in a hundred seeds.
-const MUST: [&str; 57] = [
+const MUST: [&str; 59] = [
     "amended behind its back",
     "answers lost outside",
     "batches",
@@ -84,6 +84,7 @@ const MUST: [&str; 57] = [
     "caller gone",
     "cancelled",
     "tickets cancelled",
+    "contested again",
     "expired and paid",
     "crash",
     "crash in an append",
@@ -120,6 +121,7 @@ const MUST: [&str; 57] = [
     "quotes revised",
     "quotes with tickets",
     "receipt by a report",
+    "refund asked for again",
     "repeated begin",
     "restarts",
     "returned",
@@ -785,7 +787,7 @@ const ACTS: [(u64, Act); 27] = [
     (9, Act::Move),
     (6, Act::TouchHold),
     (16, Act::Refund),
-    (2, Act::Dispute),
+    (4, Act::Dispute),
     (30, Act::Group),
     (8, Act::Till),
     (4, Act::Resume),

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use tornello_actors::moves;
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
+use tornello_engine::slot::CancelCause;
 
 use super::*;
 use crate::PANIC;
@@ -128,8 +129,8 @@ impl World {
         self.slots.iter().copied().filter(|slot| slot.museum() == museum).collect()
     }
 
-    /// A buyer takes places, or gives some back, and the disk goes away with the answer. Then the same buyer asks for more at the museum, while the disk is away or as it comes
-    /// back: what is written counts by then, and what may have been written as well.
+    /// A buyer takes places, or gives some back, or a ticket, and the disk goes away with the answer. Then the same buyer asks for more at the museum, or for more than anybody
+    /// may have, while the disk is away or as it comes back: what is written counts by then, and what may have been written as well.
     pub(super) async fn ask_while_unsure(&mut self) -> Result<(), Halt> {
         self.end_due(true).await?;
         let slot = self.slots[self.slots.len() - 1 - self.dice.index(4)];
@@ -143,8 +144,12 @@ impl World {
             return Ok(());
         }
         let held: Vec<(HoldId, Digest)> = self.auditor.slots.get(&slot).map(Naive::held_by_buyers).unwrap_or_default();
-        let is_given_back = !held.is_empty() && self.dice.chance(60);
-        let (envelope, command, buyer) = if is_given_back {
+        let bought: Vec<(HoldId, u16, Digest)> = self.auditor.slots.get(&slot).map(Naive::bought_by_buyers).unwrap_or_default();
+        let (envelope, command, buyer) = if !bought.is_empty() && self.dice.chance(30) {
+            let (sale, number, buyer) = self.dice.pick(&bought);
+            let command = Command::Cancel { sale, owner: None, tickets: vec![number], cause: CancelCause::Museum };
+            (self.envelope_of(buyer), command, buyer)
+        } else if !held.is_empty() && self.dice.chance(60) {
             let (hold, buyer) = self.dice.pick(&held);
             (self.envelope_of(buyer), Command::Release { hold, owner: None }, buyer)
         } else {
@@ -176,7 +181,7 @@ impl World {
         }
         let at = self.dice.pick(&others);
         let envelope = self.envelope_of(buyer);
-        let command = self.callers.places(&mut self.dice, at, envelope.who);
+        let command = if self.dice.chance(50) { callers::too_many(at) } else { self.callers.places(&mut self.dice, at, envelope.who) };
         let before = self.auditor.counted_of(at, buyer);
         let second = self.auditor.sent(at, envelope.clone(), command.clone(), self.now());
         self.line(format_args!("{second}: {} asks slot {at} for the same buyer: {command:?}", envelope.who.0));
@@ -193,9 +198,7 @@ impl World {
         self.line(format_args!("{second}: {:?}", answer.as_ref().map(|record| record.seq).map_err(ToString::to_string)));
         self.auditor.sendings[second].outcome = Outcome::Answered(answer);
         self.audit()?;
-        if is_read {
-            self.auditor.is_limited_though_unsure(second, before)?;
-        }
+        self.auditor.is_limited_though_unsure(second, before, is_read)?;
         if self.dice.chance(80) {
             self.come_back().await?;
         }
@@ -249,7 +252,9 @@ impl World {
             self.finish_pending().await?;
             // Whatever nobody knew when the journal failed in between was set aside.
             if is_alone && self.node().health() == Health::Writing {
-                self.auditor.is_limited(self.auditor.sendings.len() - 1)?;
+                let last = self.auditor.sendings.len() - 1;
+                self.auditor.is_limited(last)?;
+                self.auditor.has_no_room(last)?;
             }
             return Ok(());
         }

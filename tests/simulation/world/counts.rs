@@ -44,6 +44,8 @@ pub struct Counts {
     pub unsure: u64,
     pub together: u64,
     pub lost_cuts: u64,
+    pub lost_entries: u64,
+    pub blocked_outside: u64,
 }
 
 impl Counts {
@@ -85,6 +87,8 @@ impl Counts {
         self.unsure += other.unsure;
         self.together += other.together;
         self.lost_cuts += other.lost_cuts;
+        self.lost_entries += other.lost_entries;
+        self.blocked_outside += other.blocked_outside;
     }
 }
 

@@ -13,7 +13,7 @@ impl World {
             self.fail().await?;
         }
         for _ in 0..2 + self.dice.below(8) {
-            match self.dice.below(12) {
+            match self.dice.below(13) {
                 0 => {
                     let seconds = self.dice.within(1, 400);
                     self.pass(seconds);
@@ -23,6 +23,7 @@ impl World {
                     let (slot, envelope, command) = self.request();
                     self.send(slot, envelope, command).await?;
                 }
+                3 => self.block_who_has_left().await?,
                 _ => self.drive_a_passage().await?,
             }
         }
@@ -95,6 +96,30 @@ impl World {
             let Some(passage) = self.passage() else { return Ok(()) };
             (callers::envelope(&mut self.dice), passage)
         };
+        self.pass_by(envelope, passage).await
+    }
+
+    /// A gate asks, and hears what it is told.
+    async fn pass_by(&mut self, envelope: Envelope, passage: Passage) -> Result<(), Halt> {
+        let sending = self.comes_to_a_gate(&envelope, passage);
+        let (node, written, wrote) = (Arc::clone(self.node()), self.auditor.read(), self.node().health() == Health::Writing);
+        let answer = match self.drive(async move { node.pass(envelope, passage).await }.boxed_local(), true).await {
+            Ok(answer) => answer,
+            Err(halt) => {
+                self.auditor.sendings[sending].outcome = Outcome::Unknown;
+                return Err(halt);
+            }
+        };
+        self.hears(sending, passage, answer)?;
+        // What came in between, nobody could have known.
+        if wrote && self.node().health() == Health::Writing && self.auditor.read() == written {
+            self.auditor.may_not_pass(sending, passage, self.now())?;
+        }
+        Ok(())
+    }
+
+    /// Notes what a gate is about to ask.
+    fn comes_to_a_gate(&mut self, envelope: &Envelope, passage: Passage) -> usize {
         let (slot, now) = (passage.ticket.slot(), self.now());
         let Passage { ticket, issue, gate, museum, direction } = passage;
         let command = match direction {
@@ -105,14 +130,11 @@ impl World {
         self.passages.push((envelope.clone(), passage));
         self.counts.passed += 1;
         self.line(format_args!("{sending}: {} at gate {gate}, key {:08x}: {direction:?} {ticket}", envelope.who.0, (envelope.key.0 >> 96) as u32));
-        let node = Arc::clone(self.node());
-        let answer = match self.drive(async move { node.pass(envelope, passage).await }.boxed_local(), true).await {
-            Ok(answer) => answer,
-            Err(halt) => {
-                self.auditor.sendings[sending].outcome = Outcome::Unknown;
-                return Err(halt);
-            }
-        };
+        sending
+    }
+
+    /// What a gate was told is held against what may be.
+    fn hears(&mut self, sending: usize, passage: Passage, answer: Answer<Slot>) -> Result<(), Halt> {
         self.audit()?;
         let writes = self.node().health() == Health::Writing;
         let short = match &answer {
@@ -142,10 +164,15 @@ impl World {
         }
         let people = self.ceilings[place] - self.dice.pick(&[1, 1, 1, 2]);
         self.read(place, (people, 0), now).await?;
+        self.dice.shuffle(&mut at_gates);
+        match self.dice.below(5) {
+            0 => return self.pass_without_the_disk(&at_gates).await,
+            1 => return self.pass_as_the_disk_goes_away(&at_gates).await,
+            _ => {}
+        }
         if self.node().health() == Health::Writing {
             self.plug().await?;
         }
-        self.dice.shuffle(&mut at_gates);
         let (mut asked, mut answers) = (Vec::new(), Vec::new());
         for ticket in at_gates.into_iter().take(2) {
             let (gate, museum) = (callers::code(self.dice.pick(&["north", "south"])), ticket.slot().museum());
@@ -178,6 +205,90 @@ impl World {
             self.counts.told += u64::from(self.auditor.sendings[sending].outcome == Outcome::Told);
         }
         self.audit()
+    }
+
+    /// They come one after the other while the journal does not write: whom gates have let in counts for all slots, though it is not written.
+    async fn pass_without_the_disk(&mut self, at_gates: &[TicketId]) -> Result<(), Halt> {
+        if self.node().health() == Health::Writing {
+            self.fail().await?;
+        }
+        for ticket in at_gates.iter().take(2) {
+            self.end_due(true).await?;
+            let (envelope, passage) = self.entry(*ticket);
+            self.pass_by(envelope, passage).await?;
+        }
+        if self.dice.chance(60) {
+            self.come_back().await?;
+            self.end_forks().await?;
+        }
+        Ok(())
+    }
+
+    /// One comes, and the disk goes away with the answer. Mostly somebody reads the slot back before the disk is there again; then another one comes.
+    async fn pass_as_the_disk_goes_away(&mut self, at_gates: &[TicketId]) -> Result<(), Halt> {
+        let [first, second, ..] = *at_gates else { return Ok(()) };
+        if self.node().health() != Health::Writing {
+            return Ok(());
+        }
+        let (envelope, passage) = self.entry(first);
+        let sending = self.comes_to_a_gate(&envelope, passage);
+        let node = Arc::clone(self.node());
+        let asked = async move { node.pass(envelope, passage).await }.boxed_local();
+        if let Some(answer) = self.drive_for(asked, false, 0).await? {
+            // It was refused.
+            return self.hears(sending, passage, answer);
+        }
+        self.auditor.sendings[sending].outcome = Outcome::Unknown;
+        self.disk.outage.store(true, Ordering::SeqCst);
+        let verdict = self.dice.weighted(&[(6, Verdict::AnswerLost), (2, Verdict::FoundLater), (1, Verdict::Lost)]);
+        self.decide(verdict).await?;
+        self.counts.lost_entries += 1;
+        if self.dice.chance(70) {
+            let _ = self.look_at(first.slot(), false, |_| ()).await?;
+        }
+        self.come_back().await?;
+        self.end_forks().await?;
+        for slot in self.all_slots() {
+            if self.look_at(slot, false, |_| ()).await?.is_err() {
+                return Ok(());
+            }
+        }
+        if self.node().health() != Health::Writing {
+            return Ok(());
+        }
+        // What nobody knew of the first one is known.
+        self.auditor.rests();
+        self.end_due(true).await?;
+        let (envelope, passage) = self.entry(second);
+        self.pass_by(envelope, passage).await
+    }
+
+    /// Somebody wants in, on a ticket whose id is typed.
+    fn entry(&mut self, ticket: TicketId) -> (Envelope, Passage) {
+        let gate = callers::code(self.dice.pick(&["north", "south"]));
+        let passage = Passage { ticket, issue: None, gate, museum: ticket.slot().museum(), direction: Direction::In };
+        (callers::envelope(&mut self.dice), passage)
+    }
+
+    /// Staff block somebody who has been in and left. Whoever comes back on it is refused, and a gate that has let them in all the same tells of a conflict.
+    async fn block_who_has_left(&mut self) -> Result<(), Halt> {
+        let now = self.now();
+        let known = self.slots.iter().filter_map(|slot| self.auditor.slots.get(slot));
+        let left: Vec<TicketId> = known.flat_map(|naive| naive.may_come_back(now)).collect();
+        if left.is_empty() {
+            return self.drive_a_passage().await;
+        }
+        let ticket = self.dice.pick(&left);
+        let (reason, envelope) = (callers::code(self.dice.pick(&["review", "fraud"])), callers::envelope(&mut self.dice));
+        self.send(ticket.slot(), envelope, Command::Block { sale: ticket.sale(), tickets: vec![ticket.number()], reason }).await?;
+        self.counts.blocked_outside += 1;
+        self.end_due(true).await?;
+        let (envelope, passage) = self.entry(ticket);
+        if self.dice.chance(60) {
+            return self.pass_by(envelope, passage).await;
+        }
+        let (scan, museum) = (passage.scan(self.now()), passage.museum);
+        self.send(ticket.slot(), envelope, Command::Merge { scan, issue: None, museum }).await
     }
 
     /// Mostly by a ticket that may be used now, or was just used.

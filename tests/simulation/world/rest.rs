@@ -1,8 +1,12 @@
 //! What must hold at rest, and at the end of a run.
 
+use std::collections::BTreeMap;
+
 use tornello_actors::moves;
 use tornello_actors::verify::verify;
 use tornello_engine::channel::Channel;
+use tornello_engine::envelope::{Digest, Party, PartyKind};
+use tornello_engine::ids::KeyId;
 use tornello_engine::slot::{Places, Standing, WaitingEnd};
 
 use super::*;
@@ -57,6 +61,37 @@ impl World {
         }
         if are_all_seen {
             self.auditor.rests();
+            self.buyers_have_what_is_counted().await?;
+        }
+        Ok(())
+    }
+
+    /// Whoever asks for more people than anybody may have of a day is told how many they have: of each day one buyer, each time the next, and nothing comes of it.
+    async fn buyers_have_what_is_counted(&mut self) -> Result<(), Halt> {
+        if self.policy.limits.day_max.is_none() {
+            return Ok(());
+        }
+        let today = calendar::local_day(self.now());
+        // A node may have forgotten days that are over.
+        let to_come = self.slots.iter().filter(|slot| self.auditor.slots.contains_key(slot) && calendar::local_day(slot.start()) >= today);
+        let days: BTreeMap<_, SlotId> = to_come.map(|slot| ((slot.museum(), calendar::local_day(slot.start())), *slot)).collect();
+        let buyer = BUYERS[(self.counts.compared % BUYERS.len() as u64) as usize];
+        for slot in days.into_values() {
+            let parties = vec![Party { kind: PartyKind::Buyer, pseudonym: buyer }];
+            let (who, key) = (KeyId(1), Digest(1));
+            let envelope = Envelope { who, key, body: key, parties, assessment: None, order: None, formerly: Vec::new() };
+            let node = Arc::clone(self.node());
+            let asked = async move { node.slot(slot, envelope, callers::too_many(slot)).await }.boxed_local();
+            let answer = self.drive(asked, false).await?;
+            let counted = self.auditor.has_of_day(slot, &[buyer]);
+            let is_so = match &answer {
+                Err(Failure::Refused(Refusal::TooManyForDay { has, .. })) => *has == counted,
+                // Whether it is a repeat could not be seen.
+                Err(failure) => failure.is_retryable() || matches!(failure, Failure::OutOfOrder(_)),
+                Ok(_) => false,
+            };
+            rule(is_so, "a buyer has something else of a day than is counted")
+                .map_err(|wrong| format!("{wrong}: {counted} on the day of slot {slot}, and {answer:?}"))?;
         }
         Ok(())
     }

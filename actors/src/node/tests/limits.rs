@@ -132,6 +132,40 @@ async fn what_was_written_without_a_word_counts_when_the_slot_is_read_back() {
 }
 
 #[actix_rt::test]
+async fn tickets_that_went_without_a_word_are_taken_off_once_though_the_slot_was_read_back_before_the_journal_was() {
+    let day_after = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(86_400));
+    let (sale, prices) = (HoldId::new(tomorrow(), 1), vec![(code("full"), Cents::ZERO)]);
+    let cancel = Command::Cancel { sale, owner: None, tickets: vec![0], cause: CancelCause::Museum };
+    let finish = Command::FinishMove { arrival: HoldId::new(day_after, 1) };
+    for (what, command) in [("cancelled", cancel), ("moved", finish)] {
+        let journal = Arc::new(Faulty::default());
+        let house = House::on(Arc::clone(&journal) as _).await;
+        let node = house.node();
+        open_museum(node).await;
+        limit_day(node, 4).await;
+        let sell = Command::SellDirect { sale, channel: Channel::Web, lines: free(4), settlement: Settlement::Free, contact: None };
+        node.slot(tomorrow(), of(1, Some(7)), sell).await.unwrap();
+        if let Command::FinishMove { arrival } = &command {
+            let (via, arrival, prices) = (Channel::Web, *arrival, prices.clone());
+            let begin = Command::BeginMove { sale, owner: None, tickets: vec![0], arrival, via, prices };
+            node.slot(tomorrow(), by(2), begin).await.unwrap();
+        }
+        journal.faults.lock().push_back(Fault::Written);
+        journal.unreachable.store(true, Ordering::Relaxed);
+        assert_eq!(node.slot(tomorrow(), by(3), command).await, Err(Failure::OutcomeUnknown), "{what}");
+        // Whoever looks reads it back, while nobody knows where the journal ends.
+        node.look(tomorrow(), |_| ()).await.unwrap();
+        assert_eq!(has(node, 7), 3, "{what}");
+        journal.unreachable.store(false, Ordering::Relaxed);
+        node.slot(an_hour_later(), by(4), sell_in(an_hour_later(), 1, 1)).await.unwrap();
+        assert_eq!(has(node, 7), 3, "{what}, and once");
+        let two = Command::Hold { hold: HoldId::new(an_hour_later(), 2), channel: Channel::Web, lines: free(2) };
+        assert_eq!(node.slot(an_hour_later(), of(5, Some(7)), two).await, day_is_full(4, 3), "{what}");
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
 async fn days_that_are_over_and_slots_without_a_limit_are_not_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let house = House::in_folder(&folder).await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futures_util::FutureExt;
 use tornello_engine::slot::{Direction, Event, Reentry};
 
 use super::*;
@@ -279,4 +280,41 @@ async fn a_cut_is_on_the_disk_before_another_slots_raise() {
     }
     assert!(sums.iter().all(|(_, sum)| *sum <= 10), "{sums:?}");
     assert!(sums[sums.len() - 2].0 < sums[sums.len() - 1].0, "the cut and the raise stand in different batches: {sums:?}");
+}
+
+#[actix_rt::test]
+async fn a_sensor_that_goes_away_before_it_is_answered_leaves_no_slot_with_room_that_is_gone() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let (node, running) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()));
+    open_museum(node).await;
+    // When the next slot begins, everybody inside has left: this one has all the room.
+    let mut plan = plan();
+    plan.routes[0].policy.dwell_s = 3_600;
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: calendar::local_day(now()), plan }).await.unwrap();
+    let available = || node.board().head(running).map(|head| head.places.available(Channel::BoxOffice, now()).0);
+    people(node, 0, 25).await;
+    assert_eq!(available(), Some(5));
+    let stall = journal.stall.lock().await;
+    let reading = Reading { museum: MUSEUM, sensor: code("door"), at: now().plus_seconds(1), measured: Measured::Inside { people: 10, sd: Some(0) } };
+    assert!(node.read(reading, KeyId(3)).now_or_never().is_none(), "the disk stalls");
+    drop(stall);
+    node.look(running, |_| ()).await.unwrap();
+    assert_eq!(available(), Some(20), "the slot was told, though nobody waits for that");
+    people(node, 2, 25).await;
+    assert_eq!(available(), Some(5), "as many are inside as two readings ago, and the slot has heard of the one between");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_holds_a_ticket_and_finds_no_room_now_leaves_the_next_slot_less_to_sell() {
+    let house = House::new().await;
+    let (node, running) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()));
+    let next = SlotId::new(MUSEUM, RouteId(1), now().plus_seconds(3_600));
+    node.slot(running, by(1), sell_in(running, 1, 9)).await.unwrap();
+    people(node, 0, 26).await;
+    let available = |slot| node.board().head(slot).map(|head| head.places.available(Channel::BoxOffice, now()).0);
+    // In an hour 9 of the 26 are still inside, and the 9 with tickets of now, though for 4 of them only there is room yet.
+    assert_eq!((available(running), available(next)), (Some(0), Some(30 - 9 - 9)));
+    house.running.stop().await;
 }

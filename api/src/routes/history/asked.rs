@@ -8,7 +8,7 @@ use tornello_engine::account::Account;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId, PersonId, SlotId, TicketId};
+use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId, SlotId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::museum::Museum;
 use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, FRAUD, Keeper, Line, Scan, Settlement, Slot, total};
@@ -19,6 +19,7 @@ use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::request::{named_then, random};
 use crate::routes::holds::{LineForm, price_of};
+use crate::routes::sales::account_of;
 use crate::routes::{files, instant_of, within};
 
 /// The most people of a party that is asked about.
@@ -83,21 +84,27 @@ pub(super) struct Asker {
     pub(super) caller: Option<Caller>,
     /// The account of an operator's key as it was then, for what was agreed.
     pub(super) account: Option<Account>,
+    /// Whether the sale that is asked about is one of that account: it was charged with it, or the sale was made for its quote.
+    is_of_account: bool,
 }
 
 impl Asker {
     /// Who asks by the key that a query names. Roles and museums of keys never change; a key of another museum is none here.
-    pub(super) async fn of(node: &Node, query: &HistoryQuery, museum: MuseumId, at: Timestamp) -> Result<Self, Problem> {
+    pub(super) async fn of(node: &Node, query: &HistoryQuery, slot: &Slot, at: Timestamp) -> Result<Self, Problem> {
         let known = match query.key {
-            Some(key) => files(node)?.keys.get(key).filter(|key| key.museums.allows(museum)),
+            Some(key) => files(node)?.keys.get(key).filter(|key| key.museums.allows(slot.id().museum())),
             None => None,
         };
         let caller = known.map(|key| Caller(Arc::new(key)));
-        let account = match caller.as_ref().and_then(Caller::account_of_operator) {
-            Some(account) => Some(node.account_then(account, at).await?),
-            None => None,
-        };
-        Ok(Self { key: query.key, caller, account })
+        let (mut account, mut is_of_account) = (None, false);
+        if let Some(own) = caller.as_ref().and_then(Caller::account_of_operator) {
+            account = Some(node.account_then(own, at).await?);
+            // Of tickets that have moved, and of what a payment paid, the sale itself does not say it. It never becomes another one's.
+            if let Some(sale) = query.sale.filter(|sale| slot.sale_of(*sale).is_some()) {
+                is_of_account = account_of(node, sale).await? == Some(own);
+            }
+        }
+        Ok(Self { key: query.key, caller, account, is_of_account })
     }
 
     /// Whose hold or entry it must be.
@@ -105,14 +112,9 @@ impl Asker {
         self.caller.as_ref().map_or(self.key, Caller::owner)
     }
 
-    /// Whose sale it must be: an operator's are all that its account was charged with.
-    fn owner_of(&self, slot: &Slot, sale: HoldId) -> Option<KeyId> {
-        let charged = slot.sale_of(sale).and_then(|sale| match &sale.settlement {
-            Settlement::OnAccount { account } | Settlement::Quoted { account, .. } => Some(*account),
-            Settlement::Free | Settlement::Desk { .. } | Settlement::Moved { .. } | Settlement::Payment { .. } => None,
-        });
-        let own = self.caller.as_ref().and_then(Caller::account_of_operator);
-        if own.is_some() && own == charged { None } else { self.owner() }
+    /// Whose sale it must be: an operator's are all that its account was charged with, or that were made for its quotes.
+    fn owner_of_sale(&self) -> Option<KeyId> {
+        if self.is_of_account { None } else { self.owner() }
     }
 
     /// Through which channel: the one that is named, or that of the key, which has no other.
@@ -295,12 +297,12 @@ impl HistoryQuery {
             }
             Asked::Cancel => {
                 let sale = self.sale_of(id)?;
-                let (owner, cause) = (asker.owner_of(slot, sale), self.cause.unwrap_or(CancelCause::Visitor));
+                let (owner, cause) = (asker.owner_of_sale(), self.cause.unwrap_or(CancelCause::Visitor));
                 Command::Cancel { sale, owner, tickets: self.numbers()?, cause }
             }
             Asked::Rename => {
                 let sale = self.sale_of(id)?;
-                let owner = asker.owner_of(slot, sale);
+                let owner = asker.owner_of_sale();
                 Command::Rename { sale, owner, tickets: self.numbers()?, holder: Some(PersonId(random().into())) }
             }
             Asked::Block => {
@@ -339,7 +341,7 @@ impl HistoryQuery {
         let price = |line: &Line| Some((line.category, price_of(museum, to, channel, line.category).ok()?.0));
         let prices = found.map_or_else(Vec::new, |sale| sale.lines.iter().filter_map(price).collect());
         let (arrival, via) = (HoldId::new(to, random()), asker.channel(self.channel)?.unwrap_or(channel));
-        Ok(Command::BeginMove { sale, owner: asker.owner_of(slot, sale), tickets: self.numbers()?, arrival, via, prices })
+        Ok(Command::BeginMove { sale, owner: asker.owner_of_sale(), tickets: self.numbers()?, arrival, via, prices })
     }
 
     /// Who would come, through which channel.

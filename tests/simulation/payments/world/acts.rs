@@ -1,7 +1,7 @@
 //! What patrons, desks, gateways and the office do.
 
 use super::*;
-use crate::payments::books::Due;
+use crate::payments::books::{Back, Due};
 
 impl World {
     /// The slots that are sold now: soon, tomorrow, in some days.
@@ -288,6 +288,9 @@ impl World {
     }
 
     pub fn refund(&mut self) {
+        if self.dice.chance(8) {
+            return self.refund_again();
+        }
         let Some(id) = self.some_payment(|due| !due.back.is_empty()) else { return };
         let due = &self.books.payments[&id];
         let refund = self.dice.below(due.back.len() as u64) as u32;
@@ -305,7 +308,40 @@ impl World {
         self.payment(id, command);
     }
 
+    /// What goes back for cancelled tickets is asked for once more, under another key: the first one is forgotten after a day.
+    fn refund_again(&mut self) {
+        let of = |back: &Back| match back.why {
+            payment::RefundReason::Cancelled { sale, seq, .. } => Some((sale, seq, Cents::new(back.cents))),
+            _ => None,
+        };
+        let Some(id) = self.some_payment(|due| due.back.iter().any(|back| of(back).is_some())) else { return };
+        let known: Vec<(HoldId, u64, Cents)> = self.books.payments[&id].back.iter().filter_map(of).collect();
+        let (sale, seq, amount_cents) = self.dice.pick(&known);
+        let Some((_, origin)) = self.books.paid_by(sale) else { return };
+        self.counts.count("refund asked for again", 1);
+        self.payment(id, payment::Command::Refund { origin, sale, seq, amount_cents });
+    }
+
+    /// The payer's bank contests a payment of which something is to go back, and it is let go; then the bank is right, or contests it once more: it waits again, and whoever
+    /// sends it to the bank all the same is refused.
+    fn contest_again(&mut self) {
+        let is_open = |(_, back): &(u32, &Back)| back.went == Went::Open;
+        let Some(id) = self.some_payment(|due| due.tasks().any(|task| is_open(&task))) else { return };
+        let open: Vec<u32> = self.books.payments[&id].tasks().filter(is_open).map(|(refund, _)| refund).collect();
+        let (refund, batch) = (self.dice.pick(&open), code(&format!("batch-{}", self.dice.below(100))));
+        let dispute = || payment::Command::Dispute { reason: code("fraud"), reference: "C-2".to_owned() };
+        let (release, upheld) = (payment::Command::ReleaseRefund { refund }, payment::Command::ResolveDispute { upheld: true });
+        let commands = if self.dice.chance(50) { vec![dispute(), release, upheld] } else { vec![dispute(), upheld, release, dispute()] };
+        self.counts.count("contested again", 1);
+        for command in commands.into_iter().chain([payment::Command::ExportRefund { refund, batch }]) {
+            self.payment(id, command);
+        }
+    }
+
     pub fn dispute(&mut self) {
+        if self.dice.chance(40) {
+            return self.contest_again();
+        }
         let Some(id) = self.some_payment(|due| !due.came.is_empty()) else { return };
         let due = &self.books.payments[&id];
         let reported =
