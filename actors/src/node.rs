@@ -149,12 +149,13 @@ impl Tell<Slot> for SlotTell {
         if !state.is_opened() || before == Some(head) || before.is_some_and(|before| before.seq > head.seq) {
             return;
         }
-        self.1.put(state);
         if let Some(before) = before {
             let people = head.places.inside.cast_signed() - before.places.inside.cast_signed();
             self.2.correct(slot.museum(), head.at, people);
         }
         self.0.publish(slot, head);
+        // Behind the head: a record that is told of meanwhile is counted before, and replaced by this, or seen to be in it.
+        self.1.put(state);
     }
 }
 

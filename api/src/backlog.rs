@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tornello_actors::clock::Stopwatch;
 
-/// A wait is long from here on.
-const LONG: Duration = Duration::from_millis(50);
-/// Waits have to be long for this time before anybody is turned away.
-const LASTING: Duration = Duration::from_millis(100);
+/// A wait is long from here on, unless the settings of a server say otherwise.
+pub const LONG: Duration = Duration::from_millis(50);
+/// Waits have to be long for this time before anybody is turned away: what has come to a worker while it did something else is done by then.
+const LASTING: Duration = Duration::from_millis(500);
 /// Waits have to be short for this time before the next crowd is given [`LASTING`] again.
 const OVER: Duration = Duration::from_secs(1);
 /// What the last probe said counts no longer than this when no other one was sent: without requests nobody waits.
@@ -22,11 +22,11 @@ thread_local! {
     static WORKER: RefCell<(Stopwatch, Backlog)> = RefCell::new((Stopwatch::start(), Backlog::default()));
 }
 
-/// Whether this worker has so much before it that nothing new is to begin. To be asked for each request, once.
-pub fn is_too_long() -> bool {
+/// Whether this worker has so much before it that nothing new is to begin; waits are long from `long` on. To be asked for each request, once.
+pub fn is_too_long(long: Duration) -> bool {
     let (is_too_long, sends_probe) = with(|backlog, now| {
         let sends_probe = backlog.send(now);
-        (backlog.is_too_long(now), sends_probe)
+        (backlog.is_too_long(now, long), sends_probe)
     });
     if sends_probe {
         actix_web::rt::spawn(async { with(Backlog::heard) });
@@ -39,7 +39,7 @@ fn with<R>(of: impl FnOnce(&mut Backlog, Duration) -> R) -> R {
 }
 
 /// What a worker knows of its backlog. Times are since some moment.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Backlog {
     /// When the probe was sent that is under way.
     sent: Option<Duration>,
@@ -59,8 +59,11 @@ impl Backlog {
         if self.sent.is_some() {
             return false;
         }
-        if self.last.is_some_and(|(at, _)| now - at > FRESH) {
-            self.last = None;
+        match self.last {
+            // A crowd that is long gone says nothing of the next one.
+            Some((at, _)) if now - at > OVER => *self = Self::default(),
+            Some((at, _)) if now - at > FRESH => self.last = None,
+            _ => {}
         }
         self.sent = Some(now);
         true
@@ -79,8 +82,8 @@ impl Backlog {
         self.sent.map_or(Duration::ZERO, |sent| now - sent).max(last)
     }
 
-    fn is_too_long(&mut self, now: Duration) -> bool {
-        let is_long = self.wait(now) >= LONG;
+    fn is_too_long(&mut self, now: Duration, long: Duration) -> bool {
+        let is_long = self.wait(now) >= long;
         if is_long {
             self.short_since = None;
             let since = *self.long_since.get_or_insert(now);
@@ -110,7 +113,7 @@ mod tests {
                 backlog.heard(ms(now));
             }
             backlog.send(ms(now));
-            away += usize::from(backlog.is_too_long(ms(now)));
+            away += usize::from(backlog.is_too_long(ms(now), LONG));
         }
         away
     }
@@ -119,37 +122,39 @@ mod tests {
     fn waits_that_stay_long_turn_away_what_is_new_and_a_moment_does_not() {
         let mut backlog = Backlog::default();
         assert_eq!(turned_away(&mut backlog, 0, 1_000, 20), 0, "short waits");
-        assert_eq!(turned_away(&mut backlog, 1_000, 1_120, 500), 0, "a machine that did something else");
-        assert_eq!(turned_away(&mut backlog, 1_120, 2_000, 1), 0);
-        // A crowd: after a tenth of a second in which waits were long.
+        assert_eq!(turned_away(&mut backlog, 1_000, 1_500, 900), 0, "a machine that did something else");
+        assert_eq!(turned_away(&mut backlog, 1_500, 2_000, 1), 0);
+        // A crowd: after half a second in which waits were long.
         let away = turned_away(&mut backlog, 2_000, 3_000, 80);
-        assert!((840..=860).contains(&away), "{away}");
-        // As soon as waits are short again everybody is let in; if they get long again soon, nobody waits a tenth of a second for it.
+        assert!((440..=460).contains(&away), "{away}");
+        // As soon as waits are short again everybody is let in; if they get long again soon, nobody waits half a second for it.
         assert!(turned_away(&mut backlog, 3_000, 3_200, 1) <= 1);
         let away = turned_away(&mut backlog, 3_200, 3_400, 80);
         assert!((140..=160).contains(&away), "{away}");
         // After a second without a crowd the next one is given its moment.
         assert!(turned_away(&mut backlog, 3_400, 5_000, 1) <= 1);
-        assert_eq!(turned_away(&mut backlog, 5_000, 5_140, 80), 0);
+        assert_eq!(turned_away(&mut backlog, 5_000, 5_540, 80), 0);
     }
 
     #[test]
     fn a_probe_that_is_long_under_way_says_so_before_it_is_heard_and_an_old_one_says_nothing() {
         let mut backlog = Backlog::default();
+        let is_too_long = |backlog: &mut Backlog, now| backlog.is_too_long(ms(now), LONG);
         assert!(backlog.send(ms(0)) && !backlog.send(ms(10)));
-        assert!(!backlog.is_too_long(ms(60)) && backlog.is_too_long(ms(160)));
-        backlog.heard(ms(200));
-        assert!(backlog.send(ms(205)) && backlog.is_too_long(ms(206)), "the last one took long");
-        backlog.heard(ms(207));
-        assert!(backlog.send(ms(208)) && !backlog.is_too_long(ms(208)));
-        backlog.heard(ms(300));
-        // Nobody asked for a while: what was long is over.
-        assert!(backlog.send(ms(5_000)) && !backlog.is_too_long(ms(5_000)));
+        assert!(!is_too_long(&mut backlog, 60) && is_too_long(&mut backlog, 560));
+        backlog.heard(ms(600));
+        assert!(backlog.send(ms(605)) && is_too_long(&mut backlog, 606), "the last one took long");
+        assert!(!backlog.clone().is_too_long(ms(606), Duration::MAX), "what is long is said by whoever asks");
+        backlog.heard(ms(607));
+        assert!(backlog.send(ms(608)) && !is_too_long(&mut backlog, 608));
+        backlog.heard(ms(700));
+        // Nobody asked for a while: the crowd is over, and the next one is given its moment.
+        assert!(backlog.send(ms(5_000)) && !is_too_long(&mut backlog, 5_000) && !is_too_long(&mut backlog, 5_100));
     }
 
     #[actix_web::test]
     async fn a_probe_comes_to_its_turn() {
-        assert!(!is_too_long());
+        assert!(!is_too_long(LONG));
         assert!(WORKER.with_borrow(|(_, backlog)| backlog.sent.is_some()));
         tokio::task::yield_now().await;
         assert!(WORKER.with_borrow(|(_, backlog)| backlog.sent.is_none() && backlog.last.is_some()));

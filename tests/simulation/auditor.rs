@@ -243,7 +243,11 @@ impl Auditor {
             return Ok(());
         };
         if is_written(record).is_some() {
-            if let Some((_, _, filling)) = self.entered.filter(|(of, seq, _)| (*of, *seq) == (slot, record.seq)) {
+            // Who repeats what was done without asking at a gate is not let in by one.
+            let is_repeat =
+                |sent: &Sending| sent.slot == slot && sent.envelope.key == envelope.key && matches!(sent.outcome, Outcome::Answered(Ok(_)));
+            let entered = self.entered.filter(|(of, seq, _)| (*of, *seq) == (slot, record.seq) && !self.sendings[..sending].iter().any(is_repeat));
+            if let Some((_, _, filling)) = entered {
                 self.building_holds(sending, slot, record, filling)?;
             }
             self.sendings[sending].outcome = Outcome::Answered(answer);

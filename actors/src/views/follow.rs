@@ -82,6 +82,10 @@ impl Views {
             // Asked before where the end is: what was written until the writer ended is taken in.
             let ended = committed.has_changed().is_err();
             let end = *committed.borrow_and_update();
+            if ended {
+                // Who stops the node waits for this.
+                self.pace.no_rush();
+            }
             let may_renew = !ended && since_renewed.as_ref().is_none_or(|since| since.elapsed() >= RENEW_REST);
             let doubt = *doubts.borrow_and_update();
             if may_renew && self.is_damaged(doubt).await {
