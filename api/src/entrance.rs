@@ -30,7 +30,6 @@ use tornello_engine::ids::KeyId;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::Caller;
-use crate::backlog;
 use crate::problem::Problem;
 use crate::routes::station;
 use crate::server::{BODY_MAX, ServerSettings};
@@ -57,7 +56,6 @@ pub struct Shared {
     limit: HeaderValue,
     in_flight: Arc<InFlight>,
     in_flight_max: usize,
-    long_wait: Duration,
     body_within: Duration,
 }
 
@@ -74,7 +72,6 @@ impl Shared {
             limit: settings.burst.get().into(),
             in_flight: Arc::default(),
             in_flight_max: settings.in_flight,
-            long_wait: settings.long_wait,
             body_within: settings.body_within,
         }
     }
@@ -252,10 +249,6 @@ async fn turned_away(shared: &Shared, request: ServiceRequest, problem: &Problem
     ServiceResponse::new(request, HttpResponse::from_error(problem.clone()))
 }
 
-/// How the paths end of those who ask for new places. In a crowd they are turned away first: what else there is finishes something, gives places back, or is what the house itself
-/// has to do.
-const TAKES_PLACES: [&str; 3] = ["/holds", "/sales", "/waiting"];
-
 /// How many changes are under way.
 #[derive(Debug, Default)]
 struct InFlight {
@@ -292,15 +285,7 @@ impl Place {
         if request.method().is_safe() || path.starts_with("/v1/admissions") || path.starts_with("/v1/exits") || path == station::PATH {
             return Some(Self { shared: None, key: None, of_key_max: 0 });
         }
-        // Asked by all: who comes to their turn soon says so for others.
-        let is_crowded = backlog::is_too_long(shared.long_wait);
-        if path.ends_with("/confirm") {
-            shared.place_to_finish()
-        } else if is_crowded && TAKES_PLACES.iter().any(|end| path.ends_with(end)) {
-            None
-        } else {
-            Self::within(shared, shared.in_flight_max)
-        }
+        if path.ends_with("/confirm") { shared.place_to_finish() } else { Self::within(shared, shared.in_flight_max) }
     }
 
     fn within(shared: &Rc<Shared>, max: usize) -> Option<Self> {

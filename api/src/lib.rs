@@ -3,7 +3,6 @@
 
 pub mod acting;
 pub mod auth;
-pub mod backlog;
 pub mod bank;
 pub mod chart;
 pub mod client;

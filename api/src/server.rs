@@ -17,7 +17,6 @@ use tornello_actors::node::Node;
 use utoipa::openapi::OpenApi;
 use utoipa_actix_web::AppExt;
 
-use crate::backlog;
 use crate::contract::Contract;
 use crate::entrance::{self, Shared};
 use crate::misread;
@@ -58,8 +57,6 @@ pub struct ServerSettings {
     pub burst: NonZeroU32,
     /// How many changes may be under way at once before new ones are turned away; gates are not counted.
     pub in_flight: usize,
-    /// From how long a wait at a worker on, if waits stay so long, nobody is given new places.
-    pub long_wait: Duration,
     /// How long somebody without a key may take to send a body, and for how long nothing of one may come from whoever has a key.
     pub body_within: Duration,
     /// How often those who watch hear that the server is there.
@@ -88,7 +85,6 @@ impl ServerSettings {
             per_second: PER_SECOND,
             burst: BURST,
             in_flight: 8_192,
-            long_wait: backlog::LONG,
             body_within: Duration::from_secs(15),
             heartbeat: Duration::from_secs(15),
             mqtt: None,

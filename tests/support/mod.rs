@@ -357,13 +357,7 @@ pub fn plan() -> OpeningPlan {
 pub fn settings() -> ServerSettings {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let pagopa = Pagopa::new(Pagopa::demo_settings().unwrap()).unwrap();
-    ServerSettings {
-        workers: 1,
-        long_wait: Duration::MAX,
-        heartbeat: Duration::from_millis(50),
-        pagopa: Some(Arc::new(pagopa)),
-        ..ServerSettings::new(address)
-    }
+    ServerSettings { workers: 1, heartbeat: Duration::from_millis(50), pagopa: Some(Arc::new(pagopa)), ..ServerSettings::new(address) }
 }
 
 async fn register(node: &Node, number: MuseumId, slug: &str, ceiling: Option<u32>) {
