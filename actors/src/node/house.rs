@@ -109,14 +109,13 @@ impl Node {
     /// Retires owners, and looks again at models and contacts that are due. Runs until dropped.
     pub(super) async fn keep_house(node: Arc<Self>) {
         let (mut look, mut retire) = (tokio::time::interval(MODELS_EVERY), tokio::time::interval(RETIRE_EVERY));
+        // The first time it is done at once. The first tick of an interval comes when the machine's timer has gone on, and so sooner or later among all that a start has to do.
+        look.reset();
+        retire.reset();
+        let mut retire_now = true;
         // Models that could not be put to work, and for how many looks they are let be: they are not on the shelf yet, or damaged.
         let mut unusable: Option<([Option<Code>; 2], u32)> = None;
         loop {
-            let retire_now = tokio::select! {
-                biased;
-                _ = look.tick() => false,
-                _ = retire.tick() => true,
-            };
             let wanted = node.scoring.wanted_models(&node.defences);
             unusable = match unusable {
                 Some((models, looks)) if models == wanted && looks > 0 => Some((models, looks - 1)),
@@ -133,6 +132,11 @@ impl Node {
                     }
                 }
             }
+            retire_now = tokio::select! {
+                biased;
+                _ = look.tick() => false,
+                _ = retire.tick() => true,
+            };
         }
     }
 }
