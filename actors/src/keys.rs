@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::RwLock;
-use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous};
+use sqlx::{Row, Sqlite, Transaction};
 use subtle::ConstantTimeEq;
 use tornello_engine::ids::{KeyId, MuseumId};
 use tornello_engine::time::Timestamp;
@@ -220,10 +220,7 @@ impl Keys {
             .execute(&mut *tx)
             .await
             .map_err(store("store a key"))?;
-        count_up(&mut tx).await.map_err(store("store a key"))?;
-        tx.commit().await.map_err(store("store a key"))?;
-        self.move_in().await;
-        self.refresh().await?;
+        self.take_up(tx, "store a key").await?;
         Ok((text, key))
     }
 
@@ -265,11 +262,8 @@ impl Keys {
         if found.rows_affected() == 0 {
             return Err(KeysError::NoSuchKey(id));
         }
-        count_up(&mut tx).await.map_err(store("revoke a key"))?;
-        tx.commit().await.map_err(store("revoke a key"))?;
-        self.move_in().await;
-        self.refresh().await?;
-        self.known.read().entries.get(&id).map(Entry::as_used).ok_or(KeysError::NoSuchKey(id))
+        self.take_up(tx, "revoke a key").await?;
+        self.get(id).ok_or(KeysError::NoSuchKey(id))
     }
 
     /// Gives a key another secret, in the place of the one that it has, which opens nothing from then on: here at once, and in other processes at their next
@@ -297,12 +291,17 @@ impl Keys {
             .execute(&mut *tx)
             .await
             .map_err(store("renew a key"))?;
-        count_up(&mut tx).await.map_err(store("renew a key"))?;
-        tx.commit().await.map_err(store("renew a key"))?;
-        self.move_in().await;
-        self.refresh().await?;
+        self.take_up(tx, "renew a key").await?;
         let key = self.get(id).ok_or(KeysError::NoSuchKey(id))?;
         Ok((text, key))
+    }
+
+    /// Ends a change of the keys: here it holds at once, and other processes see that there is one.
+    async fn take_up(&self, mut change: Transaction<'_, Sqlite>, what: &'static str) -> Result<(), KeysError> {
+        count_up(&mut change).await.map_err(store(what))?;
+        change.commit().await.map_err(store(what))?;
+        self.move_in().await;
+        self.refresh().await.map(drop)
     }
 
     /// Moves what was written from SQLite's log into the file, which it does by itself only when that is long: in a copy of the file alone a key would be missing, or one that
