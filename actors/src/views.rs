@@ -2,7 +2,7 @@
 //! journal: delete the file and it is built again. Nothing here is ever the truth.
 //!
 //! Here is the file itself, how far it is, and how one waits for it. `follow.rs` follows the journal and takes in what it says, at the pace of `pace.rs`; what that changes in each list, and
-//! what each list answers, stands in `sales.rs`, `payments.rs`, `quotes.rs` and `fraud.rs`; `bookings.rs` shows bookings to the models of who comes. `snapshots.rs`
+//! what each list answers, stands in `sales.rs`, `payments.rs`, `quotes.rs` and `fraud.rs`; `rows.rs` brings many rows into a table; `bookings.rs` shows bookings to the models of who comes. `snapshots.rs`
 //! keeps states of streams, `boot.rs` says whether the file can be believed, and `log.rs` whether the log that SQLite keeps beside it can; `store.rs` is the file for those
 //! who ask of it, and how another takes its place when one of them finds it damaged; `compare.rs` holds the lists against the journal.
 
@@ -15,6 +15,7 @@ mod log;
 mod pace;
 pub mod payments;
 pub mod quotes;
+mod rows;
 mod sales;
 mod snapshots;
 mod store;

@@ -19,7 +19,9 @@ pub use signs::RefusedRow;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fmt;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -38,6 +40,7 @@ use tornello_engine::time::Timestamp;
 use self::cases::write_case;
 use self::elsewhere::{Entered, write_met};
 use self::signs::{BY_BANK, CLEARED, CONFLICTS, MET, NOT_MET, Word, sign};
+use super::rows::{self, Text};
 use super::{Views, ViewsError, json as written};
 use crate::fraud::{SignalEvent, SignalKind, Taking, hearing};
 use crate::journal::{Journal, JournalError};
@@ -194,10 +197,10 @@ fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
 /// What some batches change in these lists.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// By subject, in whose order they are written: neighbours share a page.
-    assessed: BTreeMap<String, Assessed>,
-    /// When in each subject each party (kind, pseudonym) took part, in the order in which they are kept.
-    parties: BTreeMap<(String, &'static str, String), i64>,
+    /// By hold, in whose order they are written: neighbours share a page.
+    assessed: BTreeMap<HoldId, Assessed>,
+    /// When in each subject each party (kind, pseudonym) took part, about in the order in which they are kept. What was held has the subject of its sale.
+    parties: BTreeMap<(Subject, &'static str, Digest), i64>,
     /// Sales whose holds were assessed before these batches, or not at all, what they cost, and when they were made.
     sold: Vec<Value>,
     /// Holds that ended without being bought, in the order in which they did.
@@ -244,7 +247,7 @@ struct Assessed {
 }
 
 impl Assessed {
-    fn row(&self, subject: &str) -> Value {
+    fn row(&self, subject: HoldId) -> impl Serialize {
         // An option of a quote keeps places for weeks: whether it should is looked at now, not when it is sold, if ever.
         let is_option = self.channel == Channel::Group.name();
         let wants = match self.sold {
@@ -255,12 +258,18 @@ impl Assessed {
         };
         let pickable = u8::from(self.sold.is_some());
         let (people, holder) = (self.people, &self.holder);
-        json!([subject, self.at, self.museum, self.channel, self.score, self.severity, self.data, self.cents, wants, pickable, people, holder])
+        (subject, self.at, self.museum, self.channel, self.score, self.severity, &self.data, self.cents, wants, pickable, people, holder)
     }
 }
 
-fn pseudonym(Digest(bits): Digest) -> String {
-    format!("{bits:032x}")
+/// As the lists write it.
+struct Pseudonym(Digest);
+
+impl fmt::Display for Pseudonym {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Digest(bits) = self.0;
+        write!(f, "{bits:032x}")
+    }
 }
 
 /// Of whom would be read because of a hold: the one who acts, as text; empty if there is nobody.
@@ -313,26 +322,26 @@ impl Rows {
 
     /// What was held is sold, or has arrived.
     fn sold(&mut self, sale: HoldId, total: Cents, at: i64) {
-        let (id, picked) = (sale.to_string(), is_picked(Subject::Sale(sale)));
-        match self.assessed.get_mut(&id) {
+        let picked = is_picked(Subject::Sale(sale));
+        match self.assessed.get_mut(&sale) {
             Some(assessed) if assessed.new => {
                 (assessed.cents, assessed.sold) = (total.get(), Some(picked));
                 if at.saturating_sub(assessed.at) > LATE_US {
                     assessed.at = at;
                 }
             }
-            _ => self.sold.push(json!([id, total.get(), u8::from(picked), at])),
+            _ => self.sold.push(json!([sale, total.get(), u8::from(picked), at])),
         }
     }
 
     /// What was said of a hold, or of its sale: of the two, what was said more severely counts.
     fn of_hold(&mut self, record: &Record<slot::Event>, hold: HoldId, channel: Channel, lines: &[Line], new: bool) {
         let Some(envelope) = &record.envelope else { return };
-        let (subject, at) = (hold.to_string(), record.at.as_micros());
-        self.of_parties(&envelope.parties, &subject, at);
+        let at = record.at.as_micros();
+        self.of_parties(&envelope.parties, Subject::Sale(hold), at);
         let Some(assessment) = &envelope.assessment else { return };
         let (score, severity, data) = (assessment.score, assessment.outcome as u8, written(assessment));
-        match self.assessed.entry(subject) {
+        match self.assessed.entry(hold) {
             Entry::Vacant(none) => {
                 let (museum, holder) = (hold.slot().museum(), holder(envelope, channel, hold.slot().museum()));
                 let (channel, cents, people) = (channel.name(), slot::total(lines).get(), slot::people(lines));
@@ -353,8 +362,8 @@ impl Rows {
         let (sale, at) = (cancelled.sale, record.at.as_micros());
         let of = Subject::Return { sale, seq: record.seq };
         let subject = of.to_string();
-        self.of_parties(&envelope.parties, &subject, at);
-        let operator = pseudonym(Digest(u128::from(envelope.who.0)));
+        self.of_parties(&envelope.parties, of, at);
+        let operator = Pseudonym(Digest(u128::from(envelope.who.0))).to_string();
         let (by_museum, picked) = (u8::from(cancelled.cause == CancelCause::Museum), u8::from(is_picked(of)));
         let (score, severity, cents) = (assessment.score, assessment.outcome as u8, cancelled.refund_cents.get());
         self.returns.push(json!([subject, at, sale.to_string(), score, severity, written(assessment), cents, operator, by_museum, picked]));
@@ -368,17 +377,26 @@ impl Rows {
             if matches!(event, till::Event::CashMoved(_)) {
                 continue;
             }
-            let subject = Subject::Till(till).to_string();
-            self.parties.entry((subject.clone(), PartyKind::Operator.name(), pseudonym(Digest(u128::from(who.0))))).or_insert(at);
+            let subject = Subject::Till(till);
+            self.parties.entry((subject, PartyKind::Operator.name(), Digest(u128::from(who.0)))).or_insert(at);
             let (till::Event::Closed(closed), Some(assessment)) = (event, assessment) else { continue };
             let (score, severity, cents) = (assessment.score, assessment.outcome as u8, closed.difference_cents.get().saturating_abs());
-            self.counts.push(json!([subject, at, till.to_string(), Channel::BoxOffice.name(), score, severity, written(assessment), cents]));
+            self.counts.push(json!([
+                subject.to_string(),
+                at,
+                till.to_string(),
+                Channel::BoxOffice.name(),
+                score,
+                severity,
+                written(assessment),
+                cents
+            ]));
         }
     }
 
-    fn of_parties(&mut self, parties: &[Party], subject: &str, at: i64) {
+    fn of_parties(&mut self, parties: &[Party], subject: Subject, at: i64) {
         for party in parties {
-            self.parties.entry((subject.to_owned(), party.kind.name(), pseudonym(party.pseudonym))).or_insert(at);
+            self.parties.entry((subject, party.kind.name(), party.pseudonym)).or_insert(at);
         }
     }
 
@@ -386,7 +404,7 @@ impl Rows {
     fn of_payment(&mut self, opened: &payment::Opened, envelope: &Envelope) {
         let Some(assessment) = &envelope.assessment else { return };
         let (score, severity, data) = (assessment.score, assessment.outcome as u8, written(assessment));
-        for hold in opened.items.iter().map(|item| item.hold.to_string()) {
+        for hold in opened.items.iter().map(|item| item.hold) {
             match self.assessed.get_mut(&hold) {
                 Some(said) if severity > said.severity => (said.score, said.severity, said.data) = (score, severity, data.clone()),
                 Some(_) => {}
@@ -399,7 +417,7 @@ impl Rows {
         for event in &record.events {
             // Whoever is named with a payment, the card first of all, takes part in all that it pays for.
             if let (payment::Event::Opened(opened), Some(envelope)) = (event, &record.envelope) {
-                opened.items.iter().for_each(|item| self.of_parties(&envelope.parties, &item.hold.to_string(), record.at.as_micros()));
+                opened.items.iter().for_each(|item| self.of_parties(&envelope.parties, Subject::Sale(item.hold), record.at.as_micros()));
                 self.of_payment(opened, envelope);
             }
         }
@@ -429,7 +447,7 @@ impl Rows {
                     let wants = if ending == Ending::Blocked && is_picked(Subject::Attempt(id)) { "picked" } else { "" };
                     let ending = serde_json::to_value(ending).unwrap_or_default();
                     self.attempts.push(json!([id.to_string(), at.as_micros(), museum.0, channel.name(), ending, amount_cents.get(), people, wants]));
-                    self.of_parties(parties, &id.to_string(), at.as_micros());
+                    self.of_parties(parties, Subject::Attempt(id), at.as_micros());
                 }
                 attempts::Event::Refused(refused) => {
                     let Refused { ticket, reason, gate, at, times, .. } = *refused;
@@ -525,8 +543,6 @@ impl Rows {
         const REFUSED: &str = "INSERT OR IGNORE INTO refused
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM jsonb_each(?)";
         let review = Outcome::Review as u8;
-        let assessed: Vec<Value> = self.assessed.iter().map(|(subject, assessed)| assessed.row(subject)).collect();
-        let parties: Vec<Value> = self.parties.iter().map(|((subject, kind, pseudonym), at)| json!([subject, kind, pseudonym, at])).collect();
         let (mut signs, mut met, mut not_met) = (Vec::new(), Vec::new(), Vec::new());
         for ((ticket, gate, scanned_at), since) in &self.met {
             let sale = ticket.sale();
@@ -542,10 +558,14 @@ impl Rows {
         // Of several signs against a sale the first stays.
         signs.sort_by_key(|(since, _)| *since);
         let conflicts: Vec<Value> = signs.into_iter().map(|(_, sign)| sign).collect();
+        if !self.raised.is_empty() {
+            sqlx::query(RAISED).bind(written(&self.raised)).execute(&mut *tx).await?;
+        }
+        let assessed = rows::arrays(self.assessed.iter().map(|(hold, assessed)| assessed.row(*hold)))?;
+        rows::write(ASSESSED, assessed, tx).await?;
+        let parties = self.parties.iter().map(|((subject, kind, party), at)| (Text(*subject), *kind, Text(Pseudonym(*party)), *at));
+        rows::write(PARTIES, rows::arrays(parties)?, tx).await?;
         for (query, rows) in [
-            (RAISED, &self.raised),
-            (ASSESSED, &assessed),
-            (PARTIES, &parties),
             (LATE, &self.sold),
             (SOLD, &self.sold),
             (HOLDERS, &self.unsold),

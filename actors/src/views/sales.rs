@@ -13,7 +13,7 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Direction, Event, JudgedScan, Line, Scan, ScansJudged, Settlement, TicketState};
 use tornello_engine::time::Timestamp;
 
-use super::{AFTER_ALL_IDS, Views, ViewsError, ids_of, json as written, payments};
+use super::{AFTER_ALL_IDS, Views, ViewsError, ids_of, json as written, payments, rows};
 
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS sale; DROP TABLE IF EXISTS ticket;
@@ -270,14 +270,32 @@ pub(super) fn gate_of(judged: &ScansJudged, at: i64) -> Option<Code> {
 /// What some batches change in sales and tickets.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    sales: Vec<Value>,
+    sales: Vec<Sold>,
     /// As which sale tickets were bought that have arrived from another slot.
     origins: HashMap<HoldId, HoldId>,
-    tickets: Vec<Value>,
+    /// Those of new sales: which category each is of, and when it was made.
+    tickets: Vec<(TicketId, Option<Code>, i64)>,
     /// (sale, refunded, cancelled, admitted, carried, moved) to add.
     changes: Vec<Value>,
     /// What becomes of tickets, in whose order they are written: neighbours share a page.
     turns: BTreeMap<TicketId, Turn>,
+}
+
+/// A new sale.
+#[derive(Debug)]
+struct Sold {
+    sale: HoldId,
+    /// As which sale its tickets were bought.
+    origin: HoldId,
+    channel: Channel,
+    at: i64,
+    /// Who sold it, as text; empty: nobody.
+    who: String,
+    settlement: &'static str,
+    reference: String,
+    account: String,
+    people: u32,
+    total_cents: i64,
 }
 
 /// What some batches make of a ticket: of each thing that they say the last word, so that it comes to the same in however many rounds they are taken in.
@@ -289,6 +307,16 @@ struct Turn {
     at: i64,
     /// Through which gate it was let in.
     gate: Option<Code>,
+}
+
+impl Sold {
+    /// In the order of the table's columns up to the total, then as which sale it was bought.
+    fn row(&self) -> impl Serialize {
+        let Self { sale, origin, channel, at, ref who, settlement, ref reference, ref account, people, total_cents } = *self;
+        let (slot, channel) = (sale.slot(), channel.name());
+        let (museum, starts) = (slot.museum(), slot.start().as_micros());
+        (sale, slot, museum, starts, at, channel, who, settlement, reference, account, people, total_cents, origin)
+    }
 }
 
 impl Rows {
@@ -314,12 +342,17 @@ impl Rows {
                     payments.sold_at_desk(sold.sale.slot().museum(), at, (till, *method, reference), slot::total(&sold.lines).get());
                 }
                 let who = record.envelope.as_ref().map(|envelope| envelope.who.to_string()).unwrap_or_default();
-                self.sale((sold.sale, sold.sale, sold.channel, &sold.lines), [&who, settlement, &reference, &account], at);
+                let (people, total_cents) = self.made(sold.sale, &sold.lines, at);
+                let (sale, channel) = (sold.sale, sold.channel);
+                self.sales.push(Sold { sale, origin: sale, channel, at, who, settlement, reference, account, people, total_cents });
             }
             Event::Arrived(arrived) => {
                 let origin = self.origins.get(&arrived.from).copied().unwrap_or(arrived.from);
                 self.origins.insert(arrived.sale, origin);
-                self.sale((arrived.sale, origin, arrived.channel, &arrived.lines), [&arrived.who.to_string(), "moved", "", ""], at);
+                let (people, total_cents) = self.made(arrived.sale, &arrived.lines, at);
+                let (sale, channel, who) = (arrived.sale, arrived.channel, arrived.who.to_string());
+                let (reference, account) = (String::new(), String::new());
+                self.sales.push(Sold { sale, origin, channel, at, who, settlement: "moved", reference, account, people, total_cents });
             }
             Event::MoveBegun(begun) => self.turn(begun.sale, &begun.tickets, "moving", at),
             Event::MovedOut(moved) => {
@@ -377,21 +410,13 @@ impl Rows {
         }
     }
 
-    /// A new sale with its tickets, that from which they have moved, and the words for who sold it, how it was paid, under which reference, on which account or till.
-    fn sale(
-        &mut self,
-        (sale, origin, channel, lines): (HoldId, HoldId, Channel, &[Line]),
-        [who, settlement, reference, account]: [&str; 4],
-        at: i64,
-    ) {
-        let (people, total, slot) = (slot::people(lines), slot::total(lines).get(), sale.slot());
-        let (id, slot_id, museum, starts) = (sale.to_string(), slot.to_string(), slot.museum().0, slot.start().as_micros());
+    /// The tickets of a new sale; answers for how many people it is, and what it costs.
+    fn made(&mut self, sale: HoldId, lines: &[Line], at: i64) -> (u32, i64) {
+        let people = slot::people(lines);
         for number in 0..people as u16 {
-            let category = slot::line_of(lines, number).map(|line| line.category.to_string()).unwrap_or_default();
-            self.tickets.push(json!([sale.ticket(number).to_string(), id, slot_id, category, at]));
+            self.tickets.push((sale.ticket(number), slot::line_of(lines, number).map(|line| line.category), at));
         }
-        let origin = origin.to_string();
-        self.sales.push(json!([id, slot_id, museum, starts, at, channel.name(), who, settlement, reference, account, people, total, origin]));
+        (people, slot::total(lines).get())
     }
 
     fn turn(&mut self, sale: HoldId, tickets: &[u16], state: &'static str, at: i64) {
@@ -427,14 +452,19 @@ impl Rows {
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS blocked, value ->> 3 AS at, value ->> 4 AS gate FROM jsonb_each(?)) AS change
             WHERE ticket.ticket = change.of";
         // In the order of their keys: neighbours share a page.
-        for rows in [&mut self.sales, &mut self.tickets] {
-            rows.sort_unstable_by(|one, other| one[0].as_str().cmp(&other[0].as_str()));
-        }
+        self.sales.sort_unstable_by_key(|sold| sold.sale);
+        self.tickets.sort_unstable_by_key(|(ticket, ..)| *ticket);
+        rows::write(SALES, rows::arrays(self.sales.iter().map(Sold::row))?, tx).await?;
+        let tickets = self.tickets.iter().map(|(ticket, category, at)| {
+            let category = category.as_ref().map_or("", Code::as_str);
+            (*ticket, ticket.sale(), ticket.slot(), category, *at)
+        });
+        rows::write(TICKETS, rows::arrays(tickets)?, tx).await?;
         let turn = |(ticket, Turn { state, blocked, at, gate }): (&TicketId, &Turn)| {
             json!([ticket.to_string(), state, blocked.map(u8::from), at, gate.map(|gate| gate.to_string())])
         };
         let turns: Vec<Value> = self.turns.iter().map(turn).collect();
-        for (query, rows) in [(SALES, &self.sales), (TICKETS, &self.tickets), (CHANGES, &self.changes), (TURNS, &turns)] {
+        for (query, rows) in [(CHANGES, &self.changes), (TURNS, &turns)] {
             if !rows.is_empty() {
                 sqlx::query(query).bind(written(rows)).execute(&mut *tx).await?;
             }
