@@ -5,6 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, NewKey, Role};
 use tornello_engine::account::{AgreedPrice, Agreement, Command};
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::envelope::{Digest, Envelope};
 use tornello_engine::ids::{KeyId, MuseumId, RouteId, SlotId};
@@ -28,11 +29,14 @@ async fn an_account_is_opened_changed_settled_and_listed() {
         "a repeat gives the first answer"
     );
     let path = "/v1/accounts/roma-tours";
+    let written = async || app.node().look_account(code("roma-tours"), |account| account.seq()).await.unwrap();
+    let before = written().await;
     let (status, changed) = app.ask(Method::PUT, path, &office, "c", &json!({"institution": {"vat": "12345678903"}, "suspended": true})).await;
     assert_eq!(
         (status.as_u16(), changed.get("limit_cents"), &changed["suspended"], &changed["institution"]["vat"]),
         (200, None, &json!(true), &json!("12345678903"))
     );
+    assert_eq!(written().await, before + 1, "one record: nothing of it can be written without the rest");
     let agreements = example("/v1/accounts/{account}/agreements", "put");
     let (status, agreed) = app.ask(Method::PUT, &format!("{path}/agreements"), &office, "g", &agreements).await;
     assert_eq!((status.as_u16(), &agreed["agreements"]), (200, &agreements["agreements"]), "{agreed}");

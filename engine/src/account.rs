@@ -168,6 +168,15 @@ pub enum Command {
     Suspend,
     /// Charge again.
     Resume,
+    /// Say anew who it is, how much it may owe and whether it is charged: all of it, or nothing.
+    Change {
+        /// Who it is, by codes.
+        institution: Institution,
+        /// How much may be owed; none: no limit.
+        limit_cents: Option<Cents>,
+        /// Whether it is charged no more for now.
+        suspended: bool,
+    },
     /// Take a debt in.
     Charge {
         /// For what.
@@ -438,6 +447,10 @@ impl Aggregate for Account {
                 let limit = limit_cents.map(|cents| limited(Some(cents))).transpose()?;
                 let opened = Event::Opened(Opened { code: *code, institution: *institution });
                 return Ok(std::iter::once(opened).chain(limit).collect());
+            }
+            Command::Change { institution, limit_cents, suspended } => {
+                let charged = if *suspended { Event::Suspended(Suspended {}) } else { Event::Resumed(Resumed {}) };
+                return Ok(vec![limited(*limit_cents)?, Event::InstitutionSet(InstitutionSet { institution: *institution }), charged]);
             }
             Command::SetInstitution { institution } => Event::InstitutionSet(InstitutionSet { institution: *institution }),
             Command::SetAgreements { agreements } => {

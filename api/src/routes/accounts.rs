@@ -4,14 +4,12 @@ use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, post, put, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_actors::views::quotes::AccountRow;
 use tornello_engine::account::{Account, AgreedPrice, Agreement, Charge, ChargeOf, Command, PaidBy};
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, MuseumId};
 use tornello_engine::money::Cents;
 use tornello_engine::recall::Recall;
@@ -302,11 +300,6 @@ fn for_all_museums(caller: &Caller) -> Result<(), Problem> {
     }
 }
 
-/// The envelope of one of several commands that one request gives: each is done once.
-fn part(envelope: &Envelope, name: &str) -> Envelope {
-    Envelope { key: digest(&[&envelope.key.0.to_be_bytes(), name.as_bytes()]), ..envelope.clone() }
-}
-
 /// Open an account.
 ///
 /// Its code is that of the operator's keys (`tornello keys create --role operator --account CODE`). For keys that are good for every museum.
@@ -369,13 +362,8 @@ pub async fn change(
     for_all_museums(&caller)?;
     let code = account.into_inner();
     let envelope = envelope(&node, &caller, &key, &["change account", code.as_str()], &*form, &[], None)?;
-    let institution = form.institution.parse()?;
-    let limit_cents = form.limit_cents.map(Cents::new);
-    // The limit first: it alone may be refused.
-    node.account(code, part(&envelope, "limit"), Command::SetLimit { limit_cents }).await?;
-    node.account(code, part(&envelope, "institution"), Command::SetInstitution { institution }).await?;
-    let command = if form.suspended { Command::Suspend } else { Command::Resume };
-    node.account(code, part(&envelope, "suspended"), command).await?;
+    let (institution, limit_cents) = (form.institution.parse()?, form.limit_cents.map(Cents::new));
+    node.account(code, envelope, Command::Change { institution, limit_cents, suspended: form.suspended }).await?;
     Ok(HttpResponse::Ok().json(view(&node, &caller, code).await?))
 }
 
