@@ -391,24 +391,18 @@ pub async fn agree(
     let code = account.into_inner();
     let envelope = envelope(&node, &caller, &key, &["agreements", code.as_str()], &*form, &[], None)?;
     let agreements = form.agreements.iter().map(|agreement| agreement.read(&node)).collect::<Result<Vec<Agreement>, Problem>>()?;
-    let museums = &caller.0.museums;
-    let is_foreign = |agreement: &&Agreement| match agreement.museum {
-        Some(museum) => !museums.allows(museum),
-        None => *museums != Museums::All,
-    };
     let asked = envelope.clone();
     let known = move |account: &Account| (account.agreements().to_vec(), account.recall(&asked) == Recall::New);
     let (before, is_new) = node.look_account(code, known).await?;
     // What was done before is answered, whatever has been agreed since.
     if is_new {
         at_known_museums(&node, &agreements, &before)?;
-        let foreign = |of: &[Agreement]| of.iter().filter(is_foreign).copied().collect::<Vec<_>>();
-        let (kept, was) = (foreign(&agreements), foreign(&before));
-        if kept.len() != was.len() || !was.iter().all(|agreement| kept.contains(agreement)) {
-            return Err(Problem::invalid("agreements: those of museums that this key is not good for must stay as they are"));
-        }
     }
-    node.account(code, envelope, Command::SetAgreements { agreements }).await?;
+    let command = match &caller.0.museums {
+        Museums::All => Command::SetAgreements { agreements },
+        Museums::Only(museums) => Command::SetAgreementsAt { museums: museums.clone(), agreements },
+    };
+    node.account(code, envelope, command).await?;
     Ok(HttpResponse::Ok().json(view(&node, &caller, code).await?))
 }
 

@@ -147,6 +147,26 @@ fn an_account_is_changed_in_everything_or_in_nothing() {
 }
 
 #[test]
+fn who_agrees_for_some_museums_changes_nothing_for_others() {
+    let at = |museum, percent| Agreement { museum, ..agreement("full", AgreedPrice::PercentOff(percent)) };
+    let [one, two] = [1, 2].map(|museum| Some(MuseumId(museum)));
+    let set = |museum: u16, agreements: &[Agreement]| Command::SetAgreementsAt { museums: vec![MuseumId(museum)], agreements: agreements.to_vec() };
+    let (mut account, mut records) = given(&[open(), Command::SetAgreements { agreements: vec![at(None, 5), at(one, 10), at(two, 20)] }]);
+    // Both have read the same; the second one has not seen what the first one made of it.
+    step(&mut account, &mut records, 1, &set(1, &[at(two, 20), at(one, 11), at(None, 5)])).unwrap();
+    let mut refused = |command: &Command| step(&mut account, &mut records, 1, command);
+    for agreements in [&[at(None, 5), at(one, 10), at(two, 21)][..], &[at(None, 5), at(two, 21)], &[at(one, 11), at(two, 21)], &[]] {
+        assert_eq!(refused(&set(2, agreements)), Err(Refusal::AgreementsOfOthers), "{agreements:?}");
+    }
+    let twice = [at(None, 5), at(one, 11), at(one, 11)];
+    assert_eq!(refused(&set(2, &twice)), Err(Refusal::AgreementsOfOthers));
+    let overlapping = [at(None, 5), at(one, 11), at(two, 21), at(two, 22)];
+    assert_eq!(refused(&set(2, &overlapping)), Err(Refusal::AgreementsOverlap { category: code("full") }));
+    step(&mut account, &mut records, 1, &set(2, &[at(None, 5), at(one, 11)])).unwrap();
+    assert_eq!(account.agreements(), [at(None, 5), at(one, 11)]);
+}
+
+#[test]
 fn what_is_paid_beyond_the_debt_is_a_credit() {
     let (account, _) = given(&[open(), limit(100), charge(1, 60), transfer("TRN 1", 80)]);
     assert_eq!((account.owed_cents(), account.credit_left_cents()), (Cents::new(-20), Some(Cents::new(120))));
