@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, put, web};
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tornello_actors::node::Node;
 use tornello_engine::ids::Code;
 use tornello_engine::money::Cents;
@@ -145,10 +145,15 @@ pub struct CeilingForm {
     /// The first day in Rome, today at the earliest.
     #[schema(value_type = String, format = Date, examples("2027-01-01"))]
     pub valid_from: Date,
-    /// The most people inside at once; absent: no ceiling.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 1_000_000, examples(400))]
+    /// The most people inside at once; `null`: no ceiling. It cannot be left out: who does that has forgotten it, and does not want the building without a limit.
+    #[serde(deserialize_with = "said")]
+    #[schema(required = true, minimum = 1, maximum = 1_000_000, examples(400))]
     pub ceiling: Option<u32>,
+}
+
+/// Reads what may be `null`, and may not be left out.
+fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    Option::deserialize(from)
 }
 
 /// A ceiling in force.
@@ -159,8 +164,7 @@ pub struct CeilingView {
     /// The first day in Rome.
     #[schema(value_type = String, format = Date)]
     valid_from: Date,
-    /// The most people inside at once; absent: no ceiling.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The most people inside at once; `null`: no ceiling.
     ceiling: Option<u32>,
 }
 
@@ -259,7 +263,8 @@ pub async fn get_ceiling(
 
 /// Set the building's ceiling.
 ///
-/// It holds from a day on, until a ceiling with a later day; from today on, at once, for sales by the last reading too. Sensors limit sales only where there is one.
+/// It holds from a day on, until a ceiling with a later day; from today on, at once, for sales by the last reading too. Sensors limit sales only where there is one. To take it away
+/// say so: `"ceiling": null`.
 #[utoipa::path(
     tag = "Museums", operation_id = "set_ceiling", security(("key" = ["manage"])),
     request_body(content = CeilingForm, example = json!({"valid_from": "2027-01-01", "ceiling": 400})),
