@@ -112,12 +112,11 @@ pub struct AccountForm {
 pub struct AccountChangeForm {
     /// Who it is, by codes.
     pub institution: InstitutionForm,
-    /// How much it may owe, in euro cents; absent: no limit.
-    #[serde(default)]
-    #[schema(minimum = 0, maximum = 1_000_000_000_i64, examples(500_000))]
+    /// How much it may owe, in euro cents; `null`: no limit. It cannot be left out: who does that has forgotten it, and does not want to lend without a limit.
+    #[serde(deserialize_with = "crate::request::said")]
+    #[schema(required = true, minimum = 0, maximum = 1_000_000_000_i64, examples(500_000))]
     pub limit_cents: Option<i64>,
     /// Whether it is charged no more for now.
-    #[serde(default)]
     pub suspended: bool,
 }
 
@@ -346,7 +345,7 @@ pub async fn read(node: web::Data<Node>, caller: Caller, account: web::Path<Code
 /// is paid.
 #[utoipa::path(
     tag = "Accounts", operation_id = "change_account", security(("key" = ["settle"])),
-    request_body(content = AccountChangeForm, example = json!({"institution": {"vat": "12345670017"}, "limit_cents": 800_000})),
+    request_body(content = AccountChangeForm, example = json!({"institution": {"vat": "12345670017"}, "limit_cents": 800_000, "suspended": false})),
     params(("account" = String, Path, description = "Its code", max_length = 23),
         ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The account", body = AccountView), crate::openapi::Problems),

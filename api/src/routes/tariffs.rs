@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, put, web};
 use jiff::civil::Date;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use tornello_actors::node::Node;
 use tornello_engine::ids::Code;
 use tornello_engine::money::Cents;
@@ -146,14 +146,9 @@ pub struct CeilingForm {
     #[schema(value_type = String, format = Date, examples("2027-01-01"))]
     pub valid_from: Date,
     /// The most people inside at once; `null`: no ceiling. It cannot be left out: who does that has forgotten it, and does not want the building without a limit.
-    #[serde(deserialize_with = "said")]
+    #[serde(deserialize_with = "crate::request::said")]
     #[schema(required = true, minimum = 1, maximum = 1_000_000, examples(400))]
     pub ceiling: Option<u32>,
-}
-
-/// Reads what may be `null`, and may not be left out.
-fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
-    Option::deserialize(from)
 }
 
 /// A ceiling in force.
