@@ -5,6 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, NewKey, Role};
 use tornello_engine::account::{AgreedPrice, Agreement, Command};
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::envelope::{Digest, Envelope};
 use tornello_engine::ids::{KeyId, MuseumId, RouteId, SlotId};
@@ -28,11 +29,23 @@ async fn an_account_is_opened_changed_settled_and_listed() {
         "a repeat gives the first answer"
     );
     let path = "/v1/accounts/roma-tours";
-    let (status, changed) = app.ask(Method::PUT, path, &office, "c", &json!({"institution": {"vat": "12345678903"}, "suspended": true})).await;
+    let written = async || app.node().look_account(code("roma-tours"), |account| account.seq()).await.unwrap();
+    let before = written().await;
+    // What is left out was forgotten: no limit falls, and nobody who is suspended is charged again by that.
+    for (forgotten, body) in
+        [("limit_cents", json!({"institution": {}, "suspended": true})), ("suspended", json!({"institution": {}, "limit_cents": 1}))]
+    {
+        let (status, problem) = app.ask(Method::PUT, path, &office, forgotten, &body).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid")), "{problem}");
+        assert!(problem["title"].as_str().unwrap().contains(&format!("`{forgotten}`")), "{problem}");
+    }
+    let change = json!({"institution": {"vat": "12345678903"}, "limit_cents": null, "suspended": true});
+    let (status, changed) = app.ask(Method::PUT, path, &office, "c", &change).await;
     assert_eq!(
         (status.as_u16(), changed.get("limit_cents"), &changed["suspended"], &changed["institution"]["vat"]),
         (200, None, &json!(true), &json!("12345678903"))
     );
+    assert_eq!(written().await, before + 1, "one record: nothing of it can be written without the rest");
     let agreements = example("/v1/accounts/{account}/agreements", "put");
     let (status, agreed) = app.ask(Method::PUT, &format!("{path}/agreements"), &office, "g", &agreements).await;
     assert_eq!((status.as_u16(), &agreed["agreements"]), (200, &agreements["agreements"]), "{agreed}");
@@ -81,8 +94,8 @@ async fn what_an_account_says_no_to() {
         (Method::GET, "/v1/accounts/unlimited", json!({}), 404, "not_found"),
         (Method::POST, "/v1/accounts", json!({"account": "unlimited", "limit_cents": 1_000_000_001}), 422, "bad_amount"),
         (Method::GET, "/v1/accounts/unlimited", json!({}), 404, "not_found"),
-        (Method::PUT, "/v1/accounts/nobody", json!({"institution": {}}), 404, "unknown_account"),
-        (Method::PUT, "/v1/accounts/tour-op", json!({"institution": {}, "limit_cents": -1}), 422, "bad_amount"),
+        (Method::PUT, "/v1/accounts/nobody", json!({"institution": {}, "limit_cents": null, "suspended": false}), 404, "unknown_account"),
+        (Method::PUT, "/v1/accounts/tour-op", json!({"institution": {}, "limit_cents": -1, "suspended": false}), 422, "bad_amount"),
         (Method::PUT, "/v1/accounts/tour-op/agreements", overlapping, 422, "agreements_overlap"),
         (Method::PUT, "/v1/accounts/tour-op/agreements", bad, 422, "bad_agreement"),
         (Method::PUT, "/v1/accounts/nobody/agreements", json!({"agreements": []}), 404, "unknown_account"),
@@ -101,7 +114,7 @@ async fn what_an_account_says_no_to() {
         let body = if path == "/v1/accounts" {
             json!({"account": "y"})
         } else if method == Method::PUT {
-            json!({"institution": {}})
+            json!({"institution": {}, "limit_cents": null, "suspended": false})
         } else {
             settlement(1, "a")
         };

@@ -71,6 +71,23 @@ async fn plans_tariffs_and_ceilings_are_set_as_the_contract_shows() {
 }
 
 #[actix_rt::test]
+async fn a_ceiling_is_taken_away_by_whoever_says_so_and_not_by_whoever_forgets_it() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    let path = "/v1/museums/torre/ceiling";
+    let (day, before) = (json!("2027-01-01"), app.get(path, &manager).await);
+    let (status, problem) = app.ask(Method::PUT, path, &manager, "forgotten", &json!({"valid_from": day})).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid")), "{problem}");
+    assert!(problem["title"].as_str().unwrap().contains("`ceiling`"), "{problem}");
+    assert_eq!(app.get(&format!("{path}?on=2027-05-05"), &manager).await, before);
+    let (status, none) = app.ask(Method::PUT, path, &manager, "none", &json!({"valid_from": day, "ceiling": null})).await;
+    assert_eq!((status, &none), (StatusCode::OK, &json!({"revision": 2, "valid_from": day, "ceiling": null})));
+    // It is read as it can be sent.
+    assert_eq!(app.get(&format!("{path}?on=2027-05-05"), &manager).await, none);
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn nobody_overwrites_what_they_have_not_seen() {
     let app = App::start().await;
     let manager = app.key(Role::Manager).await;

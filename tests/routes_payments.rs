@@ -429,6 +429,12 @@ async fn what_the_payers_bank_took_back_is_told_also_when_the_dispute_is_over() 
         let hold = app.hold(slot(TORRE, 12), &box_office, &format!("h{name}"), json!([{"category": "full", "count": 1}])).await;
         let id = pay(&app, &box_office, &format!("p{name}"), &desk(&[&hold], &format!("R-{name}"))).await["payment"].as_str().unwrap().to_owned();
         let disputes = format!("/v1/payments/{id}/disputes");
+        let certificate = async || {
+            let printed = app.request(Method::GET, &format!("/v1/payments/{id}/receipt.pdf"), &manager).send().await.unwrap();
+            assert_eq!(printed.status(), StatusCode::OK);
+            printed.bytes().await.unwrap()
+        };
+        let before = certificate().await;
         let case = json!({"reason": "not_recognised", "reference": format!("CASE-{name}")});
         let (_, open) = app.post(&disputes, &manager, &format!("d{name}"), &case).await;
         assert_eq!((&open["disputed"], &open["charged_back"]), (&json!(true), &json!(false)), "{open}");
@@ -442,6 +448,7 @@ async fn what_the_payers_bank_took_back_is_told_also_when_the_dispute_is_over() 
         let table = app.request(Method::GET, "/v1/payments/export.csv", &manager).send().await.unwrap().text().await.unwrap();
         let row = table.lines().find(|line| line.starts_with(&id)).unwrap();
         assert!(row.ends_with(if upheld { ";0;1" } else { ";0;0" }), "{row}");
+        assert_eq!(certificate().await != before, upheld, "a certificate says so too, and of a bank that was wrong nothing");
     }
     app.stop().await;
 }

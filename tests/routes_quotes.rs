@@ -144,6 +144,31 @@ async fn a_school_goes_from_a_price_to_its_tickets() {
 }
 
 #[actix_rt::test]
+async fn a_quote_is_printed_as_it_was_sent_whatever_has_become_of_it() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let print = async |quote: &Value| {
+        let printed = app.request(Method::GET, &format!("{}/quote.pdf", path(quote)), &office).send().await.unwrap();
+        assert_eq!(printed.status(), StatusCode::OK);
+        printed.bytes().await.unwrap()
+    };
+    let next_day = || app.clock.set(app.node().now().plus_seconds(86_400));
+    let drafted = draft(&app, &office, "d", &company("10:00", 10)).await;
+    next_day();
+    let sent = act(&app, &office, &drafted, "send", &json!({})).await;
+    let to_sign = print(&sent).await;
+    next_day();
+    let accepted = act(&app, &office, &sent, "accept", &json!({"revision": 1, "settle": "notice"})).await;
+    assert_eq!(accepted["state"], "accepted", "{accepted}");
+    assert!(print(&sent).await == to_sign, "what was signed has the day on which it was sent");
+    next_day();
+    let cancelled = act(&app, &office, &sent, "cancel", &json!({"cause": "group"})).await;
+    assert_eq!(cancelled["state"], "cancelled", "{cancelled}");
+    assert!(print(&sent).await == to_sign, "also when it is over");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_visit_that_costs_nothing_has_tickets_at_once_and_a_large_group_is_split() {
     let app = App::start().await;
     let office = app.key(Role::GroupOffice).await;

@@ -110,6 +110,22 @@ async fn what_is_sold_while_a_session_is_being_closed_or_while_none_is_open_is_i
 }
 
 #[actix_rt::test]
+async fn a_drawer_with_more_than_is_moved_at_once_is_counted_and_closed() {
+    let app = App::start().await;
+    let desk = app.key(Role::BoxOffice).await;
+    let most = 100_000_000;
+    let (_, opened) = app.post("/v1/tills", &desk, "o", &json!({"museum": "torre", "till": "till-1", "float_cents": most})).await;
+    let path = format!("/v1/tills/{}", opened["session"].as_str().unwrap());
+    let safe = json!({"direction": "in", "amount_cents": most, "reason": "safe"});
+    assert_eq!(app.post(&format!("{path}/movements"), &desk, "m", &safe).await.1["expected_cents"], 2 * most);
+    let (status, problem) = app.post(&format!("{path}/close"), &desk, "x1", &json!({"counted_cents": 100_000_000_000_i64})).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (422, &json!("bad_cash_amount")), "{problem}");
+    let (status, closed) = app.post(&format!("{path}/close"), &desk, "x2", &json!({"counted_cents": 2 * most - 5})).await;
+    assert_eq!((status.as_u16(), &closed["state"], &closed["difference_cents"]), (200, &json!("closed"), &json!(-5)), "{closed}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_session_of_another_museum_does_not_exist() {
     let app = App::start().await;
     let (desk, mare) = (app.key(Role::BoxOffice).await, app.key_for(Role::BoxOffice, Museums::Only(vec![MARE])).await);

@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures_util::future::{self, LocalBoxFuture};
 use futures_util::{StreamExt, TryFutureExt};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
 use tornello_actors::people::{Month, OVERLAP_S, Pseudonymiser};
@@ -236,6 +236,11 @@ fn as_it_is(request: &HttpRequest) -> Result<(), Problem> {
         return Err(Problem::unsupported("send the body as it is").detail("None that is packed is taken: leave Content-Encoding out."));
     }
     Ok(())
+}
+
+/// Reads a member of a body that may be `null` and may not be left out: it would take something away, and whoever leaves it out has forgotten it.
+pub fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(from)
 }
 
 /// A body of JSON that may be larger than others: up to [`LARGE_BODY_MAX`].

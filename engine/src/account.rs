@@ -159,6 +159,13 @@ pub enum Command {
         /// At most [`AGREEMENTS_MAX`].
         agreements: Vec<Agreement>,
     },
+    /// The same for somebody who agrees for some museums only: what was agreed for others, or for all of them, has to stay as it is.
+    SetAgreementsAt {
+        /// For which museums.
+        museums: Vec<MuseumId>,
+        /// At most [`AGREEMENTS_MAX`], with those that stay.
+        agreements: Vec<Agreement>,
+    },
     /// Say how much may be owed; none: no limit.
     SetLimit {
         /// How much.
@@ -168,6 +175,15 @@ pub enum Command {
     Suspend,
     /// Charge again.
     Resume,
+    /// Say anew who it is, how much it may owe and whether it is charged: all of it, or nothing.
+    Change {
+        /// Who it is, by codes.
+        institution: Institution,
+        /// How much may be owed; none: no limit.
+        limit_cents: Option<Cents>,
+        /// Whether it is charged no more for now.
+        suspended: bool,
+    },
     /// Take a debt in.
     Charge {
         /// For what.
@@ -319,6 +335,9 @@ pub enum Refusal {
     /// It was never opened.
     #[error("there is no such account: open it first")]
     UnknownAccount,
+    /// What was agreed for museums that are somebody else's would change.
+    #[error("what was agreed for museums that are not yours must stay as it is")]
+    AgreementsOfOthers,
     /// An agreement that cannot be, or too many.
     #[error("have at most 500 agreements, each 1 to 100 percent off or 0.00 to 1000.00 euros, from a day up to a later or the same one")]
     BadAgreement,
@@ -370,6 +389,7 @@ impl Refusal {
         match self {
             Self::AlreadyOpen => "account_already_open",
             Self::UnknownAccount => "unknown_account",
+            Self::AgreementsOfOthers => "invalid",
             Self::BadAgreement => "bad_agreement",
             Self::AgreementsOverlap { .. } => "agreements_overlap",
             Self::BadAmount => "bad_amount",
@@ -439,8 +459,19 @@ impl Aggregate for Account {
                 let opened = Event::Opened(Opened { code: *code, institution: *institution });
                 return Ok(std::iter::once(opened).chain(limit).collect());
             }
+            Command::Change { institution, limit_cents, suspended } => {
+                let charged = if *suspended { Event::Suspended(Suspended {}) } else { Event::Resumed(Resumed {}) };
+                return Ok(vec![limited(*limit_cents)?, Event::InstitutionSet(InstitutionSet { institution: *institution }), charged]);
+            }
             Command::SetInstitution { institution } => Event::InstitutionSet(InstitutionSet { institution: *institution }),
             Command::SetAgreements { agreements } => {
+                sound_agreements(agreements)?;
+                Event::AgreementsSet(AgreementsSet { agreements: agreements.clone() })
+            }
+            Command::SetAgreementsAt { museums, agreements } => {
+                if !others_stay(museums, &self.agreements, agreements) {
+                    return Err(Refusal::AgreementsOfOthers);
+                }
                 sound_agreements(agreements)?;
                 Event::AgreementsSet(AgreementsSet { agreements: agreements.clone() })
             }
@@ -692,6 +723,14 @@ fn sound_agreements(agreements: &[Agreement]) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Whether the agreements that are not of these museums alone are the same before and after.
+fn others_stay(museums: &[MuseumId], before: &[Agreement], after: &[Agreement]) -> bool {
+    let is_of_others = |agreement: &&Agreement| agreement.museum.is_none_or(|museum| !museums.contains(&museum));
+    let others = |all: &[Agreement]| all.iter().filter(is_of_others).copied().collect::<Vec<_>>();
+    let (were, are) = (others(before), others(after));
+    were.len() == are.len() && were.iter().all(|agreement| are.contains(agreement))
 }
 
 fn limited(limit_cents: Option<Cents>) -> Result<Event, Refusal> {

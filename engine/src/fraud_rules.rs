@@ -113,6 +113,15 @@ pub enum Command {
         /// Who drafts.
         by: KeyId,
     },
+    /// The same for somebody who speaks for some museums only: a draft for others keeps its name, or it would go and nobody who wrote it would know.
+    DraftAt {
+        /// Which museums.
+        museums: Vec<MuseumId>,
+        /// The rule.
+        rule: Box<Rule>,
+        /// Who drafts.
+        by: KeyId,
+    },
     /// Put the draft of that name in force, if it is still the one that was read.
     Activate {
         /// Which.
@@ -176,6 +185,9 @@ pub enum Refusal {
     /// A rule that cannot be asked.
     #[error("the rule cannot be used: give 1 to 8 conditions, at most 64 channels and museums, and a sentence in both languages")]
     BadRule,
+    /// A draft of that name is for museums that are somebody else's.
+    #[error("a draft of that name is for other museums: choose another name")]
+    DraftOfOthers,
     /// There is no such rule.
     #[error("there is no rule of that name")]
     UnknownRule,
@@ -202,6 +214,7 @@ impl Refusal {
     pub const fn code(self) -> &'static str {
         match self {
             Self::BadRule => "bad_rule",
+            Self::DraftOfOthers => "draft_of_others",
             Self::UnknownRule => "unknown_rule",
             Self::NoDraft => "no_draft",
             Self::DraftChanged { .. } => "draft_changed",
@@ -249,15 +262,8 @@ impl Aggregate for Rules {
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
         let version = self.version + 1;
         let event = match command {
-            Command::Draft { rule, by } => {
-                if !rule.is_sound() {
-                    return Err(Refusal::BadRule);
-                }
-                if !self.drafts.contains_key(&rule.name) && self.drafts.len() >= RULES_MAX {
-                    return Err(Refusal::TooManyRules);
-                }
-                Event::Drafted(Drafted { rule: (**rule).clone(), by: *by })
-            }
+            Command::Draft { rule, by } => self.draft(rule, *by, None)?,
+            Command::DraftAt { museums, rule, by } => self.draft(rule, *by, Some(museums.as_slice()))?,
             Command::Activate { name, draft: read, by } => {
                 let Some(draft) = self.drafts.get(name) else {
                     return Err(if self.active.contains_key(name) { Refusal::NoDraft } else { Refusal::UnknownRule });
@@ -321,6 +327,21 @@ impl Aggregate for Rules {
 }
 
 impl Rules {
+    fn draft(&self, rule: &Rule, by: KeyId, museums: Option<&[MuseumId]>) -> Result<Event, Refusal> {
+        if !rule.is_sound() {
+            return Err(Refusal::BadRule);
+        }
+        let before = self.drafts.get(&rule.name);
+        let is_of_others = |museum: &MuseumId| museums.is_some_and(|own| !own.contains(museum));
+        if before.is_some_and(|before| before.rule.museums.iter().any(is_of_others)) {
+            return Err(Refusal::DraftOfOthers);
+        }
+        if before.is_none() && self.drafts.len() >= RULES_MAX {
+            return Err(Refusal::TooManyRules);
+        }
+        Ok(Event::Drafted(Drafted { rule: rule.clone(), by }))
+    }
+
     /// The rules in force, in the order of their names.
     pub fn active(&self) -> impl ExactSizeIterator<Item = &Written> {
         self.active.values()
@@ -419,6 +440,23 @@ mod tests {
         assert_eq!((rules.version(), rules.active().len()), (0, 0));
         tell(&mut rules, &Command::Activate { name, draft: now, by: bob }).unwrap();
         assert_eq!(rules.active().map(|written| (written.draft, written.rule.when[0].threshold_milli)).collect::<Vec<_>>(), [(3, i64::MAX)]);
+    }
+
+    #[test]
+    fn who_speaks_for_some_museums_puts_no_draft_in_the_place_of_one_for_others() {
+        let (mut rules, [ann, bob]) = (Rules::default(), [1, 2].map(KeyId));
+        let at = |museums: &[u16]| Box::new(Rule { museums: museums.iter().copied().map(MuseumId).collect(), ..*rule("hoarding") });
+        let draft = |museum: u16, rule: Box<Rule>| Command::DraftAt { museums: vec![MuseumId(museum)], rule, by: bob };
+        tell(&mut rules, &Command::Draft { rule: at(&[1]), by: ann }).unwrap();
+        assert_eq!(tell(&mut rules, &draft(2, at(&[2]))), Err(Refusal::DraftOfOthers));
+        tell(&mut rules, &draft(1, at(&[1]))).unwrap();
+        // One that is partly its own is not its own; one for all it can read.
+        tell(&mut rules, &Command::Draft { rule: at(&[1, 2]), by: ann }).unwrap();
+        assert_eq!(tell(&mut rules, &draft(1, at(&[1]))), Err(Refusal::DraftOfOthers));
+        assert_eq!(rules.drafts().map(|written| (written.author, written.rule.museums.len())).collect::<Vec<_>>(), [(ann, 2)]);
+        tell(&mut rules, &Command::Draft { rule: at(&[]), by: ann }).unwrap();
+        tell(&mut rules, &draft(2, at(&[2]))).unwrap();
+        assert_eq!(rules.drafts().map(|written| (written.author, written.draft)).collect::<Vec<_>>(), [(bob, 5)]);
     }
 
     #[test]

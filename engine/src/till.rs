@@ -18,8 +18,10 @@ use crate::past::Past;
 use crate::record::Record;
 use crate::time::Timestamp;
 
-/// The most cash of one float, movement or count: 1,000,000 euros.
+/// The most cash of one float or movement: 1,000,000 euros.
 pub const CASH_MAX: Cents = Cents::new(100_000_000);
+/// The most cash that is counted at an end: 999,999,999.99 euros. Much more can come together than is moved at once, and a session that holds it has to end too.
+pub const COUNT_MAX: Cents = Cents::new(99_999_999_999);
 /// The most movements of one session.
 pub const MOVES_MAX: u32 = 10_000;
 
@@ -131,7 +133,7 @@ pub enum Refusal {
         at: Timestamp,
     },
     /// An amount that no drawer holds.
-    #[error("let amounts of cash be 0.00 to 1000000.00 euros, and movements more than nothing")]
+    #[error("let a float be 0.00 to 1000000.00 euros, a movement 0.01 to 1000000.00, and a count 0.00 to 999999999.99")]
     BadAmount,
     /// Too many movements.
     #[error("10000 movements of cash stand in this session: close it, and open a new one")]
@@ -193,10 +195,8 @@ impl Aggregate for Till {
                 }
                 Event::CashMoved(CashMoved { direction, amount_cents, reason })
             }
-            // What was paid back may be more than what was taken.
-            Command::Close { counted_cents, taken_cents, summed_to }
-                if in_range(counted_cents) && in_range(Cents::new(taken_cents.get().saturating_abs())) =>
-            {
+            // What was taken is a sum of what was written: nobody could correct it, whatever it is. What was paid back may be more.
+            Command::Close { counted_cents, taken_cents, summed_to } if (Cents::ZERO..=COUNT_MAX).contains(&counted_cents) => {
                 let expected_cents = self.drawer_cents().plus(taken_cents);
                 let difference_cents = counted_cents.minus(expected_cents);
                 Event::Closed(Closed { counted_cents, taken_cents, expected_cents, difference_cents, summed_to: Some(summed_to) })
@@ -378,9 +378,13 @@ mod tests {
             (vec![open(10_000)], moved(Direction::Out, 0), Err(Refusal::BadAmount)),
             (vec![open(10_000)], moved(Direction::Out, -5), Err(Refusal::BadAmount)),
             (vec![open(10_000)], close(-1, 0), Err(Refusal::BadAmount)),
-            (vec![open(10_000)], close(0, i64::MIN), Err(Refusal::BadAmount)),
+            (vec![open(10_000)], close(100_000_000_000, 0), Err(Refusal::BadAmount)),
             (vec![open(10_000)], close(10_000, 0), closed(10_000, 0, 10_000)),
             (vec![open(10_000), put.clone(), moved(Direction::Out, 3_000)], close(31_950, 20_000), closed(31_950, 20_000, 32_000)),
+            // More than may be moved at once came together, by movements or by sales.
+            (vec![open(100_000_000), moved(Direction::In, 100_000_000)], close(200_000_000, 0), closed(200_000_000, 0, 200_000_000)),
+            (vec![open(0)], close(100_000_001, 100_000_001), closed(100_000_001, 100_000_001, 100_000_001)),
+            (vec![open(10_000)], close(0, i64::MIN), closed(0, i64::MIN, i64::MIN + 10_000)),
             // More was paid back than taken, and nobody counted what was not there.
             (vec![open(10_000)], close(8_500, -2_000), closed(8_500, -2_000, 8_000)),
             (vec![open(0), close(0, 0)], open(0), is_closed.clone()),

@@ -77,6 +77,28 @@ fn hold(n: u64, count: u16) -> Command {
     Command::Hold { hold: HoldId::new(tomorrow(), n), channel: Channel::Web, lines: lines(count) }
 }
 
+/// A web buyer begins to pay for so many places in each of some holds, by a notice that can be begun for a quarter of an hour.
+fn pay(holds: &[(HoldId, u16)], at: Timestamp) -> tornello_engine::payment::Command {
+    use tornello_engine::payment::{Command, Gateway, Item, Opened};
+    let item = |&(hold, count): &(HoldId, u16)| Item { hold, lines: lines(count), amount_cents: Cents::new(1_200).times(u32::from(count)) };
+    let items: Vec<Item> = holds.iter().map(item).collect();
+    let opened = Opened {
+        who: by(0).who,
+        order: None,
+        quote: None,
+        channel: Channel::Web,
+        amount_cents: items.iter().map(|item| item.amount_cents).sum(),
+        items,
+        extras: Vec::new(),
+        payer: None,
+        museum: MUSEUM,
+        subject: "Biglietti".to_owned(),
+        gateway: Gateway::Notice,
+        due_at: at.plus_seconds(900),
+    };
+    Command::Open { opened: Box::new(opened) }
+}
+
 fn sell(n: u64, count: u16) -> Command {
     let settlement = Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: format!("R-{n}") };
     Command::SellDirect { sale: HoldId::new(tomorrow(), n), channel: Channel::BoxOffice, lines: lines(count), settlement, contact: None }

@@ -222,6 +222,8 @@ pub struct PrintedReceipt {
     pub refunded: Cents,
     /// How much of it is to be paid back, and was not yet.
     pub owed: Cents,
+    /// Whether it was contested, and the payer's bank takes it back.
+    pub charged_back: bool,
     /// When it was paid, on the museum's clock.
     pub paid_at: DateTime,
     /// How, in Italian.

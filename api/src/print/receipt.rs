@@ -60,6 +60,13 @@ fn arrange(receipt: &PrintedReceipt, faces: &Faces) -> Result<Vec<Sheet>, PrintE
     }
     flow.table(&HEADS, &rows);
     flow.skip(4.0);
+    if receipt.charged_back {
+        let it = "Il pagamento è stato contestato e la contestazione è stata accolta: la banca di chi ha pagato riprende l'importo.";
+        flow.say(Italian, Style::SENTENCE, it);
+        let en = "The payment was contested, and the payer was found to be right: their bank takes the amount back.";
+        flow.say(English, Style::SENTENCE_BELOW, en);
+        flow.skip(2.0);
+    }
     let it = "L'importo non comprende la commissione chiesta da chi ha incassato. Questa attestazione non è una fattura e non dà diritto all'ingresso: per entrare \
               servono i biglietti.";
     flow.say(Italian, Style::SENTENCE, it);
@@ -102,6 +109,7 @@ mod tests {
             amount: Cents::new(21_740),
             refunded: Cents::ZERO,
             owed: Cents::ZERO,
+            charged_back: false,
             paid_at: date(2027, 4, 8).at(10, 5, 33, 0),
             method_it: "Avviso pagoPA, app della banca".into(),
             method_en: "pagoPA notice, app of the bank".into(),
@@ -132,7 +140,7 @@ mod tests {
             *field = text();
         }
         receipt.items = vec![an_item(worst, worst, u32::MAX, i64::MIN); 30];
-        PrintedReceipt { amount: Cents::new(i64::MAX), refunded: Cents::new(1), owed: Cents::new(1), ..receipt }
+        PrintedReceipt { amount: Cents::new(i64::MAX), refunded: Cents::new(1), owed: Cents::new(1), charged_back: true, ..receipt }
     }
 
     #[test]
@@ -155,7 +163,11 @@ mod tests {
         ] {
             assert!(text.contains(said), "{said} in {text}");
         }
-        assert!(!text.contains("Rimborsato") && !text.contains("Da rimborsare") && !text.contains('…'), "{text}");
+        assert!(!text.contains("Rimborsato") && !text.contains("Da rimborsare") && !text.contains('…') && !text.contains("contestato"), "{text}");
+        // Nobody proves by it that the museum has what their bank took back.
+        let charged_back = PrintedReceipt { charged_back: true, ..a_receipt() };
+        let text = text_of(&arrange(&charged_back, &faces).unwrap()[0].parts[0].blocks);
+        assert!(text.contains("stata accolta") && text.contains("takes the amount back"), "{text}");
         // What is to go back and has not is not said to have.
         let owed = PrintedReceipt { owed: Cents::new(300), ..a_receipt() };
         let text = text_of(&arrange(&owed, &faces).unwrap()[0].parts[0].blocks);

@@ -37,6 +37,7 @@ fn rule(refusal: fraud_rules::Refusal) -> Told {
     use fraud_rules::Refusal as R;
     match refusal {
         R::BadRule => (IMPOSSIBLE, "Correct what is out of these bounds. A feature, a threshold or a museum that cannot be asked for is named here."),
+        R::DraftOfOthers => (AGAINST, "Choose another name: that draft would be gone, and those whose museums it is for would not know."),
         R::UnknownRule => (
             UNKNOWN,
             "Read the rules: GET /v1/fraud/rules. One that is built in is neither drafted nor retired: put another one of its name in force.",
@@ -108,7 +109,7 @@ pub(super) fn one_of_each() -> Vec<Problem> {
         C::TooManyLabels,
         C::NothingToDo,
     ];
-    let rules = [F::BadRule, F::UnknownRule, F::NoDraft, F::DraftChanged { draft: 0 }, F::SamePerson, F::TooManyRules];
+    let rules = [F::BadRule, F::DraftOfOthers, F::UnknownRule, F::NoDraft, F::DraftChanged { draft: 0 }, F::SamePerson, F::TooManyRules];
     let models = [
         M::UnknownModel,
         M::ModelExists,

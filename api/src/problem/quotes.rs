@@ -50,6 +50,11 @@ fn account(refusal: &account::Refusal) -> Told {
     match refusal {
         R::AlreadyOpen => (AGAINST, "the account is open already", "Read it, or choose another code."),
         R::UnknownAccount => (UNKNOWN, "there is no such account", "Open it first; or it is not this key's own."),
+        R::AgreementsOfOthers => (
+            IMPOSSIBLE,
+            "agreements: those of museums that this key is not good for must stay as they are",
+            "Read them again, and send those with your own: they may have changed since.",
+        ),
         R::BadAgreement => (
             IMPOSSIBLE,
             "an agreement cannot be",
@@ -128,6 +133,7 @@ pub(super) fn one_of_each() -> Vec<Problem> {
     let accounts = [
         A::AlreadyOpen,
         A::UnknownAccount,
+        A::AgreementsOfOthers,
         A::BadAgreement,
         A::BadAmount,
         A::BadReference,

@@ -4,14 +4,12 @@ use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, post, put, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_actors::views::quotes::AccountRow;
 use tornello_engine::account::{Account, AgreedPrice, Agreement, Charge, ChargeOf, Command, PaidBy};
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, MuseumId};
 use tornello_engine::money::Cents;
 use tornello_engine::recall::Recall;
@@ -114,12 +112,11 @@ pub struct AccountForm {
 pub struct AccountChangeForm {
     /// Who it is, by codes.
     pub institution: InstitutionForm,
-    /// How much it may owe, in euro cents; absent: no limit.
-    #[serde(default)]
-    #[schema(minimum = 0, maximum = 1_000_000_000_i64, examples(500_000))]
+    /// How much it may owe, in euro cents; `null`: no limit. It cannot be left out: who does that has forgotten it, and does not want to lend without a limit.
+    #[serde(deserialize_with = "crate::request::said")]
+    #[schema(required = true, minimum = 0, maximum = 1_000_000_000_i64, examples(500_000))]
     pub limit_cents: Option<i64>,
     /// Whether it is charged no more for now.
-    #[serde(default)]
     pub suspended: bool,
 }
 
@@ -302,11 +299,6 @@ fn for_all_museums(caller: &Caller) -> Result<(), Problem> {
     }
 }
 
-/// The envelope of one of several commands that one request gives: each is done once.
-fn part(envelope: &Envelope, name: &str) -> Envelope {
-    Envelope { key: digest(&[&envelope.key.0.to_be_bytes(), name.as_bytes()]), ..envelope.clone() }
-}
-
 /// Open an account.
 ///
 /// Its code is that of the operator's keys (`tornello keys create --role operator --account CODE`). For keys that are good for every museum.
@@ -353,7 +345,7 @@ pub async fn read(node: web::Data<Node>, caller: Caller, account: web::Path<Code
 /// is paid.
 #[utoipa::path(
     tag = "Accounts", operation_id = "change_account", security(("key" = ["settle"])),
-    request_body(content = AccountChangeForm, example = json!({"institution": {"vat": "12345670017"}, "limit_cents": 800_000})),
+    request_body(content = AccountChangeForm, example = json!({"institution": {"vat": "12345670017"}, "limit_cents": 800_000, "suspended": false})),
     params(("account" = String, Path, description = "Its code", max_length = 23),
         ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The account", body = AccountView), crate::openapi::Problems),
@@ -369,13 +361,8 @@ pub async fn change(
     for_all_museums(&caller)?;
     let code = account.into_inner();
     let envelope = envelope(&node, &caller, &key, &["change account", code.as_str()], &*form, &[], None)?;
-    let institution = form.institution.parse()?;
-    let limit_cents = form.limit_cents.map(Cents::new);
-    // The limit first: it alone may be refused.
-    node.account(code, part(&envelope, "limit"), Command::SetLimit { limit_cents }).await?;
-    node.account(code, part(&envelope, "institution"), Command::SetInstitution { institution }).await?;
-    let command = if form.suspended { Command::Suspend } else { Command::Resume };
-    node.account(code, part(&envelope, "suspended"), command).await?;
+    let (institution, limit_cents) = (form.institution.parse()?, form.limit_cents.map(Cents::new));
+    node.account(code, envelope, Command::Change { institution, limit_cents, suspended: form.suspended }).await?;
     Ok(HttpResponse::Ok().json(view(&node, &caller, code).await?))
 }
 
@@ -403,24 +390,18 @@ pub async fn agree(
     let code = account.into_inner();
     let envelope = envelope(&node, &caller, &key, &["agreements", code.as_str()], &*form, &[], None)?;
     let agreements = form.agreements.iter().map(|agreement| agreement.read(&node)).collect::<Result<Vec<Agreement>, Problem>>()?;
-    let museums = &caller.0.museums;
-    let is_foreign = |agreement: &&Agreement| match agreement.museum {
-        Some(museum) => !museums.allows(museum),
-        None => *museums != Museums::All,
-    };
     let asked = envelope.clone();
     let known = move |account: &Account| (account.agreements().to_vec(), account.recall(&asked) == Recall::New);
     let (before, is_new) = node.look_account(code, known).await?;
     // What was done before is answered, whatever has been agreed since.
     if is_new {
         at_known_museums(&node, &agreements, &before)?;
-        let foreign = |of: &[Agreement]| of.iter().filter(is_foreign).copied().collect::<Vec<_>>();
-        let (kept, was) = (foreign(&agreements), foreign(&before));
-        if kept.len() != was.len() || !was.iter().all(|agreement| kept.contains(agreement)) {
-            return Err(Problem::invalid("agreements: those of museums that this key is not good for must stay as they are"));
-        }
     }
-    node.account(code, envelope, Command::SetAgreements { agreements }).await?;
+    let command = match &caller.0.museums {
+        Museums::All => Command::SetAgreements { agreements },
+        Museums::Only(museums) => Command::SetAgreementsAt { museums: museums.clone(), agreements },
+    };
+    node.account(code, envelope, command).await?;
     Ok(HttpResponse::Ok().json(view(&node, &caller, code).await?))
 }
 

@@ -145,9 +145,9 @@ pub struct CeilingForm {
     /// The first day in Rome, today at the earliest.
     #[schema(value_type = String, format = Date, examples("2027-01-01"))]
     pub valid_from: Date,
-    /// The most people inside at once; absent: no ceiling.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 1_000_000, examples(400))]
+    /// The most people inside at once; `null`: no ceiling. It cannot be left out: who does that has forgotten it, and does not want the building without a limit.
+    #[serde(deserialize_with = "crate::request::said")]
+    #[schema(required = true, minimum = 1, maximum = 1_000_000, examples(400))]
     pub ceiling: Option<u32>,
 }
 
@@ -159,8 +159,7 @@ pub struct CeilingView {
     /// The first day in Rome.
     #[schema(value_type = String, format = Date)]
     valid_from: Date,
-    /// The most people inside at once; absent: no ceiling.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The most people inside at once; `null`: no ceiling.
     ceiling: Option<u32>,
 }
 
@@ -259,7 +258,8 @@ pub async fn get_ceiling(
 
 /// Set the building's ceiling.
 ///
-/// It holds from a day on, until a ceiling with a later day; from today on, at once, for sales by the last reading too. Sensors limit sales only where there is one.
+/// It holds from a day on, until a ceiling with a later day; from today on, at once, for sales by the last reading too. Sensors limit sales only where there is one. To take it away
+/// say so: `"ceiling": null`.
 #[utoipa::path(
     tag = "Museums", operation_id = "set_ceiling", security(("key" = ["manage"])),
     request_body(content = CeilingForm, example = json!({"valid_from": "2027-01-01", "ceiling": 400})),

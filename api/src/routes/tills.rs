@@ -55,7 +55,7 @@ pub struct CashForm {
 #[serde(deny_unknown_fields)]
 pub struct TillCloseForm {
     /// What was counted, in euro cents.
-    #[schema(minimum = 0, maximum = 100_000_000, examples(10_000))]
+    #[schema(minimum = 0, maximum = 99_999_999_999_i64, examples(10_000))]
     pub counted_cents: i64,
 }
 

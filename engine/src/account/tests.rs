@@ -132,6 +132,41 @@ fn what_an_account_answers() {
 }
 
 #[test]
+fn an_account_is_changed_in_everything_or_in_nothing() {
+    let institution = Institution { vat: "12345678903".parse().ok(), ..Institution::default() };
+    let change = |cents, suspended| Command::Change { institution, limit_cents: Some(Cents::new(cents)), suspended };
+    let (mut account, mut records) = given(&[open(), charge(1, 60)]);
+    let before = account.clone();
+    assert_eq!(step(&mut account, &mut records, 1, &change(-1, true)), Err(Refusal::BadAmount));
+    assert_eq!(account, before);
+    step(&mut account, &mut records, 1, &change(50, true)).unwrap();
+    let is_now = |account: &Account| (account.limit_cents().map(Cents::get), account.is_suspended(), account.opened().unwrap().institution);
+    assert_eq!((is_now(&account), records.len()), ((Some(50), true, institution), 3), "in one record, which is written or not");
+    step(&mut account, &mut records, 1, &change(200, false)).unwrap();
+    assert_eq!((is_now(&account), account.credit_left_cents()), ((Some(200), false, institution), Some(Cents::new(140))));
+}
+
+#[test]
+fn who_agrees_for_some_museums_changes_nothing_for_others() {
+    let at = |museum, percent| Agreement { museum, ..agreement("full", AgreedPrice::PercentOff(percent)) };
+    let [one, two] = [1, 2].map(|museum| Some(MuseumId(museum)));
+    let set = |museum: u16, agreements: &[Agreement]| Command::SetAgreementsAt { museums: vec![MuseumId(museum)], agreements: agreements.to_vec() };
+    let (mut account, mut records) = given(&[open(), Command::SetAgreements { agreements: vec![at(None, 5), at(one, 10), at(two, 20)] }]);
+    // Both have read the same; the second one has not seen what the first one made of it.
+    step(&mut account, &mut records, 1, &set(1, &[at(two, 20), at(one, 11), at(None, 5)])).unwrap();
+    let mut refused = |command: &Command| step(&mut account, &mut records, 1, command);
+    for agreements in [&[at(None, 5), at(one, 10), at(two, 21)][..], &[at(None, 5), at(two, 21)], &[at(one, 11), at(two, 21)], &[]] {
+        assert_eq!(refused(&set(2, agreements)), Err(Refusal::AgreementsOfOthers), "{agreements:?}");
+    }
+    let twice = [at(None, 5), at(one, 11), at(one, 11)];
+    assert_eq!(refused(&set(2, &twice)), Err(Refusal::AgreementsOfOthers));
+    let overlapping = [at(None, 5), at(one, 11), at(two, 21), at(two, 22)];
+    assert_eq!(refused(&set(2, &overlapping)), Err(Refusal::AgreementsOverlap { category: code("full") }));
+    step(&mut account, &mut records, 1, &set(2, &[at(None, 5), at(one, 11)])).unwrap();
+    assert_eq!(account.agreements(), [at(None, 5), at(one, 11)]);
+}
+
+#[test]
 fn what_is_paid_beyond_the_debt_is_a_credit() {
     let (account, _) = given(&[open(), limit(100), charge(1, 60), transfer("TRN 1", 80)]);
     assert_eq!((account.owed_cents(), account.credit_left_cents()), (Cents::new(-20), Some(Cents::new(120))));
@@ -216,6 +251,11 @@ fn commands() -> impl Strategy<Value = Command> {
         1 => Just(open()),
         1 => (0_i64..200).prop_map(limit),
         1 => prop_oneof![Just(Command::Suspend), Just(Command::Resume)],
+        1 => (0_i64..200, any::<bool>()).prop_map(|(cents, suspended)| Command::Change {
+            institution: Institution::default(),
+            limit_cents: Some(Cents::new(cents)),
+            suspended,
+        }),
         4 => (0_u64..4, 0_i64..100).prop_map(|(n, cents)| charge(n, cents)),
         2 => (0_u64..4, 0_i64..100).prop_map(|(n, cents)| take_back(n, cents)),
         2 => (0_u64..4, 0_i64..100).prop_map(|(n, cents)| transfer(&format!("TRN {n}"), cents)),

@@ -7,7 +7,6 @@ use tornello_engine::attempts::{Attempt, Ending, day_of};
 use tornello_engine::case::{self, Origin, Subject};
 use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, CaseId, PaymentId, TillId};
-use tornello_engine::payment::{Command as Pay, Gateway, Item, Opened};
 use tornello_engine::slot::CancelCause;
 use tornello_engine::till;
 use tornello_models::fraud::signals::{SignalEvent, SignalKind};
@@ -71,28 +70,14 @@ async fn story(house: &House, n: u64, moves: bool) {
     let id = |k: u64| HoldId::new(tomorrow(), n * 10 + k);
 
     // Held over the web, paid for by a card, given back by whoever bought it, and at a desk.
-    let (sale, two) = (id(1), lines(2));
-    held(house, sale, two.clone(), of(key(1), buyer)).await;
+    let sale = id(1);
+    held(house, sale, lines(2), of(key(1), buyer)).await;
     let paying = Envelope { parties: vec![party(PartyKind::Card, 30_000 + buyer)], ..by(key(2)) };
     let holders = [node.scoring().held(sale).unwrap()];
     let signal = signal_of_payment(node.now(), Channel::Web, MUSEUM, 2_400, &paying, sale, &holders);
     let paying = said(house, &signal, paying);
     let (of_payment, payment) = (paying.assessment.clone(), PaymentId::new(0, n));
-    let opened = Opened {
-        who: paying.who,
-        order: None,
-        quote: None,
-        channel: Channel::Web,
-        items: vec![Item { hold: sale, lines: two, amount_cents: Cents::new(2_400) }],
-        extras: Vec::new(),
-        amount_cents: Cents::new(2_400),
-        payer: None,
-        museum: MUSEUM,
-        subject: "Biglietti".to_owned(),
-        gateway: Gateway::Notice,
-        due_at: node.now().plus_seconds(900),
-    };
-    node.payment(payment, paying, Pay::Open { opened: Box::new(opened) }).await.unwrap();
+    node.payment(payment, paying, pay(&[(sale, 2)], node.now())).await.unwrap();
     let settlement = Settlement::Payment { id: payment };
     let paid = Command::SellPaid { hold: sale, owner: None, lines: lines(2), keeper: Some(payment), settlement, contact: None };
     node.slot(tomorrow(), Envelope { assessment: of_payment, ..by(key(3)) }, paid).await.unwrap();

@@ -224,7 +224,6 @@ async fn where_counters_cannot_be_read_the_record_says_so_and_a_web_buyer_is_ask
 
 #[actix_rt::test]
 async fn a_payment_is_assessed_and_heard_as_of_whoever_held_the_places_of_any_of_its_holds() {
-    use tornello_engine::payment::{Command as Pay, Gateway, Item, Opened};
     use tornello_models::fraud::signals::FeatureVector;
 
     use crate::fraud::{Held, hearing, signal_of_payment};
@@ -246,29 +245,15 @@ async fn a_payment_is_assessed_and_heard_as_of_whoever_held_the_places_of_any_of
         Arc::new(Held { channel: Channel::Web, lines: lines(1), parties })
     };
     let paying = Envelope { parties: vec![party(PartyKind::Card, 7)], ..by(200) };
-    let item = |n| Item { hold: HoldId::new(tomorrow(), n), lines: lines(1), amount_cents: Cents::new(1_200) };
+    let [first, second] = [1, 2].map(|n| HoldId::new(tomorrow(), n));
     let assess = |held: &[Arc<Held>]| {
-        let signal = signal_of_payment(house.node().now(), Channel::Web, MUSEUM, 2_400, &paying, item(1).hold, held);
+        let signal = signal_of_payment(house.node().now(), Channel::Web, MUSEUM, 2_400, &paying, first, held);
         house.node().scoring().assess(&signal)
     };
     let (of_first, of_both) = (assess(&[held_by(1, 61)]), assess(&[held_by(1, 61), held_by(2, 62)]));
     assert_ne!(of_first.features, of_both.features, "the second one leaves holds");
-    let opened = Opened {
-        who: paying.who,
-        order: None,
-        quote: None,
-        channel: Channel::Web,
-        items: vec![item(1), item(2)],
-        extras: Vec::new(),
-        amount_cents: Cents::new(2_400),
-        payer: None,
-        museum: MUSEUM,
-        subject: "Biglietti".to_owned(),
-        gateway: Gateway::Notice,
-        due_at: house.node().now().plus_seconds(900),
-    };
     let payment = PaymentId::new(0, 9);
-    house.node().payment(payment, paying, Pay::Open { opened: Box::new(opened) }).await.unwrap();
+    house.node().payment(payment, paying, pay(&[(first, 1), (second, 1)], house.node().now())).await.unwrap();
     let journal = Arc::clone(house.node().journal());
     let (fold, _) = replay_to(journal.as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
     let row = fold.rows().last().unwrap();
@@ -528,7 +513,6 @@ async fn a_rule_is_tried_on_what_has_happened() {
 #[actix_rt::test]
 async fn a_rule_is_tried_on_each_command_once_and_as_it_would_be_followed() {
     use tornello_engine::ids::QuoteId;
-    use tornello_engine::payment::{Command as Pay, Gateway, Item, Opened};
     use tornello_engine::slot::{CancelCause, Keeper};
     use tornello_models::fraud::rules::{Action, Comparison, Condition, Rule, RuleSet};
 
@@ -548,22 +532,8 @@ async fn a_rule_is_tried_on_each_command_once_and_as_it_would_be_followed() {
     // A place is held, a payment begins, and brings about a sale: that follows, and nobody is asked about it.
     held(&house, 1, 61).await;
     let paying = Envelope { parties: vec![party(PartyKind::Card, 7)], ..by(200) };
-    let opened = Opened {
-        who: paying.who,
-        order: None,
-        quote: None,
-        channel: Channel::Web,
-        items: vec![Item { hold: one, lines: lines(1), amount_cents: Cents::new(1_200) }],
-        extras: Vec::new(),
-        amount_cents: Cents::new(1_200),
-        payer: None,
-        museum: MUSEUM,
-        subject: "Biglietti".to_owned(),
-        gateway: Gateway::Notice,
-        due_at: at.plus_seconds(900),
-    };
     let payment = PaymentId::new(0, 9);
-    node.payment(payment, paying, Pay::Open { opened: Box::new(opened) }).await.unwrap();
+    node.payment(payment, paying, pay(&[(one, 1)], at)).await.unwrap();
     let settlement = Settlement::Payment { id: payment };
     let paid = Command::SellPaid { hold: one, owner: None, lines: lines(1), keeper: Some(payment), settlement, contact: None };
     node.slot(tomorrow(), by(201), paid).await.unwrap();

@@ -7,7 +7,6 @@ use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
 use tornello_engine::fraud_rules::{self, Action, Condition, Op, Rule};
 use tornello_engine::ids::{PaymentId, QuoteId};
 use tornello_engine::institution::Institution;
-use tornello_engine::payment::{Command as Pay, Gateway, Item, Opened};
 use tornello_engine::quote::policy::GroupPolicy;
 use tornello_engine::quote::{self, About, Asked, Kind, Settle};
 use tornello_engine::slot::{CancelCause, TicketState};
@@ -76,22 +75,8 @@ async fn a_sale_is_also_of_the_card_that_paid_for_it_and_so_is_what_goes_back_of
     for (n, sale) in (1_u64..).zip(sales) {
         let buyer = u128::from(n);
         held(&house, sale, lines(1), of(buyer, &[(PartyKind::Buyer, buyer), (PartyKind::Device, 50 + buyer)])).await;
-        let opened = Opened {
-            who: KeyId(7),
-            order: None,
-            quote: None,
-            channel: Channel::Web,
-            items: vec![Item { hold: sale, lines: lines(1), amount_cents: Cents::new(1_200) }],
-            extras: Vec::new(),
-            amount_cents: Cents::new(1_200),
-            payer: None,
-            museum: MUSEUM,
-            subject: "Biglietti".to_owned(),
-            gateway: Gateway::Notice,
-            due_at: node.now().plus_seconds(900),
-        };
         let payment = PaymentId::new(0, n);
-        node.payment(payment, of(100 + buyer, &[(PartyKind::Card, 7)]), Pay::Open { opened: Box::new(opened) }).await.unwrap();
+        node.payment(payment, of(100 + buyer, &[(PartyKind::Card, 7)]), pay(&[(sale, 1)], node.now())).await.unwrap();
         let sell = Command::Sell { hold: sale, owner: None, settlement: Settlement::Payment { id: payment }, contact: None };
         node.slot(tomorrow(), by(200 + buyer), sell).await.unwrap();
     }

@@ -203,7 +203,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse,
 
 /// Draft a fraud rule.
 ///
-/// Nothing changes before somebody else puts it in force.
+/// Nothing changes before somebody else puts it in force. It takes the place of a draft of its name; not of one for museums that the key is not good for (`draft_of_others`).
 #[utoipa::path(
     tag = "Fraud", operation_id = "draft_fraud_rule", security(("key" = ["investigate"])), request_body = RuleForm,
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -215,7 +215,12 @@ pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
     let envelope = envelope(&node, &caller, &key, &["draft rule"], &*form, &[], None)?;
     let rule = Box::new(form.into_inner().read(&node, &caller)?);
     can_be_asked(&node, &rule)?;
-    node.rules(envelope, Command::Draft { rule, by: caller.id() }).await?;
+    let by = caller.id();
+    let command = match &caller.0.museums {
+        Museums::All => Command::Draft { rule, by },
+        Museums::Only(museums) => Command::DraftAt { museums: museums.clone(), rule, by },
+    };
+    node.rules(envelope, command).await?;
     Ok(HttpResponse::Created().json(view(&node, &caller)))
 }
 

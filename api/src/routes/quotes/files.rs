@@ -6,24 +6,26 @@ use tornello_actors::journal::StreamId;
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_actors::streams::all_of;
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, QuoteId};
 use tornello_engine::institution::Institution;
 use tornello_engine::museum::{self, Profile};
 use tornello_engine::payment::{self, Payment};
 use tornello_engine::quote::pricing::fee_code;
-use tornello_engine::quote::{About, Conditions, Extra, GroupPolicy, Kind, Offer, Part, Quote, Refusal, Stage};
+use tornello_engine::quote::{About, Conditions, Event, Extra, GroupPolicy, Kind, Offer, Part, Quote, Refusal, Stage};
 use tornello_engine::slot::Slot;
 use tornello_engine::text::Text;
+use tornello_engine::time::Timestamp;
 
 use super::{seen, with_moved};
 use crate::auth::{Caller, Scope};
 use crate::pagopa::settings::Creditor;
 use crate::print::{Letterhead, PrintedNotice, PrintedQuote, QuotedExtra, QuotedPart, QuotedPeople, TICKETS_MAX, notice_pdf, quote_pdf, tickets_pdf};
 use crate::problem::Problem;
-use crate::routes::files;
 use crate::routes::payments::{Connected, creditor_of_museum};
 use crate::routes::tickets::{File, Issued, PdfQuery, category_name, document, drawn};
+use crate::routes::{files, not_rebuilt};
 
 /// A quote to print and sign, A4.
 ///
@@ -61,14 +63,13 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         offer.parts.iter().flat_map(|part| &part.lines).filter(|line| is_escort(line.category)).map(|line| u32::from(line.count)).sum();
     let escorts_of = |part: &Part| part.lines.iter().filter(|line| is_escort(line.category)).map(|line| u32::from(line.count)).sum::<u32>();
     let escorts_most = offer.parts.iter().map(escorts_of).max().unwrap_or_default();
-    let written_at = quote.drafted().map_or_else(|| node.now(), |(_, at)| at.max(quote.since()));
     let (payment_it, payment_en) = payment_words(quote.conditions());
     let (institution, institution_code) = institution_words(about);
     Ok(PrintedQuote {
         issuer: letterhead(profile, creditor),
         number: quote.id().to_string(),
         revision: quote.revision(),
-        issued_on: calendar::local_day(written_at),
+        issued_on: calendar::local_day(written_at(node, quote).await?),
         museum: profile.name.clone(),
         visit: visit_words(about.kind).to_owned(),
         institution,
@@ -85,6 +86,18 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         payment_en,
         conditions: conditions(offer, &policy, quote.conditions(), escorts_most),
     })
+}
+
+/// When the revision in force was sent, or, of a draft, when it was drafted or revised. What became of the quote since makes no other document of what was signed.
+async fn written_at(node: &Node, quote: &Quote) -> Result<Timestamp, Problem> {
+    let failed = |error: tornello_actors::journal::JournalError| {
+        tracing::error!(%error, quote = %quote.id(), "the records of a quote cannot be read");
+        Problem::unavailable("the records cannot be read now")
+    };
+    let records = all_of::<Event>(node.journal().as_ref(), StreamId::Quote(quote.id())).await.map_err(failed)?;
+    let writes = |event: &Event| matches!(event, Event::Drafted(_) | Event::Revised(_) | Event::Optioned(_));
+    let written = records.iter().take_while(|record| record.seq <= quote.seq()).filter(|record| record.events.iter().any(writes)).last();
+    written.map(|record| record.at).ok_or_else(not_rebuilt)
 }
 
 /// The rules for groups that a quote was sent under, also where others are in force by now: what was signed is what is printed.
