@@ -66,7 +66,7 @@ const READS_AGAINST: [&str; 9] = [
     "get_ticket_svg",
 ];
 /// What ends by itself: holds, payments, entries of waiting lists.
-const ENDING: [&str; 16] = [
+const ENDING: [&str; 17] = [
     "accept_quote",
     "cancel_payment",
     "confirm_hold",
@@ -83,6 +83,7 @@ const ENDING: [&str; 16] = [
     "release_hold",
     "revise_quote",
     "send_quote",
+    "shrink_hold",
 ];
 /// Operations that name nothing which might not be there.
 const NAMING_NOTHING: [&str; 8] =

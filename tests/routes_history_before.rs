@@ -303,6 +303,7 @@ async fn tickets_that_are_named_when_they_are_sold_are_asked_about_and_no_comman
         (format!("confirm&hold={hold}"), vec!["settlement", "fraud"]),
         (format!("extend&hold={hold}"), vec![]),
         (format!("release&hold={hold}"), vec![]),
+        (format!("shrink&hold={hold}&lines=under-18:1"), vec![]),
         (format!("leave&entry={hold}"), vec![]),
         (format!("cancel&sale={sale}"), vec!["fraud"]),
         (format!("move&sale={sale}&to={eleven}&channel=web"), vec!["waiting_room", "prices", "fraud"]),

@@ -90,6 +90,35 @@ async fn what_a_buyer_lets_go_of_a_slot_that_is_nearly_full_is_for_others_first(
 }
 
 #[actix_rt::test]
+async fn who_wants_fewer_places_than_they_hold_keeps_these_and_the_others_rest() {
+    let app = resting().await;
+    let (web, manager, fifteen) = (app.key(Role::Web).await, app.key(Role::Manager).await, slot(TORRE, 15));
+    let (holds, view) = (format!("/v1/slots/{fifteen}/holds"), format!("/v1/slots/{fifteen}"));
+    let (status, held) = app.post(&holds, &web, "1", &asked(18, "anna@example.it", "d-1")).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    let hold = format!("/v1/holds/{}", held["hold"].as_str().unwrap());
+    let keep = async |key: &str, count: u32| {
+        let body = json!({"lines": [{"category": "full", "count": count}]});
+        app.ask(Method::PUT, &format!("{hold}/lines"), &web, key, &body).await
+    };
+    let (status, kept) = keep("2", 17).await;
+    assert_eq!((status, &kept["people"], &kept["total_cents"]), (StatusCode::OK, &json!(17), &json!(17 * 1_200)), "{kept}");
+    assert_eq!(keep("2", 17).await, (StatusCode::OK, kept), "a repeat");
+    let seen = app.get(&view, &manager).await;
+    assert_eq!([&seen["held"], &seen["resting"], &seen["available"]], [17, 1, 2], "{seen}");
+    let read = app.get(&hold, &web).await;
+    assert_eq!((&read["people"], &read["expires_at"]), (&json!(17), &held["expires_at"]), "it lives as long as before");
+    let (status, refused) = keep("3", 18).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_lines")), "what was given back is gone: {refused}");
+    let (status, refused) = app.post(&holds, &web, "4", &asked(1, "anna@example.it", "d-1")).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("hold_renewed")), "{refused}");
+    app.pass(i64::from(REST_MAX_S)).await;
+    let seen = app.get(&view, &manager).await;
+    assert_eq!([&seen["held"], &seen["resting"], &seen["available"]], [17, 0, 3], "{seen}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_a_desk_gives_back_is_free_at_once_and_a_plan_says_how_long_places_rest() {
     let app = resting().await;
     let (web, office, fifteen) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, slot(TORRE, 15));

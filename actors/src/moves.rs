@@ -20,27 +20,49 @@ use tornello_engine::slot::{Command, Event, Line, MoveBegun, MoveFate, Refusal, 
 
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::fraud::recent::Recent;
 use crate::node::Node;
 use crate::pauses::{Pauses, RESUME_EVERY_S};
 use crate::people::RETENTION_S;
 
 /// How many moves may be driven at once without waiting for each other by chance.
 const LOCKS: usize = 256;
+/// Of so many moves it is remembered whom those named who asked for them: many more than are under way at once.
+const NAMED: usize = 4_096;
 
 /// Sees to it that one caller drives a move at a time. Two might hear different answers of the other slot (no, then yes, when a place has become free in
 /// between), and one would undo what the other has finished.
 #[derive(Debug)]
-pub struct Driving([Mutex<()>; LOCKS]);
+pub struct Driving {
+    turns: [Mutex<()>; LOCKS],
+    /// The pseudonyms of the buyers whom those named who asked for moves. They are written nowhere, so whoever drives a move on after a crash does not know them.
+    named: parking_lot::Mutex<Recent<HoldId, Vec<Digest>>>,
+}
 
 impl Default for Driving {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| Mutex::default()))
+        Self { turns: std::array::from_fn(|_| Mutex::default()), named: parking_lot::Mutex::new(Recent::new(NAMED)) }
     }
 }
 
 impl Driving {
-    fn of(&self, arrival: HoldId) -> &Mutex<()> {
-        &self.0[(arrival.get() >> 16) as usize % LOCKS]
+    /// Whoever has this drives the move.
+    pub(crate) fn of(&self, arrival: HoldId) -> &Mutex<()> {
+        &self.turns[(arrival.get() >> 16) as usize % LOCKS]
+    }
+
+    fn note(&self, arrival: HoldId, named: &[Digest]) {
+        if !named.is_empty() {
+            self.named.lock().put(arrival, named.to_vec());
+        }
+    }
+
+    fn named(&self, arrival: HoldId) -> Vec<Digest> {
+        self.named.lock().get(&arrival).cloned().unwrap_or_default()
+    }
+
+    fn forget(&self, arrival: HoldId) {
+        drop(self.named.lock().take(&arrival));
     }
 }
 
@@ -60,15 +82,21 @@ pub struct Moved {
 /// The refusal of either slot; nothing is left of the move then. `OutcomeUnknown` if the move has begun and its end is not known yet: it goes on by itself.
 pub async fn move_tickets(node: &Node, source: SlotId, envelope: Envelope, command: Command) -> Result<Moved, Failure<Refusal>> {
     rehearse(node, source, &envelope, &command).await?;
-    let named = envelope.buyers().collect();
+    let named: Vec<Digest> = envelope.buyers().collect();
+    // Before it begins: from then on others may drive it, and whoever asked may go away.
+    if let Command::BeginMove { arrival, .. } = &command {
+        node.driving().note(*arrival, &named);
+    }
     let record = node.slot(source, envelope, command).await?;
     let begun = begun_by(&record.events).ok_or(Failure::OutcomeUnknown)?;
+    // A repeat goes on with the move that was begun the first time.
+    node.driving().note(begun.arrival, &named);
     // From here on something was written, whatever fails: only the end of the flow is an answer.
     let unknown = |failure: Failure<Refusal>| {
         tracing::warn!(sale = %begun.sale, arrival = %begun.arrival, %failure, "a move is under way and will be resumed");
         Failure::OutcomeUnknown
     };
-    drive(node, source, begun.arrival, named).await.map_err(unknown)?;
+    advance(node, source, begun.arrival).await.map_err(unknown)?;
     let (sale, arrival) = (begun.sale, begun.arrival);
     match node.look(source, move |slot| slot.fate_of_move(sale, arrival)).await.map_err(unknown)? {
         Some(MoveFate::Undone(why)) => Err(Failure::Refused(why)),
@@ -186,22 +214,21 @@ fn begun_by(events: &[Event]) -> Option<&MoveBegun> {
     events.iter().find_map(|event| if let Event::MoveBegun(begun) = event { Some(begun) } else { None })
 }
 
-/// Drives a move to its end, from wherever it stands; one that has ended stays as it is. For requests and for the resumer alike.
+/// Drives a move to its end, from wherever it stands; one that has ended stays as it is. For requests and for the resumer alike: what the buyer has in the other slot counts by
+/// all pseudonyms of those whom the one named who asked for it. They go along with the step and are not written down with it.
 ///
 /// # Errors
 /// Whatever keeps a step from being taken or its outcome from being known. Nothing is lost: the move stands where it stood, or a step further.
 pub async fn advance(node: &Node, source: SlotId, arrival: HoldId) -> Result<(), Failure<Refusal>> {
-    drive(node, source, arrival, Vec::new()).await
-}
-
-/// As [`advance`], for whoever moves them: `named` are the pseudonyms of the buyer whom they name. What that buyer has in the other slot counts by all of them; they go along
-/// with the step and are not written down with it.
-async fn drive(node: &Node, source: SlotId, arrival: HoldId, named: Vec<Digest>) -> Result<(), Failure<Refusal>> {
-    let _driving = node.driving().of(arrival).lock().await;
+    let driving = node.driving();
+    let _turn = driving.of(arrival).lock().await;
     let arrive = move |slot: &Slot| slot.begun(arrival).and_then(|begun| Some((begun.sale, slot.arrival(begun)?)));
-    let Some((sale, arrive)) = node.look(source, arrive).await? else { return Ok(()) };
+    let Some((sale, arrive)) = node.look(source, arrive).await? else {
+        driving.forget(arrival);
+        return Ok(());
+    };
     let step = |name: &str| envelope(sale, arrival, name);
-    let arriving = Envelope { formerly: named, ..step("arrive") };
+    let arriving = Envelope { formerly: driving.named(arrival), ..step("arrive") };
     let refused = match node.slot(arrival.slot(), arriving, shown_there(node, arrive)).await {
         Ok(_) => None,
         // The key of this step is forgotten after a day: the sale itself says then whether it was taken, whatever a new one would be refused for.
@@ -217,7 +244,7 @@ async fn drive(node: &Node, source: SlotId, arrival: HoldId, named: Vec<Digest>)
         }
         Some(why) => node.slot(source, step("undo"), Command::UndoMove { arrival, why }).await,
     };
-    last.map(|_: Record<Event>| ())
+    last.map(|_: Record<Event>| driving.forget(arrival))
 }
 
 /// What is to arrive, with what the gate has to look at there: by the tariff of that day, as with what is sold for it. On a day of free entry nobody shows anything; who moves

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 pub enum Scope {
     /// Museums, plans, tariffs, slots, availability, occupancy.
     Read,
-    /// Hold places, confirm, extend and release one's own holds; sell at once on one's own account; read and cancel one's own sales.
+    /// Hold places, confirm, extend, shrink and release one's own holds; sell at once on one's own account; read and cancel one's own sales.
     Book,
     /// Sell at once for money, and serve the holds and sales of everybody.
     Desk,

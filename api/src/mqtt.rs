@@ -299,15 +299,32 @@ impl Follower {
         self.untold += 1;
         let now = self.node.now();
         if now.micros_since(self.told) >= TOLD_EVERY_S * MICROS_PER_S {
+            let problem = on_one_line(problem);
             tracing::warn!(topic, %problem, rejected = self.untold, "readings over MQTT were rejected; this is the last of them");
             (self.told, self.untold) = (now, 0);
         }
     }
 }
 
+/// What is wrong, as one line of a log: it may quote what was sent, and whoever sends it is to write no line there.
+fn on_one_line(problem: &Problem) -> String {
+    let breaks = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+    problem.to_string().replace(breaks, " ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_sent_makes_one_line_of_a_log() {
+        let sent = br#"{"at": "2026-11-23T09:00:00Z", "in\n2026-11-23T09:00:00Z ERROR \u001b[31mthe journal\u2028is lost": 1}"#;
+        let problem = Problem::of_json(&strict::from_slice::<Line>(sent).unwrap_err());
+        assert!(problem.to_string().contains("\n2026-11-23"), "the reader quotes it: {problem}");
+        let told = on_one_line(&problem);
+        assert!(told.contains("in 2026-11-23T09:00:00Z ERROR  [31mthe journal is lost"), "{told}");
+        assert!(!told.contains(|character: char| character.is_control() || character == '\u{2028}'), "{told:?}");
+    }
 
     #[test]
     fn an_address_names_host_port_and_login_and_never_shows_the_password() {

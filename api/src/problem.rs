@@ -374,7 +374,9 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
 fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
     use slot::Refusal as R;
     match refusal {
-        R::BadLines => "Prices come from the tariff: give categories and counts only.",
+        R::BadLines => {
+            "Prices come from the tariff: give categories and counts only. A hold that is made smaller has no more people of a category than before."
+        }
         R::PartyEmpty => "Count at least one person in each line.",
         R::PartyTooLarge { .. } => "Split the party: `max` people at a time, or ask the group office.",
         R::IdTaken => "Repeat with the same Idempotency-Key.",

@@ -605,6 +605,7 @@ impl Auditor {
                 Command::Release { owner, .. } | Command::LeaveWaiting { owner, .. } | Command::Amend { owner, .. } => {
                     told.by_staff = owner.is_none();
                 }
+                Command::Shrink { owner, over, .. } => (told.by_staff, told.over, told.gives_back) = (owner.is_none(), over, true),
                 _ => {}
             }
         }
@@ -810,6 +811,11 @@ fn did(command: &Command, events: &[Event]) -> bool {
         (Command::Prolong { hold, cause, .. }, Event::Prolonged(prolonged)) => (hold, cause) == (&prolonged.hold, &prolonged.cause),
         (Command::Bind { hold, payment, .. }, Event::Prolonged(prolonged)) => (*hold, Keeper::Payment(*payment)) == (prolonged.hold, prolonged.cause),
         (Command::Amend { hold, lines, .. }, Event::Amended(amended)) => (hold, lines) == (&amended.hold, &amended.lines),
+        (Command::Shrink { hold, counts, .. }, Event::Amended(amended)) => {
+            let [asked, kept]: [BTreeSet<(Code, u16)>; 2] =
+                [counts.iter().copied().collect(), amended.lines.iter().map(|line| (line.category, line.count)).collect()];
+            *hold == amended.hold && asked == kept
+        }
         (Command::HandedOver { sale, seq }, Event::HandedOver(handed)) => (sale, seq) == (&handed.sale, &handed.seq),
         (Command::Release { hold, .. }, Event::Released(released)) => *hold == released.hold,
         (Command::Sell { hold, settlement, contact, .. }, Event::Sold(sold)) => {

@@ -269,6 +269,11 @@ impl Callers {
                     Command::Prolong { hold: party.id, until, cause }
                 }
             }
+            Ask::Amend if dice.chance(30) => {
+                let counts = party.lines.iter().map(|line| (line.category, line.count.saturating_sub(u16::from(dice.chance(60))))).collect();
+                let over = dice.chance(50).then(|| PaymentId::new(1, dice.pick(&[7, 8])));
+                Command::Shrink { hold: party.id, counts, owner, over }
+            }
             Ask::Amend => Command::Amend { hold: party.id, lines: lines(dice), owner },
             Ask::HandOver => {
                 let owed: Vec<(HoldId, u64)> = naive.iter().flat_map(|naive| naive.owed.keys()).copied().collect();

@@ -77,6 +77,8 @@ pub struct Asked {
     pub let_in: u32,
     /// Whether it was staff who let places go.
     pub by_staff: bool,
+    /// Whether some places of a hold were given back, and nothing else was asked for.
+    pub gives_back: bool,
 }
 
 #[derive(Clone)]
@@ -329,8 +331,13 @@ impl Naive {
             Event::Amended(amended) => {
                 let hold = self.live_hold(at, amended.hold)?;
                 let (channel, before, after) = (hold.channel, people(&hold.lines), people(&amended.lines));
-                rule(hold.paying.is_none(), "a hold changes while it is paid for")?;
-                self.on_sale(at, channel)?;
+                let is_over = asked.gives_back && hold.paying == asked.over;
+                rule(hold.paying.is_none() || is_over, "a hold changes while it is paid for")?;
+                if asked.gives_back {
+                    rule(is_fewer(&hold.lines, &amended.lines), "a hold that is made smaller has something that it had not")?;
+                } else {
+                    self.on_sale(at, channel)?;
+                }
                 rule((1..=u32::from(policy.party_max)).contains(&after), "a party of a size that may not be")?;
                 rule(after <= before + self.room(at, channel), "more places are taken than there are (SL-1)")?;
                 let owner: Vec<Digest> = hold.buyer.into_iter().collect();
@@ -373,7 +380,7 @@ impl Naive {
                 Ok(())
             }
             Event::RestDrawn(drawn) => self.rest_drawn(drawn),
-            Event::Rested(rested) => self.rested(at, rested),
+            Event::Rested(rested) => self.rested(at, rested, asked.gives_back),
             Event::Freed(freed) => self.freed(record, freed),
             Event::Sold(sold) => {
                 self.on_sale(at, sold.channel)?;
@@ -959,4 +966,10 @@ fn settles(channel: Channel, lines: &[Line], settlement: &Settlement) -> Result<
         Settlement::Payment { .. } => due > 0,
     };
     rule(fits, "something is sold that is not paid as it must be")
+}
+
+/// Whether the second lines are of the first, at the same prices, for no more people of any.
+fn is_fewer(lines: &[Line], fewer: &[Line]) -> bool {
+    let of = |line: &Line| lines.iter().any(|before| *before == Line { count: before.count, ..line.clone() } && line.count <= before.count);
+    fewer.iter().all(of)
 }

@@ -95,10 +95,10 @@ impl Node {
         // Whoever brought a reading may have gone away while the slots were told: what was sent to them is done before anything else is shared out.
         let mut unheard: Vec<SlotId> = told.iter().filter(|(_, told)| told.is_none()).map(|(slot, _)| *slot).collect();
         unheard.sort_unstable();
-        for slot in unheard {
-            if self.look(slot, |_| ()).await.is_ok() {
-                told.remove(&slot);
-            }
+        // All at once: while the disk stalls each is waited for, and whoever comes next with a reading waits for all of them.
+        let settled = join_all(unheard.into_iter().map(|slot| async move { (slot, self.look(slot, |_| ()).await.is_ok()) })).await;
+        for (slot, _) in settled.into_iter().filter(|(_, is_settled)| *is_settled) {
+            told.remove(&slot);
         }
         let (Some(known), Some(occupancy)) = (self.museums.get(museum), self.sensors.occupancy(museum)) else { return };
         let now = self.clock.now();

@@ -1,7 +1,7 @@
 //! What becomes of a hold beside the payment that it is kept for: nothing while that one may still make a sale of it, and all that may become of any hold when it is over.
 
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{HoldId, KeyId, PaymentId, PersonId};
+use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId};
 use tornello_engine::slot::{self, Keeper, Line, Settlement, Slot};
 
 use super::begin::is_under_way;
@@ -20,6 +20,19 @@ pub async fn release(node: &Node, hold: HoldId, envelope: Envelope, owner: Optio
         None => slot::Command::Release { hold, owner },
     };
     node.slot(hold.slot(), envelope, command).await
+}
+
+/// Gives some places of a hold back, as [`release`] gives back all: so many people of each category are kept. The others rest by the lot that is drawn, where places rest.
+///
+/// # Errors
+/// `hold_kept` if a payment can still be paid for it, or is paid. Else what the slot says to it.
+pub async fn shrink(node: &Node, hold: HoldId, envelope: Envelope, (counts, draw): (Vec<(Code, u16)>, u32), owner: Option<KeyId>) -> Answer<Slot> {
+    let kept_for = node.look(hold.slot(), move |slot| slot.hold_of(hold).and_then(|hold| hold.kept_for)).await?;
+    let over = match keeper_over(node, hold, kept_for).await? {
+        Some(Keeper::Payment(payment)) => Some(payment),
+        Some(Keeper::Quote(_)) | None => None,
+    };
+    node.slot(hold.slot(), envelope, slot::Command::Shrink { hold, counts, owner, over }.drawn(draw)).await
 }
 
 /// Leaves a waiting list. An offer is given back with it, as a hold is by [`release`].

@@ -1,6 +1,8 @@
 //! Gates: a ticket's holder goes in or out. The signature of a code is verified here, everything else is the slot's to decide. A refusal is a problem that carries
 //! the verdict, `refused` or `wait`. What is said while the journal does not write is a 202 with the scan for the gate to keep.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,9 @@ use crate::routes::{files, museum_of, not_rebuilt};
 
 /// The issue of a code as it is sold, without a name.
 const UNNAMED_ISSUE: u16 = 1;
+/// How long a gate waits for the name on a ticket, once it is let in. Usually that is read in a few milliseconds; while a backup reads the contacts, and somebody wants to write
+/// them, it may take seconds.
+const NAME_WITHIN: Duration = Duration::from_millis(500);
 
 /// A ticket at a gate: its `code`, as it was scanned, or its id in `ticket`, as it was typed; one of the two.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -149,7 +154,7 @@ pub struct AdmissionView {
     /// What the gate must look at, in English; empty if nothing.
     proof_en: &'static str,
     /// The name on the ticket, if one stands there: the gate compares it with a document of whoever comes, or of whom they come with. Not told while the journal does not
-    /// write.
+    /// write, nor where it cannot be read at once: the printed ticket shows it as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<String>,
     /// Through which gate.
@@ -164,13 +169,21 @@ pub struct AdmissionView {
     scan: Option<ScanForm>,
 }
 
-/// The name on a ticket that was let in, if one stands there. What cannot be read now keeps nobody out: the printed ticket shows it as well.
+/// The name on a ticket that was let in, if one stands there. What cannot be read now keeps nobody out, and nobody waiting: the printed ticket shows it as well.
 async fn name_on(node: &Node, ticket: TicketId) -> Option<String> {
     let holder = move |slot: &Slot| slot.sale_of(ticket.sale()).and_then(|sale| sale.holders.get(&ticket.number()).copied());
-    match node.look(ticket.slot(), holder).await {
-        Ok(Some(person)) => people::name_of(node, person).await.ok().flatten(),
-        Ok(None) | Err(_) => None,
-    }
+    let name = async {
+        match node.look(ticket.slot(), holder).await {
+            Ok(Some(person)) => people::name_of(node, person).await.ok().flatten(),
+            Ok(None) | Err(_) => None,
+        }
+    };
+    if_soon(NAME_WITHIN, name).await
+}
+
+/// What comes within so long; none if that is nothing.
+async fn if_soon<T>(within: Duration, coming: impl Future<Output = Option<T>>) -> Option<T> {
+    tokio::time::timeout(within, coming).await.ok().flatten()
 }
 
 /// Somebody has left.
@@ -271,4 +284,17 @@ pub async fn exit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, fo
     let exited = exited.cloned().or_else(late).ok_or_else(not_rebuilt)?;
     let Said { status, at, recorded, scan } = Said::new(&record, &passage, exited.scanned_at);
     Ok(HttpResponse::build(status).json(ExitView { verdict: "left", ticket: exited.ticket.to_string(), gate: exited.gate, at, recorded, scan }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_does_not_come_keeps_nobody_at_the_gate() {
+        assert_eq!(if_soon(Duration::ZERO, pending::<Option<&str>>()).await, None);
+        assert_eq!(if_soon(Duration::ZERO, ready(Some("Maria Rossi"))).await, Some("Maria Rossi"));
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::pin::pin;
 
-use actix_web::{HttpResponse, delete, get, post, web};
+use actix_web::{HttpResponse, delete, get, post, put, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::accounts;
 use tornello_actors::failure::Failure;
@@ -186,7 +186,8 @@ pub fn order_of(order: Option<&str>) -> Result<Option<OrderId>, Problem> {
 /// All or nothing, at today's prices (an operator's as they were agreed with it), for the time that the museum sets. Where places are short the answer names the nearest slots that have them,
 /// and the waiting list. While a waiting room is open for the slot, web shops send what it gave to their buyer. Where one more proof is asked for
 /// (`step_up_required`), the same request is repeated with it. Whose hold in a slot that is nearly full has just run out, or was given back, holds none there for a while (`hold_renewed`,
-/// with Retry-After). So after a payment that failed, begin the next one for the same hold, hold further places beside the first, and hold fewer anew before giving back.
+/// with Retry-After). So after a payment that failed, begin the next one for the same hold, hold further places beside the first, and let a hold that is too large keep fewer
+/// (`PUT /v1/holds/{hold}/lines`) rather than hold anew.
 #[utoipa::path(
     tag = "Holds", operation_id = "create_hold", security(("key" = ["book"])),
     request_body(content = HoldForm, example = json!({"lines": [{"category": "full", "count": 2}, {"category": "under-18", "count": 1}]})),
@@ -257,6 +258,65 @@ pub async fn extend(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     let extended = record.events.iter().find_map(|event| if let Event::Extended(extended) = event { Some(extended) } else { None });
     let extended = extended.ok_or_else(not_rebuilt)?;
     Ok(HttpResponse::Ok().json(ExtendedView { hold: hold.to_string(), expires_at: extended.expires_at.to_string() }))
+}
+
+/// What is kept of a hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShrinkForm {
+    /// How many people of each category from now on: as many as are held or fewer. A category that is not named is given back.
+    #[schema(min_items = 1, max_items = 16)]
+    pub lines: Vec<LineForm>,
+}
+
+/// What a hold has kept.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ShrunkView {
+    /// Its id.
+    #[schema(max_length = 26)]
+    hold: String,
+    /// What is held, at the prices that it had.
+    #[schema(max_items = 16)]
+    lines: Vec<LineView>,
+    /// For how many people.
+    people: u32,
+    /// What is due, in euro cents.
+    total_cents: i64,
+}
+
+/// Keep fewer places of a hold.
+///
+/// For a buyer of four who wants three after all. What is left keeps its prices and lives as long as before; more places, or other categories, are held anew. Not while a payment for
+/// the hold can still be paid: cancel that first. Where a museum lets places rest (`rest_max_s`), what a web shop gives back of a slot that is nearly full is not free at once, and its
+/// buyer can hold no other places there meanwhile; what is left can be bought.
+#[utoipa::path(
+    tag = "Holds", operation_id = "shrink_hold", security(("key" = ["book"])),
+    request_body(content = ShrinkForm, example = json!({"lines": [{"category": "full", "count": 1}]})),
+    params(("hold" = String, Path, description = "The hold"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The hold has fewer places", body = ShrunkView), crate::openapi::Problems, crate::openapi::Ended),
+)]
+#[put("/holds/{hold}/lines")]
+pub async fn shrink(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    hold: web::Path<HoldId>,
+    form: Json<ShrinkForm>,
+) -> Result<HttpResponse, Problem> {
+    let hold = hold.into_inner();
+    caller.may_at(Scope::Book, hold.slot().museum())?;
+    let envelope = envelope(&node, &caller, &key, &["shrink", &hold.to_string()], &*form, &[], None)?;
+    let counts = form.lines.iter().map(|line| (line.category, line.count)).collect();
+    let record = payments::shrink(&node, hold, envelope, (counts, draw()), caller.owner()).await?;
+    let kept = record.events.iter().find_map(|event| if let Event::Amended(amended) = event { Some(&amended.lines) } else { None });
+    let kept = kept.ok_or_else(not_rebuilt)?;
+    node.scoring().shrunk(hold, kept);
+    Ok(HttpResponse::Ok().json(ShrunkView {
+        hold: hold.to_string(),
+        lines: kept.iter().map(LineView::from).collect(),
+        people: people_of(kept),
+        total_cents: total(kept).get(),
+    }))
 }
 
 /// How a hold becomes a sale.

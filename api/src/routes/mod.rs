@@ -144,7 +144,7 @@ fn v1(routes: &mut impl Table) {
     // Routes are tried in this order: first those that are asked thousands of times a second.
     routes.service(holds::create).service(holds::confirm).service(gates::admit).service(gates::exit);
     routes.service(availability::list_slots).service(availability::list_days);
-    routes.service(holds::get).service(holds::extend).service(holds::release);
+    routes.service(holds::get).service(holds::extend).service(holds::shrink).service(holds::release);
     routes.service(museums::list).service(museums::get).service(museums::register);
     routes.service(plans::get_plan).service(plans::set_plan);
     routes.service(tariffs::get_tariff).service(tariffs::set_tariff).service(tariffs::get_ceiling).service(tariffs::set_ceiling);

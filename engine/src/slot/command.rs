@@ -337,13 +337,24 @@ pub enum Command {
         /// The people in the building, and how many may be.
         room: Room,
     },
-    /// A command that keeps places or waits for some, together with a number that was drawn by lot and is told to nobody. In a slot that lets places rest, the number
-    /// decides how long these places rest if nobody buys them.
+    /// A command that keeps places, waits for some or gives some of a hold back, together with a number that was drawn by lot and is told to nobody. In a slot that lets places
+    /// rest, the number decides how long these places rest: if nobody buys them, or from now on if they are given back.
     Drawn {
-        /// [`Command::Hold`] or [`Command::Wait`]; to any other the lot says nothing.
+        /// [`Command::Hold`], [`Command::Wait`] or [`Command::Shrink`]; to any other the lot says nothing.
         asked: Box<Self>,
         /// Any number, each as likely as another.
         draw: u32,
+    },
+    /// Keep fewer places of a hold, at the prices that it has: those that are left out are given back, as by [`Command::Release`].
+    Shrink {
+        /// Which hold.
+        hold: HoldId,
+        /// How many people of each category from now on, as many as are held or fewer; none of a category that is not named.
+        counts: Vec<(Code, u16)>,
+        /// Whose hold it must be.
+        owner: Option<KeyId>,
+        /// The payment that it was kept for, which needs it no more.
+        over: Option<PaymentId>,
     },
 }
 

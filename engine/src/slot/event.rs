@@ -635,7 +635,7 @@ pub struct Rested {
     pub places: u32,
     /// When they come free.
     pub until: Timestamp,
-    /// Until when whoever held them may not hold places of this slot again over the web; none: the hold lives on with fewer places.
+    /// Until when whoever held them may not hold places of this slot again over the web; none: the hold lives on, and nobody gave them back.
     pub barred_until: Option<Timestamp>,
 }
 

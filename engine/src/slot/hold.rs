@@ -4,7 +4,7 @@ use super::event::{Amended, Event, Expired, Extended, Held, Keeper, Line, Prolon
 use super::state::End;
 use super::{Refusal, Slot, sale_opens_at};
 use crate::channel::Channel;
-use crate::ids::{HoldId, KeyId, PaymentId};
+use crate::ids::{Code, HoldId, KeyId, PaymentId};
 use crate::time::Timestamp;
 
 /// The most lines of one hold.
@@ -117,7 +117,36 @@ impl Slot {
         let fewer = before.saturating_sub(party);
         let rests = owner.is_some() && fewer > 0 && self.lets_rest(now, hold.channel, &self.places);
         let amended = Event::Amended(Amended { hold: id, lines: lines.to_vec() });
-        Ok(rests.then(|| self.rest_of_some(now, id, fewer)).into_iter().chain([amended]).collect())
+        Ok(rests.then(|| self.rest_of_some(now, id, fewer, false)).into_iter().chain([amended]).collect())
+    }
+
+    /// Fewer of the places that are held, at the prices that were frozen. Nothing is taken by it, so that it goes by the rules of what is given back: whoever lets places of a
+    /// scarce slot go holds no others there for a while, and keeps what is left.
+    pub(super) fn shrink(
+        &self,
+        now: Timestamp,
+        id: HoldId,
+        counts: &[(Code, u16)],
+        owner: Option<KeyId>,
+        over: Option<PaymentId>,
+    ) -> Result<Vec<Event>, Refusal> {
+        if counts.is_empty() {
+            return Err(Refusal::BadLines);
+        }
+        if counts.iter().any(|(_, count)| *count == 0) {
+            return Err(Refusal::PartyEmpty);
+        }
+        let hold = self.live_hold(now, id, owner)?;
+        let lines = fewer_of(&hold.lines, counts).ok_or(Refusal::BadLines)?;
+        if let Some(Keeper::Payment(payment)) = hold.kept_for
+            && over != Some(payment)
+        {
+            return Err(Refusal::HoldKept { payment });
+        }
+        let fewer = people(&hold.lines) - people(&lines);
+        let rests = owner.is_some() && fewer > 0 && self.lets_rest(now, hold.channel, &self.places);
+        let amended = Event::Amended(Amended { hold: id, lines });
+        Ok(rests.then(|| self.rest_of_some(now, id, fewer, true)).into_iter().chain([amended]).collect())
     }
 
     /// A hold is not given back while a payment is under way for it; a caller that knows that the payment is over says so by `over`. What staff give back is free at once:
@@ -235,4 +264,12 @@ impl Slot {
         let (available, limited_by) = self.left_for(now, channel);
         if asked > available { Err(Refusal::NotEnoughPlaces { asked, available, limited_by }) } else { Ok(()) }
     }
+}
+
+/// Lines with so many people of each category that is counted, and of no other; none if a category is counted twice, or for more people than there are.
+fn fewer_of(lines: &[Line], counts: &[(Code, u16)]) -> Option<Vec<Line>> {
+    let counted = |line: &Line| counts.iter().find(|(category, _)| *category == line.category).map(|(_, count)| *count);
+    let fewer: Vec<Line> = lines.iter().filter_map(|line| Some(Line { count: counted(line)?, ..line.clone() })).collect();
+    let is_less = lines.iter().all(|line| counted(line).is_none_or(|count| count <= line.count));
+    (is_less && fewer.len() == counts.len()).then_some(fewer)
 }

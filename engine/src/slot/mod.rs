@@ -130,6 +130,7 @@ impl Aggregate for Slot {
             Command::Prolong { hold, until, cause } => self.prolong(now, *hold, *until, *cause),
             Command::Bind { hold, payment, over } => self.bind(now, *hold, *payment, *over),
             Command::Amend { hold, lines, owner } => self.amend(now, *hold, lines, *owner),
+            Command::Shrink { hold, counts, owner, over } => self.shrink(now, *hold, counts, *owner, *over),
             Command::HandedOver { sale, seq } => self.handed_over(*sale, *seq),
             Command::Review { sale } => self.review(now, *sale),
             Command::EndReview { sale, cleared } => self.end_review(now, *sale, *cleared),

@@ -97,7 +97,7 @@ pub const STEPS_OF_SCANS: [&str; 8] =
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// Lines that cannot be: none, more than 16, a category twice, a negative price or one above 10,000 euros.
+    /// Lines that cannot be: none, more than 16, a category twice, a negative price or one above 10,000 euros; of a hold that is to have fewer places, more than it has.
     BadLines,
     /// Nobody is in the party.
     PartyEmpty,

@@ -5,8 +5,8 @@
 //! What rests counts as taken by the web, for everybody: for other channels, for a visitor at a desk, and for those who wait. Nobody can have it, so nobody has to be told apart.
 //! Those who wait are the first to have it once it is free, and nobody loses their turn. What is sold, given back by staff, or an option of a quote never rests.
 //!
-//! How long it rests is drawn when the places are asked for, and comes with that command, because an expiry has no command and the core draws no lots. It is told to nobody. If
-//! nothing was drawn the rest is the longest. The moment is in the event, so a replay draws nothing.
+//! How long it rests is drawn when the places are asked for, and comes with that command, because an expiry has no command and the core draws no lots. It is told to nobody. What is
+//! given back of a hold that lives on has a lot of its own. If nothing was drawn the rest is the longest. The moment is in the event, so a replay draws nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -30,7 +30,7 @@ impl Slot {
     }
 
     /// Decides what is asked, and adds how long the places are to rest by the lot that was drawn, from a millisecond to the longest, if they are of the web and the slot lets
-    /// them rest.
+    /// them rest. What is given back of a hold that lives on rests so long from now.
     pub(super) fn drawn(&self, now: Timestamp, asked: &Command, draw: u32) -> Result<Vec<Event>, Refusal> {
         let mut events = self.decide(now, asked)?;
         let longest_ms = u64::from(self.rest_max_s()) * 1_000;
@@ -41,6 +41,11 @@ impl Slot {
                 Event::Waited(waited) if waited.channel == Channel::Web => Some(waited.entry),
                 _ => None,
             };
+            for event in &mut events {
+                if let Event::Rested(rested) = event {
+                    rested.until = rested.until.min(now.plus_millis(rest_ms));
+                }
+            }
             let drawn: Vec<Event> = events.iter().filter_map(of_web).map(|hold| Event::RestDrawn(RestDrawn { hold, rest_ms })).collect();
             events.extend(drawn);
         }
@@ -61,10 +66,11 @@ impl Slot {
         Event::Rested(Rested { hold: id, places: people(&hold.lines), until, barred_until: Some(longest) })
     }
 
-    /// Some places of a hold that lives on rest the longest: by what was drawn for the hold it would be known when the others come free.
-    pub(super) fn rest_of_some(&self, now: Timestamp, id: HoldId, places: u32) -> Event {
-        let until = now.plus_seconds(i64::from(self.rest_max_s())).min(self.sale_ends_at(Channel::Web));
-        Event::Rested(Rested { hold: id, places, until, barred_until: None })
+    /// Some places of a hold that lives on rest the longest, unless there is a lot for them: by what was drawn for the hold it would be known when the others come free. Who
+    /// gives them back waits for the longest before they may hold others; what a quote needs no more bars nobody.
+    pub(super) fn rest_of_some(&self, now: Timestamp, id: HoldId, places: u32, bars: bool) -> Event {
+        let longest = now.plus_seconds(i64::from(self.rest_max_s()));
+        Event::Rested(Rested { hold: id, places, until: longest.min(self.sale_ends_at(Channel::Web)), barred_until: bars.then_some(longest) })
     }
 
     /// The places that have rested, earliest first.

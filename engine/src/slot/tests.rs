@@ -289,6 +289,42 @@ fn extends() {
 }
 
 #[test]
+fn a_hold_keeps_fewer_places_at_the_prices_that_it_has() {
+    let taken = [(-DAY, hold(1, Channel::Web, &[full(4), free(2)])), (-DAY, hold(2, Channel::Web, &[full(10)]))];
+    let of = |owner, counts: &[(&str, u16)]| {
+        let counts = counts.iter().map(|(category, count)| (code(category), *count)).collect();
+        Command::Shrink { hold: id(1), counts, owner, over: None }
+    };
+    let shrink = |counts: &[(&str, u16)]| of(Some(KeyId(1)), counts);
+    let amended = |lines: &[Line]| Ok(Event::Amended(Amended { hold: id(1), lines: lines.to_vec() }));
+    given(&taken).then(-DAY, shrink(&[("full", 3), ("free", 2)]), amended(&[full(3), free(2)]));
+    given(&taken).then(-DAY, shrink(&[("free", 1)]), amended(&[free(1)]));
+    given(&taken).then(-DAY, of(None, &[("free", 2), ("full", 4)]), amended(&[full(4), free(2)]));
+    let mut world = given(&taken);
+    assert!(world.ask(-DAY, &shrink(&[("full", 3)])).is_ok());
+    assert_eq!((world.left(-DAY, Channel::Web), world.slot.hold_of(id(1)).map(|hold| hold.expires_at)), (7, Some(at(-DAY + 900))));
+    // What was given back is gone, also for who asks by what was held before.
+    assert_eq!(world.ask(-DAY, &shrink(&[("full", 4)])), Err(Refusal::BadLines));
+    for counts in [&[][..], &[("full", 5)], &[("full", 2), ("full", 2)], &[("full", 2), ("child", 1)]] {
+        given(&taken).refuses(-DAY, shrink(counts), Refusal::BadLines);
+    }
+    given(&taken).refuses(-DAY, shrink(&[("full", 1), ("free", 0)]), Refusal::PartyEmpty);
+    given(&taken).refuses(-DAY, of(Some(KeyId(2)), &[("full", 1)]), Refusal::UnknownHold);
+    given(&taken).refuses(-DAY + 900, shrink(&[("full", 1)]), Refusal::HoldExpired { at: at(-DAY + 900) });
+    // A closed slot takes back, as it does whole holds.
+    let mut closed = given(&taken);
+    assert!(closed.ask(-DAY, &Command::Close { reason: code("strike") }).is_ok());
+    closed.then(-DAY, shrink(&[("full", 1)]), amended(&[full(1)]));
+    // What is being paid for stays as it is, until whoever knows says that the payment is over.
+    let payment = crate::ids::PaymentId::new(1, 7);
+    let mut paying = given(&taken);
+    assert!(paying.ask(-DAY, &Command::Bind { hold: id(1), payment, over: None }).is_ok());
+    assert_eq!(paying.ask(-DAY, &shrink(&[("full", 1)])), Err(Refusal::HoldKept { payment }));
+    let over = Command::Shrink { hold: id(1), counts: vec![(code("full"), 1)], owner: Some(KeyId(1)), over: Some(payment) };
+    paying.then(-DAY, over, amended(&[full(1)]));
+}
+
+#[test]
 fn release_and_expire_give_the_places_back_once() {
     let taken = [(-DAY, hold(1, Channel::Web, &[full(5)])), (-DAY + 10, hold(2, Channel::Web, &[full(3)]))];
     let release = Command::Release { hold: id(1), owner: Some(KeyId(1)) };

@@ -146,12 +146,15 @@ impl Naive {
     }
 
     /// Places are to rest that the record goes on to take from their hold.
-    pub(super) fn rested(&mut self, at: Timestamp, rested: &Rested) -> Result<(), String> {
+    pub(super) fn rested(&mut self, at: Timestamp, rested: &Rested, gives_back: bool) -> Result<(), String> {
         let hold = self.holds.get(&rested.hold).ok_or("places of no hold rest")?;
         let (longest, payment, parties) = (at.plus_seconds(self.opening.policy.limits.rest_max_s.into()), hold.paying, Vec::from_iter(hold.buyer));
-        let drawn = hold.rest_ms.filter(|_| rested.barred_until.is_some()).map(|ms| Timestamp::from_micros(at.as_micros() + i64::from(ms) * 1_000));
+        // What is given back of a hold that lives on has no lot here, and tells nothing of that of the hold.
+        let ends = rested.barred_until.is_some() && !gives_back;
+        let drawn = hold.rest_ms.filter(|_| ends).map(|ms| Timestamp::from_micros(at.as_micros() + i64::from(ms) * 1_000));
         let until = drawn.unwrap_or(longest).min(self.sale_end(Channel::Web));
         rule(rested.until == until && until > at, "places rest for another time than was drawn")?;
+        rule(!gives_back || rested.barred_until.is_some(), "whoever gives some places of a hold back may hold others at once")?;
         rule(rested.barred_until.is_none_or(|until| until == longest), "whoever let places go is barred for another time than the longest rest")?;
         rule(self.rests_at(at, hold.channel), "places rest in a slot that has enough of them, or has no such rule")?;
         self.about_to_rest = Some((rested.hold, rested.places));

@@ -333,3 +333,24 @@ async fn of_a_case_what_it_was_opened_for_is_said_again_and_told_whatever_comes_
     assert_eq!(assessment_of(node.journal().as_ref(), CaseId(1)).await, Ok(None));
     house.running.stop().await;
 }
+
+#[actix_rt::test]
+async fn of_a_hold_that_was_made_smaller_the_same_is_said_again_when_it_is_bought() {
+    let house = House::new().await;
+    let (node, hold) = (house.node(), HoldId::new(tomorrow(), 1));
+    held(&house, hold, vec![Line { price_cents: Cents::ZERO, ..lines(3).remove(0) }], of(1, 7)).await;
+    let shrunk = crate::payments::shrink(node, hold, by(2), (vec![(code("full"), 1)], 0), Some(KeyId(7))).await.unwrap();
+    let Some(Event::Amended(amended)) = shrunk.events.last() else { panic!("{shrunk:?}") };
+    // The second is a repeat of what was asked before.
+    for lines in [amended.lines.clone(), lines(2)] {
+        node.scoring().shrunk(hold, &lines);
+    }
+    heard(&house).await;
+    let signal = signal_of_held(node.now(), SignalKind::Sold { held: true }, hold, &node.scoring().held(hold).unwrap(), &by(3));
+    assert_eq!(signal.people, 1);
+    let buying = said(&house, &signal, by(3));
+    node.slot(tomorrow(), buying, Command::Sell { hold, owner: None, settlement: Settlement::Free, contact: None }).await.unwrap();
+    heard(&house).await;
+    is_said_again(&house, 2).await;
+    house.running.stop().await;
+}

@@ -4,10 +4,10 @@
 use futures_util::FutureExt;
 use tornello_engine::envelope::{Party, PartyKind};
 use tornello_engine::limit::{BuyerAt, BuyerDay, DayCounts};
-use tornello_engine::slot::CancelCause;
+use tornello_engine::slot::{CancelCause, MoveFate};
 
 use super::*;
-use crate::moves::move_tickets;
+use crate::moves::{self, move_tickets};
 
 /// From now on slots that are opened let one buyer have so many people a day.
 pub(super) async fn limit_day(node: &Node, day_max: u16) {
@@ -211,6 +211,41 @@ async fn tickets_of_another_day_do_not_come_to_a_full_one() {
     assert_eq!(moved(10, day_after, an_hour_later()).await, Err(Failure::Refused(Refusal::TooManyForDay { max: 4, has: 3 })));
     assert_eq!(moved(11, tomorrow(), an_hour_later()).await, Ok(an_hour_later()), "on their own day they move freely");
     assert_eq!(has(house.node(), 7), 3);
+    house.running.stop().await;
+}
+
+/// Whoever asked goes away as soon as the move has begun, and somebody else drives it.
+#[actix_rt::test]
+async fn a_move_that_somebody_else_drives_counts_what_its_buyer_has_by_every_pseudonym() {
+    let house = House::new().await;
+    let node = house.node();
+    limit_day(node, 4).await;
+    let day_after = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(86_400));
+    let sell = |slot, count| Command::SellDirect {
+        sale: HoldId::new(slot, 1),
+        channel: Channel::Web,
+        lines: free(count),
+        settlement: Settlement::Free,
+        contact: None,
+    };
+    node.slot(tomorrow(), of(1, Some(8)), sell(tomorrow(), 3)).await.unwrap();
+    // Bought in the month before, when the same buyer had another pseudonym.
+    node.slot(day_after, of(2, Some(7)), sell(day_after, 2)).await.unwrap();
+    let (sale, arrival, prices) = (HoldId::new(day_after, 1), HoldId::new(an_hour_later(), 9), vec![(code("full"), Cents::ZERO)]);
+    let begin = Command::BeginMove { sale, owner: None, tickets: Vec::new(), arrival, via: Channel::Web, prices };
+    let envelope = Envelope { formerly: vec![Digest(7)], ..of(3, Some(8)) };
+    let turn = node.driving().of(arrival).lock().await;
+    let mut asked = Box::pin(move_tickets(node, day_after, envelope, begin));
+    while node.board().moving().is_empty() {
+        assert!(asked.as_mut().now_or_never().is_none(), "it is not its turn to drive");
+        tokio::task::yield_now().await;
+    }
+    drop(asked);
+    drop(turn);
+    assert_eq!(moves::resume(node).await, 0);
+    let fate = node.look(day_after, move |slot| slot.fate_of_move(sale, arrival)).await;
+    assert_eq!(fate, Ok(Some(MoveFate::Undone(Refusal::TooManyForDay { max: 4, has: 3 }))));
+    assert_eq!((has(node, 7), has(node, 8)), (0, 3));
     house.running.stop().await;
 }
 

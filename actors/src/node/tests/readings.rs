@@ -307,6 +307,36 @@ async fn a_sensor_that_goes_away_before_it_is_answered_leaves_no_slot_with_room_
 }
 
 #[actix_rt::test]
+async fn slots_of_which_nobody_has_heard_whether_they_were_told_are_all_asked_at_once() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let node = house.node();
+    open_two_routes(node).await;
+    people(node, 0, 90).await;
+    let told: Vec<SlotId> = node.board().heads_of(MUSEUM).into_iter().map(|(slot, _)| slot).collect();
+    assert!(told.len() > 2, "those that run, and those that begin before everybody has left");
+    let goes_away = |at_s: i64, people| {
+        let at = now().plus_seconds(at_s);
+        let reading = Reading { museum: MUSEUM, sensor: code("door"), at, measured: Measured::Inside { people, sd: Some(0) } };
+        assert!(node.read(reading, KeyId(3)).now_or_never().is_none(), "it does not wait for the answer");
+    };
+    let stall = journal.stall.lock().await;
+    goes_away(1, 50);
+    drop(stall);
+    for slot in &told {
+        node.look(*slot, |_| ()).await.unwrap();
+    }
+    // Nobody is in memory: whoever is asked is one who is being read back.
+    for _ in 0..2 {
+        node.slots.retire_idle().await;
+    }
+    assert_eq!(node.slots.len(), 0);
+    goes_away(2, 90);
+    assert_eq!(node.slots.len(), told.len());
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn who_holds_a_ticket_and_finds_no_room_now_leaves_the_next_slot_less_to_sell() {
     let house = House::new().await;
     let (node, running) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()));

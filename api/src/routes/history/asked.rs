@@ -35,6 +35,8 @@ pub enum Asked {
     Extend,
     /// To give a hold back.
     Release,
+    /// To keep fewer places of a hold.
+    Shrink,
     /// To make a hold a sale.
     Confirm,
     /// To sell at once.
@@ -141,12 +143,12 @@ pub struct HistoryQuery {
     /// How many records at most: 50 if not said.
     #[param(minimum = 1, maximum = 1000)]
     pub(super) limit: Option<u32>,
-    /// What to decide on the state of that moment: `hold`, `sell` or `wait` (with `channel`, or a `key` that has one, and `people` or `lines`), `extend`, `release` or `confirm` (with `hold`),
+    /// What to decide on the state of that moment: `hold`, `sell` or `wait` (with `channel`, or a `key` that has one, and `people` or `lines`), `extend`, `release` or `confirm` (with `hold`), `shrink` (with `hold` and `lines`),
     /// `leave` (with `entry`), `cancel`, `rename`, `block` or `unblock` (with `sale`, and `tickets` if not all), `move` (with `sale` and `to`), `admit` or `exit` (with
     /// `ticket`), `scan` (with `ticket`, `direction` and `scanned_at`).
     #[param(
         value_type = Option<String>,
-        pattern = "^(hold|extend|release|confirm|sell|cancel|admit|exit|wait|leave|move|rename|block|unblock|scan)$",
+        pattern = "^(hold|extend|release|shrink|confirm|sell|cancel|admit|exit|wait|leave|move|rename|block|unblock|scan)$",
         example = "hold"
     )]
     pub(super) command: Option<Asked>,
@@ -159,7 +161,7 @@ pub struct HistoryQuery {
     /// Their category, priced by the tariff as it was at that moment, or as was agreed then with the account of an operator's `key`; absent: any, free of charge.
     #[param(value_type = Option<String>, max_length = 23)]
     category: Option<Code>,
-    /// Several categories, each with how many people, instead of `people` and `category`.
+    /// Several categories, each with how many people, instead of `people` and `category`; of a `shrink`, what is kept.
     #[param(max_length = 512, example = "full:2,under-18:1")]
     lines: Option<String>,
     /// The buyer, as the channel names them (its `value` in `parties`): what they had then in this slot counts, and where the museum limits what one buyer has of a day, or
@@ -285,6 +287,11 @@ impl HistoryQuery {
             }
             Asked::Extend => Command::Extend { hold: self.hold_of(id)?, owner },
             Asked::Release => Command::Release { hold: self.hold_of(id)?, owner },
+            Asked::Shrink => {
+                let counts = forms(self.lines.as_deref().ok_or_else(|| needs("lines"))?)?;
+                let counts = counts.into_iter().map(|line| (line.category, line.count)).collect();
+                Command::Shrink { hold: self.hold_of(id)?, counts, owner, over: None }
+            }
             Asked::Leave => Command::LeaveWaiting { entry: of_slot(id, self.entry, "entry")?, owner },
             Asked::Confirm => {
                 let hold = self.hold_of(id)?;

@@ -158,7 +158,9 @@ impl Kept {
 fn kept(command: &Command, slot: &Slot) -> Option<(HoldId, PaymentId)> {
     let (hold, by) = match command.unnamed() {
         Command::Sell { hold, settlement: Settlement::Payment { id }, .. } => (*hold, Some(*id)),
-        Command::Sell { hold, .. } | Command::Release { hold, .. } | Command::LeaveWaiting { entry: hold, .. } => (*hold, None),
+        Command::Sell { hold, .. } | Command::Release { hold, .. } | Command::Shrink { hold, .. } | Command::LeaveWaiting { entry: hold, .. } => {
+            (*hold, None)
+        }
         _ => return None,
     };
     match slot.hold_of(hold)?.kept_for {
@@ -178,6 +180,7 @@ fn once_over(command: Command, slot: &Slot, payment: PaymentId) -> Command {
         Command::SellNamed { sell, holder } => Command::SellNamed { sell: Box::new(once_over(*sell, slot, payment)), holder },
         Command::Release { hold, owner } => Command::GiveBack { hold, owner, over },
         Command::LeaveWaiting { entry, owner } => Command::GiveBack { hold: entry, owner, over },
+        Command::Shrink { hold, counts, owner, .. } => Command::Shrink { hold, counts, owner, over: Some(payment) },
         other => other,
     }
 }
@@ -350,7 +353,9 @@ impl Before<'_> {
             Asked::Rename if self.asker.caller.as_ref().is_some_and(|caller| caller.owner().is_some()) => {
                 Said::not_decided("whether the name on the ticket had been a proof, which a shop does not change (`named_as_proof`)")
             }
-            Asked::Extend | Asked::Release | Asked::Leave | Asked::Rename | Asked::Block | Asked::Unblock => Said::not_asked("that is not assessed"),
+            Asked::Extend | Asked::Release | Asked::Shrink | Asked::Leave | Asked::Rename | Asked::Block | Asked::Unblock => {
+                Said::not_asked("that is not assessed")
+            }
             Asked::Admit | Asked::Exit | Asked::Scan => Said::not_asked("gates are never asked to wait for an assessment"),
         }
     }
@@ -446,6 +451,7 @@ const fn scope_of(asked: Asked) -> Scope {
         Asked::Hold
         | Asked::Extend
         | Asked::Release
+        | Asked::Shrink
         | Asked::Confirm
         | Asked::Sell
         | Asked::Cancel

@@ -280,6 +280,28 @@ fn a_hold_that_is_made_smaller_lives_no_longer_and_what_it_loses_rests_the_longe
 }
 
 #[test]
+fn who_gives_some_places_of_a_hold_back_keeps_the_others_and_holds_no_more_for_a_while() {
+    let mut house = House::scarce();
+    let shrink = |owner| Command::Shrink { hold: id(1), counts: vec![(code("full"), 4)], owner, over: None };
+    let undrawn = house.slot.decide(later(1_000), &shrink(Some(KeyId(1))));
+    assert!(matches!(&undrawn, Ok(events) if events[0] == rested(1, 1, 61_000, Some(61_000))), "{undrawn:?}");
+    let events = house.does(1_000, by(4, 7, 8), &shrink(Some(KeyId(1))).drawn(HALF));
+    assert!(matches!(&events[..], [first, Event::Amended(_)] if *first == rested(1, 1, 31_001, Some(61_000))), "{events:?}");
+    assert_eq!(house.places(), (2, 1));
+    let renewed = Refusal::HoldRenewed { again_at: later(61_000), wait_s: 60 };
+    for (buyer, device) in [(7, 0), (0, 8)] {
+        assert_eq!(house.ask(1_000, by(5, buyer, device), &web(5, 1)), Err(renewed.clone()), "buyer {buyer}, device {device}");
+    }
+    // The hold lives on, and is bought as it would have been.
+    house.does(2_000, by(6, 7, 8), &Command::Sell { hold: id(1), owner: Some(KeyId(1)), settlement: paid(1), contact: None });
+    assert_eq!((house.pass(31_001), house.places()), (vec![freed(1, 31_001)], (3, 0)));
+    // Staff who give some back have somebody before them who takes these.
+    let mut house = House::scarce();
+    assert!(matches!(&house.does(1_000, by(4, 0, 0), &shrink(None).drawn(HALF))[..], [Event::Amended(_)]));
+    assert_eq!(house.places(), (3, 0));
+}
+
+#[test]
 fn late_money_finds_the_places_that_it_was_for() {
     let bind = |n| Command::Bind { hold: id(n), payment: PaymentId::new(1, n), over: None };
     let mut house = House::scarce();
