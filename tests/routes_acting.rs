@@ -18,7 +18,7 @@ use tornello_engine::payment::{Command, Gateway, Item, Opened};
 use tornello_engine::slot::{Event, Line};
 use tornello_engine::tariff::Proof;
 
-use crate::routes_fraud::{look, sell_assessed};
+use crate::routes_fraud::{assessed, lines, look, sell_assessed};
 use crate::routes_fraud_again::all_is_said_again;
 use crate::support::{App, TORRE, body_of, code, slot};
 
@@ -548,6 +548,38 @@ async fn a_desk_is_never_asked_for_a_proof_also_of_what_was_held_over_the_web() 
     assert_eq!(go.0, StatusCode::OK, "{}", go.1);
     assert_eq!(ask(&app, &web, slot, "web-asks", "anna", None).await.1["code"], "step_up_required", "it is in force");
     assert_eq!(ask(&app, &desk, slot, "desk-asks", "anna", None).await.0, StatusCode::CREATED);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_name_that_was_a_proof_is_one_also_where_a_look_was_asked_for_of_the_hold_before() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 15));
+    hoard(&app, &web, slot, "spin", 5, 30).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    // A model has the hold looked at, and acts no more when it is bought: then a rule asks for a proof, and nothing else.
+    let hold = HoldId::new(slot, 77);
+    let (who, parties) = {
+        let files = app.node().files().unwrap();
+        let who = files.keys.authenticate(&web, app.node().now()).unwrap().id;
+        (who, vec![files.pseudonymiser.party(PartyKind::Buyer, "spin", app.node().now())])
+    };
+    let mut suspected = Envelope { who, parties, ..assessed(77, 7, Outcome::Review, 90) };
+    suspected.assessment.as_mut().unwrap().rules.clear();
+    let command = tornello_engine::slot::Command::Hold { hold, channel: Channel::Web, lines: lines(1) };
+    app.node().slot(slot, suspected, command).await.unwrap();
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    let confirm = format!("/v1/holds/{hold}/confirm");
+    let named = json!({"settlement": {"free": {}}, "holder": {"given_name": "Maria", "family_name": "Rossi"}});
+    assert_eq!(app.post(&confirm, &web, "nobody", &json!({"settlement": {"free": {}}})).await.1["code"], "step_up_required");
+    let (status, sale) = app.post(&confirm, &web, "named", &named).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    // Nobody looks, and the review is over when the gate opens.
+    app.pass(4 * HOUR_S + 30 * 60).await;
+    let other = json!({"holder": {"given_name": "Luca", "family_name": "Neri"}});
+    let rename = format!("/v1/tickets/{}/rename", sale["tickets"][0]["ticket"].as_str().unwrap());
+    let (status, problem) = app.post(&rename, &web, "gift", &other).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("named_as_proof")), "{problem}");
     app.stop().await;
 }
 

@@ -6,6 +6,7 @@ use tornello_actors::fraud::challenge::solve;
 use tornello_actors::keys::Role;
 use tornello_engine::ids::SlotId;
 
+use crate::routes_acting::{hoard, wanted};
 use crate::routes_sales::{lines, refuses, sell};
 use crate::support::{App, TORRE, body_of, slot};
 
@@ -238,6 +239,26 @@ async fn a_device_with_many_names_waits_in_one_place_and_each_new_one_works_for_
         }
     }
     assert_eq!((held, waited), (3, 2));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_keeps_places_and_buys_none_works_for_a_place_also_with_an_account() {
+    let app = App::start().await;
+    let (manager, web) = (app.key(Role::Manager).await, app.key(Role::Web).await);
+    hoard(&app, &web, slot(TORRE, 11), "bot", 5, 1).await;
+    app.node().scoring().counters().heard(app.node().head().number).await;
+    assert_eq!(app.post(ROOMS, &manager, "announce", &room()).await.0, StatusCode::CREATED);
+    let with_account = |buyer: &str| {
+        let mut joining = wanted(buyer, 1)["parties"].take();
+        joining.as_array_mut().unwrap().push(json!({"kind": "account", "value": format!("customer-{buyer}")}));
+        json!({"parties": joining})
+    };
+    assert_eq!(app.post(ROOM, &web, "none", &with_account("luca@example.it")).await.0, StatusCode::OK, "who has an account works for nothing");
+    let place = join(&app, &web, &with_account("bot")).await;
+    assert!(place["token"].is_string(), "{place}");
+    // Who has come needs no more work, whatever is known of them.
+    assert_eq!(app.post(ROOM, &web, "none", &with_account("bot")).await.0, StatusCode::OK);
     app.stop().await;
 }
 

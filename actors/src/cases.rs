@@ -367,21 +367,23 @@ async fn clear(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
     Ok(done)
 }
 
-/// Opens what wants a case, labels what something speaks against, and does what waits to be done; answers how much it did. One case that does not answer keeps no other one
-/// waiting.
+/// Opens what wants a case, labels what something speaks against, and does what waits to be done; answers how much of it waits on, as a case does not answer now. One that does not
+/// keeps no other one waiting.
 ///
 /// # Errors
 /// If the lists cannot be read; the cases that do not answer are in the log and tried again.
 pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
-    let mut did = 0;
-    let mut note = |case: Result<(), RoundError>| match case {
-        Ok(()) => did += 1,
-        Err(error) => tracing::warn!(%error, "a fraud case waits"),
+    let mut left = 0;
+    let mut note = |case: Result<(), RoundError>| {
+        if let Err(error) = case {
+            tracing::warn!(%error, "a fraud case waits");
+            left += 1;
+        }
     };
     for case in node.cases().working() {
         note(act(node, case).await);
     }
-    let Some(files) = node.files() else { return Ok(did) };
+    let Some(files) = node.files() else { return Ok(left) };
     for wanting in files.views.wanting_cases(ROUND).await? {
         let origin = if wanting.is_met { Origin::Conflict } else { Origin::Review };
         note(open_about(node, &wanting, origin).await.map(drop));
@@ -396,7 +398,7 @@ pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
     for (sale, known) in files.views.fraud_signs(ROUND).await? {
         note(label(node, sale, known).await);
     }
-    Ok(did)
+    Ok(left)
 }
 
 /// The hour of an instant: of UTC, counted from 1970.
@@ -476,7 +478,8 @@ async fn label(node: &Node, sale: HoldId, known: Known) -> Result<(), RoundError
     }
 }
 
-/// Looks for what is to be done, at once and then again whenever the lists have grown or an hour is over. Runs until dropped.
+/// Looks for what is to be done, at once and then again whenever the lists have grown or an hour is over, and as long as something waits on; less often while the lists cannot be
+/// read. Runs until dropped.
 pub(crate) async fn keep_looking(node: &Node) {
     let (mut pause_s, mut seen, mut next): (i64, u64, Timestamp) = (LOOK_EVERY_S, u64::MAX, node.now());
     loop {
@@ -488,14 +491,16 @@ pub(crate) async fn keep_looking(node: &Node) {
         let stands_at = node.files().map_or(0, |files| files.views.as_of_batch());
         let is_over = node.files().is_some() && node.cases().is_to_pick(hour_of(node.now()));
         if stands_at != seen || is_over || !node.cases().working().is_empty() {
-            pause_s = match resume(node).await {
-                Ok(_) => LOOK_EVERY_S,
-                Err(error) => {
-                    tracing::warn!(%error, "what wants a fraud case cannot be looked for now");
-                    (pause_s * 2).min(LOOK_EVERY_MAX_S)
-                }
+            let left = resume(node).await;
+            if let Err(error) = &left {
+                tracing::warn!(%error, "what wants a fraud case cannot be looked for now");
+            }
+            // What waits on is looked for again also where nothing is written meanwhile, as on a quiet night.
+            (pause_s, seen) = match left {
+                Ok(0) => (LOOK_EVERY_S, stands_at),
+                Ok(_) => (LOOK_EVERY_S, u64::MAX),
+                Err(_) => ((pause_s * 2).min(LOOK_EVERY_MAX_S), u64::MAX),
             };
-            seen = stands_at;
         }
         next = node.now().plus_seconds(pause_s);
     }

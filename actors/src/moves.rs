@@ -8,11 +8,12 @@
 //! What was suspected when it was asked for is under review where it has arrived, by the record with which it arrives; what concerns a sale concerns all that its tickets have become ([`trail`]).
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use tokio::sync::Mutex;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
-use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::envelope::{Assessment, Digest, Envelope};
 use tornello_engine::ids::{HoldId, PersonId, SlotId};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
@@ -21,9 +22,11 @@ use tornello_engine::slot::{Command, Event, Line, MoveBegun, MoveFate, Refusal, 
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::fraud::recent::Recent;
+use crate::journal::StreamId;
 use crate::node::Node;
 use crate::pauses::{Pauses, RESUME_EVERY_S};
 use crate::people::RETENTION_S;
+use crate::streams::visit_apart;
 
 /// How many moves may be driven at once without waiting for each other by chance.
 const LOCKS: usize = 256;
@@ -161,6 +164,22 @@ pub async fn trail_back(node: &Node, sale: HoldId) -> Result<Vec<HoldId>, Failur
         };
     }
     Ok(trail)
+}
+
+/// What was said of a sale when it was made; none if nothing was, or its tickets came from another slot. The lists have of a hold and its sale what was said more severely.
+///
+/// # Errors
+/// If the journal cannot be read.
+pub async fn said_when_sold(node: &Node, sale: HoldId) -> Result<Option<Box<Assessment>>, Failure<Refusal>> {
+    let look = move |said: &mut Option<Box<Assessment>>, record: Record<Event>| {
+        if !record.events.iter().any(|event| matches!(event, Event::Sold(sold) if sold.sale == sale)) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        *said = record.envelope.and_then(|envelope| envelope.assessment);
+        Ok(ControlFlow::Break(()))
+    };
+    let read = visit_apart(node.journal().as_ref(), StreamId::Slot(sale.slot()), None, look).await;
+    read.map_err(|error| Failure::Journal(error.to_string()))
 }
 
 /// Whose names stand on tickets of a sale, of those that its tickets were of before they moved, and of all that these have become: tickets take their names along.

@@ -123,7 +123,8 @@ struct Use {
     stands: bool,
 }
 
-type Key = (MuseumId, Code, Timestamp);
+/// Which room, by the last number: one that is announced again under its name, for the same opening, is another one.
+type Key = (MuseumId, Code, u64);
 
 /// Who has come to the rooms of all museums; and whose turn it is to write down up to which numbers.
 #[derive(Debug, Default)]
@@ -286,6 +287,12 @@ fn mac(room: &Room, parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
+/// By what is counted who has come to a room: each that is announced has a secret of its own.
+fn key_of(museum: MuseumId, room: &Room) -> Key {
+    let mac = mac(room, &[b"room"]);
+    (museum, room.code, u64::from_be_bytes(mac.first_chunk().copied().unwrap_or_default()))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -433,14 +440,14 @@ impl Node {
     #[must_use]
     pub fn has_come(&self, museum: MuseumId, room: &Room, comer: Comer) -> bool {
         let (own, device) = comer.numbers(room);
-        self.rooms().has_come((museum, room.code, room.opens_at), own, device)
+        self.rooms().has_come(key_of(museum, room), own, device)
     }
 
     /// Somebody comes to a waiting room.
     pub async fn join_room(&self, museum: MuseumId, code: Code, comer: Comer) -> Result<Place, RoomRefusal> {
         loop {
             let announced = self.room_of(museum, code)?;
-            let key = (museum, code, announced.room.opens_at);
+            let key = key_of(museum, &announced.room);
             match self.rooms().come(key, &announced, comer.numbers(&announced.room), self.now()) {
                 Ok((waiter, arrival)) => return Ok(self.place(museum, &announced, waiter, arrival)),
                 Err(numbers) => self.count_room(museum, code, numbers).await.map_err(RoomRefusal::NotWritten)?,
@@ -474,7 +481,7 @@ impl Node {
 
     fn place(&self, museum: MuseumId, announced: &Announced, waiter: Waiter, arrival: Arrival) -> Place {
         let (room, now, number) = (&announced.room, self.now(), waiter.number);
-        let key = (museum, room.code, room.opens_at);
+        let key = key_of(museum, room);
         let known = (arrival == Arrival::Early).then_some(waiter);
         let early = self.rooms().early(key, announced, known);
         let position = room.position(arrival, lot_of(&room.seed, number), early);
@@ -502,20 +509,21 @@ impl Node {
         if now >= room.opens_at
             && let (Some(token), Some(comer)) = (carried, comer(room))
             && let Some(number) = admitted(museum, room, token, comer, now)
-            && let Some(passage) = self.rooms().take_hold((museum, room.code, room.opens_at), announced, number, request_of(asked))
+            && let Some(passage) = self.rooms().take_hold(key_of(museum, room), announced, number, request_of(asked))
         {
             return Ok(Some(passage));
         }
         Err(Guarded { code: room.code, opens_at: room.opens_at, closes_at: room.closes_at })
     }
 
-    /// Forgets who came to rooms that have closed.
+    /// Forgets who came to rooms that have closed, or were withdrawn.
     pub(crate) fn tidy_rooms(&self) {
         let now = self.now();
-        let open = |museum: MuseumId, code: Code, opens_at: Timestamp| {
+        let is_open = |key: &Key| {
+            let (museum, code, _) = *key;
             let known = self.museums().get(museum);
-            known.is_some_and(|known| known.museum.room(code).is_some_and(|known| known.room.opens_at == opens_at && known.room.closes_at > now))
+            known.is_some_and(|known| known.museum.room(code).is_some_and(|known| key_of(museum, &known.room) == *key && known.room.closes_at > now))
         };
-        self.rooms().0.lock().retain(|(museum, code, opens_at), _| open(*museum, *code, *opens_at));
+        self.rooms().0.lock().retain(|key, _| is_open(key));
     }
 }

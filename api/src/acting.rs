@@ -15,7 +15,7 @@ use serde::Serialize;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::challenge::{BITS, BadProof, Challenge};
-use tornello_actors::fraud::hearing::{by_whom, figures, kind_of_return, named, outlet};
+use tornello_actors::fraud::hearing::{by_whom, figures, joining, kind_of_return, named, outlet};
 use tornello_actors::fraud::{Held, Said, signal_of, signal_of_count, signal_of_held, signal_of_move, signal_of_payment, signal_of_return};
 use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
@@ -240,8 +240,7 @@ async fn step_up(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: 
     };
     note(node, envelope, signal, asked, if failed.is_some() { Ending::Failed } else { Ending::Abandoned }).await;
     let score = envelope.assessment.as_ref().map_or(0, |assessment| assessment.score);
-    let bits = BITS + HARDER.iter().filter(|from| score >= **from).count() as u8;
-    let Some(challenge) = node.scoring().challenges().give(now, envelope.body, bits) else { return Err(Problem::busy()) };
+    let Some(challenge) = node.scoring().challenges().give(now, envelope.body, bits_for(score)) else { return Err(Problem::busy()) };
     let mut ways = vec!["proof_of_work"];
     if matches!(asked.kind, SignalKind::Sold { .. }) {
         ways.push("named_ticket");
@@ -249,8 +248,26 @@ async fn step_up(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: 
     Err(more_proof(challenge, ways, failed))
 }
 
-/// Asserts that the work was done for a request that is not assessed, and of which nothing is noted: what is `bound` makes it another one than all others.
-pub fn worked(node: &Node, bound: Digest, proof: &Proof) -> Result<(), Problem> {
+/// Of how many bits a challenge is for whoever has a score.
+fn bits_for(score: u8) -> u8 {
+    BITS + HARDER.iter().filter(|from| score >= **from).count() as u8
+}
+
+/// Assesses whoever comes to a waiting room for the first time, and asserts that the work was done that is asked of them: of everybody but who has an account with the shop, and of those
+/// as well whom rules would refuse or ask for a proof, or a model suspects. Nothing is noted of it, and nobody is refused: who comes takes no places yet. What is `bound` makes
+/// the request another one than all others.
+pub fn weigh_join(node: &Node, museum: MuseumId, named: &[Party], has_account: bool, bound: Digest, proof: &Proof) -> Result<(), Problem> {
+    let Said { assessment, proof_due } = node.scoring().say(&joining(node.now(), museum, named));
+    let is_suspected = proof_due || assessment.outcome == Outcome::Block;
+    match (is_suspected, has_account) {
+        (true, _) => worked(node, bound, bits_for(assessment.score), proof),
+        (false, false) => worked(node, bound, BITS, proof),
+        (false, true) => Ok(()),
+    }
+}
+
+/// Asserts that the work was done for a request of which nothing is noted.
+fn worked(node: &Node, bound: Digest, bits: u8, proof: &Proof) -> Result<(), Problem> {
     let (now, challenges) = (node.now(), node.scoring().challenges());
     let failed = match &proof.0 {
         Some(given) => match challenges.take(now, bound, given) {
@@ -259,7 +276,7 @@ pub fn worked(node: &Node, bound: Digest, proof: &Proof) -> Result<(), Problem> 
         },
         None => None,
     };
-    let challenge = challenges.give(now, bound, BITS).ok_or_else(Problem::busy)?;
+    let challenge = challenges.give(now, bound, bits).ok_or_else(Problem::busy)?;
     Err(more_proof(challenge, vec!["proof_of_work"], failed))
 }
 

@@ -115,6 +115,14 @@ pub fn known_before(node: &Node, slots: &[SlotId], parties: &[PartyForm], envelo
     envelope.formerly = formerly(&files.pseudonymiser, parties, Month::of(node.now()), is_limited);
 }
 
+/// Who is named with something that has no envelope, as the counters know them now; without what is no name.
+pub fn named_now(node: &Node, parties: &[PartyForm]) -> Vec<Party> {
+    let Some(files) = node.files() else { return Vec::new() };
+    let is_name = |party: &&PartyForm| (1..=PARTY_MAX).contains(&party.value.len());
+    let parties: Vec<PartyForm> = parties.iter().filter(is_name).take(PARTIES_MAX).cloned().collect();
+    named(&files.pseudonymiser, &parties, node.now())
+}
+
 /// The pseudonyms of parties at a time.
 fn named(pseudonymiser: &Pseudonymiser, parties: &[PartyForm], at: Timestamp) -> Vec<Party> {
     // While the month is young a party goes by its pseudonym of the month before as well, so that what is counted of it does not begin anew with the month. What fades

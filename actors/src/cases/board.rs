@@ -64,8 +64,8 @@ pub struct Before {
     pub last: u64,
     /// What whoever comes again has missed, as far as it is remembered.
     pub missed: Vec<News>,
-    /// How many more that were.
-    pub lost: u64,
+    /// Whether that is all of it. How many more there were is told to nobody: they may be of museums that are none of theirs.
+    pub is_whole: bool,
 }
 
 impl Before {
@@ -288,16 +288,24 @@ impl Cases {
         self.feed.subscribe()
     }
 
-    /// As [`Cases::watch`], for one who comes again and was told up to a number, with what was told since; none: who comes for the first time.
+    /// As [`Cases::watch`], for one who comes again, with what was told since the one of which `is_last` says by its number that it was told to them; none: who comes for the
+    /// first time.
     #[must_use]
-    pub fn watch_after(&self, number: Option<u64>) -> (broadcast::Receiver<News>, Before) {
-        // Nobody is told meanwhile: each is either before or after.
-        let told = self.told.lock();
-        let last = told.back().map_or(0, |news| news.number);
-        let after = number.unwrap_or(last);
-        let missed: Vec<News> = told.iter().filter(|news| news.number > after).copied().collect();
-        let lost = last.saturating_sub(after).saturating_sub(missed.len() as u64);
-        (self.watch(), Before { last, missed, lost })
+    pub fn watch_after(&self, is_last: Option<&dyn Fn(u64) -> bool>) -> (broadcast::Receiver<News>, Before) {
+        let (watching, mut told): (_, Vec<News>) = {
+            // Nobody is told meanwhile: each is either before or after.
+            let told = self.told.lock();
+            (self.watch(), told.iter().copied().collect())
+        };
+        let last = told.last().map_or(0, |news| news.number);
+        let Some(is_last) = is_last else { return (watching, Before { last, missed: Vec::new(), is_whole: true }) };
+        let before_all = told.first().map_or(0, |first| first.number.saturating_sub(1));
+        let place = told.iter().rposition(|news| is_last(news.number));
+        let (missed, is_whole) = match place {
+            Some(place) => (told.split_off(place + 1), true),
+            None => (told, is_last(before_all)),
+        };
+        (watching, Before { last, missed, is_whole })
     }
 
     /// Tells those who watch.
@@ -404,20 +412,23 @@ mod tests {
             News { case, museum, origin, score: None, amount_cents: Cents::ZERO, due_at, number: 0 }
         };
         let told = |before: &Before| before.missed.iter().map(|news| (news.number, news.case.0)).collect::<Vec<_>>();
+        let again = |number: u64| board.watch_after(Some(&|told: u64| told == number));
         let (mut first, nothing) = board.watch_after(None);
-        assert_eq!((nothing.known(), told(&nothing)), (0, vec![]));
+        assert_eq!((nothing.known(), told(&nothing), again(0).1.is_whole), (0, vec![], true));
         (1..=3).for_each(|n| board.tell(news(10 + n)));
         assert_eq!(std::iter::from_fn(|| first.try_recv().ok()).map(|news| news.number).collect::<Vec<_>>(), [1, 2, 3]);
-        let (mut again, before) = board.watch_after(Some(1));
-        assert_eq!((before.last, before.known(), told(&before), before.lost), (3, 1, vec![(2, 12), (3, 13)], 0));
-        assert!(again.try_recv().is_err(), "once");
+        let (mut second, before) = again(1);
+        assert_eq!((before.last, before.known(), told(&before), before.is_whole), (3, 1, vec![(2, 12), (3, 13)], true));
+        assert!(second.try_recv().is_err(), "once");
+        assert_eq!((again(0).1.missed.len(), again(0).1.is_whole, told(&again(3).1)), (3, true, vec![]));
         let (_, anew) = board.watch_after(None);
-        assert_eq!((anew.known(), told(&anew), anew.lost), (3, vec![], 0), "who has not watched before has missed nothing");
+        assert_eq!((anew.known(), told(&anew), anew.is_whole), (3, vec![], true), "who has not watched before has missed nothing");
         (4..=3 + FEED as u64).for_each(|n| board.tell(news(10 + n)));
-        let (_, late) = board.watch_after(Some(1));
-        assert_eq!((late.missed.len(), late.known(), late.lost), (FEED, 3, 2), "two are forgotten");
-        let (_, ahead) = board.watch_after(Some(u64::MAX));
-        assert_eq!((told(&ahead), ahead.lost), (vec![], 0));
+        let (late, just) = (again(2).1, again(3).1);
+        assert_eq!((late.missed.len(), late.known(), late.is_whole), (FEED, 3, false), "one is forgotten");
+        assert_eq!((just.missed.len(), just.is_whole), (FEED, true));
+        let (_, of_another) = again(u64::MAX);
+        assert_eq!((of_another.missed.len(), of_another.is_whole), (FEED, false), "what was told by another process is not known here");
     }
 
     #[test]

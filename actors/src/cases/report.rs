@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tornello_engine::case::Subject;
-use tornello_engine::time::{DAY_S, Timestamp};
+use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 use tornello_models::fraud::drift::EVENTS_MIN;
 
 use crate::views::fraud::CaseRow;
@@ -52,7 +52,7 @@ pub struct Figures {
     pub refused_good: Option<f64>,
     /// Of those with a verdict that nobody beside analysts tells of, how many had it in time.
     pub in_time: Option<f64>,
-    /// Half of these took no longer, in seconds.
+    /// Half of these took no longer, in seconds: of what was appealed, from the appeal on.
     pub median_s: Option<i64>,
 }
 
@@ -126,10 +126,10 @@ pub fn figures<'a>(rows: impl IntoIterator<Item = &'a CaseRow>, days: f64, weigh
     let refused_good = f64::from(refused_picked("legit"));
     let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
     let read = |row: &&&CaseRow| !is_charged_back(row) && !is_met_twice(row);
-    let took = rows.iter().filter(read).filter_map(|row| Some(row.decided_at?.micros_since(row.opened_at) / 1_000_000));
+    let took = rows.iter().filter(read).filter_map(|row| Some(row.took_us? / MICROS_PER_S));
     let mut took: Vec<i64> = took.collect();
     took.sort_unstable();
-    let in_time = rows.iter().filter(read).filter(|row| row.decided_at.is_some_and(|at| at <= row.due_at)).count() as f64;
+    let in_time = rows.iter().filter(read).filter(|row| row.in_time == Some(true)).count() as f64;
     Figures {
         cases: rows.len() as u32,
         picked: count(&|row| is_picked(row)),
@@ -221,6 +221,8 @@ mod tests {
             reason: String::new(),
             decided_by: String::new(),
             decided_at: took_h.map(at),
+            took_us: took_h.map(|h| h * 3_600 * MICROS_PER_S),
+            in_time: took_h.map(|h| h <= 24),
             appealed_at: None,
             blocked,
             label: label.to_owned(),

@@ -209,11 +209,24 @@ pub fn places(at: Timestamp, kind: SignalKind, channel: Channel, slot: SlotId, l
     }
 }
 
+/// The signal of somebody who comes to a waiting room, and is not written down: they wait for places over the web, nobody knows yet in which slot, for how many, and at what price.
+#[must_use]
+pub fn joining(at: Timestamp, museum: MuseumId, named: &[Party]) -> SignalEvent {
+    let mut signal = SignalEvent::new(at.as_micros(), SignalKind::Waited, Outlet::Web, museum.0);
+    signal.parties = named.iter().map(|party| Taking { role: role(party.kind), id: { party.pseudonym.0 } }).collect();
+    signal.minute = minute_of(at);
+    signal
+}
+
 /// How long before a slot an instant is, in seconds, and its minute of the day where the museum is.
 fn moment(at: Timestamp, slot: SlotId) -> (i64, u16) {
+    (slot.start().micros_since(at) / MICROS_PER_S, minute_of(at))
+}
+
+/// The minute of the day where museums are.
+fn minute_of(at: Timestamp) -> u16 {
     let local = calendar::local(at);
-    let minute = (i32::from(local.hour()) * 60 + i32::from(local.minute())).clamp(0, 1_439) as u16;
-    (slot.start().micros_since(at) / MICROS_PER_S, minute)
+    (i32::from(local.hour()) * 60 + i32::from(local.minute())).clamp(0, 1_439) as u16
 }
 
 /// What is kept of a signal with an attempt that is refused: what [`Hearing::refused`] needs and the attempt itself does not say. None for commands that are never refused.

@@ -3,11 +3,12 @@
 //! sales that would have been stopped is what banks, analysts and gates said of them since.
 //! Nothing changes by it; it takes as long as reading the journal does, on a thread that answers nobody, and one trial at a time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::case::{self, Case, Label, Subject};
 use tornello_engine::channel::Channel;
+use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{CaseId, KeyId, PaymentId};
 use tornello_engine::payment;
 use tornello_engine::slot::{self, Settlement};
@@ -69,14 +70,21 @@ impl Fate {
     }
 }
 
-/// Asks rules about everything since `from`, as if they had been in force.
-pub async fn try_rules(journal: &dyn Journal, rules: &RuleSet, from: Timestamp, parties: usize) -> Result<Trial, JournalError> {
+/// Asks rules about everything since `from`, as if they had been in force. `desks` are the keys with desk rights, through whichever channel they sell: nobody asks them for a proof.
+pub async fn try_rules(
+    journal: &dyn Journal,
+    rules: &RuleSet,
+    from: Timestamp,
+    parties: usize,
+    desks: &HashSet<KeyId>,
+) -> Result<Trial, JournalError> {
     let (hearing, counters) = (Hearing::default(), Counters::new(parties));
     let mut trying = Trying {
         hearing,
         counters,
         rules: rules.clone(),
         from,
+        desks: desks.clone(),
         trial: Trial::default(),
         fates: BTreeMap::new(),
         paid: HashMap::new(),
@@ -110,6 +118,7 @@ struct Trying {
     counters: Counters,
     rules: RuleSet,
     from: Timestamp,
+    desks: HashSet<KeyId>,
     trial: Trial,
     /// What became of what would have been stopped.
     fates: BTreeMap<u128, Fate>,
@@ -132,6 +141,8 @@ struct Given {
     is_option: bool,
     /// Whether a quote's payment begins, or the house itself takes tickets back: nobody is asked.
     is_own: bool,
+    /// Whether it is of a key with desk rights.
+    is_desk: bool,
     /// The holds that a payment is for.
     due: Vec<u128>,
 }
@@ -184,6 +195,7 @@ impl Trying {
                 let envelope = record.envelope.as_ref();
                 let said = envelope.and_then(|envelope| envelope.assessment.as_deref());
                 given.is_own = envelope.is_none_or(|envelope| envelope.who == KeyId::SYSTEM);
+                given.is_desk = self.is_desk(envelope);
                 for event in &record.events {
                     match event {
                         slot::Event::Held(held) => given.is_option |= given.is_own && held.channel == Channel::Group,
@@ -202,6 +214,7 @@ impl Trying {
             }
             StreamId::Payment(_) => {
                 let record = frame.record::<payment::Event>()?;
+                given.is_desk = self.is_desk(record.envelope.as_ref());
                 for event in &record.events {
                     let payment::Event::Opened(opened) = event else { continue };
                     given.is_own |= opened.quote.is_some();
@@ -216,13 +229,18 @@ impl Trying {
         Ok(given)
     }
 
+    /// Whether whoever gave a command has desk rights.
+    fn is_desk(&self, envelope: Option<&Envelope>) -> bool {
+        envelope.is_some_and(|envelope| self.desks.contains(&envelope.who))
+    }
+
     /// Asks the rules about what is asked for, and notes what becomes of what they would have stopped.
     fn hear(&mut self, signal: &SignalEvent, subject: u128, given: &Given) {
         if signal.at_us >= self.from.as_micros() && given.asks(signal, subject) {
             self.trial.asked += 1;
             let known = self.counters.known(signal).map(|(_, known)| known).unwrap_or_default();
             let fired = self.rules.ask(&features(&known, signal), signal.outlet, signal.museum);
-            self.trial.step_up += u64::from(fired.needs_proof() && !given.is_option && is_proof_asked(signal));
+            self.trial.step_up += u64::from(fired.needs_proof() && !given.is_option && !given.is_desk && is_proof_asked(signal));
             match fired.action {
                 Some(Action::Review) => self.trial.review += 1,
                 Some(Action::Block) if given.is_option || is_never_refused(signal) => self.trial.review += 1,

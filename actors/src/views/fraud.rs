@@ -52,7 +52,8 @@ const LATE_US: i64 = 3_600_000_000;
 ///
 /// - Times are microseconds: of what was assessed the time at which it was asked for, or at which it was bought, where that was later by more than [`LATE_US`].
 /// - `wants` is set for what wants a case, until it has one. `pickable` is what chance may pick at all: sales and returns, not holds that were never sold, nor counts of cash. A
-///   refused attempt `wants` a case if chance picks it. A case stands in the queue by its `urgency`.
+///   refused attempt `wants` a case if chance picks it. A case stands in the queue by its `urgency`. How long its verdict took (`took_us`), and whether it was `in_time`, is of
+///   the look that was asked for last: an appeal is due anew.
 /// - Signs and labels are kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its rank in the case of its sale says
 ///   the same.
 /// - The column `holder` is who would be read of because of a hold. The table `holder` has, for each of these and each day, the first suspected hold that ended without being
@@ -80,7 +81,7 @@ pub(super) const SCHEMA: &str = "
         score INTEGER, probability_ppm INTEGER, model TEXT NOT NULL, loss INTEGER NOT NULL, urgency INTEGER NOT NULL,
         opened_at INTEGER NOT NULL, due_at INTEGER NOT NULL, lapses_at INTEGER NOT NULL,
         state TEXT NOT NULL, assignee TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL, decided_by TEXT NOT NULL, decided_at INTEGER,
-        appealed_at INTEGER, blocked INTEGER NOT NULL
+        appealed_at INTEGER, blocked INTEGER NOT NULL, took_us INTEGER, in_time INTEGER
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX fraud_case_by_state ON fraud_case (state, urgency, fraud_case);
     CREATE INDEX fraud_case_by_origin ON fraud_case (origin, opened_at);

@@ -17,9 +17,11 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tornello_actors::availability;
 use tornello_actors::board::{Change, SlotHead};
 use tornello_actors::cases::board::{Before, News};
+use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
 use tornello_actors::sensors::Occupancy;
 use tornello_engine::calendar;
+use tornello_engine::envelope::Digest;
 use tornello_engine::ids::{KeyId, MuseumId, SlotId};
 
 use crate::auth::{Caller, Scope};
@@ -41,7 +43,7 @@ const MUSEUMS_MAX: usize = 50;
 /// The header with the id of the event that whoever comes again has heard last, which browsers send by themselves.
 const LAST_ID: &str = "Last-Event-ID";
 
-/// What tells the ids of this process from those that another one gave.
+/// What the ids of this process are made with: from them nobody can tell how many cases there are elsewhere.
 static RUN: LazyLock<u64> = LazyLock::new(random);
 
 static WATCHERS: Semaphore = Semaphore::const_new(WATCHERS_MAX);
@@ -169,7 +171,7 @@ impl From<News> for CaseEvent {
     }
 }
 
-/// How many changes were lost: the data of a `lagged` event. How things are follows it.
+/// How many changes were lost: the data of a `lagged` event. How things are follows it. Of cases it is 0: some of them may be of museums that are none of the key's.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Lagged {
     lost: u64,
@@ -183,14 +185,8 @@ struct End {
 
 /// The id of the case that was told with that number.
 fn id_of(number: u64) -> String {
-    format!("{:x}-{number}", *RUN)
-}
-
-/// The number of an id; none if another process gave it.
-fn number_of(id: &str) -> Option<u64> {
-    let (run, number) = id.split_once('-')?;
-    let number = number.parse().ok()?;
-    (u64::from_str_radix(run, 16) == Ok(*RUN)).then_some(number)
+    let Digest(bits) = digest(&[b"live", &RUN.to_be_bytes(), &number.to_be_bytes()]);
+    format!("{bits:032x}")
 }
 
 fn case_event(news: News) -> Bytes {
@@ -275,9 +271,9 @@ impl Watcher {
     }
 
     /// What whoever comes again has missed of cases; if another process told what they heard last, nobody knows of what came before this one.
-    fn show_missed(&mut self, before: &Before, of_another: bool) {
-        if of_another || before.lost > 0 {
-            self.ready.push_back(event("lagged", &Lagged { lost: before.lost }));
+    fn show_missed(&mut self, before: &Before) {
+        if !before.is_whole {
+            self.ready.push_back(event("lagged", &Lagged { lost: 0 }));
         }
         let own = before.missed.iter().filter(|news| self.museums.contains(&news.museum));
         self.ready.extend(own.map(|news| case_event(*news)));
@@ -311,7 +307,10 @@ impl Watcher {
         tokio::select! {
             change = self.changes.recv() => heard(change, |change| Heard::Change(Box::new(change))),
             estimate = self.estimates.recv() => heard(estimate, Heard::Estimate),
-            news = async { match &mut self.cases { Some(cases) => cases.recv().await, None => std::future::pending().await } } => heard(news, Heard::Case),
+            news = async { match &mut self.cases { Some(cases) => cases.recv().await, None => std::future::pending().await } } => match news {
+                Err(RecvError::Lagged(_)) => Heard::Lagged(0),
+                news => heard(news, Heard::Case),
+            },
             _ = self.beat.tick() => Heard::Beat,
             () = stopping => Heard::Stopping,
         }
@@ -387,9 +386,11 @@ pub async fn follow(
     let secret = node.files().and_then(|files| files.keys.fingerprint(caller.id()));
     // Changes count from here on, before the first look: what happens in between comes twice, not never.
     let (changes, estimates) = (node.board().watch(), node.sensors().watch());
-    let again = request.headers().get(LAST_ID).and_then(|id| id.to_str().ok()).map(number_of);
+    let again = request.headers().get(LAST_ID).and_then(|id| id.to_str().ok());
+    let is_last = |number: u64| again.is_some_and(|id| id == id_of(number));
+    let is_last = again.map(|_| &is_last as &dyn Fn(u64) -> bool);
     let looks = Scope::Investigate.is_open_to(caller.0.role);
-    let (cases, before) = looks.then(|| node.cases().watch_after(again.map(Option::unwrap_or_default))).unzip();
+    let (cases, before) = looks.then(|| node.cases().watch_after(is_last)).unzip();
     let mut beat = tokio::time::interval(pulse.heartbeat);
     beat.reset();
     let pulse = pulse.0;
@@ -399,7 +400,7 @@ pub async fn follow(
     watcher.ready.push_back(Bytes::from(format!("retry: 2000\n{id}\n")));
     watcher.show_all();
     if let Some(before) = before {
-        watcher.show_missed(&before, again == Some(None));
+        watcher.show_missed(&before);
     }
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
@@ -413,6 +414,14 @@ pub async fn follow(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_counts_the_cases_of_others_by_the_ids_of_their_own() {
+        let (one, next) = (id_of(1), id_of(2));
+        assert!(one == id_of(1) && one != next && [&one, &next].iter().all(|id| id.len() == 32));
+        let differ = one.bytes().zip(next.bytes()).filter(|(one, next)| one != next).count();
+        assert!(differ > 8, "{one} and {next} look like neighbours");
+    }
 
     #[test]
     fn one_key_does_not_take_the_places_of_all() {

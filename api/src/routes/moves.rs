@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
 use tornello_actors::fraud::UNREAD;
 use tornello_actors::fraud::in_force::built_in;
-use tornello_actors::moves::{move_tickets, named_along, trail_back, would_take};
+use tornello_actors::moves::{move_tickets, named_along, said_when_sold, trail_back, would_take};
 use tornello_actors::node::Node;
 use tornello_actors::rooms;
 use tornello_engine::calendar;
@@ -167,13 +167,19 @@ async fn may_be_proof(node: &Node, ticket: TicketId) -> Result<bool, Problem> {
     }
     let views = &files(node)?.views;
     views.catch_up(node.head().number).await?;
-    for sale in trail_back(node, sale).await? {
-        let said = views.assessed_for_case(Subject::Sale(sale)).await?.and_then(|found| found.assessment);
-        if said.is_some_and(|assessment| was_proof_due(&node.defences().rules(), &assessment)) {
+    let (trail, rules) = (trail_back(node, sale).await?, node.defences().rules());
+    for sale in &trail {
+        let said = views.assessed_for_case(Subject::Sale(*sale)).await?.and_then(|found| found.assessment);
+        if said.is_some_and(|assessment| was_proof_due(&rules, &assessment)) {
             return Ok(true);
         }
     }
-    Ok(false)
+    // Where only a look was asked for of the hold the lists have that, whatever was asked for when it was bought.
+    let bought = match trail.last() {
+        Some(bought) => said_when_sold(node, *bought).await?,
+        None => None,
+    };
+    Ok(bought.is_some_and(|assessment| was_proof_due(&rules, &assessment)))
 }
 
 /// Rename a ticket.

@@ -20,7 +20,7 @@ use tornello_engine::time::Timestamp;
 use crate::acting::{self, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, Json, PartyForm, envelope};
+use crate::request::{IdempotencyKey, Json, PartyForm, envelope, named_now};
 use crate::routes::{files, museum_of, not_rebuilt};
 
 /// The header with what somebody was given when they joined.
@@ -114,7 +114,7 @@ pub struct RoomList {
 #[serde(deny_unknown_fields)]
 pub struct JoinForm {
     /// Who takes part: a buyer and the device, or the device alone if nobody is known yet. The same buyer, or the device where none was named, must stand in the hold, which may
-    /// be the first to name the buyer. Who has an `account` with the shop, and is named by it as well, needs no proof.
+    /// be the first to name the buyer. Who has an `account` with the shop, and is named by it as well, needs no proof, unless something speaks against them.
     #[schema(min_items = 1, max_items = 8)]
     pub parties: Vec<PartyForm>,
 }
@@ -280,7 +280,7 @@ pub async fn withdraw(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
 ///
 /// Those who join before the opening take part in the lot, once, however often they join; those who join later are served in that order. A buyer and a device stand in one place: a second
 /// name on the same device, or a second device of the same name, has the place that there is, and its three holds are theirs together. A first request is answered `step_up_required`, unless
-/// an `account` is named: do the work, and repeat the request with it.
+/// an `account` is named and nothing speaks against them: do the work, and repeat the request with it.
 #[utoipa::path(
     tag = "Waiting rooms", operation_id = "join_waiting_room", security(("key" = ["book"])),
     request_body(content = JoinForm, example = json!({"parties": [{"kind": "buyer", "value": "maria.rossi@example.it"}]})),
@@ -303,10 +303,11 @@ pub async fn join(
     let (id, room) = (known.museum.id(), &announced.room);
     let comer = comer(&node, room, &form.parties)?.ok_or_else(|| Problem::invalid("parties: a buyer or a device is expected"))?;
     let has_account = form.parties.iter().any(|party| party.kind == PartyKind::Account && is_text(party));
-    if !has_account && node.now() < room.closes_at && !node.has_come(id, room, comer) {
+    if node.now() < room.closes_at && !node.has_come(id, room, comer) {
         let (opens_at, who) = (room.opens_at.as_micros().to_be_bytes(), u128::to_be_bytes(comer.who.0));
         let device = comer.device.map_or([0; 16], |device| u128::to_be_bytes(device.0));
-        acting::worked(&node, digest(&[b"join", &id.0.to_be_bytes(), code.as_str().as_bytes(), &opens_at, &who, &device]), &proof)?;
+        let bound = digest(&[b"join", &id.0.to_be_bytes(), code.as_str().as_bytes(), &opens_at, &who, &device]);
+        acting::weigh_join(&node, id, &named_now(&node, &form.parties), has_account, bound, &proof)?;
     }
     let taken = node.join_room(id, code, comer).await?;
     Ok(HttpResponse::Ok().json(PlaceView::new(taken, announced)))

@@ -98,6 +98,23 @@ async fn verdicts_that_are_undone_faster_than_they_are_followed_leave_nothing_bl
     house.running.stop().await;
 }
 
+#[actix_rt::test]
+async fn what_cannot_be_done_about_a_case_is_told_so_that_it_is_tried_again() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let node = house.node();
+    open_museum(node).await;
+    house.ask(1, sell(1, 2)).await.unwrap();
+    let id = case_of(Subject::Sale(sale()));
+    node.case(id, by(10), opened()).await.unwrap();
+    let fraud = case::Command::Decide { verdict: Verdict::Fraud, reason: code("bot"), by: KeyId(4) };
+    node.case(id, by(11), fraud).await.unwrap();
+    journal.faults.lock().push_back(Fault::Full);
+    assert_eq!((resume(node).await.unwrap(), blocked(node).await), (1, vec![false, false]));
+    assert_eq!((resume(node).await.unwrap(), blocked(node).await), (0, vec![true, true]));
+    house.running.stop().await;
+}
+
 /// Its review begins anew, and nobody would see that it does.
 #[actix_rt::test]
 async fn a_verdict_that_is_undone_when_the_time_of_its_case_is_over_is_to_be_looked_at_again() {

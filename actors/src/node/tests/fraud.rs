@@ -1,6 +1,8 @@
 //! What is said of commands before they are given: it follows from the journal up to the position that it names, live, in a replay and after a restart; whatever
 //! becomes of models, what is sold is sold.
 
+use std::collections::HashSet;
+
 use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
 use tornello_engine::ids::PaymentId;
 use tornello_models::fraud::signals::{SignalEvent, SignalKind, features};
@@ -462,7 +464,7 @@ async fn a_rule_is_tried_on_what_has_happened() {
     use tornello_models::fraud::rules::RuleSet;
 
     use crate::cases::case_of;
-    use crate::fraud::trial::try_rules;
+    use crate::fraud::trial::{Trial, try_rules};
     let house = House::new().await;
     for n in 0..15_u64 {
         held(&house, n, 66).await;
@@ -476,11 +478,15 @@ async fn a_rule_is_tried_on_what_has_happened() {
     let command = Command::Sell { hold: HoldId::new(tomorrow(), 60), owner: None, settlement, contact: None };
     house.node().slot(tomorrow(), by(9_000), command).await.unwrap();
     let journal = Arc::clone(house.node().journal());
-    let tried = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), Timestamp::MIN, 1_000).await.unwrap();
+    let tried = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), Timestamp::MIN, 1_000, &HashSet::new()).await.unwrap();
     // That its payment makes a sale of it is asked about by nobody.
     assert_eq!((tried.asked, tried.good), (17, 1), "{tried:?}");
     assert!(tried.step_up >= 5 && tried.block >= 2 && tried.stopped >= 2, "{tried:?}");
-    let later = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), house.node().now().plus_seconds(60), 1_000).await.unwrap();
+    // If their key had desk rights nobody would ask for a proof, through whichever channel they sell, and all else would be as it is.
+    let desks = HashSet::from([by(0).who]);
+    let at_desk = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), Timestamp::MIN, 1_000, &desks).await.unwrap();
+    assert_eq!(at_desk, Trial { step_up: 0, ..tried.clone() });
+    let later = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), house.node().now().plus_seconds(60), 1_000, &HashSet::new()).await.unwrap();
     assert_eq!(later.asked, 0);
     // An analyst finds fraud in it and no ticket was left to block; then that it was none, after staff have blocked one; then the bank takes the money back.
     let (subject, at) = (Subject::Sale(HoldId::new(tomorrow(), 60)), house.node().now());
@@ -503,7 +509,7 @@ async fn a_rule_is_tried_on_what_has_happened() {
     let steps = [(say(Verdict::Fraud), 0), (case::Command::Undo, 0), (say(Verdict::Legit), 1), (by_bank, 0)];
     for (n, (command, good)) in (0_u128..).zip(steps) {
         house.node().case(case_of(subject), by(9_200 + n), command).await.unwrap();
-        let again = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), Timestamp::MIN, 1_000).await.unwrap();
+        let again = try_rules(journal.as_ref(), &RuleSet::hard_defaults(), Timestamp::MIN, 1_000, &HashSet::new()).await.unwrap();
         assert_eq!((again.good, again.stopped), (good, tried.stopped), "{n}: {again:?}");
     }
     house.running.stop().await;
@@ -527,7 +533,7 @@ async fn a_rule_is_tried_on_each_command_once_and_as_it_would_be_followed() {
         let (name, it, en) = ("all".to_owned(), "Tutti.".to_owned(), "All.".to_owned());
         RuleSet::new(vec![Rule { name, conditions: vec![condition], outlets: Vec::new(), museums: Vec::new(), action, it, en }]).unwrap()
     };
-    let tried = async |rules: RuleSet| try_rules(node.journal().as_ref(), &rules, Timestamp::MIN, 1_000).await.unwrap();
+    let tried = async |rules: RuleSet| try_rules(node.journal().as_ref(), &rules, Timestamp::MIN, 1_000, &HashSet::new()).await.unwrap();
 
     // A place is held, a payment begins, and brings about a sale: that follows, and nobody is asked about it.
     held(&house, 1, 61).await;

@@ -209,6 +209,28 @@ async fn a_device_that_came_before_anybody_was_named_holds_for_a_buyer_and_has_n
 }
 
 #[actix_rt::test]
+async fn who_came_to_a_room_that_was_withdrawn_is_not_ahead_of_anybody_in_the_one_that_is_announced_in_its_place() {
+    let house = House::new().await;
+    announced(&house).await;
+    for who in 0..50_u128 {
+        join(&house, who).await;
+    }
+    // So many are let through that somebody sees it at once, and announces the same opening anew.
+    house.node().museum(MUSEUM, by(3_001), museum::Command::WithdrawRoom { code: code(ROOM) }).await.unwrap();
+    let anew = Room { per_minute: 120, seed: [8; 32], signing: [10; 32], ..room() };
+    house.node().museum(MUSEUM, by(3_002), museum::Command::AnnounceRoom { room: Box::new(anew.clone()) }).await.unwrap();
+    assert!(!house.node().has_come(MUSEUM, &anew, named(3)), "nobody has come to this one");
+    let (first, second) = (join(&house, 100).await, join(&house, 101).await);
+    house.clock.set(room().opens_at);
+    for joined in [first, second] {
+        let position = place(&house, &joined.token).position;
+        assert!(position.is_some_and(|position| position <= 2), "two have come: {position:?}");
+    }
+    assert_eq!(join(&house, 102).await.position, Some(3));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn an_admission_is_not_given_back_while_it_is_not_known_what_became_of_its_request() {
     for fault in [Fault::Written, Fault::Lost] {
         let journal = Arc::new(Faulty::default());

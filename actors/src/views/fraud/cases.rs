@@ -61,6 +61,10 @@ pub struct CaseRow {
     pub decided_by: String,
     /// When.
     pub decided_at: Option<Timestamp>,
+    /// How long that took, in microseconds, from when it was opened, or appealed.
+    pub took_us: Option<i64>,
+    /// Whether that was by when somebody should have looked then: an appeal is due anew, and does not change whether the verdict before it was in time.
+    pub in_time: Option<bool>,
     /// When it was appealed.
     pub appealed_at: Option<Timestamp>,
     /// Whether its tickets were blocked, or it is an attempt that was; not if a block of tickets was undone before anybody complained.
@@ -134,7 +138,8 @@ impl Views {
                 coalesce((SELECT label FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), ''),
                 coalesce((SELECT sale.refunded_cents FROM sale WHERE sale.sale = fraud_case.subject), 0)
                 + coalesce((SELECT sum(moved.refunded_cents) FROM sale AS moved WHERE moved.origin = fraud_case.subject AND moved.settlement = 'moved'), 0),
-                coalesce((SELECT source FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), '')
+                coalesce((SELECT source FROM fraud_label WHERE fraud_label.fraud_case = fraud_case.fraud_case ORDER BY rank LIMIT 1), ''),
+                took_us, in_time
             FROM fraud_case WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state IN (SELECT value FROM json_each(?2)))
             AND (?3 IS NULL OR channel = ?3) AND (?4 IS NULL OR assignee = ?4) AND (?5 IS NULL OR opened_at >= ?5)
             AND (state IN ('open', 'appealed') AND (origin = 'appeal' OR appealed_at IS NOT NULL)) = ?9 AND (?10 IS NULL OR origin = ?10)
@@ -204,6 +209,8 @@ fn case_row(row: &SqliteRow, appeals: bool) -> Result<CaseRow, sqlx::Error> {
         label: row.try_get(22)?,
         refunded_cents: row.try_get(23)?,
         label_by: row.try_get(24)?,
+        took_us: row.try_get(25)?,
+        in_time: row.try_get(26)?,
         appeals,
     })
 }
@@ -226,12 +233,16 @@ async fn by_lot(tx: &mut SqliteConnection, channel: Channel, lot: u128) -> Resul
 
 /// What an event of a case changes.
 pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestamp, event: &case::Event) -> Result<(), sqlx::Error> {
-    const OPENED: &str = "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, ?)";
+    const OPENED: &str =
+        "INSERT OR IGNORE INTO fraud_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '', '', '', '', NULL, NULL, ?, NULL, NULL)";
     const PLACES: &str = "SELECT people FROM sale WHERE sale = ?1 UNION ALL SELECT people FROM attempt WHERE attempt = ?1
         UNION ALL SELECT people FROM assessed WHERE subject = ?1 LIMIT 1";
-    const DECIDED: &str =
-        "UPDATE fraud_case SET state = 'decided', verdict = ?2, reason = ?3, decided_by = ?4, decided_at = ?5 WHERE fraud_case = ?1";
-    const UNDONE: &str = "UPDATE fraud_case SET state = 'open', verdict = '', reason = '', decided_by = '', decided_at = NULL WHERE fraud_case = ?";
+    const DECIDED: &str = "UPDATE fraud_case SET state = 'decided', verdict = ?2, reason = ?3, decided_by = ?4, decided_at = ?5,
+            took_us = ?5 - coalesce(appealed_at, opened_at), in_time = ?5 <= due_at
+        WHERE fraud_case = ?1";
+    const UNDONE: &str =
+        "UPDATE fraud_case SET state = 'open', verdict = '', reason = '', decided_by = '', decided_at = NULL, took_us = NULL, in_time = NULL
+        WHERE fraud_case = ?";
     const APPEALED: &str =
         "UPDATE fraud_case SET state = CASE verdict WHEN '' THEN 'open' ELSE 'appealed' END, appealed_at = ?2, due_at = ?3, lapses_at = ?4
         WHERE fraud_case = ?1";
@@ -319,11 +330,14 @@ pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestam
 
 #[cfg(test)]
 mod tests {
+    use tornello_engine::ids::KeyId;
+
     use super::*;
 
     /// As many cases of a great loss as are asked for, and appeals that ask for more than any of them.
     async fn put(views: &Views, cases: u64, appeals: u64) {
-        const CASE: &str = "INSERT INTO fraud_case VALUES (?, ?, ?, 3, 'web', 1, 100, NULL, '', ?, ?, 0, ?, 0, 'open', '', '', '', '', NULL, ?, 1)";
+        const CASE: &str =
+            "INSERT INTO fraud_case VALUES (?, ?, ?, 3, 'web', 1, 100, NULL, '', ?, ?, 0, ?, 0, 'open', '', '', '', '', NULL, ?, 1, NULL, NULL)";
         for n in 0..cases + appeals {
             let (origin, urgency, appealed_at) = if n < cases { ("review", 1_000 + n, None) } else { ("appeal", 1_000_000, Some(1_i64)) };
             let ask = sqlx::query(CASE).bind(CaseId(n).to_string()).bind(format!("subject-{n}")).bind(origin);
@@ -399,6 +413,31 @@ mod tests {
         // Somebody was hurt by it who had to complain.
         sqlx::query("UPDATE fraud_case SET appealed_at = 1").execute(&views.pool()).await.unwrap();
         assert!(blocked_after(Action::Clear, true).await);
+        views.close().await;
+    }
+
+    #[tokio::test]
+    async fn an_appeal_is_due_anew_and_makes_no_late_verdict_one_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        // Opened at 0, and due at 10,000.
+        put(&views, 1, 0).await;
+        let decided = |verdict| case::Event::Decided(case::Decided { verdict, reason: "seen".parse().unwrap(), by: KeyId(4) });
+        let undone = case::Event::Undone(case::Undone { verdict: case::Verdict::Fraud });
+        let appealed = case::Event::Appealed(case::Appealed { due_at: Timestamp::from_micros(100_000), lapses_at: Timestamp::from_micros(200_000) });
+        let look = async |at_us: i64, events: &[case::Event]| {
+            let mut connection = views.pool().acquire().await.unwrap();
+            for event in events {
+                write_case(&mut connection, &CaseId(0).to_string(), Timestamp::from_micros(at_us), event).await.unwrap();
+            }
+            drop(connection);
+            let row = views.fraud_cases(&CaseFilter::default(), 2).await.unwrap().remove(0);
+            (row.took_us, row.in_time)
+        };
+        assert_eq!(look(20_000, &[decided(case::Verdict::Fraud)]).await, (Some(20_000), Some(false)));
+        assert_eq!(look(50_000, &[appealed]).await, (Some(20_000), Some(false)), "what came late came late");
+        assert_eq!(look(60_000, &[undone.clone(), decided(case::Verdict::Legit)]).await, (Some(10_000), Some(true)), "from the appeal on");
+        assert_eq!(look(70_000, &[undone]).await, (None, None));
         views.close().await;
     }
 

@@ -20,8 +20,7 @@ const TABLES: [&str; 4] = [
 
 /// A case as the list has it, whatever led to it.
 pub(super) async fn put_case(views: &Views, case: &str, subject: &str, opened_at: i64, verdict: &str) {
-    const CASE: &str =
-        "INSERT INTO fraud_case VALUES (?, ?, 'review', 3, 'web', 1, NULL, NULL, '', 1, 0, ?, 0, 0, 'open', '', ?, '', '', NULL, NULL, 0)";
+    const CASE: &str = "INSERT INTO fraud_case VALUES (?, ?, 'review', 3, 'web', 1, NULL, NULL, '', 1, 0, ?, 0, 0, 'open', '', ?, '', '', NULL, NULL, 0, NULL, NULL)";
     sqlx::query(CASE).bind(case).bind(subject).bind(opened_at).bind(verdict).execute(&views.pool()).await.unwrap();
 }
 

@@ -13,6 +13,7 @@ use super::rules::RuleForm;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::Json;
+use crate::routes::files;
 
 /// The rule to try, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -60,7 +61,8 @@ pub async fn dry_run(node: web::Data<Node>, caller: Caller, form: Json<TrialForm
     let since: Option<Timestamp> =
         since.map(|since| since.parse::<Timestamp>()).transpose().map_err(|_| Problem::invalid("since: an RFC 3339 instant is expected"))?;
     let Ok(_turn) = node.scoring().trials().try_acquire() else { return Err(Problem::busy()) };
-    let tried = try_rules(node.journal().as_ref(), &rules, since.unwrap_or(Timestamp::MIN), Sizes::default().parties).await;
+    let desks = files(&node)?.keys.list().into_iter().filter(|key| Scope::Desk.is_open_to(key.role)).map(|key| key.id).collect();
+    let tried = try_rules(node.journal().as_ref(), &rules, since.unwrap_or(Timestamp::MIN), Sizes::default().parties, &desks).await;
     let tried = tried.map_err(|error| {
         tracing::error!(%error, "a rule could not be tried");
         Problem::unavailable("the journal cannot be read now")
