@@ -335,6 +335,16 @@ async fn long_answers_are_compressed_for_who_asks() {
         let answer = app.request(Method::GET, path, &web).header("Accept-Encoding", "gzip").send().await.unwrap();
         assert_eq!((answer.status(), answer.headers()["content-encoding"].to_str().unwrap()), (StatusCode::OK, "gzip"), "{path}");
     }
+    // The contract was packed before it is asked for, so how long it is can be told. Whoever takes no coding has it as it is.
+    let ask = async |accepted: &str| app.request(Method::GET, "/openapi.json", "").header("Accept-Encoding", accepted).send().await.unwrap();
+    let (packed, plain) = (ask("gzip").await, ask("identity").await);
+    for answer in [&packed, &plain] {
+        assert_eq!(answer.headers()["vary"], "accept-encoding");
+    }
+    assert!(!plain.headers().contains_key("content-encoding"));
+    let told: usize = packed.headers()["content-length"].to_str().unwrap().parse().unwrap();
+    let (packed, plain) = (packed.bytes().await.unwrap(), plain.bytes().await.unwrap());
+    assert!(packed.len() == told && packed.len() < plain.len() / 4 && packed.starts_with(&[0x1f, 0x8b]), "{} of {}", packed.len(), plain.len());
     app.stop().await;
 }
 

@@ -112,10 +112,25 @@ async fn nobody_overwrites_what_they_have_not_seen() {
     assert_eq!((&late["code"], &late["revision"]), (&json!("precondition_failed"), &json!(2)));
     // A weak tag is never the one in force, also not of what is: a change asks for the very same.
     let body = json!({"valid_from": seen["valid_from"], "tariff": seen["tariff"]});
-    for (key, tag, status) in [("c", "W/\"2\"", 412), ("d", "W/2", 400), ("e", "\"2", 400)] {
+    let cases = [
+        ("c", "W/\"2\"", 412),
+        ("d", "W/2", 400),
+        ("e", "\"2", 400),
+        ("f", "\"1\", \"3\"", 412),
+        ("g", "\"1\", W/\"2\"", 412),
+        ("h", "\"1\", *", 400),
+        ("i", ",", 400),
+    ];
+    for (key, tag, status) in cases {
         let asked = app.request(Method::PUT, path, &manager).header("If-Match", tag).header("Idempotency-Key", key).json(&body);
         assert_eq!(asked.send().await.unwrap().status().as_u16(), status, "{tag}");
     }
+    // Whoever names several has read one of them: in one header or in two, that is the same list.
+    let listed = app.request(Method::PUT, path, &manager).header("If-Match", "\"1\",\"2\"").header("Idempotency-Key", "j").json(&body);
+    assert_eq!(expect(listed.send().await.unwrap(), StatusCode::OK).await["revision"], 3);
+    let twice = app.request(Method::PUT, path, &manager).header("If-Match", "\"3\"").header("If-Match", "\"9\"");
+    let twice = twice.header("Idempotency-Key", "k").json(&body);
+    assert_eq!(expect(twice.send().await.unwrap(), StatusCode::OK).await["revision"], 4);
     // The answer was lost: the repeat is the same change, not a late one.
     assert_eq!(expect(put("a", 100).send().await.unwrap(), StatusCode::OK).await, first);
     app.stop().await;

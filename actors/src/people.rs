@@ -194,9 +194,10 @@ const SCHEMA: [&str; 5] = [
     "CREATE TABLE IF NOT EXISTS keys.person_keys (row INTEGER PRIMARY KEY, person BLOB NOT NULL UNIQUE, wrapped BLOB NOT NULL)",
 ];
 
-/// People of whom nothing is left, and under whose ids nobody can be stored.
-const GONE: &str = "SELECT people.person FROM people LEFT JOIN keys.person_keys AS k ON k.person = people.person \
-                    WHERE erased_at IS NOT NULL AND coalesce(k.wrapped = zeroblob(?), TRUE)";
+/// Of some people, those of whom nothing is left, and under whose ids nobody can be stored. Whoever was ever erased stands there, also by date: of all of them nobody asks.
+const GONE: &str = "SELECT people.person FROM json_each(?2) CROSS JOIN people ON people.person = unhex(value) \
+                    LEFT JOIN keys.person_keys AS k ON k.person = people.person \
+                    WHERE erased_at IS NOT NULL AND coalesce(k.wrapped = zeroblob(?1), TRUE)";
 /// People who were erased, as either database says.
 const ERASED: &str = "SELECT person FROM people WHERE erased_at IS NOT NULL UNION SELECT person FROM keys.person_keys WHERE wrapped = zeroblob(?)";
 
@@ -257,12 +258,15 @@ impl People {
         let mut returned = self.erase_returned(now).await?;
         match self.inner.with_list(erasures::read).await? {
             Some(listed) => {
-                let gone = self.ids(GONE).await?;
-                let there: Vec<PersonId> = listed.into_iter().filter(|person| *person != MASTER_CHECK && !gone.contains(person)).collect();
-                for batch in there.chunks(BATCH_MAX) {
+                for batch in listed.chunks(BATCH_MAX) {
+                    let gone = self.gone(batch).await?;
+                    let there: Vec<PersonId> = batch.iter().copied().filter(|person| *person != MASTER_CHECK && !gone.contains(person)).collect();
+                    if there.is_empty() {
+                        continue;
+                    }
                     let mut tx = self.inner.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("erase people again"))?;
-                    for person in batch {
-                        returned += u64::from(bury(&mut tx, *person, now).await.map_err(store("erase people again"))?.was_there);
+                    for person in there {
+                        returned += u64::from(bury(&mut tx, person, now).await.map_err(store("erase people again"))?.was_there);
                     }
                     tx.commit().await.map_err(store("erase people again"))?;
                 }
@@ -276,7 +280,7 @@ impl People {
                         erasures::FILE
                     );
                 }
-                let erased: Vec<PersonId> = self.ids(ERASED).await?.into_iter().collect();
+                let erased: Vec<PersonId> = self.erased().await?.into_iter().collect();
                 self.inner.with_list(move |path| erasures::create(path, &erased)).await?;
             }
         }
@@ -286,10 +290,20 @@ impl People {
         Ok(())
     }
 
-    async fn ids(&self, select: &'static str) -> Result<HashSet<PersonId>, PeopleError> {
-        let found: Vec<Vec<u8>> =
-            sqlx::query_scalar(select).bind(WRAPPED_BYTES as i64).fetch_all(&self.inner.pool).await.map_err(store("look for erased people"))?;
-        Ok(found.iter().filter_map(|bytes| bytes.as_slice().try_into().ok()).map(|bytes| PersonId(u128::from_be_bytes(bytes))).collect())
+    /// Whoever of some people is gone.
+    async fn gone(&self, people: &[PersonId]) -> Result<HashSet<PersonId>, PeopleError> {
+        let written: Vec<String> = people.iter().map(|person| format!("{:032x}", person.get())).collect();
+        let written = serde_json::to_string(&written).unwrap_or_default();
+        let asked = sqlx::query_scalar(GONE).bind(WRAPPED_BYTES as i64).bind(written);
+        let gone: Vec<Vec<u8>> = asked.fetch_all(&self.inner.pool).await.map_err(store("look for erased people"))?;
+        Ok(ids(&gone))
+    }
+
+    /// Whoever was erased, as either database says.
+    async fn erased(&self) -> Result<HashSet<PersonId>, PeopleError> {
+        let asked = sqlx::query_scalar(ERASED).bind(WRAPPED_BYTES as i64);
+        let erased: Vec<Vec<u8>> = asked.fetch_all(&self.inner.pool).await.map_err(store("look for erased people"))?;
+        Ok(ids(&erased))
     }
 
     async fn prepare(&self) -> Result<(), PeopleError> {
@@ -622,6 +636,10 @@ async fn bury(connection: &mut SqliteConnection, person: PersonId, now: Timestam
 
 fn blob(person: PersonId) -> Vec<u8> {
     person.get().to_be_bytes().to_vec()
+}
+
+fn ids(found: &[Vec<u8>]) -> HashSet<PersonId> {
+    found.iter().filter_map(|bytes| bytes.as_slice().try_into().ok()).map(|bytes| PersonId(u128::from_be_bytes(bytes))).collect()
 }
 
 #[cfg(test)]

@@ -96,6 +96,8 @@ const POSITIONS: [&str; 3] = ["rows", "heads", "known"];
 
 /// How many connections those share who ask.
 const READERS: u32 = 4;
+/// How many are there for snapshots: one for who writes them, which may wait for the lists, and others for whoever reads a stream back.
+const SNAPSHOT_CONNECTIONS: u32 = 3;
 /// After how many pages SQLite works its log into the file. Its own default is 1,000: that soon hardly any page has been changed twice, so hardly any write is saved. All
 /// connections that write use this number, because each works in what any of them has written, by its own number and at its own commit.
 const LOG_PAGES: u32 = 16_384;
@@ -235,6 +237,7 @@ impl Views {
     /// Closes the file while somebody may still write to it, so without the mark that all of it is on the disk.
     pub async fn leave(&self) {
         self.pool().close().await;
+        self.store.snapshots().close().await;
     }
 
     async fn position(&self, name: &str) -> Result<(u64, Vec<u8>), ViewsError> {

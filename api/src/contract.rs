@@ -2,9 +2,13 @@
 //! large, and nobody asks for it.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::OnceLock;
 
 use actix_web::http::Method;
 use actix_web::web::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::{OpenApi, PathItem, RefOr};
@@ -21,6 +25,8 @@ struct Taken {
 #[derive(Debug)]
 pub struct Contract {
     text: Bytes,
+    /// That, packed, once somebody has asked for it; none if it cannot be packed.
+    packed: OnceLock<Option<Bytes>>,
     /// By template of the path.
     operations: BTreeMap<String, Vec<Taken>>,
 }
@@ -29,13 +35,19 @@ impl Contract {
     /// What is kept of a contract. An error if it cannot be written as JSON.
     pub fn of(contract: &OpenApi) -> Result<Self, serde_json::Error> {
         let operations = contract.paths.paths.iter().map(|(template, item)| (template.clone(), taken(item))).collect();
-        Ok(Self { text: serde_json::to_vec(contract)?.into(), operations })
+        Ok(Self { text: serde_json::to_vec(contract)?.into(), packed: OnceLock::new(), operations })
     }
 
     /// It, as JSON.
     #[must_use]
     pub fn text(&self) -> Bytes {
         self.text.clone()
+    }
+
+    /// It, as JSON packed by gzip. The first time that takes some hundredths of a second.
+    #[must_use]
+    pub fn packed(&self) -> Option<Bytes> {
+        self.packed.get_or_init(|| pack(&self.text).ok()).clone()
     }
 
     /// The methods that a path takes, HEAD where it can be read; none if there is no such path.
@@ -51,6 +63,12 @@ impl Contract {
     pub fn query(&self, template: &str, method: &Method) -> Option<&[(String, Value)]> {
         self.operations.get(template)?.iter().find(|taken| taken.method == *method).map(|taken| taken.query.as_slice())
     }
+}
+
+fn pack(text: &[u8]) -> io::Result<Bytes> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(text)?;
+    packed.finish().map(Bytes::from)
 }
 
 fn taken(item: &PathItem) -> Vec<Taken> {
@@ -80,5 +98,24 @@ fn fits(template: &str, path: &str) -> bool {
             (Some(part), Some(given)) if part == given || part.starts_with('{') && !given.is_empty() => {}
             _ => return false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    #[test]
+    fn it_is_packed_once_and_says_the_same() {
+        let contract = Contract::of(&crate::server::contract()).unwrap();
+        let (packed, again) = (contract.packed().unwrap(), contract.packed().unwrap());
+        assert_eq!(packed.as_ptr(), again.as_ptr());
+        let mut text = Vec::new();
+        GzDecoder::new(&packed[..]).read_to_end(&mut text).unwrap();
+        assert_eq!(text, contract.text());
     }
 }

@@ -33,6 +33,7 @@ use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::routes::station;
 use crate::server::{BODY_MAX, ServerSettings};
+use crate::unread::Unread;
 
 /// Whom a limit counts: a key, or for callers without one the address (of IPv6 the /64).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,6 +58,7 @@ pub struct Shared {
     in_flight: Arc<InFlight>,
     in_flight_max: usize,
     body_within: Duration,
+    unread: Arc<Unread>,
 }
 
 impl Shared {
@@ -73,6 +75,7 @@ impl Shared {
             in_flight: Arc::default(),
             in_flight_max: settings.in_flight,
             body_within: settings.body_within,
+            unread: Arc::default(),
         }
     }
 
@@ -171,6 +174,7 @@ async fn served(
     next: Next<impl MessageBody + 'static>,
     (mut place, begun): (Place, Timestamp),
 ) -> Result<(ServiceResponse<BoxBody>, u32, u32), Error> {
+    let is_read = request.method().is_safe();
     // The node of pagoPA has no key of ours, and may send headers of its own.
     let caller = if request.path() == station::PATH { Ok(None) } else { authenticate(shared, &request, begun) };
     let limited = match &caller {
@@ -198,7 +202,8 @@ async fn served(
                 }
                 None => {
                     let _place = place;
-                    next.call(request).await?.map_into_boxed_body()
+                    let response = next.call(request).await?.map_into_boxed_body();
+                    shared.unread.give(limited, is_read, response)
                 }
             };
             Ok((response, state.remaining_burst_capacity(), 0))

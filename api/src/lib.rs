@@ -25,4 +25,5 @@ pub mod request;
 pub mod routes;
 pub mod server;
 pub mod strict;
+pub mod unread;
 pub mod words;

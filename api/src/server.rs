@@ -11,6 +11,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tornello_actors::clock::Stopwatch;
 use tornello_actors::node::Node;
@@ -31,6 +32,13 @@ use crate::{openapi, routes};
 
 /// How many connections may wait to be taken. When sales open everybody comes in the same second, and who finds no room is kept waiting for seconds by TCP.
 const BACKLOG: u32 = 4_096;
+/// How many files may be open for each connection that a listener takes, where everybody comes, at gates and at the station: each leaves the others room however crowded it is, and
+/// the house's own files.
+const FILES_EACH: u64 = 2;
+const FILES_EACH_AT_GATES: u64 = 4;
+const FILES_EACH_AT_STATION: u64 = 16;
+/// The most connections of one thread, however many files may be open.
+const CONNECTIONS_MAX: u64 = 25_600;
 /// How many threads answer the node of pagoPA where the station has a listener of its own.
 const STATION_WORKERS: usize = 1;
 /// How many seconds whoever is being answered has when a server stops: half of what everything together has, see `Running::stop_since`.
@@ -149,7 +157,7 @@ fn start_until(
     own_signals: bool,
 ) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
     let unpublished = if settings.station.is_some() { routes::unpublished } else { routes::unpublished_with_station };
-    listen(node, settings, (settings.listen, settings.workers), (routes::ALL, unpublished), stopping, own_signals)
+    listen(node, settings, (settings.listen, settings.workers, FILES_EACH), (routes::ALL, unpublished), stopping, own_signals)
 }
 
 /// As [`start`], for the listener of the gates.
@@ -160,12 +168,12 @@ pub fn start_gates(node: Arc<Node>, settings: &ServerSettings, at: (SocketAddr, 
 fn start_gates_until(
     node: Arc<Node>,
     settings: &ServerSettings,
-    at: (SocketAddr, usize),
+    (at, workers): (SocketAddr, usize),
     own_signals: bool,
 ) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
     // Slots do not run here: one that sells would hold up the gates of all.
     let settings = ServerSettings { lend_threads: false, ..settings.clone() };
-    listen(node, &settings, at, (routes::AT_GATES, |_| {}), watch::channel(false).1, own_signals)
+    listen(node, &settings, (at, workers, FILES_EACH_AT_GATES), (routes::AT_GATES, |_| {}), watch::channel(false).1, own_signals)
 }
 
 /// As [`start`], for the listener of the station: nothing else is there.
@@ -180,13 +188,13 @@ fn start_station_until(
     own_signals: bool,
 ) -> std::io::Result<(actix_web::dev::Server, SocketAddr)> {
     let settings = ServerSettings { lend_threads: false, ..settings.clone() };
-    listen(node, &settings, (at, STATION_WORKERS), (routes::NONE, routes::at_station), watch::channel(false).1, own_signals)
+    listen(node, &settings, (at, STATION_WORKERS, FILES_EACH_AT_STATION), (routes::NONE, routes::at_station), watch::channel(false).1, own_signals)
 }
 
 fn listen(
     node: Arc<Node>,
     settings: &ServerSettings,
-    (listen, workers): (SocketAddr, usize),
+    (listen, workers, files_each): (SocketAddr, usize, u64),
     (routes, unpublished): (Routes, fn(&mut web::ServiceConfig)),
     stopping: watch::Receiver<bool>,
     own_signals: bool,
@@ -222,6 +230,7 @@ fn listen(
             .wrap(from_fn(entrance::pass))
     })
     .workers(workers.max(1))
+    .max_connections(connections_max(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), files_each, workers))
     .shutdown_timeout(STOP_S);
     let server = if own_signals { server.disable_signals() } else { server };
     let server = server.backlog(BACKLOG).bind(listen)?;
@@ -238,10 +247,27 @@ fn listen(
     Ok((server, address))
 }
 
+/// How many connections each thread of a listener takes. Who comes when all are taken waits until one of them ends.
+fn connections_max(files: u64, files_each: u64, workers: usize) -> usize {
+    let of_thread = files / files_each / workers.max(1) as u64;
+    usize::try_from(of_thread.clamp(1, CONNECTIONS_MAX)).unwrap_or(usize::MAX)
+}
+
+/// Lets the process have as many files open as the system allows it. What it begins with is often 1,024: a crowd of connections would fill that.
+fn raise_open_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(%error, ?current, "the process may not have as many files open as the system would allow: it takes fewer connections");
+    }
+}
+
 /// Listens, and serves when awaited until Ctrl-C or SIGTERM, then sends those away who watch, finishes what runs, and says since when it stops. Answers where it
 /// listens as well.
 pub fn serve(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(impl Future<Output = std::io::Result<Stopwatch>> + use<>, Listening)> {
     use tokio::signal::unix::{SignalKind, signal};
+    raise_open_files();
     // Before anybody can know that it listens, so that an early signal is not the end of the process.
     let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let (stop, stopping) = watch::channel(false);
@@ -265,4 +291,27 @@ pub fn serve(node: Arc<Node>, settings: &ServerSettings) -> std::io::Result<(imp
         stopped.await.map_err(std::io::Error::other)
     };
     Ok((serving, Listening { all, gates: at_gates, station: at_station }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_of_connections_leaves_gates_and_the_house_their_files() {
+        for (files, workers) in [(1_024, 2), (1_024, 3), (20_000, 8), (u64::MAX, 64)] {
+            let taken = |files_each, workers: usize| connections_max(files, files_each, workers) as u64 * workers as u64;
+            let (all, gates, station) = (taken(FILES_EACH, workers), taken(FILES_EACH_AT_GATES, 1), taken(FILES_EACH_AT_STATION, STATION_WORKERS));
+            assert!(all >= 500 && gates >= 250 && station >= 60, "of {files} files: {all}, {gates}, {station}");
+            assert!(files - all - gates - station >= 190, "of {files} files: {all}, {gates}, {station}");
+        }
+        assert_eq!(connections_max(20, FILES_EACH, 64), 1, "one at least");
+    }
+
+    #[test]
+    fn as_many_files_may_be_open_as_the_system_allows() {
+        raise_open_files();
+        let limits = getrlimit(Resource::Nofile);
+        assert_eq!(limits.current, limits.maximum);
+    }
 }

@@ -114,8 +114,8 @@ pub enum Command {
     },
     /// Set one of these only if what is in force on its first day is what the caller has read.
     OnlyIf {
-        /// The revision that the caller has read.
-        revision: u32,
+        /// The revisions that the caller has read, any of which will do.
+        revisions: Vec<u32>,
         /// What to set.
         set: Box<Command>,
     },
@@ -393,9 +393,9 @@ impl Aggregate for Museum {
             (Command::Register { profile }, None) if !profile.is_sound() => return Err(Refusal::InvalidProfile),
             (Command::Register { profile }, None) => Event::Registered(Registered { profile: profile.clone() }),
             (_, None) => return Err(Refusal::NotRegistered),
-            (Command::OnlyIf { revision, set }, _) => {
+            (Command::OnlyIf { revisions, set }, _) => {
                 let in_force = self.revision_under(set);
-                return if in_force == Some(*revision) {
+                return if in_force.is_some_and(|revision| revisions.contains(&revision)) {
                     self.decide(now, set)
                 } else {
                     Err(Refusal::PreconditionFailed { revision: in_force.unwrap_or(0) })

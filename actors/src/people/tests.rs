@@ -1,5 +1,7 @@
 //! The promises of `people`: what goes in comes back, and what is erased is in no file any more.
 
+use sqlx::Row as _;
+
 use super::*;
 
 pub(super) const MASTER: [u8; 32] = *b"a master key, for the tests only";
@@ -299,6 +301,23 @@ async fn an_older_copy_of_the_keys_alone_brings_nobody_back() {
     assert!(is_erased(&people, person(1)).await);
     people.close().await;
     assert!(!contains(&all_bytes(folder.path()), &wrapped[..32]));
+}
+
+#[tokio::test]
+async fn a_start_looks_for_those_who_are_listed_and_not_for_all_who_were_ever_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {GONE}"))).fetch_all(&people.inner.pool).await.unwrap();
+    let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+    assert!(steps.len() > 2 && steps.iter().all(|step| step.starts_with("SEARCH ") || step.contains("json_each")), "{steps:?}");
+    for number in 1..=3 {
+        people.put(person(number), &contact(), at(0), Some(at(9))).await.unwrap();
+    }
+    people.erase(person(1), at(1)).await.unwrap();
+    people.erase_due(at(9)).await.unwrap();
+    assert_eq!(people.gone(&[person(1), person(2), person(4), MASTER_CHECK]).await.unwrap(), HashSet::from([person(1), person(2)]));
+    assert_eq!(people.gone(&[]).await.unwrap(), HashSet::new());
+    people.close().await;
 }
 
 #[tokio::test]

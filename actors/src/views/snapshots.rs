@@ -72,7 +72,7 @@ impl SnapshotWriter {
     pub async fn run(self, journal: Arc<dyn Journal>) {
         let Self { store, mut arriving } = self;
         while let Some(snapshot) = arriving.recv().await {
-            if let Err(error) = save_snapshot(&store.pool(), &snapshot, journal.as_ref()).await {
+            if let Err(error) = save_snapshot(&store.snapshots(), &snapshot, journal.as_ref()).await {
                 let error = store.noted(error);
                 tracing::warn!(%error, stream = %snapshot.turn.stream, "a snapshot was not saved");
             }
@@ -121,7 +121,7 @@ impl Snapshots {
     /// The snapshot of a stream, if there is a sound one.
     pub async fn load<A: Aggregate + DeserializeOwned>(&self, stream: StreamId) -> Option<A> {
         let query = sqlx::query("SELECT seq, crc, state FROM snapshot WHERE stream = ?").bind(stream.to_bytes());
-        let row = query.fetch_optional(&self.store.pool()).await.map_err(|error| self.store.noted(error.into())).ok()??;
+        let row = query.fetch_optional(&self.store.snapshots()).await.map_err(|error| self.store.noted(error.into())).ok()??;
         let (seq, crc, state): (i64, i64, Vec<u8>) = (row.try_get(0).ok()?, row.try_get(1).ok()?, row.try_get(2).ok()?);
         let sound = (crc == crc_of(&[&stream.to_bytes(), &state])).then(|| postcard::from_bytes::<A>(&state).ok()).flatten();
         let sound = sound.filter(|state| stored(state.seq()) == seq);
@@ -137,6 +137,7 @@ mod tests {
     use tornello_engine::account::Account;
     use tornello_engine::ids::AccountId;
 
+    use super::super::READERS;
     use super::super::follow::tests::small_batches;
     use super::*;
 
@@ -160,6 +161,26 @@ mod tests {
         let (snapshots, _) = views.snapshots();
         assert_eq!((snapshots.load::<Account>(of_first).await, snapshots.load::<Account>(of_second).await), (Some(first), None));
         assert_eq!(views.position("known").await.unwrap().0, 7);
+        views.close().await;
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_a_stream_back_waits_behind_nobody_who_asks_for_a_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let mut asking = Vec::new();
+        for _ in 0..READERS {
+            asking.push(views.pool().acquire().await.unwrap());
+        }
+        let account = Account::new(AccountId(1));
+        let stream = StreamId::Account(account.id());
+        let (snapshots, writer) = views.snapshots();
+        snapshots.take(stream, &account).unwrap().keep();
+        drop(snapshots);
+        writer.run(Arc::new(small_batches(7).await.0)).await;
+        let (snapshots, _) = views.snapshots();
+        assert_eq!(snapshots.load::<Account>(stream).await, Some(account));
+        drop(asking);
         views.close().await;
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::boot::Stamp;
 use super::pace::{Pace, STEPS};
-use super::{READERS, ViewsError};
+use super::{READERS, SNAPSHOT_CONNECTIONS, ViewsError};
 use crate::signing::secret_file;
 use crate::sqlite;
 
@@ -30,6 +30,8 @@ pub(super) enum Doubt {
 pub(super) struct Store {
     /// Of those who ask.
     pool: Arc<RwLock<SqlitePool>>,
+    /// Of snapshots.
+    snapshots: Arc<RwLock<SqlitePool>>,
     /// Of the one who writes, if it has its own.
     own: Option<Own>,
     stamp: Stamp,
@@ -45,7 +47,8 @@ struct Own {
 
 impl Store {
     pub(super) fn new(pool: SqlitePool, stamp: Stamp) -> Self {
-        Self { pool: Arc::new(RwLock::new(pool)), own: None, stamp, doubt: Arc::new(watch::Sender::new(Doubt::None)) }
+        let snapshots = Arc::new(RwLock::new(of_snapshots(&pool)));
+        Self { pool: Arc::new(RwLock::new(pool)), snapshots, own: None, stamp, doubt: Arc::new(watch::Sender::new(Doubt::None)) }
     }
 
     /// The same file for one who writes at this pace, with a connection of these options.
@@ -57,6 +60,11 @@ impl Store {
     /// The connections of those who ask.
     pub(super) fn pool(&self) -> SqlitePool {
         self.pool.read().clone()
+    }
+
+    /// The connections of those who write and read snapshots.
+    pub(super) fn snapshots(&self) -> SqlitePool {
+        self.snapshots.read().clone()
     }
 
     /// The connection of the one who writes.
@@ -125,8 +133,9 @@ impl Store {
     /// # Errors
     /// Those of the disk; nothing can be asked then until it is tried again.
     pub(super) async fn replace(&self) -> Result<(), ViewsError> {
-        let (readers, writer) = (self.pool(), self.writer());
+        let (readers, snapshots, writer) = (self.pool(), self.snapshots(), self.writer());
         readers.close().await;
+        snapshots.close().await;
         writer.close().await;
         self.stamp.remove().map_err(sqlx::Error::Io)?;
         self.stamp.begin().map_err(sqlx::Error::Io)?;
@@ -135,6 +144,7 @@ impl Store {
         if let Some(own) = &self.own {
             *own.pool.write() = alone(options(&writer), own.pace.clone());
         }
+        *self.snapshots.write() = of_snapshots(&readers);
         *self.pool.write() = sqlite::pool().max_connections(READERS).connect_lazy_with(options(&readers));
         Ok(())
     }
@@ -143,6 +153,11 @@ impl Store {
     pub(super) fn begin_anew(&self) {
         self.doubt.send_replace(Doubt::None);
     }
+}
+
+/// A pool for snapshots of the file that those of `readers` ask of. Whoever reads a stream back, as a slot at whose gate somebody stands, waits behind nobody who asks for a list.
+fn of_snapshots(readers: &SqlitePool) -> SqlitePool {
+    sqlite::pool().max_connections(SNAPSHOT_CONNECTIONS).connect_lazy_with(readers.connect_options().as_ref().clone())
 }
 
 /// A pool of one connection, which is opened when it is needed, and works at this pace.

@@ -1,8 +1,8 @@
 //! The contract itself, and its readable forms: Swagger UI, served from here without a call to anybody else, and a page of all problems. Public.
 
-use actix_web::http::header::{self, ContentType};
-use actix_web::middleware::{Compress, DefaultHeaders};
-use actix_web::{HttpResponse, get, web};
+use actix_web::http::header::{self, AcceptEncoding, ContentType, Encoding, Header};
+use actix_web::middleware::DefaultHeaders;
+use actix_web::{HttpRequest, HttpResponse, get, web};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::contract::Contract;
@@ -22,10 +22,30 @@ pub fn routes(routes: &mut web::ServiceConfig) {
         .service(pages.service(SwaggerUi::new("/{_:.*}").config(config)));
 }
 
-/// The contract.
-#[get("/openapi.json", wrap = "Compress::default()")]
-async fn contract(contract: web::Data<Contract>) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).content_type(ContentType::json()).body(contract.text())
+/// The contract. It is packed once and not for each who asks: whoever has no key may ask as well, and packing it takes longer than most that is done for those who have one.
+#[get("/openapi.json")]
+async fn contract(contract: web::Data<Contract>, request: HttpRequest) -> HttpResponse {
+    let packed = if takes_gzip(&request) {
+        let kept = contract.clone();
+        web::block(move || kept.packed()).await.ok().flatten()
+    } else {
+        None
+    };
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .insert_header((header::VARY, "accept-encoding"))
+        .content_type(ContentType::json());
+    match packed {
+        Some(packed) => response.insert_header((header::CONTENT_ENCODING, "gzip")).body(packed),
+        None => response.body(contract.text()),
+    }
+}
+
+/// Whether a caller would rather have an answer packed.
+fn takes_gzip(request: &HttpRequest) -> bool {
+    let ours = [Encoding::identity(), Encoding::gzip()];
+    AcceptEncoding::parse(request).is_ok_and(|accepted| accepted.negotiate(ours.iter()) == Some(Encoding::gzip()))
 }
 
 /// Every code that a problem may have.

@@ -12,7 +12,7 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::museum_of;
-use crate::routes::revisions::{On, expected_revision, in_force, newly_set};
+use crate::routes::revisions::{On, expected_revisions, in_force, newly_set};
 
 /// Some days in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -252,7 +252,7 @@ pub async fn set_policy(
     let id = museum_of(&node, &caller, Scope::Manage, &museum)?.museum.id();
     let envelope = envelope(&node, &caller, &key, &["planning policy"], &*form, &[], None)?;
     let PlanningForm { valid_from, policy } = form.into_inner();
-    let command = Command::SetPolicy { valid_from, policy: Box::new(policy.into()), only_if: expected_revision(&request)? };
+    let command = Command::SetPolicy { valid_from, policy: Box::new(policy.into()), only_if: expected_revisions(&request)? };
     let record = node.planning(id, envelope, command).await?;
     newly_set(&record.events, |event| {
         let &Event::PolicySet(PolicySet { revision, valid_from, ref policy }) = event else { return None };

@@ -57,26 +57,33 @@ pub fn in_force(request: &HttpRequest, revision: u32, view: impl Serialize) -> H
     if known { response.finish() } else { response.json(view) }
 }
 
-/// The command that sets something, on the condition that the caller gives with `If-Match`: one `ETag`, or `*` for none in particular.
+/// The command that sets something, on the condition that the caller gives with `If-Match`: an `ETag` or several, or `*` for none in particular.
 pub fn only_if(request: &HttpRequest, set: Command) -> Result<Command, Problem> {
-    Ok(match expected_revision(request)? {
-        Some(revision) => Command::OnlyIf { revision, set: Box::new(set) },
+    Ok(match expected_revisions(request)? {
+        Some(revisions) => Command::OnlyIf { revisions, set: Box::new(set) },
         None => set,
     })
 }
 
-/// What no revision is: they are counted from 0 on.
-const NO_REVISION: u32 = u32::MAX;
-
-/// The revision that must be in force, which the caller gives with `If-Match`: one `ETag`, or `*` for none in particular. A weak one, as a proxy makes of ours that
-/// packs answers, can be read and is never the one in force (RFC 9110, 13.1.1).
-pub fn expected_revision(request: &HttpRequest) -> Result<Option<u32>, Problem> {
-    let Some(tag) = request.headers().get(header::IF_MATCH).filter(|tag| tag.as_bytes() != b"*") else { return Ok(None) };
-    let tag = tag.to_str().unwrap_or_default().trim();
-    let (strong, is_weak) = tag.strip_prefix("W/").map_or((tag, false), |tag| (tag, true));
-    let revision = strong.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')?.parse::<u32>().ok());
-    let revision = revision.ok_or_else(|| Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\""))?;
-    Ok(Some(if is_weak { NO_REVISION } else { revision }))
+/// The revisions of which one must be in force, which the caller gives with `If-Match`: an `ETag` or a list of them, in one header or in several, or `*` for none in particular.
+/// A weak one, as a proxy makes of ours that packs answers, can be read and is never the one in force (RFC 9110, 13.1.1).
+pub fn expected_revisions(request: &HttpRequest) -> Result<Option<Vec<u32>>, Problem> {
+    let given: Vec<&str> = request.headers().get_all(header::IF_MATCH).map(|list| list.to_str().unwrap_or("?").trim()).collect();
+    if given.is_empty() || given == ["*"] {
+        return Ok(None);
+    }
+    let unread = || Problem::malformed("If-Match: the `ETag` of what was read is expected, as \"3\", or several with commas between them");
+    let tags: Vec<&str> = given.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|tag| !tag.is_empty()).collect();
+    if tags.is_empty() {
+        return Err(unread());
+    }
+    let mut revisions = Vec::new();
+    for tag in tags {
+        let (strong, is_weak) = tag.strip_prefix("W/").map_or((tag, false), |tag| (tag, true));
+        let revision = strong.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')?.parse::<u32>().ok()).ok_or_else(unread)?;
+        revisions.extend((!is_weak).then_some(revision));
+    }
+    Ok(Some(revisions))
 }
 
 /// What was set, as the events of its record say: the first of which there is something to `show`, by its revision and as it looks. The revision is its `ETag`.

@@ -98,15 +98,18 @@ fn who_changes_what_he_has_read_is_told_when_somebody_was_faster() {
         Ok(())
     };
     let set = |ceiling| Command::SetCeiling { valid_from: LATER, ceiling: Some(ceiling) };
-    let only_if = |revision, ceiling| Command::OnlyIf { revision, set: Box::new(set(ceiling)) };
+    let only_if = |revision, ceiling| Command::OnlyIf { revisions: vec![revision], set: Box::new(set(ceiling)) };
     assert_eq!(ask(&only_if(1, 5)), Err(Refusal::NotRegistered));
     assert_eq!(ask(&Command::Register { profile: profile() }), Ok(()));
     assert_eq!(ask(&only_if(1, 5)), Err(Refusal::PreconditionFailed { revision: 0 }));
     assert_eq!(ask(&set(5)), Ok(()));
     assert_eq!(ask(&only_if(1, 6)), Ok(()));
     assert_eq!(ask(&only_if(1, 7)), Err(Refusal::PreconditionFailed { revision: 2 }));
-    let nested = Command::OnlyIf { revision: 2, set: Box::new(only_if(2, 8)) };
+    let nested = Command::OnlyIf { revisions: vec![2], set: Box::new(only_if(2, 8)) };
     assert_eq!(ask(&nested), Err(Refusal::PreconditionFailed { revision: 0 }));
+    for (revisions, expected) in [(vec![], Err(Refusal::PreconditionFailed { revision: 2 })), (vec![7, 2, 1], Ok(()))] {
+        assert_eq!(ask(&Command::OnlyIf { revisions, set: Box::new(set(6)) }), expected);
+    }
     assert_eq!(museum.ceiling_on(LATER), Some(6));
 }
 

@@ -102,8 +102,8 @@ pub enum Command {
         valid_from: Date,
         /// The policy.
         policy: Box<Policy>,
-        /// Only if this revision is in force on that day.
-        only_if: Option<u32>,
+        /// Only if one of these revisions is in force on that day.
+        only_if: Option<Vec<u32>>,
     },
     /// Let so many work there, whatever is proposed.
     Decide {
@@ -263,7 +263,7 @@ impl Aggregate for Planning {
                     return Err(Refusal::Past { today });
                 }
                 let revision = self.policy_on(*valid_from).0;
-                if only_if.is_some_and(|expected| expected != revision) {
+                if only_if.as_ref().is_some_and(|expected| !expected.contains(&revision)) {
                     return Err(Refusal::PolicyChanged { revision });
                 }
                 if !self.policies.contains_key(valid_from) && self.policies.len() >= VERSIONS_MAX {
@@ -437,7 +437,7 @@ mod tests {
 
     fn policy(days: i32, rooms: u16, only_if: Option<u32>) -> Command {
         let policy = Box::new(Policy { rooms, ..Policy::default() });
-        Command::SetPolicy { valid_from: TODAY.saturating_add(days.days()), policy, only_if }
+        Command::SetPolicy { valid_from: TODAY.saturating_add(days.days()), policy, only_if: only_if.map(|revision| vec![revision]) }
     }
 
     fn step(planning: &mut Planning, records: &mut Vec<Record<Event>>, at: Timestamp, command: &Command) -> Result<(), Refusal> {
