@@ -10,7 +10,7 @@ use tornello_datasets::hotel;
 use tornello_models::demand::day::Day;
 use tornello_models::demand::pickup::{Curve, Pickup};
 
-use super::day;
+use super::{DATES_MAX, day};
 use crate::Inputs;
 use crate::progress::Progress;
 use crate::report::{Aim, Comparison, Report};
@@ -19,8 +19,6 @@ use crate::source::Source;
 const HORIZONS: [u16; 3] = [1, 7, 28];
 const AIMS: [f64; 3] = [0.061, 0.116, 0.168];
 const REFIT_DAYS: usize = 28;
-/// A hundred years: whoever books farther ahead has mistyped a date, and the days in between would take for ever.
-const DATES_MAX: usize = 36_525;
 const MODELS: [&str; 5] = ["seasonal naive", "on the books", "additive", "multiplicative", "ridge"];
 
 /// Runs the protocol.
