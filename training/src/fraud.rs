@@ -82,7 +82,9 @@ pub fn train(data: Option<&Path>, progress: Progress) -> anyhow::Result<Trained>
     let half: Vec<usize> = (0..table.len()).collect();
     let (first, second) = half.split_at(table.len() / 2);
     let judged = table.select(second);
-    let race = if judged.positives() > 0 { Some(race::run(&table.select(first), &judged, progress)?) } else { None };
+    // Half of a small table may be too little for what all of it is enough for.
+    let enough = first.len() > table.features.len();
+    let race = if enough && judged.positives() > 0 { Some(race::run(&table.select(first), &judged, progress)?) } else { None };
     let features = FeatureList::new(table.features.iter().map(|name| (name.clone(), "as in the data")))?;
     let particulars = |method: &str, entrant: &str, settings: &[(&str, String)]| Particulars {
         kind: Kind::Fraud,
@@ -173,6 +175,23 @@ mod tests {
     use tornello_models::fraud::chance::Chance;
 
     use super::*;
+
+    #[test]
+    fn a_small_table_makes_a_model_without_figures() {
+        let mut text = "a,b,c,d,e,f,g,h,i,j,k,l,label\n".to_owned();
+        let mut chance = Chance::new(6);
+        for row in 0..20 {
+            for _ in 0..12 {
+                let _ = write!(text, "{:.3},", chance.normal());
+            }
+            let _ = writeln!(text, "{}", u8::from(row == 15));
+        }
+        let path = std::env::temp_dir().join(format!("tornello-train-small-{}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        let card = train(Some(&path), Progress::Hidden).unwrap().card().unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!((card.particulars.method.as_str(), card.particulars.data.rows, card.particulars.metrics.len()), ("robust_covariance", 20, 0));
+    }
 
     fn file(name: &str, frauds: usize) -> std::path::PathBuf {
         let mut chance = Chance::new(3);
