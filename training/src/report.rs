@@ -227,6 +227,17 @@ mod tests {
     }
 
     #[test]
+    fn the_second_file_is_called_what_it_is() {
+        let mut two = report();
+        two.data.push(("b.csv".to_owned(), "ee".to_owned(), 4));
+        for (keys, second, other) in [(two.data_keys, "test_data", "p6_data"), (["data", "p6_data"], "p6_data", "test_data")] {
+            two.data_keys = keys;
+            let json: Value = serde_json::from_str(&two.to_json()).expect("JSON");
+            assert_eq!((&json["data"], &json[second], &json[other]), (&json!("a.csv"), &json!("b.csv"), &Value::Null));
+        }
+    }
+
+    #[test]
     fn a_report_says_what_was_missed() {
         let text = report().to_string();
         assert!(text.contains("<= 0.104     met\n") && text.contains("0.77 to 0.83  MISSED\n"), "{text}");
