@@ -122,12 +122,7 @@ fn read(inputs: &Inputs, report: &mut Report) -> anyhow::Result<(Vec<Site>, Vec<
     ensure_read(sensors.iter().filter(|sensor| is_tested(sensor)), newest, window)?;
     series.sort_by(|a, b| b.0.total_cmp(&a.0));
     series.truncate(SERIES_MAX);
-    let years = known.years();
-    let lacking: Vec<String> =
-        sensors.iter().flat_map(|s| s.days.keys().map(|d| d.year())).filter(|y| !years.contains(y)).map(|y| y.to_string()).collect();
-    if let Some(year) = lacking.first() {
-        report.notes.push(format!("no holidays of {region} are known for {year}: its days count as ordinary"));
-    }
+    report.notes.extend(unknown_years(region, &known, &sensors));
     // Codes in the order of the file, not of size, so that they do not depend on what is tested.
     series.sort_by_key(|(_, sensor)| sensors.iter().position(|other| other.id == sensor.id));
     let sites = series.iter().enumerate().map(|(code, (_, sensor))| site(code as u32, sensor, last, &known)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -148,10 +143,18 @@ fn known_holidays(region: &str) -> anyhow::Result<Holidays> {
     Ok(known)
 }
 
+/// Says of which years of the data no holidays are known, if there are any.
+fn unknown_years(region: &str, known: &Holidays, sensors: &[Sensor]) -> Option<String> {
+    let years: BTreeSet<i16> = sensors.iter().flat_map(|sensor| sensor.days.keys().map(|date| date.year())).collect();
+    let lacking: Vec<String> = years.difference(&known.years()).map(ToString::to_string).collect();
+    (!lacking.is_empty()).then(|| format!("no holidays of {region} are known for {}: all days of these years count as ordinary", lacking.join(", ")))
+}
+
 /// All series of a file as sites, and how many rows it has: what the forecaster is fitted on outside the protocol.
-pub(crate) fn all_sites(source: &Source, region: &str) -> anyhow::Result<(Vec<Site>, u64)> {
+pub(crate) fn all_sites(source: &Source, region: &str, notes: &mut Vec<String>) -> anyhow::Result<(Vec<Site>, u64)> {
     let (sensors, rows) = pedestrians::daily(&source.name, source.text())?;
     let known = known_holidays(region)?;
+    notes.extend(unknown_years(region, &known, &sensors));
     let last = sensors.iter().filter_map(|sensor| sensor.days.keys().max()).max().context("the file has no day")?;
     ensure_read(sensors.iter(), *last, TEST_DAYS)?;
     let last = day(*last)?;
@@ -288,5 +291,16 @@ mod tests {
         for path in paths {
             std::fs::remove_file(path).unwrap();
         }
+    }
+    #[test]
+    fn years_without_holidays_are_told() {
+        let known = known_holidays("AU-VIC").unwrap();
+        let sensors = |years: &[i16]| {
+            let days = years.iter().map(|year| (jiff::civil::date(*year, 7, 1), 5.0)).collect();
+            [Sensor { id: "7".to_owned(), days }]
+        };
+        assert_eq!(unknown_years("AU-VIC", &known, &sensors(&[2011, 2012, 2019])), None);
+        let told = unknown_years("AU-VIC", &known, &sensors(&[2040, 2003, 2014, 2002])).unwrap();
+        assert!(told.contains("known for 2002, 2003, 2040:"), "{told}");
     }
 }
