@@ -40,6 +40,8 @@ fn months_and_booking_curves_meet_what_is_promised() {
             assert!(metric.aim.is_none_or(|aim| aim.is_met_by(metric.value)), "{protocol}: {metric:?}");
         }
         assert_eq!(report.data[0].1.len(), 64);
+        // The file goes on for three years.
+        assert_eq!(report.notes.iter().any(|note| note.contains("what came after 2020-02 is not looked at")), protocol == Protocol::P2);
     }
 }
 

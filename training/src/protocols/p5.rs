@@ -3,6 +3,7 @@
 
 use anyhow::Context;
 use tornello_datasets::labelled::{self, Labelled};
+use tornello_models::fraud::preparation::ABSURD;
 
 use super::{apart, key};
 use crate::Inputs;
@@ -74,6 +75,12 @@ fn load(source: &Source, report: &mut Report) -> anyhow::Result<Labelled> {
     if table.missing() > 0 {
         report.notes.push(format!("{} values of {} are missing: the median of training stands in for each", table.missing(), source.name));
     }
+    let absurd = table.values.iter().filter(|value| value.abs() > ABSURD).count();
+    if absurd > 0 {
+        report
+            .notes
+            .push(format!("{absurd} values of {} are beyond {ABSURD:e}, which nothing measured is: they are taken as missing too", source.name));
+    }
     Ok(table)
 }
 
@@ -120,5 +127,14 @@ mod tests {
         assert_eq!(told(true, &all), (30, 30, Some(same)));
         // Without times rows of like values are many.
         assert_eq!(told(false, &newest), (30, 18, None));
+    }
+    #[test]
+    fn what_cannot_be_is_told() {
+        let path = std::env::temp_dir().join(format!("tornello-p5-absurd-{}.csv", std::process::id()));
+        std::fs::write(&path, "card,a,label\n4000123412341234,1,0\n-4e12,2,1\n7,,0\n").unwrap();
+        let mut report = Report::new("P5");
+        load(&Source::read(&path).unwrap(), &mut report).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert!(report.notes.len() == 2 && report.notes[1].starts_with("2 values of ") && report.notes[1].contains("1e12"), "{:?}", report.notes);
     }
 }
