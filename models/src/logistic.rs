@@ -16,8 +16,10 @@ use crate::fraud::rows::Rows;
 const ITERATIONS: u64 = 100;
 /// The descent ends when the gradient of the summed loss is below this for each row: weights are then known to the third digit, which is more than the data says.
 const GRADIENT_PER_ROW: f64 = 1e-5;
-/// A standard deviation that is none.
-const CONSTANT: f64 = 1e-9;
+/// A standard deviation of no more than this part of the mean is none: of equal numbers it is what the rounding of their mean leaves.
+const ROUNDING: f64 = 1e-9;
+/// As if no mean were smaller than this.
+const MEAN_LEAST: f64 = 1e-3;
 /// The penalty that holds a constant column at zero.
 const HELD: f64 = 1e12;
 const NEWTON_STEPS: usize = 30;
@@ -44,7 +46,7 @@ impl Logistic {
         let columns = rows.columns();
         let (means, mut scales) = spread(rows);
         // A constant column has weight 0 whatever it is divided by.
-        scales.iter_mut().for_each(|scale| *scale = if *scale > CONSTANT { *scale } else { f64::INFINITY });
+        scales.iter_mut().for_each(|scale| *scale = if *scale > 0.0 { *scale } else { f64::INFINITY });
         let standardised = Array2::from_shape_fn((rows.len(), columns), |(row, column)| (rows.row(row)[column] - means[column]) / scales[column]);
         let data = Dataset::new(standardised, Array1::from_iter(labels.iter().copied()));
         let fitted = LogisticRegression::default()
@@ -67,7 +69,7 @@ impl Logistic {
         let columns = rows.columns();
         let (means, scales) = spread(rows);
         // The last weight is the intercept, which no penalty holds. A constant column is held so hard that it stays where it is, at zero.
-        let penalties: Vec<f64> = scales.iter().map(|scale| if *scale > CONSTANT { penalty * scale * scale } else { HELD }).chain([0.0]).collect();
+        let penalties: Vec<f64> = scales.iter().map(|scale| if *scale > 0.0 { penalty * scale * scale } else { HELD }).chain([0.0]).collect();
         let filled: Vec<Vec<(usize, f64)>> =
             rows.iter().map(|row| row.iter().copied().enumerate().filter(|(_, x)| *x != 0.0).chain([(columns, 1.0)]).collect()).collect();
         let loss = |weights: &[f64]| {
@@ -143,7 +145,7 @@ impl Logistic {
     }
 }
 
-/// The mean and the standard deviation of each column.
+/// The mean and the standard deviation of each column; that of a constant column is 0.
 fn spread(rows: &Rows) -> (Vec<f64>, Vec<f64>) {
     let count = rows.len() as f64;
     let mut means = vec![0.0; rows.columns()];
@@ -158,7 +160,10 @@ fn spread(rows: &Rows) -> (Vec<f64>, Vec<f64>) {
             *scale += (x - mean).powi(2) / count;
         }
     }
-    scales.iter_mut().for_each(|scale| *scale = scale.sqrt());
+    for (scale, mean) in scales.iter_mut().zip(&means) {
+        let deviation = scale.sqrt();
+        *scale = if deviation > ROUNDING * mean.abs().max(MEAN_LEAST) { deviation } else { 0.0 };
+    }
     (means, scales)
 }
 
@@ -237,6 +242,16 @@ mod tests {
             }
             assert!(newton.weights[2].abs() < 1e-6, "a constant column says nothing");
         }
+    }
+
+    /// The mean of so many equal dates is off by a millionth of a day: that was taken for their deviation, and the next day was thousands of it away.
+    #[test]
+    fn a_column_that_never_changed_says_nothing_when_it_does() {
+        let (rows, labels) = planted(0.1);
+        let dated = |date: f64| Rows::new(3, rows.iter().flat_map(|row| [row[0], row[1], date]).collect()).unwrap();
+        let fitted = Logistic::fit(&dated(20_130_901.0), &labels, 1.0).unwrap();
+        let (that_day, the_next) = (fitted.log_odds(&[1.0, 100.0, 20_130_901.0]), fitted.log_odds(&[1.0, 100.0, 20_130_902.0]));
+        assert!((that_day - the_next).abs() < 1e-6, "{that_day} {the_next}");
     }
 
     #[test]

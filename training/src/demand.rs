@@ -106,7 +106,7 @@ fn sites(data: &Data, report: &mut Report) -> anyhow::Result<(Vec<Site>, Trainin
     let (name, sha256, rows, sites) = match data {
         Data::File(path, region) => {
             let source = Source::open(path.as_deref(), p1::FILE, p1::EMBEDDED)?;
-            let (sites, rows) = p1::all_sites(&source, region)?;
+            let (sites, rows) = p1::all_sites(&source, region, &mut report.notes)?;
             // A card names the file and not the folder that it lay in.
             let name = Path::new(&source.name).file_name().map_or_else(|| source.name.clone(), |name| name.to_string_lossy().into_owned());
             (name, source.sha256(), rows, sites)

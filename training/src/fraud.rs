@@ -23,6 +23,8 @@ use crate::source::Source;
 
 /// The newest part of the rows, kept back to calibrate probabilities.
 const CALIBRATION_SHARE: f64 = 0.2;
+/// The rows of each kind that a fit needs before its scores say what those of another mean.
+const OLDER_MIN: usize = 10;
 
 /// The fitted models, the one that may act first.
 pub struct Trained {
@@ -80,7 +82,9 @@ pub fn train(data: Option<&Path>, progress: Progress) -> anyhow::Result<Trained>
     let half: Vec<usize> = (0..table.len()).collect();
     let (first, second) = half.split_at(table.len() / 2);
     let judged = table.select(second);
-    let race = if judged.positives() > 0 { Some(race::run(&table.select(first), &judged, progress)?) } else { None };
+    // Half of a small table may be too little for what all of it is enough for.
+    let enough = first.len() > table.features.len();
+    let race = if enough && judged.positives() > 0 { Some(race::run(&table.select(first), &judged, progress)?) } else { None };
     let features = FeatureList::new(table.features.iter().map(|name| (name.clone(), "as in the data")))?;
     let particulars = |method: &str, entrant: &str, settings: &[(&str, String)]| Particulars {
         kind: Kind::Fraud,
@@ -105,7 +109,7 @@ pub fn train(data: Option<&Path>, progress: Progress) -> anyhow::Result<Trained>
     let mut models = Vec::new();
     if table.positives() >= LABELS_MIN && table.positives() < table.len() {
         let settings = [("labels", table.positives().to_string()), ("members", "logistic, probability forest, boosted trees".to_owned())];
-        let champion = labelled_champion(&rows, &table.labels)?;
+        let champion = labelled_champion(&rows, &table.labels, &table.weights)?;
         models.push(("champion".to_owned(), Artifact::seal(&champion, &features, particulars("blend", BLEND, &settings))?));
     }
     stage.step();
@@ -124,21 +128,24 @@ pub fn train(data: Option<&Path>, progress: Progress) -> anyhow::Result<Trained>
     Ok(Trained { models })
 }
 
-/// Learns from all rows; the curve from score to probability is that of a fit on the older rows, taken on the newer ones, which that fit did not see.
-fn labelled_champion(rows: &Rows, labels: &[bool]) -> anyhow::Result<Scorer> {
+/// Learns from all rows; the curve from score to probability is that of a fit on the older rows, taken on the newer ones, which that fit did not see. There a row
+/// counts as often as it stands for: a file that has all frauds and few of the others does not say how frequent fraud is. With fewer than [`OLDER_MIN`] older rows of
+/// a kind what their fit says means nothing for that on all rows, and the scores stand alone.
+fn labelled_champion(rows: &Rows, labels: &[bool], weights: &[f64]) -> anyhow::Result<Scorer> {
     let preparation = Preparation::fit(rows, Treatment::default())?;
     let prepared = preparation.prepare_all(rows)?;
     let cut = rows.len() - (rows.len() as f64 * CALIBRATION_SHARE) as usize;
     let (older, newer) = (prepared.slice(0, cut), prepared.slice(cut, rows.len()));
     let whole = Supervised::fit(&prepared, labels, SEED)?;
-    let early = match Supervised::fit(&older, &labels[..cut], SEED) {
-        Ok(early) => early,
-        // All frauds are new: there is nothing to calibrate by, and the scores stand alone.
-        Err(_) => return Ok(Scorer::supervised(preparation, whole.clone(), &prepared.iter().map(|row| whole.log_odds(row)).collect::<Vec<_>>())?),
+    let frauds = labels[..cut].iter().filter(|&&label| label).count();
+    let early = if frauds.min(cut - frauds) < OLDER_MIN { None } else { Supervised::fit(&older, &labels[..cut], SEED).ok() };
+    let Some(early) = early else {
+        let seen: Vec<f64> = prepared.iter().map(|row| whole.log_odds(row)).collect();
+        return Ok(Scorer::supervised(preparation, whole, &seen)?);
     };
     let unseen: Vec<f64> = newer.iter().map(|row| early.log_odds(row)).collect();
     let mut scorer = Scorer::supervised(preparation, whole, &unseen)?;
-    scorer.calibrate(&unseen, &labels[cut..])?;
+    scorer.calibrate_weighted(&unseen, &labels[cut..], Some(&weights[cut..]))?;
     Ok(scorer)
 }
 
@@ -168,6 +175,23 @@ mod tests {
     use tornello_models::fraud::chance::Chance;
 
     use super::*;
+
+    #[test]
+    fn a_small_table_makes_a_model_without_figures() {
+        let mut text = "a,b,c,d,e,f,g,h,i,j,k,l,label\n".to_owned();
+        let mut chance = Chance::new(6);
+        for row in 0..20 {
+            for _ in 0..12 {
+                let _ = write!(text, "{:.3},", chance.normal());
+            }
+            let _ = writeln!(text, "{}", u8::from(row == 15));
+        }
+        let path = std::env::temp_dir().join(format!("tornello-train-small-{}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        let card = train(Some(&path), Progress::Hidden).unwrap().card().unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!((card.particulars.method.as_str(), card.particulars.data.rows, card.particulars.metrics.len()), ("robust_covariance", 20, 0));
+    }
 
     fn file(name: &str, frauds: usize) -> std::path::PathBuf {
         let mut chance = Chance::new(3);
@@ -206,6 +230,29 @@ mod tests {
         std::fs::remove_dir_all(&out).unwrap();
         std::fs::remove_file(path).unwrap();
         assert_eq!((written, card), (first.models[0].1.model.clone(), first.models[0].1.card.clone()));
+    }
+
+    /// The shipped payments have all frauds and an eleventh of the others.
+    #[test]
+    fn a_probability_is_that_of_what_the_rows_stand_for() {
+        let mut chance = Chance::new(4);
+        let mut drawn = |fraud: bool| [chance.normal() + if fraud { 1.0 } else { 0.0 }, chance.normal(), chance.normal()];
+        let labels: Vec<bool> = (0..2_000).map(|row| row % 10 == 3).collect();
+        let rows = Rows::new(3, labels.iter().flat_map(|&fraud| drawn(fraud)).collect()).unwrap();
+        let weights: Vec<f64> = labels.iter().map(|&fraud| if fraud { 1.0 } else { 20.0 }).collect();
+        let champion = labelled_champion(&rows, &labels, &weights).unwrap();
+        let (mut said, mut all) = (0.0, 0.0);
+        for row in 0..2_000 {
+            let (fraud, weight) = if row % 10 == 3 { (true, 1.0) } else { (false, 20.0) };
+            said += weight * champion.score(drawn(fraud).into_iter()).probability.unwrap();
+            all += weight;
+        }
+        let (said, is) = (said / all, 0.1 / (0.1 + 0.9 * 20.0));
+        assert!(said > is / 3.0 && said < is * 3.0, "{said} is said of what is fraud in {is}");
+        // Too few frauds are old enough to learn from: nothing is said.
+        let late: Vec<bool> = (0..2_000).map(|row| row == 7 || row >= 1_900).collect();
+        let champion = labelled_champion(&rows, &late, &weights).unwrap();
+        assert_eq!((champion.is_calibrated(), champion.score([0.0; 3].into_iter()).probability), (false, None));
     }
 
     #[test]

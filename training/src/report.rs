@@ -71,6 +71,8 @@ pub struct Report {
     pub protocol: String,
     /// The data files: name, SHA-256, rows. The first is the one that was trained on.
     pub data: Vec<(String, String, u64)>,
+    /// What the two data files are called in the JSON.
+    pub data_keys: [&'static str; 2],
     /// What was done, in sentences.
     pub notes: Vec<String>,
     /// The figures that count.
@@ -85,7 +87,15 @@ impl Report {
     /// A report without figures.
     #[must_use]
     pub fn new(protocol: impl Into<String>) -> Self {
-        Self { protocol: protocol.into(), data: Vec::new(), notes: Vec::new(), metrics: Vec::new(), comparisons: Vec::new(), cpu_s: 0.0 }
+        Self {
+            protocol: protocol.into(),
+            data: Vec::new(),
+            data_keys: ["data", "test_data"],
+            notes: Vec::new(),
+            metrics: Vec::new(),
+            comparisons: Vec::new(),
+            cpu_s: 0.0,
+        }
     }
 
     /// Adds a figure.
@@ -104,7 +114,7 @@ impl Report {
     pub fn to_json(&self) -> String {
         let mut object = Map::new();
         object.insert("protocol".to_owned(), json!(self.protocol));
-        for ((name, sha256, rows), prefix) in self.data.iter().zip(["data", "test_data"]) {
+        for ((name, sha256, rows), prefix) in self.data.iter().zip(self.data_keys) {
             object.insert(prefix.to_owned(), json!(name));
             object.insert(format!("{prefix}_sha256"), json!(sha256));
             object.insert(format!("{prefix}_rows"), json!(rows));
@@ -214,6 +224,17 @@ mod tests {
         let json: Value = serde_json::from_str(&report().to_json()).expect("JSON");
         assert_eq!((&json["protocol"], &json["data_sha256"], &json["data_rows"]), (&json!("P9"), &json!("ff"), &json!(3)));
         assert_eq!((&json["wape"], &json["models"]), (&json!(0.103457), &json!([{"name": "floor", "wape": 0.2, "sql": null}])));
+    }
+
+    #[test]
+    fn the_second_file_is_called_what_it_is() {
+        let mut two = report();
+        two.data.push(("b.csv".to_owned(), "ee".to_owned(), 4));
+        for (keys, second, other) in [(two.data_keys, "test_data", "p6_data"), (["data", "p6_data"], "p6_data", "test_data")] {
+            two.data_keys = keys;
+            let json: Value = serde_json::from_str(&two.to_json()).expect("JSON");
+            assert_eq!((&json["data"], &json[second], &json[other]), (&json!("a.csv"), &json!("b.csv"), &Value::Null));
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ fn months_and_booking_curves_meet_what_is_promised() {
             assert!(metric.aim.is_none_or(|aim| aim.is_met_by(metric.value)), "{protocol}: {metric:?}");
         }
         assert_eq!(report.data[0].1.len(), 64);
+        // The file goes on for three years.
+        assert_eq!(report.notes.iter().any(|note| note.contains("what came after 2020-02 is not looked at")), protocol == Protocol::P2);
     }
 }
 
@@ -64,6 +66,10 @@ fn a_test_file_of_its_own_is_judged_by_what_was_before_it() {
         Inputs { data: Some(file("before.csv", part(false).as_bytes())), test_data: Some(file("after.csv", part(true).as_bytes())), ..shipped() };
     let (apart, whole) = (run(Protocol::P3, &inputs).expect("two files"), run(Protocol::P3, &shipped()).expect("the shipped data"));
     assert_eq!(apart.data.len(), 2);
+    // The days to be judged on may be in the first file as well: nobody comes twice for that.
+    let both = run(Protocol::P3, &Inputs { data: None, ..inputs }).expect("two files");
+    assert_eq!(both.metrics, apart.metrics);
+    assert!(both.notes.iter().any(|note| note.contains("are for days that")), "{:?}", both.notes);
     // 2017-02-14 is where the last quarter of the shipped dates begins, within a day: the figures are nearly those of the protocol.
     let (apart, whole) = (apart.value("wape_h7").expect("a figure"), whole.value("wape_h7").expect("a figure"));
     assert!((apart - whole).abs() < 0.01, "{apart} is not {whole}");
@@ -72,11 +78,16 @@ fn a_test_file_of_its_own_is_judged_by_what_was_before_it() {
 #[test]
 fn what_is_wrong_with_a_file_is_named() {
     let header = "sensor_id,date,hour,count\n";
+    let months = (2012..=2013).flat_map(|year| (1..=12).map(move |month| (year, month)));
+    let two_years: String =
+        months.flat_map(|(year, month)| (1..=28).map(move |day| format!("1,{year}-{month:02}-{day:02},12,{}\n", 100 + day))).collect();
     let cases = [
         (Protocol::P1, "no-column.csv", "sensor_id,date,hour\n1,2014-01-01,0\n".to_owned(), "line 1: there is no column count"),
         (Protocol::P1, "no-number.csv", format!("{header}1,2014-01-01,0,5\n1,2014-01-01,1,x\n"), "line 3, column count: \"x\" is not a number"),
         (Protocol::P1, "empty.csv", header.to_owned(), "there is no row below the header"),
         (Protocol::P1, "short.csv", format!("{header}1,2014-01-01,0,5\n"), "no series has 400 days"),
+        (Protocol::P1, "no such day.csv", format!("{header}{two_years}1,2041-01-01,12,5\n"), "of the 182 days up to 2041-01-01 only 1 have"),
+        (Protocol::P1, "no such year, too.csv", format!("{header}{two_years}1,0012-01-01,12,5\n"), "days from 0012-01-01 to 2013-12-28: a date"),
         (Protocol::P2, "months.csv", "site_id,level,month,visits\na,site,2014-01,5\n".to_owned(), "no site has 36 months"),
         (
             Protocol::P3,
@@ -96,7 +107,10 @@ fn what_is_wrong_with_a_file_is_named() {
     for (protocol, name, text, problem) in cases {
         let inputs = Inputs { data: Some(file(name, text.as_bytes())), ..shipped() };
         let error = format!("{:#}", run(protocol, &inputs).expect_err(name));
-        assert!(error.contains(problem) && (error.contains(name) || error.contains("no s")), "{error:?} does not say {problem:?}");
+        assert!(
+            error.contains(problem) && (error.contains(name) || error.contains("no s") || error.contains("a date must be wrong")),
+            "{error:?} does not say {problem:?}"
+        );
     }
     let missing = Inputs { data: Some(PathBuf::from("no such file.csv")), ..shipped() };
     assert!(format!("{:#}", run(Protocol::P1, &missing).expect_err("no file")).contains("no such file.csv"));

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
+use crate::discrimination::outcomes;
 
 /// A non-decreasing piecewise linear curve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,15 +19,27 @@ pub struct Isotonic {
 impl Isotonic {
     /// Fits on finite scores and their labels; the order of the rows changes nothing.
     pub fn fit(scores: &[f64], labels: &[bool]) -> Result<Self, ModelError> {
+        Self::fit_weighted(scores, labels, None)
+    }
+
+    /// As [`Self::fit`], of rows that stand for several each, as these weights say: what is drawn rarely is as frequent in the probabilities as it is outside.
+    pub fn fit_weighted(scores: &[f64], labels: &[bool], weights: Option<&[f64]>) -> Result<Self, ModelError> {
         if scores.len() != labels.len() || scores.is_empty() || scores.iter().any(|score| !score.is_finite()) {
             return Err(ModelError::BadShape { what: "finite scores with a label each" });
         }
-        let mut pairs: Vec<(f64, bool)> = scores.iter().copied().zip(labels.iter().copied()).collect();
-        pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        if weights.is_some_and(|weights| weights.len() != scores.len() || weights.iter().any(|weight| !weight.is_finite() || *weight <= 0.0)) {
+            return Err(ModelError::BadShape { what: "a finite weight above zero for each score" });
+        }
+        let mut rows = outcomes(scores, labels, weights);
+        rows.sort_by(|a, b| a.score.total_cmp(&b.score));
         let mut blocks: Vec<Block> = Vec::new();
-        for group in pairs.chunk_by(|a, b| a.0 == b.0) {
-            let positives = group.iter().filter(|pair| pair.1).count() as f64;
-            let mut block = Block { from: group[0].0, to: group[0].0, positives, rows: group.len() as f64 };
+        for group in rows.chunk_by(|a, b| a.score == b.score) {
+            let (mut positives, mut rows) = (0.0, 0.0);
+            for row in group {
+                positives += if row.positive { row.weight } else { 0.0 };
+                rows += row.weight;
+            }
+            let mut block = Block { from: group[0].score, to: group[0].score, positives, rows };
             while let Some(last) = blocks.pop_if(|last| last.share() >= block.share()) {
                 block = Block { from: last.from, to: block.to, positives: last.positives + block.positives, rows: last.rows + block.rows };
             }
@@ -95,6 +108,19 @@ mod tests {
         assert!((fitted.probability(0.0) - 0.25).abs() < 1e-12 && (fitted.probability(1.0) - 0.25).abs() < 1e-12);
         assert!(Isotonic::fit(&[f64::NAN], &[true]).is_err());
         assert!(Isotonic::fit(&[], &[]).is_err());
+    }
+
+    #[test]
+    fn rows_that_stand_for_several_count_as_often() {
+        let (scores, labels) = ([0.1, 0.2, 0.2, 0.3, 0.3], [false, false, true, true, false]);
+        let fitted = Isotonic::fit_weighted(&scores, &labels, Some(&[10.0, 10.0, 1.0, 1.0, 10.0])).unwrap();
+        for (score, p) in [(0.1, 0.0), (0.2, 1.0 / 11.0), (0.3, 1.0 / 11.0)] {
+            assert!((fitted.probability(score) - p).abs() < 1e-12, "{score}: {} for {p}", fitted.probability(score));
+        }
+        assert_eq!(Isotonic::fit_weighted(&scores, &labels, Some(&[1.0; 5])).unwrap(), Isotonic::fit(&scores, &labels).unwrap());
+        for weights in [&[1.0; 4][..], &[1.0, 1.0, 0.0, 1.0, 1.0], &[1.0, 1.0, f64::NAN, 1.0, 1.0]] {
+            assert!(Isotonic::fit_weighted(&scores, &labels, Some(weights)).is_err(), "{weights:?}");
+        }
     }
 
     proptest! {

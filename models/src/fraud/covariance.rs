@@ -13,8 +13,8 @@ use crate::feature_list::FEATURES_MAX;
 /// The share of rows that is the bulk. Half of them ruined it on real payments: their ordinary spread is wider than that.
 const BULK: f64 = 0.9;
 const STEPS: usize = 15;
-/// Added to each variance, so that a constant column cannot make the covariance singular; and this share of a large one, so that neither can two columns that say
-/// the same in cents or in bytes.
+/// This share of what a column varies is added to each variance, so that neither a constant column nor two that say the same, in cents, in bytes or in millions, can
+/// make the covariance singular.
 const RIDGE: f64 = 1e-6;
 /// A standard deviation of this part of the mean is no more than what rounding makes.
 const ROUNDING: f64 = 1e-9;
@@ -36,7 +36,10 @@ impl RobustCovariance {
             return Err(ModelError::BadShape { what: "more rows than columns for a covariance, and at most 128 columns" });
         }
         let bulk = ((BULK * rows.len() as f64).ceil() as usize).clamp(rows.columns() + 1, rows.len());
-        let held = |spread: &Spread| (0..rows.columns()).map(|column| spread.variance(column).max(1.0)).collect::<Vec<f64>>();
+        // One is little of a variance only where that is large: of a column in small units it would be all.
+        let all = Spread::of(rows, &(0..rows.len()).collect::<Vec<_>>());
+        let usual = |column: usize| if all.varies(column, &all) { all.variance(column).min(1.0) } else { 1.0 };
+        let held = |spread: &Spread| (0..rows.columns()).map(|column| spread.variance(column).max(usual(column))).collect::<Vec<f64>>();
         Ok(Self::concentrate(rows, bulk, starting_distances(rows), held)?.0)
     }
 
@@ -258,6 +261,25 @@ mod tests {
         });
         let model = RobustCovariance::fit(&Rows::new(3, values.collect()).unwrap()).unwrap();
         assert!(model.distance(&[1e9, 1e11, 1e16 / 3.0]).is_finite());
+    }
+
+    /// A millionth was added to each variance, which was all there was of a column of rates: whoever stood out in it alone was as usual as anyone.
+    #[test]
+    fn the_unit_of_a_column_does_not_decide_whether_it_counts() {
+        let in_unit = |unit: f64| {
+            let mut chance = Chance::new(9);
+            let values = (0..2_000).flat_map(|_| {
+                let x = chance.normal();
+                [x, unit * (0.5 * x + chance.normal())]
+            });
+            RobustCovariance::fit(&Rows::new(2, values.collect()).unwrap()).unwrap().distance(&[0.0, 8.0 * unit])
+        };
+        let plain = in_unit(1.0);
+        assert!(plain > 50.0, "{plain}");
+        for unit in [1e-9, 1e-5, 1e-3, 1e4] {
+            let other = in_unit(unit);
+            assert!((other / plain - 1.0).abs() < 1e-3, "in {unit}: {other} for {plain}");
+        }
     }
 
     #[test]

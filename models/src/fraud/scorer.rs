@@ -108,11 +108,16 @@ impl Scorer {
     /// Calibrates a probability on raw scores of labelled rows that the model was not fitted on. Fewer than [`CALIBRATION_LABELS_MIN`] rows, or rows of one
     /// kind, change nothing.
     pub fn calibrate(&mut self, raw: &[f64], labels: &[bool]) -> Result<(), ModelError> {
+        self.calibrate_weighted(raw, labels, None)
+    }
+
+    /// As [`Self::calibrate`], on rows that stand for several each, as these weights say.
+    pub fn calibrate_weighted(&mut self, raw: &[f64], labels: &[bool], weights: Option<&[f64]>) -> Result<(), ModelError> {
         let positives = labels.iter().filter(|&&label| label).count();
         if labels.len() < CALIBRATION_LABELS_MIN || positives == 0 || positives == labels.len() {
             return Ok(());
         }
-        self.calibration = Some(Isotonic::fit(raw, labels)?);
+        self.calibration = Some(Isotonic::fit_weighted(raw, labels, weights)?);
         Ok(())
     }
 

@@ -9,6 +9,8 @@ use crate::{Inputs, fraud};
 pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
     anyhow::ensure!(inputs.data.is_none() && inputs.test_data.is_none(), "fraud runs on the shipped data; give files to P5 or P6");
     let mut report = Report::new("fraud");
+    // Each is judged on its own newest half: neither is what the other is judged on.
+    report.data_keys = ["data", "p6_data"];
     for (part, key, prefix) in [(p5::evaluate(inputs, progress)?, "p5_models", "p5"), (p6::evaluate(inputs, progress)?, "p6_models", "p6")] {
         report.data.extend(part.data);
         report.notes.extend(part.notes.into_iter().map(|note| format!("{}: {note}", part.protocol)));

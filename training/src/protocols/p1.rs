@@ -2,6 +2,8 @@
 //! days, the first the day before; everything is learned from days that are over at the origin. Sensors in a street stand for sites; a day without a reading counts
 //! as zero, as the protocol says.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, ensure};
 use jiff::civil::Date;
 use tornello_datasets::holidays::{self, Holidays};
@@ -11,7 +13,7 @@ use tornello_models::demand::forecaster::HELD_OUT_DAYS;
 use tornello_models::demand::{Calendar, Day, DayFlags, Forecaster, Settings, Site, bands};
 use tornello_models::score::{Score, naive_error};
 
-use super::day;
+use super::{DATES_MAX, day};
 use crate::Inputs;
 use crate::progress::Progress;
 use crate::report::{Aim, Comparison, Report, cpu_time};
@@ -30,6 +32,8 @@ const DAYS_BEFORE: usize = 400;
 const SERIES_MAX: usize = 12;
 /// Origins between two fits: the trees are fitted afresh every 28 days.
 const REFIT_EVERY: usize = 2;
+/// At least one in so many of the newest days must have a reading somewhere.
+const READ_MIN: usize = 10;
 /// Whose holidays hold where nothing else is said.
 const HOLIDAYS: &str = "AU-VIC";
 
@@ -101,7 +105,7 @@ fn read(inputs: &Inputs, report: &mut Report) -> anyhow::Result<(Vec<Site>, Vec<
     let is_tested = |sensor: &Sensor| tested.as_ref().is_none_or(|tested| tested.contains(&sensor.id));
     let last =
         sensors.iter().filter(|sensor| is_tested(sensor)).filter_map(|sensor| sensor.days.keys().max()).max().context("the file has no day")?;
-    let last = day(*last)?;
+    let (newest, last) = (*last, day(*last)?);
     // What was before a test file is there to learn from, and not to be judged by.
     let window = test_from.map(day).transpose()?.map_or(TEST_DAYS, |from| TEST_DAYS.min(last.since(from) + 1));
     let first_origin = last.plus(-window);
@@ -115,14 +119,10 @@ fn read(inputs: &Inputs, report: &mut Report) -> anyhow::Result<(Vec<Site>, Vec<
         }
     }
     ensure!(!series.is_empty(), "no series has {DAYS_BEFORE} days before the first origin: this protocol has nothing to judge");
+    ensure_read(sensors.iter().filter(|sensor| is_tested(sensor)), newest, window)?;
     series.sort_by(|a, b| b.0.total_cmp(&a.0));
     series.truncate(SERIES_MAX);
-    let years = known.years();
-    let lacking: Vec<String> =
-        sensors.iter().flat_map(|s| s.days.keys().map(|d| d.year())).filter(|y| !years.contains(y)).map(|y| y.to_string()).collect();
-    if let Some(year) = lacking.first() {
-        report.notes.push(format!("no holidays of {region} are known for {year}: its days count as ordinary"));
-    }
+    report.notes.extend(unknown_years(region, &known, &sensors));
     // Codes in the order of the file, not of size, so that they do not depend on what is tested.
     series.sort_by_key(|(_, sensor)| sensors.iter().position(|other| other.id == sensor.id));
     let sites = series.iter().enumerate().map(|(code, (_, sensor))| site(code as u32, sensor, last, &known)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -143,14 +143,44 @@ fn known_holidays(region: &str) -> anyhow::Result<Holidays> {
     Ok(known)
 }
 
+/// Says of which years of the data no holidays are known, if there are any.
+fn unknown_years(region: &str, known: &Holidays, sensors: &[Sensor]) -> Option<String> {
+    let years: BTreeSet<i16> = sensors.iter().flat_map(|sensor| sensor.days.keys().map(|date| date.year())).collect();
+    let lacking: Vec<String> = years.difference(&known.years()).map(ToString::to_string).collect();
+    (!lacking.is_empty()).then(|| format!("no holidays of {region} are known for {}: all days of these years count as ordinary", lacking.join(", ")))
+}
+
 /// All series of a file as sites, and how many rows it has: what the forecaster is fitted on outside the protocol.
-pub(crate) fn all_sites(source: &Source, region: &str) -> anyhow::Result<(Vec<Site>, u64)> {
+pub(crate) fn all_sites(source: &Source, region: &str, notes: &mut Vec<String>) -> anyhow::Result<(Vec<Site>, u64)> {
     let (sensors, rows) = pedestrians::daily(&source.name, source.text())?;
     let known = known_holidays(region)?;
+    notes.extend(unknown_years(region, &known, &sensors));
     let last = sensors.iter().filter_map(|sensor| sensor.days.keys().max()).max().context("the file has no day")?;
+    ensure_read(sensors.iter(), *last, TEST_DAYS)?;
     let last = day(*last)?;
     let sites = sensors.iter().enumerate().map(|(code, sensor)| site(code as u32, sensor, last, &known)).collect::<anyhow::Result<_>>()?;
     Ok((sites, rows))
+}
+
+/// Refuses data of which a date must be wrong: a day without a reading counts as zero, and up to a mistyped one there may be years of them, to be learned and judged.
+fn ensure_read<'a>(sensors: impl Iterator<Item = &'a Sensor>, newest: Date, window: i32) -> anyhow::Result<()> {
+    let (mut oldest, mut read) = (newest, BTreeSet::new());
+    let last = day(newest)?;
+    for date in sensors.flat_map(|sensor| sensor.days.keys()) {
+        oldest = oldest.min(*date);
+        if last.since(day(*date)?) < window {
+            read.insert(*date);
+        }
+    }
+    let dates = last.since(day(oldest)?) + 1;
+    ensure!(dates as usize <= DATES_MAX, "days from {oldest} to {newest}: a date must be wrong");
+    let window = window.min(dates);
+    ensure!(
+        read.len() * READ_MIN >= window as usize,
+        "of the {window} days up to {newest} only {} have a reading anywhere: a date must be wrong",
+        read.len()
+    );
+    Ok(())
 }
 
 /// Adds the days of a test file; where both have a day, the test file says what it was.
@@ -261,5 +291,16 @@ mod tests {
         for path in paths {
             std::fs::remove_file(path).unwrap();
         }
+    }
+    #[test]
+    fn years_without_holidays_are_told() {
+        let known = known_holidays("AU-VIC").unwrap();
+        let sensors = |years: &[i16]| {
+            let days = years.iter().map(|year| (jiff::civil::date(*year, 7, 1), 5.0)).collect();
+            [Sensor { id: "7".to_owned(), days }]
+        };
+        assert_eq!(unknown_years("AU-VIC", &known, &sensors(&[2011, 2012, 2019])), None);
+        let told = unknown_years("AU-VIC", &known, &sensors(&[2040, 2003, 2014, 2002])).unwrap();
+        assert!(told.contains("known for 2002, 2003, 2040:"), "{told}");
     }
 }

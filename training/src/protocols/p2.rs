@@ -101,7 +101,7 @@ pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
     report.metric("wape", champion[0], "of visits", Some(Aim::AtMost(0.142)));
     report.metric("wape_h1", champion[1], "of visits", None);
     report.metric("bias", champion[2], "of visits", None);
-    report.notes.push(format!("{} sites, the last {TEST_MONTHS} months of each, origins every {ORIGIN_EVERY} months", museums.len()));
+    report.notes.push(format!("{} sites, the last {TEST_MONTHS} months of each{left_out}, origins every {ORIGIN_EVERY} months", museums.len()));
     report.comparisons.push(Comparison {
         title: "Over 1 to 12 months ahead".to_owned(),
         key: "models",

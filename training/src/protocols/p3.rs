@@ -1,7 +1,7 @@
 //! P3: how many bookings of a day will be kept, from those on the books 1, 7 and 28 days before. The last quarter of the dates is forecast; whatever is learned is
 //! learned from dates that are over at the origin, afresh every 28 days.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
 use jiff::civil::Date;
@@ -10,7 +10,7 @@ use tornello_datasets::hotel;
 use tornello_models::demand::day::Day;
 use tornello_models::demand::pickup::{Curve, Pickup};
 
-use super::day;
+use super::{DATES_MAX, day};
 use crate::Inputs;
 use crate::progress::Progress;
 use crate::report::{Aim, Comparison, Report};
@@ -19,14 +19,12 @@ use crate::source::Source;
 const HORIZONS: [u16; 3] = [1, 7, 28];
 const AIMS: [f64; 3] = [0.061, 0.116, 0.168];
 const REFIT_DAYS: usize = 28;
-/// A hundred years: whoever books farther ahead has mistyped a date, and the days in between would take for ever.
-const DATES_MAX: usize = 36_525;
 const MODELS: [&str; 5] = ["seasonal naive", "on the books", "additive", "multiplicative", "ridge"];
 
 /// Runs the protocol.
 pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
     let mut report = Report::new("P3: bookings kept of those on the books");
-    let mut bookings = Vec::new();
+    let mut bookings: Vec<Booking> = Vec::new();
     let mut test_from = None;
     let sources = std::iter::once(Source::open(inputs.data.as_deref(), hotel::FILE, hotel::EMBEDDED))
         .chain(inputs.test_data.as_deref().map(Source::read))
@@ -36,6 +34,18 @@ pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
         report.data.push((source.name.clone(), source.sha256(), read.len() as u64));
         if place == 1 {
             test_from = read.iter().map(|booking| booking.visit).min();
+            // What came on a day is counted once: where both files have it, the test file says.
+            let tested: BTreeSet<Date> = read.iter().map(|booking| booking.visit).collect();
+            let before = bookings.len();
+            bookings.retain(|booking| !tested.contains(&booking.visit));
+            if bookings.len() < before {
+                report.notes.push(format!(
+                    "{} bookings of {} are for days that {} has too, and left out",
+                    before - bookings.len(),
+                    sources[0].name,
+                    source.name
+                ));
+            }
         }
         bookings.extend(read);
     }

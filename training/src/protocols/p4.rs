@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Context;
 use jiff::civil::Date;
 use tornello_datasets::hotel;
-use tornello_datasets::reservations::{self, Fate, Reservation, WORDS};
+use tornello_datasets::reservations::{self, Fate, NUMBERS, Reservation, WORDS};
 use tornello_models::cancellation::encoding::{Encoding, Example};
 use tornello_models::cancellation::model::{Member, Model};
 use tornello_models::discrimination::{auc, brier, outcomes};
 use tornello_models::logistic::Logistic;
 
+use super::{apart, key};
 use crate::Inputs;
 use crate::bookings::examples;
 use crate::progress::Progress;
@@ -102,7 +103,13 @@ fn split(inputs: &Inputs, report: &mut Report) -> anyhow::Result<(Vec<Reservatio
     };
     let mut train = load(&Source::open(inputs.data.as_deref(), hotel::FILE, hotel::EMBEDDED)?)?;
     let test = match &inputs.test_data {
-        Some(path) => load(&Source::read(path)?)?,
+        Some(path) => {
+            let test = load(&Source::read(path)?)?;
+            if let Some(left) = apart(train.iter().map(what), test.iter().map(what), report) {
+                train = left.into_iter().map(|row| train[row].clone()).collect();
+            }
+            test
+        }
         None => {
             let cut = train[train.len() * 3 / 4].arrival;
             let first = train.partition_point(|booking| booking.arrival < cut);
@@ -112,6 +119,11 @@ fn split(inputs: &Inputs, report: &mut Report) -> anyhow::Result<(Vec<Reservatio
     let (Some(from), Some(to)) = (test.first(), test.last()) else { anyhow::bail!("no booking is left to judge on") };
     report.notes.push(format!("trained on {} bookings; judged on {} that arrive from {} to {}", train.len(), test.len(), from.arrival, to.arrival));
     Ok((train, test))
+}
+
+/// What a booking is, whatever became of it.
+fn what(booking: &Reservation) -> (Date, Date, &[String], [u64; NUMBERS.len()]) {
+    (booking.booked, booking.arrival, booking.words.as_slice(), booking.numbers.map(key))
 }
 
 /// AUC, Brier score, error of the daily sums as a share of all kept bookings.
@@ -172,7 +184,6 @@ impl Table {
 mod tests {
     use std::fmt::Write;
 
-    use tornello_datasets::reservations::NUMBERS;
     use tornello_models::fraud::chance::Chance;
 
     use super::*;
@@ -214,6 +225,26 @@ mod tests {
         };
         assert_eq!(fit(&train), fit(&other));
         for path in [plain, flipped] {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    #[test]
+    fn what_is_to_be_judged_does_not_teach_its_fate() {
+        let whole = file("whole", false);
+        let text = std::fs::read_to_string(&whole).unwrap();
+        let (header, rows) = text.split_once('\n').unwrap();
+        let newest = std::env::temp_dir().join(format!("tornello-p4-newest-{}.csv", std::process::id()));
+        std::fs::write(&newest, rows.lines().skip(2_500).fold(header.to_owned(), |text, row| text + "\n" + row)).unwrap();
+        let told = |judged: &std::path::Path| {
+            let inputs = Inputs { data: Some(whole.clone()), test_data: Some(judged.to_owned()), holidays: None };
+            let mut report = Report::new("P4");
+            let (train, test) = split(&inputs, &mut report).unwrap();
+            (train.len(), test.len(), report.notes[0].clone())
+        };
+        assert_eq!(told(&newest), (2_500, 500, "500 rows are in both files: they are judged, and not learned from".to_owned()));
+        let same = "3000 of the rows to learn from are to be judged on as well: the figures flatter".to_owned();
+        assert_eq!(told(&whole), (3_000, 3_000, same));
+        for path in [whole, newest] {
             std::fs::remove_file(path).unwrap();
         }
     }

@@ -3,7 +3,9 @@
 
 use anyhow::Context;
 use tornello_datasets::labelled::{self, Labelled};
+use tornello_models::fraud::preparation::ABSURD;
 
+use super::{apart, key};
 use crate::Inputs;
 use crate::progress::Progress;
 use crate::race::{self, BLEND, Race};
@@ -42,7 +44,12 @@ pub(super) fn halves(inputs: &Inputs, shipped_name: &str, shipped: &[u8], report
             let test = load(&Source::read(path)?, report)?;
             // The columns of a file come in any order.
             let test = if test.features == all.features { test } else { test.ordered(&all.features).unwrap_or(test) };
-            (all, test)
+            // Without times rows of like values are many, and not the same.
+            let left = match (&all.times_s, &test.times_s) {
+                (Some(learned), Some(judged)) if all.features == test.features => apart(keys(&all, learned), keys(&test, judged), report),
+                _ => None,
+            };
+            (if let Some(left) = left { all.select(&left) } else { all }, test)
         }
         None => {
             let rows: Vec<usize> = (0..all.len()).collect();
@@ -56,11 +63,23 @@ pub(super) fn halves(inputs: &Inputs, shipped_name: &str, shipped: &[u8], report
     Ok((train, test))
 }
 
+/// What each row is: when it was, and its values.
+fn keys(table: &Labelled, times: &[f64]) -> impl Iterator<Item = Vec<u64>> {
+    let rows = table.values.chunks_exact(table.features.len().max(1));
+    times.iter().zip(rows).map(|(time, values)| std::iter::once(time).chain(values).map(|number| key(*number)).collect::<Vec<u64>>())
+}
+
 fn load(source: &Source, report: &mut Report) -> anyhow::Result<Labelled> {
     let table = labelled::read(&source.name, source.text())?.by_time();
     report.data.push((source.name.clone(), source.sha256(), table.len() as u64));
     if table.missing() > 0 {
         report.notes.push(format!("{} values of {} are missing: the median of training stands in for each", table.missing(), source.name));
+    }
+    let absurd = table.values.iter().filter(|value| value.abs() > ABSURD).count();
+    if absurd > 0 {
+        report
+            .notes
+            .push(format!("{absurd} values of {} are beyond {ABSURD:e}, which nothing measured is: they are taken as missing too", source.name));
     }
     Ok(table)
 }
@@ -68,4 +87,54 @@ fn load(source: &Source, report: &mut Report) -> anyhow::Result<Labelled> {
 pub(super) fn note_choice(race: &Race, report: &mut Report) {
     let (shape, chosen) = (race.shape, race.chosen.name());
     report.notes.push(format!("without labels {chosen} acts: {} of {} columns of training are smooth", shape.smooth, shape.columns));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    fn file(name: &str, rows: &[u32], times: bool) -> std::path::PathBuf {
+        let mut text = if times { "time_s,a,b,label\n" } else { "other,a,b,label\n" }.to_owned();
+        for row in rows {
+            let _ = writeln!(text, "{},{}.5,,{}", 10 * row, row % 4, u8::from(row % 5 == 1));
+        }
+        let path = std::env::temp_dir().join(format!("tornello-p5-{name}-{}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn what_is_to_be_judged_does_not_teach_its_label() {
+        let all: Vec<u32> = (0..30).collect();
+        let newest: Vec<u32> = (22..40).collect();
+        let told = |times: bool, judged: &[u32]| {
+            let paths = [file("learned", &all, times), file("judged", judged, times)];
+            let inputs = Inputs { data: Some(paths[0].clone()), test_data: Some(paths[1].clone()), holidays: None };
+            let mut report = Report::new("P5");
+            let (train, test) = halves(&inputs, "", &[], &mut report).unwrap();
+            for path in paths {
+                std::fs::remove_file(path).unwrap();
+            }
+            (train.len(), test.len(), report.notes.iter().find(|note| note.contains("8 rows are in both") || note.contains("flatter")).cloned())
+        };
+        let left_out = "8 rows are in both files: they are judged, and not learned from".to_owned();
+        assert_eq!(told(true, &newest), (22, 18, Some(left_out)));
+        assert_eq!(told(true, &[31, 36, 40]), (30, 3, None));
+        // The same data on purpose.
+        let same = "30 of the rows to learn from are to be judged on as well: the figures flatter".to_owned();
+        assert_eq!(told(true, &all), (30, 30, Some(same)));
+        // Without times rows of like values are many.
+        assert_eq!(told(false, &newest), (30, 18, None));
+    }
+    #[test]
+    fn what_cannot_be_is_told() {
+        let path = std::env::temp_dir().join(format!("tornello-p5-absurd-{}.csv", std::process::id()));
+        std::fs::write(&path, "card,a,label\n4000123412341234,1,0\n-4e12,2,1\n7,,0\n").unwrap();
+        let mut report = Report::new("P5");
+        load(&Source::read(&path).unwrap(), &mut report).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert!(report.notes.len() == 2 && report.notes[1].starts_with("2 values of ") && report.notes[1].contains("1e12"), "{:?}", report.notes);
+    }
 }
