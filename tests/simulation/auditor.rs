@@ -523,6 +523,17 @@ impl Auditor {
             .map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}, and there are {}", naive.room(at, *channel)))
     }
 
+    /// A scan that came while nothing else was on its way is refused only for what keeps it from being taken in: what stands against it is a conflict, which is noted.
+    pub fn may_not_be_noted(&mut self, sending: usize) -> Result<(), String> {
+        let Sending { slot, command, at, outcome, .. } = &self.sendings[sending];
+        let (Outcome::Answered(Err(Failure::Refused(refusal))), Command::Merge { scan, issue, .. }) = (outcome, command) else { return Ok(()) };
+        let Some(naive) = self.slots.get_mut(slot) else { return Ok(()) };
+        let at = naive.records.last().map_or(*at, |last| last.at.max(*at));
+        let against = naive.against_scan(at, *scan, *issue);
+        rule(against == Some(refusal.code()), "a scan is not taken in, for no reason or another one")
+            .map_err(|wrong| format!("{wrong}: {scan:?} is answered {refusal:?}, and not {against:?}"))
+    }
+
     /// Whoever is refused at a gate, while all is written and nothing was on its way, may not pass: but for the room in the building.
     pub fn may_not_pass(&mut self, sending: usize, passage: Passage, now: Timestamp) -> Result<(), String> {
         let slot = passage.ticket.slot();

@@ -20,6 +20,7 @@ use tornello_engine::time::Timestamp;
 
 use self::buyers::buyer_of;
 use self::passages::Seen;
+pub use self::passages::counts;
 use self::places::Rest;
 use super::rule;
 
@@ -276,7 +277,7 @@ impl Naive {
             }
             Some(Event::Exited(exited)) => rule(self.is_inside(exited.ticket), "somebody leaves who is not inside")?,
             Some(Event::ScansJudged(judged)) => {
-                let passes = judged.scans.iter().any(|found| found.before.is_none() && found.judged.passed());
+                let passes = judged.scans.iter().any(|found| found.before.is_none() && counts(found.judged));
                 rule(passes, "a gate lets somebody pass who does not")?;
             }
             _ => return Err("a gate is told of something else than who goes in or out".into()),

@@ -255,6 +255,7 @@ impl World {
                 let last = self.auditor.sendings.len() - 1;
                 self.auditor.is_limited(last)?;
                 self.auditor.has_no_room(last)?;
+                self.auditor.may_not_be_noted(last)?;
             }
             return Ok(());
         }

@@ -31,10 +31,11 @@ impl World {
             let look = move |slot: &Slot| {
                 let is_listed = listed.as_ref().is_none_or(|listed| listed(slot));
                 let had = BUYERS.map(|buyer| (slot.had(buyer).people, slot.had(buyer).holds));
-                (postcard::to_allocvec(slot), slot.recount(), slot.money(), (is_listed, had))
+                let contested: Vec<_> = slot.conflicts().map(|(scan, reason)| (*scan, reason)).collect();
+                (postcard::to_allocvec(slot), slot.recount(), slot.money(), (is_listed, had, contested))
             };
             let seen = self.look_at(slot, false, look).await?;
-            let Ok((Ok(state), sound, money, (is_listed, had))) = seen else {
+            let Ok((Ok(state), sound, money, (is_listed, had, contested))) = seen else {
                 // A slot that was rebuilt too often is out of order for one caller.
                 are_all_seen = false;
                 continue;
@@ -51,6 +52,8 @@ impl World {
             let head = head.ok_or_else(|| "the board does not show a slot".to_owned())?;
             rule(head.seq == naive.records.len() as u64, "the board shows another record than the last")?;
             rule(BUYERS.map(|buyer| naive.had(buyer)) == had, "buyers have something else than is counted (SL-11)")?;
+            rule(naive.contested() == contested, "other scans are listed as conflicts than stand against what was seen")
+                .map_err(|wrong| format!("{wrong}: {contested:?}, not {:?}", naive.contested()))?;
             rule(is_listed, "the waiting list is another one than the auditor's (SL-9)")?;
             let late = naive.holds.values().find(|hold| hold.fate == Fate::Live && hold.expires_at <= now);
             rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
