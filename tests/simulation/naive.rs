@@ -761,6 +761,12 @@ impl Naive {
         self.waiting().find(|entry| people(&entry.lines) <= self.free(at, entry.channel)).map(|entry| entry.id)
     }
 
+    /// Whether somebody waits who is to be offered places by now, or whose channel sells no more.
+    pub fn keeps_waiting(&self, now: Timestamp) -> bool {
+        let at = self.records.last().map_or(now, |last| last.at.max(now));
+        self.next_served(at).is_some() || self.waiting().any(|entry| at >= self.sale_end(entry.channel))
+    }
+
     /// Takes one who waits off the list; answers the how-manieth to join it was.
     fn ends_waiting(&mut self, id: HoldId, turn: Turn) -> Result<usize, String> {
         let place = self.entries.iter().position(|entry| entry.id == id).ok_or("nobody of that id waited")?;

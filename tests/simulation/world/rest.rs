@@ -19,6 +19,12 @@ impl World {
         if self.disk.unreadable.load(Ordering::SeqCst) || self.disk.outage.load(Ordering::SeqCst) {
             return Ok(());
         }
+        if self.node().health() == Health::Writing {
+            // What is due in a slot whose answer was lost the board knows once somebody has read it back.
+            for slot in self.slots.clone() {
+                let _ = self.look_at(slot, false, |_| ()).await?;
+            }
+        }
         self.end_due(false).await?;
         if self.node().health() != Health::Writing {
             return Ok(());
@@ -57,6 +63,7 @@ impl World {
             rule(is_listed, "the waiting list is another one than the auditor's (SL-9)")?;
             let late = naive.holds.values().find(|hold| hold.fate == Fate::Live && hold.expires_at <= now);
             rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
+            rule(!naive.keeps_waiting(now), "somebody waits though there are places for them, or sales have ended (SL-9)")?;
             rule(naive.next_freed().is_none_or(|until| now < until), "places neither rest nor are free (SL-13)")?;
             rule(head.moving as usize == naive.moving(), "the board shows other moves under way than there are")?;
             rule(head.owing as usize == naive.owed.len(), "the board shows that another number of refunds is owed (SL-10)")?;
