@@ -794,6 +794,17 @@ impl Naive {
         (stays.map(|ticket| ticket.line.price_cents.get()).sum(), self.sales.values().map(|sale| sale.refunded).sum())
     }
 
+    /// Of each sale: cents paid back, those of them that whoever has the money knows of, those that went to other slots with tickets, and the most percent that a visitor
+    /// gets back.
+    pub fn sums(&self) -> Vec<(HoldId, [i64; 4])> {
+        let owed = |sale: &HoldId| self.owed.iter().filter(|((of, _), _)| of == sale).map(|(_, cents)| *cents).sum::<i64>();
+        let carried = |sale: &Sale| {
+            let gone = sale.tickets.iter().filter(|ticket| self.has_moved(ticket));
+            gone.map(|ticket| ticket.line.price_cents.get()).sum::<i64>()
+        };
+        self.sales.iter().map(|(id, sale)| (*id, [sale.refunded, sale.refunded - owed(id), carried(sale), sale.percent_max])).collect()
+    }
+
     fn is_new(&self, id: HoldId, lines: &[Line]) -> Result<(), String> {
         rule(id.slot() == self.opening.slot, "places of another slot are taken")?;
         let waits = self.entries.iter().any(|entry| entry.id == id);

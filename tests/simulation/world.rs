@@ -12,6 +12,7 @@ mod rest;
 mod signals;
 
 pub use counts::Counts;
+pub use rest::sums_of;
 use signals::{Token, reaches, until, within};
 
 use std::collections::BTreeSet;

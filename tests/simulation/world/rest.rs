@@ -7,7 +7,8 @@ use tornello_actors::verify::verify;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Party, PartyKind};
 use tornello_engine::ids::KeyId;
-use tornello_engine::slot::{Places, Standing, WaitingEnd};
+use tornello_engine::money::Cents;
+use tornello_engine::slot::{Places, Sale, Standing, WaitingEnd};
 
 use super::*;
 use crate::callers::BUYERS;
@@ -38,10 +39,10 @@ impl World {
                 let is_listed = listed.as_ref().is_none_or(|listed| listed(slot));
                 let had = BUYERS.map(|buyer| (slot.had(buyer).people, slot.had(buyer).holds));
                 let contested: Vec<_> = slot.conflicts().map(|(scan, reason)| (*scan, reason)).collect();
-                (postcard::to_allocvec(slot), slot.recount(), slot.money(), (is_listed, had, contested))
+                (postcard::to_allocvec(slot), slot.recount(), slot.money(), (is_listed, had, contested, sums_of(slot)))
             };
             let seen = self.look_at(slot, false, look).await?;
-            let Ok((Ok(state), sound, money, (is_listed, had, contested))) = seen else {
+            let Ok((Ok(state), sound, money, (is_listed, had, contested, sums))) = seen else {
                 // A slot that was rebuilt too often is out of order for one caller.
                 are_all_seen = false;
                 continue;
@@ -55,6 +56,8 @@ impl World {
             let replayed = Slot::replay(&naive.records).and_then(|slot| postcard::to_allocvec(&slot).ok());
             rule(replayed.as_ref() == Some(&state), "the live state is not the replayed one (SL-4)")?;
             rule(naive.money() == (money.0.get(), money.1.get()), "the cents do not add up (SL-6)")?;
+            rule(naive.sums() == sums, "of some sale something else was paid back, told or carried away, or may be paid back (SL-6, SL-10)")
+                .map_err(|wrong| format!("{wrong}: {sums:?}, not {:?}", naive.sums()))?;
             let head = head.ok_or_else(|| "the board does not show a slot".to_owned())?;
             rule(head.seq == naive.records.len() as u64, "the board shows another record than the last")?;
             rule(BUYERS.map(|buyer| naive.had(buyer)) == had, "buyers have something else than is counted (SL-11)")?;
@@ -190,6 +193,17 @@ impl World {
         self.line(format_args!("the journal ends with {end}"));
         Ok(())
     }
+}
+
+/// What [`Naive::sums`] says, as the slot does.
+pub fn sums_of(slot: &Slot) -> Vec<(HoldId, [i64; 4])> {
+    let of_sale = |sale: &Sale| {
+        let cents = [sale.refunded_cents, sale.handed_over_cents, sale.carried_cents].map(Cents::get);
+        [cents[0], cents[1], cents[2], i64::from(sale.refund_percent_max)]
+    };
+    let mut sums: Vec<(HoldId, [i64; 4])> = slot.sales().map(|(id, sale)| (*id, of_sale(sale))).collect();
+    sums.sort_unstable();
+    sums
 }
 
 fn same_places(places: &Places, naive: &Naive, now: Timestamp) -> Result<(), String> {
