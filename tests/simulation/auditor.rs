@@ -16,10 +16,10 @@ use tornello_engine::envelope::{Digest, Envelope, PartyKind};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, SlotId, TicketId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Direction, Event, Keeper, Line, Refusal, Scan, Slot};
+use tornello_engine::slot::{Command, Direction, Event, JudgedScan, Keeper, Line, Refusal, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
-use super::naive::{Asked, Naive, Stage};
+use super::naive::{Asked, DAY_S, Naive, Stage, counts};
 use super::rule;
 
 /// What became of one sending of a command.
@@ -82,14 +82,18 @@ pub struct Shared {
     pub now: Timestamp,
 }
 
-/// A building by the last reading of it, in plain counting: as long as everybody who passed asked a gate, and all is known of that.
+/// A building by the last reading of it, in plain counting: as long as all is known of who passed a gate.
 #[derive(Debug, Clone, Copy)]
 struct Filling {
     museum: MuseumId,
     /// The most people who may be inside by the reading, and those who came less those who left since.
     people: i64,
+    /// The first of these.
+    read: i64,
     ceiling: i64,
     measured_at: Timestamp,
+    /// Whether the node knows just as much: nothing failed since all was known.
+    is_exact: bool,
 }
 
 /// One sending of a command. Another one with the same key asks for the same.
@@ -122,6 +126,10 @@ pub struct Auditor {
     /// The building of which a reading came last, and how full it was when somebody last came in by asking a gate: of which slot, by which record.
     filling: Option<Filling>,
     entered: Option<(SlotId, u64, Filling)>,
+    /// What gates were told since that reading and is not written: it counts there.
+    told_since: BTreeSet<Scan>,
+    /// Whether something failed since all was known.
+    is_unsure: bool,
     /// When the last record of the node before was written, and how many commands had been sent when it was last known what has become of all of them.
     died_at: Option<Timestamp>,
     known_from: usize,
@@ -186,6 +194,24 @@ impl Auditor {
     /// Of records on their way nobody knows any more whether they will be written.
     pub fn unsee(&mut self) {
         self.seen.clear();
+        self.is_unsure = true;
+        if let Some(filling) = &mut self.filling {
+            filling.is_exact = false;
+        }
+    }
+
+    /// Of a batch nobody knows whether it is written. When a node finds scans there it cannot tell which of them a reading had counted.
+    pub fn doubts(&mut self, batch: &Batch) -> Result<(), String> {
+        for frame in frames(&batch.records) {
+            let frame = frame.map_err(|error| error.to_string())?;
+            if matches!(frame.stream, StreamId::Slot(_)) {
+                let record: Record<Event> = frame.record().map_err(|error| error.to_string())?;
+                if record.events.iter().any(|event| who_passed(event, record.at).iter().any(|(.., is_scan)| *is_scan)) {
+                    self.filling = None;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A museum shares its room out by a reading.
@@ -197,6 +223,7 @@ impl Auditor {
     /// Nothing is on its way, and all slots were seen: whatever nobody knew is known.
     pub const fn rests(&mut self) {
         self.known_from = self.sendings.len();
+        self.is_unsure = false;
     }
 
     /// A batch is lost. A slot that was to give up some of the room by it has that still, and no other one is given it.
@@ -256,7 +283,7 @@ impl Auditor {
         let wrong = |wrong: String| format!("{wrong}: a gate was told {record:?} of {passage:?}");
         let is_new = self.tell(slot, &envelope, passage, record).map_err(wrong)?;
         self.sendings[sending].outcome = Outcome::Told;
-        if is_new { self.fill_unwritten(sending, slot, record) } else { Ok(()) }
+        if is_new { self.fill_unwritten(sending, record, passage.scan(record.at)) } else { Ok(()) }
     }
 
     /// Answers whether it was not told before.
@@ -284,26 +311,24 @@ impl Auditor {
     }
 
     /// Who is let pass while the journal does not write is in the building, or out, from now on.
-    fn fill_unwritten(&mut self, sending: usize, slot: SlotId, record: &Record<Event>) -> Result<(), String> {
+    fn fill_unwritten(&mut self, sending: usize, record: &Record<Event>, scan: Scan) -> Result<(), String> {
+        let slot = scan.ticket.slot();
         let Some(filling) = self.filling.as_mut().filter(|filling| filling.museum == slot.museum()) else { return Ok(()) };
-        match record.events[..] {
-            [Event::Admitted(_)] => filling.people += 1,
-            [Event::Exited(_)] => {
-                filling.people -= 1;
-                return Ok(());
-            }
-            _ => {
-                self.filling = None;
-                return Ok(());
-            }
-        }
+        filling.people += one(scan.direction);
+        self.told_since.insert(scan);
         let filling = *filling;
-        self.building_holds(sending, slot, record, filling)
+        if scan.direction == Direction::In { self.building_holds(sending, slot, record, filling) } else { Ok(()) }
     }
 
     /// The journal writes, and all forked slots are online again: nothing that gates were told is lost. Answers how many scans were written.
     pub fn all_is_merged(&mut self) -> Result<usize, String> {
         self.doubtful.clear();
+        // What has not come to be written never will be.
+        for scan in std::mem::take(&mut self.told_since) {
+            if let Some(filling) = &mut self.filling {
+                filling.people -= one(scan.direction);
+            }
+        }
         let mut merged = 0;
         for (slot, told) in std::mem::take(&mut self.told) {
             let naive = self.slots.get(&slot).ok_or("a gate was told of a slot that nobody wrote to")?;
@@ -320,33 +345,64 @@ impl Auditor {
 
     /// A reading was taken in: who had passed when it was measured is in it.
     pub fn heard(&mut self) {
-        self.filling = None;
+        (self.filling, self.told_since) = (None, BTreeSet::new());
         let Some(Shared { museum, inside, sd, measured_at, ceiling, .. }) = self.shared else { return };
         if self.died_at.is_some_and(|died_at| measured_at < died_at) {
             return;
         }
-        let mut people = i64::from(inside + 2 * sd);
+        let read = i64::from(inside + 2 * sd);
+        let mut people = read;
         for naive in self.slots.iter().filter(|(slot, _)| slot.museum() == museum).map(|(_, naive)| naive) {
-            for record in naive.records.iter().filter(|record| record.at > measured_at) {
-                let Some(passed) = passed_online(&record.events) else { return };
-                people += passed;
-            }
+            let Some(passed) = naive.passed_since(measured_at) else { return };
+            people += passed;
         }
-        self.filling = Some(Filling { museum, people, ceiling: i64::from(ceiling), measured_at });
+        for (slot, told) in self.told.iter().filter(|(slot, _)| slot.museum() == museum) {
+            let Some(naive) = self.slots.get(slot) else { return };
+            let waits = told.iter().filter(|told| told.record.at > measured_at && !told.is_written(naive)).map(Told::scan);
+            self.told_since.extend(waits);
+        }
+        people += self.told_since.iter().map(|scan| one(scan.direction)).sum::<i64>();
+        self.filling = Some(Filling { museum, people, read, ceiling: i64::from(ceiling), measured_at, is_exact: !self.is_unsure });
     }
 
-    /// Who passes the gates of one slot is in the building for those of all others.
+    /// Who passes the gates of one slot is in the building for those of all others. A scan counts if it was made since the reading, or told since.
     fn fill(&mut self, slot: SlotId, record: &Record<Event>) {
         let Some(mut filling) = self.filling.filter(|filling| filling.museum == slot.museum()) else { return };
-        let Some(passed) = passed_online(&record.events) else {
-            self.filling = None;
-            return;
-        };
-        filling.people += passed;
+        let mut is_entry = false;
+        for (scan, times, is_scan) in record.events.iter().flat_map(|event| who_passed(event, record.at)) {
+            if is_scan && scan.scanned_at > record.at {
+                // By which time it counts nobody says.
+                self.filling = None;
+                return;
+            }
+            let is_it = |told: &&Scan| {
+                let same = (told.ticket, told.direction, told.gate) == (scan.ticket, scan.direction, scan.gate);
+                same && (!is_scan || told.scanned_at == scan.scanned_at)
+            };
+            let told = self.told_since.iter().find(is_it).copied();
+            if let Some(told) = told {
+                self.told_since.remove(&told);
+                filling.people -= one(told.direction);
+            }
+            if !is_scan || told.is_some() || scan.scanned_at > filling.measured_at {
+                filling.people += times * one(scan.direction);
+            }
+            is_entry |= !is_scan && scan.direction == Direction::In;
+        }
+        // Of passages of another day a node forgets some.
+        filling.is_exact &= record.at < filling.measured_at.plus_seconds(DAY_S / 2);
         self.filling = Some(filling);
-        if passed > 0 {
+        if is_entry {
             self.entered = Some((slot, record.seq, filling));
         }
+    }
+
+    /// At rest a node counts for a building just those who came since it was measured, less those who left, by whichever gates and in whatever order that became known.
+    pub fn building_counts(&self, museum: MuseumId, measured_at: Timestamp, said: i64) -> Result<(), String> {
+        let is_it = |filling: &Filling| filling.is_exact && (filling.museum, filling.measured_at) == (museum, measured_at);
+        let Some(filling) = self.filling.filter(is_it).filter(|_| self.told_since.is_empty()) else { return Ok(()) };
+        rule(said == filling.people - filling.read, "others are counted in a building than have passed since it was measured")
+            .map_err(|wrong| format!("{wrong}: {said} by {filling:?}"))
     }
 
     /// Nobody who asks a gate comes in beyond the ceiling, whichever slots let people in at once.
@@ -365,7 +421,7 @@ impl Auditor {
     pub fn lost(&mut self) -> Vec<Told> {
         self.doubtful.clear();
         self.shared = None;
-        self.filling = None;
+        (self.filling, self.told_since) = (None, BTreeSet::new());
         (self.died_at, self.known_from) = (self.head.map(|head| head.at), self.sendings.len());
         self.unsee();
         let told = std::mem::take(&mut self.told).into_iter();
@@ -719,14 +775,29 @@ impl Auditor {
     }
 }
 
-/// How many came in less how many left by asking a gate; none if a scan tells of somebody.
-fn passed_online(events: &[Event]) -> Option<i64> {
-    events.iter().try_fold(0, |people, event| match event {
-        Event::Admitted(admitted) => admitted.scanned_at.is_none().then_some(people + 1),
-        Event::Exited(exited) => exited.scanned_at.is_none().then_some(people - 1),
-        Event::ScansJudged(_) => None,
-        _ => Some(people),
-    })
+/// Who passed a gate by an event, and how many times more than was known; with whether a scan tells of it. One that stands against the rest passes none.
+fn who_passed(event: &Event, at: Timestamp) -> Vec<(Scan, i64, bool)> {
+    let scan = |ticket, gate, scanned_at: Option<Timestamp>, direction| Scan { ticket, scanned_at: scanned_at.unwrap_or(at), gate, direction };
+    let times = |found: &JudgedScan| i64::from(counts(found.judged)) - i64::from(found.before.is_some_and(counts));
+    match event {
+        Event::Admitted(admitted) => {
+            vec![(scan(admitted.ticket, admitted.gate, admitted.scanned_at, Direction::In), 1, admitted.scanned_at.is_some())]
+        }
+        Event::Exited(exited) => vec![(scan(exited.ticket, exited.gate, exited.scanned_at, Direction::Out), 1, exited.scanned_at.is_some())],
+        Event::AdmissionConflict(conflict) => {
+            vec![(scan(conflict.ticket, conflict.gate, Some(conflict.scanned_at), Direction::In), 0, true)]
+        }
+        Event::ScansJudged(judged) => judged.scans.iter().map(|found| (found.scan, times(found), true)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// One person in, or one less.
+const fn one(direction: Direction) -> i64 {
+    match direction {
+        Direction::In => 1,
+        Direction::Out => -1,
+    }
 }
 
 /// Earlier pseudonyms are written nowhere.

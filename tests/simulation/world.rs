@@ -428,6 +428,7 @@ impl World {
         self.counts.faults += u64::from(verdict != Verdict::Written);
         if verdict != Verdict::Written {
             self.auditor.unsee();
+            self.auditor.doubts(&appending.batch)?;
             if verdict.is_gone() {
                 self.auditor.not_written(&appending.batch)?;
             }

@@ -181,6 +181,24 @@ impl Naive {
         Ok(News { known, all, changed, good_for_nobody })
     }
 
+    /// How many came in since some time, less those who left; none if a gate's clock was ahead, so that it counts sooner than it says.
+    pub fn passed_since(&self, since: Timestamp) -> Option<i64> {
+        let mut people = 0;
+        for seen in self.tickets().flat_map(|ticket| &ticket.passages).filter(|seen| counts(seen.judged)) {
+            if seen.scan.is_some_and(|scan| scan.scanned_at > seen.at.max(since)) {
+                return None;
+            }
+            let passed = if seen.direction == Direction::In { 1 } else { -1 };
+            people += if seen.at > since { passed } else { 0 };
+        }
+        Some(people)
+    }
+
+    /// How many people of this slot were inside when the last reading of it came, with what scans have told of since; and when that was measured.
+    pub fn inside_then(&self) -> Option<(Timestamp, u32)> {
+        self.reading.as_ref().map(|reading| (reading.event.measured_at, reading.inside_then))
+    }
+
     /// The scans that stand against what else was seen of their tickets, and what speaks against each, as they are listed.
     pub fn contested(&self) -> Vec<(Scan, ConflictReason)> {
         let seen = self.tickets().flat_map(|ticket| &ticket.passages);

@@ -74,6 +74,10 @@ impl World {
         }
         if are_all_seen {
             self.auditor.rests();
+            for museum in &MUSEUMS[..2] {
+                let Some(occupancy) = self.node().sensors().occupancy(*museum) else { continue };
+                self.auditor.building_counts(*museum, occupancy.at, self.node().passed_since(&occupancy))?;
+            }
             self.buyers_have_what_is_counted().await?;
         }
         Ok(())
@@ -215,6 +219,9 @@ fn same_places(places: &Places, naive: &Naive, now: Timestamp) -> Result<(), Str
     }
     rule(places.resting == naive.resting(), "other places rest than are counted (SL-13)")?;
     rule(places.conflicts == naive.conflicts, "the board shows other conflicts than there are")?;
+    let inside_then = places.live.map(|live| (live.measured_at, live.inside_then));
+    rule(inside_then == naive.inside_then(), "others were inside by the last reading than are counted")
+        .map_err(|wrong| format!("{wrong}: {inside_then:?}, not {:?}", naive.inside_then()))?;
     rule((places.admitted, places.inside) == (naive.admitted(), naive.inside()), "the board shows other visitors than there are")
 }
 
