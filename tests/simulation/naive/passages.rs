@@ -199,6 +199,11 @@ impl Naive {
         self.reading.as_ref().map(|reading| (reading.event.measured_at, reading.inside_then))
     }
 
+    /// How many people of this slot are inside more than were by its last reading, or in all if it has heard none.
+    pub fn came_since(&self) -> i64 {
+        i64::from(self.inside()) - self.inside_then().map_or(0, |(_, inside)| i64::from(inside))
+    }
+
     /// The scans that stand against what else was seen of their tickets, and what speaks against each, as they are listed.
     pub fn contested(&self) -> Vec<(Scan, ConflictReason)> {
         let seen = self.tickets().flat_map(|ticket| &ticket.passages);

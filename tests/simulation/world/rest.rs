@@ -124,7 +124,32 @@ impl World {
             rule(head.seq == naive.records.len() as u64, "a start shows another record of a slot than the last")?;
             same_places(&head.places, naive, now)?;
         }
-        Ok(())
+        MUSEUMS[..2].iter().try_for_each(|museum| self.knows_who_is_inside(*museum))
+    }
+
+    /// A start has the last reading of a building from its slots, and counts who passed the gates since: of each slot that has heard that reading, since then; of one that has not,
+    /// since its own, if something was written of it after the last one and more have come than left.
+    fn knows_who_is_inside(&self, museum: MuseumId) -> Result<(), String> {
+        let board = self.node().board();
+        let of_museum = self.auditor.slots.iter().filter(|(slot, _)| slot.museum() == museum);
+        // Those that ended days ago are forgotten.
+        let known: Vec<(&Naive, Timestamp)> = of_museum.filter_map(|(slot, naive)| Some((naive, board.head(*slot)?.at))).collect();
+        let last = known.iter().filter_map(|(naive, _)| naive.inside_then()).map(|(measured_at, _)| measured_at).max();
+        let occupancy = self.node().sensors().occupancy(museum);
+        rule(occupancy.map(|occupancy| occupancy.at) == last, "a start knows another reading of a building than the last")?;
+        let (Some(occupancy), Some(last)) = (occupancy, last) else { return Ok(()) };
+        // Of passages of another day a node forgets some.
+        if known.iter().any(|(_, at)| *at > last.plus_seconds(DAY_S / 2)) {
+            return Ok(());
+        }
+        let since = |(naive, at): &(&Naive, Timestamp)| match naive.inside_then() {
+            Some((measured_at, _)) if measured_at == last => naive.came_since(),
+            _ if *at > last => naive.came_since().max(0),
+            _ => 0,
+        };
+        let (said, counted) = (self.node().passed_since(&occupancy), known.iter().map(since).sum::<i64>());
+        rule(said == counted, "a start counts others in a building than have passed since the last reading")
+            .map_err(|wrong| format!("{wrong}: {said} in museum {}, and not {counted} since {last}", museum.0))
     }
 
     /// The end: the clock goes on and wakes what is due by itself; the journal is verified, and a last start finds the same.
