@@ -394,9 +394,8 @@ impl Naive {
                     who = if hold.who == KeyId::SYSTEM { who } else { hold.who };
                     buyer = hold.buyer.or(buyer);
                 } else {
-                    // Late money finds what rests of what it was for: the record goes on to free it.
-                    let of_payment = |rest: &&Rest| rest.payment.is_some_and(|id| sold.settlement == Settlement::Payment { id });
-                    let own: u32 = self.rests.iter().filter(of_payment).filter(|_| sold.channel == Channel::Web).map(|rest| rest.places).sum();
+                    // Late money finds what rests of what it was for: the record goes on to free it, and no more than that.
+                    let own = self.frees(record, sold)?;
                     self.is_new(sold.sale, &sold.lines)?;
                     rule(people(&sold.lines) <= self.room(at, sold.channel) + own, "more places are taken than there are (SL-1)")?;
                     self.within_limits(&asked.buyers, sold.channel, people(&sold.lines), false)?;

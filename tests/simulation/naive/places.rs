@@ -1,9 +1,11 @@
 //! The places of a slot: how many there are for a channel, who has taken them, and which of them rest after somebody held them and did not buy.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{HoldId, PaymentId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Event, Freed, Line, Observed, Quota, RestDrawn, Rested, Settlement};
+use tornello_engine::slot::{Event, Freed, Line, Observed, Quota, RestDrawn, Rested, Settlement, Sold};
 use tornello_engine::time::Timestamp;
 
 use super::super::rule;
@@ -158,6 +160,37 @@ impl Naive {
         self.barred.extend(rested.barred_until.into_iter().flat_map(|until| parties.iter().map(move |party| (*party, until))));
         self.rests.push(Rest { hold: rested.hold, until, places: rested.places, payment });
         Ok(())
+    }
+
+    /// How many places that rested a sale of late money goes on to free: those of a hold of just that party; or else, the earliest first, no more holds' than it needs. What
+    /// rests of the payment's other holds its other sales are to find.
+    pub(super) fn frees(&self, record: &Record<Event>, sold: &Sold) -> Result<u32, String> {
+        let party = people(&sold.lines);
+        let is_its = |rest: &&Rest| sold.channel == Channel::Web && rest.payment.is_some_and(|id| sold.settlement == Settlement::Payment { id });
+        // What a hold lost in one instant, more than once, comes free together.
+        let mut own: BTreeMap<(Timestamp, HoldId), u32> = BTreeMap::new();
+        for rest in self.rests.iter().filter(is_its) {
+            *own.entry((rest.until, rest.hold)).or_default() += rest.places;
+        }
+        let of_event = |event: &Event| if let Event::Freed(freed) = event { Some((freed.until, freed.hold)) } else { None };
+        let freed: BTreeSet<(Timestamp, HoldId)> = record.events.iter().filter_map(of_event).collect();
+        rule(freed.iter().all(|key| own.contains_key(key)), "places come free for money that they did not rest for")?;
+        let taken: Vec<u32> = own.iter().filter(|(key, _)| freed.contains(key)).map(|(_, places)| *places).collect();
+        let of_just_this_party = own.values().any(|places| *places == party);
+        let fits = if of_just_this_party {
+            taken == [party]
+        } else {
+            let (mut found, mut needed) = (0, Vec::new());
+            for (key, places) in &own {
+                if found < party {
+                    needed.push(*key);
+                    found += places;
+                }
+            }
+            freed.iter().copied().eq(needed)
+        };
+        rule(fits, "other places come free than late money needs (SL-12)").map_err(|wrong| format!("{wrong}: {taken:?} of {own:?} for {party}"))?;
+        Ok(taken.iter().sum())
     }
 
     /// Places come free that rested: when their time is over, or because what kept them is paid all the same.

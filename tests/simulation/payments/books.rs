@@ -571,8 +571,9 @@ impl Books {
                 }
                 slot::Event::Released(released) => {
                     let kept_for = self.slots.get(&id).and_then(|naive| naive.holds.get(&released.hold)).and_then(|hold| hold.paying);
-                    let is_open = kept_for.and_then(|payment| self.payments.get(&payment)).is_some_and(Due::is_open);
-                    rule(!is_open, "a hold is given back for which a payment can still be paid")?;
+                    let is_needed =
+                        kept_for.and_then(|payment| self.payments.get(&payment)).is_some_and(|due| due.is_open() || due.needs(released.hold));
+                    rule(!is_needed, "a hold is given back for which a payment can still be paid, or is, and makes no tickets yet (SL-12)")?;
                 }
                 _ => {}
             }
