@@ -92,7 +92,7 @@ struct Filling {
     read: i64,
     ceiling: i64,
     measured_at: Timestamp,
-    /// Whether the node knows just as much: nothing failed since all was known.
+    /// Whether the node knows just as much: it had to find nothing by itself since.
     is_exact: bool,
 }
 
@@ -128,8 +128,8 @@ pub struct Auditor {
     entered: Option<(SlotId, u64, Filling)>,
     /// What gates were told since that reading and is not written: it counts there.
     told_since: BTreeSet<Scan>,
-    /// Whether something failed since all was known.
-    is_unsure: bool,
+    /// Of when the last batch is that a node had to find, if somebody passed a gate by it.
+    doubted_at: Option<Timestamp>,
     /// When the last record of the node before was written, and how many commands had been sent when it was last known what has become of all of them.
     died_at: Option<Timestamp>,
     known_from: usize,
@@ -194,23 +194,26 @@ impl Auditor {
     /// Of records on their way nobody knows any more whether they will be written.
     pub fn unsee(&mut self) {
         self.seen.clear();
-        self.is_unsure = true;
-        if let Some(filling) = &mut self.filling {
-            filling.is_exact = false;
-        }
     }
 
-    /// Of a batch nobody knows whether it is written. When a node finds scans there it cannot tell which of them a reading had counted.
+    /// A batch is written, and the node is to find it. Who passed a gate by it counts there from the time of its records on, and of scans it cannot tell which a reading had
+    /// counted.
     pub fn doubts(&mut self, batch: &Batch) -> Result<(), String> {
+        let (mut passes, mut last): (Vec<(Scan, i64, bool)>, Option<Timestamp>) = (Vec::new(), None);
         for frame in frames(&batch.records) {
             let frame = frame.map_err(|error| error.to_string())?;
             if matches!(frame.stream, StreamId::Slot(_)) {
                 let record: Record<Event> = frame.record().map_err(|error| error.to_string())?;
-                if record.events.iter().any(|event| who_passed(event, record.at).iter().any(|(.., is_scan)| *is_scan)) {
-                    self.filling = None;
-                }
+                passes.extend(record.events.iter().flat_map(|event| who_passed(event, record.at)));
+                last = last.max(Some(record.at));
             }
         }
+        if passes.is_empty() {
+            return Ok(());
+        }
+        self.doubted_at = self.doubted_at.max(last);
+        let of_scans = passes.iter().any(|(.., is_scan)| *is_scan);
+        self.filling = self.filling.filter(|_| !of_scans).map(|filling| Filling { is_exact: false, ..filling });
         Ok(())
     }
 
@@ -223,7 +226,6 @@ impl Auditor {
     /// Nothing is on its way, and all slots were seen: whatever nobody knew is known.
     pub const fn rests(&mut self) {
         self.known_from = self.sendings.len();
-        self.is_unsure = false;
     }
 
     /// A batch is lost. A slot that was to give up some of the room by it has that still, and no other one is given it.
@@ -343,8 +345,8 @@ impl Auditor {
         Ok(merged)
     }
 
-    /// A reading was taken in: who had passed when it was measured is in it.
-    pub fn heard(&mut self) {
+    /// A reading was taken in: who had passed when it was measured is in it. If all slots of its museum were seen before, the node has found by then what it had to find.
+    pub fn heard(&mut self, are_all_seen: bool) {
         (self.filling, self.told_since) = (None, BTreeSet::new());
         let Some(Shared { museum, inside, sd, measured_at, ceiling, .. }) = self.shared else { return };
         if self.died_at.is_some_and(|died_at| measured_at < died_at) {
@@ -362,7 +364,8 @@ impl Auditor {
             self.told_since.extend(waits);
         }
         people += self.told_since.iter().map(|scan| one(scan.direction)).sum::<i64>();
-        self.filling = Some(Filling { museum, people, read, ceiling: i64::from(ceiling), measured_at, is_exact: !self.is_unsure });
+        let is_exact = are_all_seen && self.doubted_at <= Some(measured_at);
+        self.filling = Some(Filling { museum, people, read, ceiling: i64::from(ceiling), measured_at, is_exact });
     }
 
     /// Who passes the gates of one slot is in the building for those of all others. A scan counts if it was made since the reading, or told since.
@@ -482,13 +485,46 @@ impl Auditor {
             if is_over || (wait_us > 0 && wait_us >= dwell_us) {
                 continue;
             }
-            let staying = if wait_us == 0 { upper } else { (upper * (dwell_us - wait_us) + dwell_us - 1) / dwell_us };
             may_come += i64::from(naive.may_come(now));
             if (other.start(), *other) >= (slot.start(), slot) {
-                let room = (i64::from(shared.ceiling) - staying).max(0);
+                let room = (i64::from(shared.ceiling) - staying(upper, wait_us, dwell_us)).max(0);
                 rule(may_come <= room, "a slot is given room that others have still")
                     .map_err(|wrong| format!("slot {slot}: {wrong}: {may_come} may come until {other}, and there is room for {room}"))?;
             }
+        }
+        Ok(())
+    }
+
+    /// A reading was taken in, all slots that it concerns have written it down, `planned` among them, and nothing failed: all the room that it leaves is given to some slot.
+    pub fn all_room_is_given(&self, planned: &[SlotId]) -> Result<(), String> {
+        let (Some(shared), Some(filling)) = (self.shared, self.filling.filter(|filling| filling.is_exact)) else { return Ok(()) };
+        if planned.iter().any(|slot| !self.slots.contains_key(slot)) || (filling.museum, filling.measured_at) != (shared.museum, shared.measured_at) {
+            return Ok(());
+        }
+        // Whom gates let in since it was measured there is less room by.
+        let (now, upper) = (shared.now, filling.people.max(filling.read));
+        let mut of_museum: Vec<_> = self.slots.iter().filter(|(slot, _)| slot.museum() == shared.museum).collect();
+        of_museum.sort_by_key(|(slot, _)| (slot.start(), **slot));
+        let (mut concerned, mut may_come) = (Vec::new(), 0);
+        for (slot, naive) in of_museum {
+            let policy = naive.opening.policy;
+            let (dwell_us, wait_us) = (i64::from(policy.dwell_s) * 1_000_000, slot.start().micros_since(now).max(0));
+            let is_over = now > naive.opening.end.plus_seconds(policy.admit_late_s.into());
+            if is_over || (wait_us > 0 && wait_us >= dwell_us) {
+                continue;
+            }
+            let sells = now < naive.opening.end;
+            let is_last = naive.records.last().is_some_and(|last| last.at == now);
+            if (sells || naive.taken() > 0) && !(is_last && naive.has_share_of(shared.measured_at)) {
+                return Ok(());
+            }
+            may_come += i64::from(naive.may_come(now));
+            let room = (i64::from(shared.ceiling) - staying(upper, wait_us, dwell_us)).max(0);
+            concerned.push((*slot, sells, room - may_come));
+        }
+        for (place, (slot, sells, _)) in concerned.iter().enumerate() {
+            let is_full = concerned[place..].iter().any(|(.., left)| *left <= 0);
+            rule(!sells || is_full, "room is left that no slot was given").map_err(|wrong| format!("{wrong}, as slot {slot}: {concerned:?}"))?;
         }
         Ok(())
     }
@@ -773,6 +809,11 @@ impl Auditor {
         }
         Ok(())
     }
+}
+
+/// How many of those who are inside now will be still after a while.
+const fn staying(upper: i64, wait_us: i64, dwell_us: i64) -> i64 {
+    if wait_us == 0 { upper } else { (upper * (dwell_us - wait_us) + dwell_us - 1) / dwell_us }
 }
 
 /// Who passed a gate by an event, and how many times more than was known; with whether a scan tells of it. One that stands against the rest passes none.

@@ -428,9 +428,10 @@ impl World {
         self.counts.faults += u64::from(verdict != Verdict::Written);
         if verdict != Verdict::Written {
             self.auditor.unsee();
-            self.auditor.doubts(&appending.batch)?;
             if verdict.is_gone() {
                 self.auditor.not_written(&appending.batch)?;
+            } else {
+                self.auditor.doubts(&appending.batch)?;
             }
             // Who waits for an owner that stops now would make the next one, and whoever comes next would wait for that: so it waits until its turn comes.
             if self.disk.outage.load(Ordering::SeqCst) || matches!(verdict, Verdict::FlushFailed { .. }) {

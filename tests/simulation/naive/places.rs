@@ -99,11 +99,20 @@ impl Naive {
         Some((i64::from(self.admitted()) + (ceiling - staying).max(0)) as u32)
     }
 
+    /// Whether it was given a part of the room by a reading that was measured then, and has heard none since.
+    pub fn has_share_of(&self, measured_at: Timestamp) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.event.measured_at == measured_at && reading.event.share.is_some())
+    }
+
+    /// How many places are taken.
+    pub fn taken(&self) -> u32 {
+        Channel::ALL.into_iter().map(|channel| self.taken_by(channel)).sum()
+    }
+
     /// How many people may still come in by this slot: as many as its places in force let, or were sold, less those let in.
     pub fn may_come(&self, now: Timestamp) -> u32 {
         let most = if now < self.opening.end { self.in_force(now).unwrap_or(self.capacity + self.beyond.unwrap_or(0)) } else { 0 };
-        let taken = Channel::ALL.into_iter().map(|channel| self.taken_by(channel)).sum::<u32>();
-        most.max(taken).saturating_sub(self.admitted())
+        most.max(self.taken()).saturating_sub(self.admitted())
     }
 
     /// How many places rest, without those of a hold that is just about to lose them.
