@@ -19,7 +19,7 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::{Command, Direction, Event, JudgedScan, Keeper, Line, Refusal, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
-use super::naive::{Asked, DAY_S, Naive, Stage, counts};
+use super::naive::{Asked, DAY_S, Naive, counts, moves_add_up};
 use super::rule;
 
 /// What became of one sending of a command.
@@ -758,17 +758,7 @@ impl Auditor {
 
     /// Nobody has two tickets that stand, or none, because of a move; answers how many moves are under way.
     pub fn moves_add_up(&self) -> Result<usize, String> {
-        let moves = || self.slots.values().flat_map(|naive| &naive.moves);
-        for (arrival, moved) in moves() {
-            let there = self.slots.get(&arrival.slot()).and_then(|naive| naive.sales.get(arrival)).map(|sale| sale.tickets.len());
-            let adds_up = match moved.stage {
-                Stage::Begun => true,
-                Stage::Done => there == Some(moved.begun.tickets.len()),
-                Stage::Undone => there.is_none(),
-            };
-            rule(adds_up, "a move is neither done nor undone").map_err(|wrong| format!("{wrong}: {:?}", moved.begun))?;
-        }
-        Ok(self.slots.values().map(Naive::moving).sum())
+        moves_add_up(&self.slots)
     }
 
     fn callers_were_told_the_truth(&self) -> Result<(), String> {

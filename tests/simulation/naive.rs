@@ -955,6 +955,20 @@ impl Ticket {
     }
 }
 
+/// Nobody has two tickets that stand, or none, because of a move between these slots; answers how many moves are under way.
+pub fn moves_add_up(slots: &BTreeMap<SlotId, Naive>) -> Result<usize, String> {
+    for (arrival, moved) in slots.values().flat_map(|naive| &naive.moves) {
+        let there = slots.get(&arrival.slot()).and_then(|naive| naive.sales.get(arrival)).map(|sale| sale.tickets.len());
+        let adds_up = match moved.stage {
+            Stage::Begun => true,
+            Stage::Done => there == Some(moved.begun.tickets.len()),
+            Stage::Undone => there.is_none(),
+        };
+        rule(adds_up, "a move is neither done nor undone").map_err(|wrong| format!("{wrong}: {:?}", moved.begun))?;
+    }
+    Ok(slots.values().map(Naive::moving).sum())
+}
+
 /// A ticket for each person.
 fn tickets(lines: &[Line]) -> Vec<Ticket> {
     lines.iter().flat_map(|line| (0..line.count).map(|_| Ticket::new(line))).collect()

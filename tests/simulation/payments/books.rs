@@ -19,7 +19,7 @@ use tornello_engine::slot::{self, Keeper, Line, Settlement};
 use tornello_engine::time::Timestamp;
 use tornello_engine::{order, voucher};
 
-use crate::naive::{Asked, DAY_S, Fate, Naive};
+use crate::naive::{Asked, DAY_S, Fate, Naive, moves_add_up};
 use crate::rule;
 use drawer::Drawer;
 use group::Group;
@@ -555,9 +555,13 @@ impl Books {
                     self.sales.insert(sold.sale, Sale { lines: sold.lines.clone(), settlement: sold.settlement.clone() });
                 }
                 slot::Event::Arrived(arrived) => {
+                    let departs = self.slots.get(&arrived.from.slot()).and_then(|naive| naive.departs(arrived.sale));
+                    rule(departs.is_some_and(|departs| departs.from == arrived.from), "tickets arrive that did not leave")?;
                     let settlement = Settlement::Moved { from: arrived.from };
                     self.sales.insert(arrived.sale, Sale { lines: arrived.lines.clone(), settlement });
                 }
+                slot::Event::MovedOut(moved) => rule(self.sales.contains_key(&moved.arrival), "tickets are gone that have not arrived")?,
+                slot::Event::MoveUndone(undone) => rule(!self.sales.contains_key(&undone.arrival), "tickets stand again that have arrived")?,
                 slot::Event::Cancelled(cancelled) if cancelled.refund_cents.get() > 0 => {
                     self.cancelled.insert((cancelled.sale, record.seq), cancelled.refund_cents.get());
                 }
@@ -703,8 +707,8 @@ impl Books {
         self.groups_at_rest()?;
         for naive in self.slots.values() {
             rule(naive.owed.is_empty(), "a slot owes a payment a word (SL-10)")?;
-            rule(naive.moving() == 0, "a move is under way")?;
         }
+        rule(moves_add_up(&self.slots)? == 0, "a move is under way")?;
         for (id, purse) in &self.vouchers {
             for (payment, cents) in &purse.taken {
                 let has = |receipt: &Receipt| receipt.source == Source::Voucher { voucher: *id } && receipt.amount_cents.get() == *cents;
@@ -728,6 +732,7 @@ impl Due {
         if self.is_paid() {
             rule(self.ends.iter().all(Option::is_some), "something is paid, and is neither tickets nor a refund")?;
         }
+        rule(!self.is_open() || self.published, "a payment is begun, and nobody lets it be paid")?;
         let comes = |number: u32, back: &Back| back.went == Went::Open && !self.waits(number) && matches!(self.of_voucher(number), Ok(Some(_)));
         let to_voucher = (0..).zip(&self.back).any(|(number, back)| comes(number, back));
         rule(!to_voucher, "a voucher has not got its money back")

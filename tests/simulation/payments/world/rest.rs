@@ -104,6 +104,10 @@ impl World {
                 rule(!due.is_withdrawn() || refused || position != Some(Position::Payable), "what is over can still be paid at the gateway")
                     .map_err(|wrong| of(&wrong))?;
                 rule(!due.is_withdrawn() || due.closed.is_some(), "nobody told the gateway of the end").map_err(|wrong| of(&wrong))?;
+                let at_a_desk = due.paid_by.is_some_and(|place| matches!(due.came[place].source, Source::Desk { .. }));
+                rule(!at_a_desk || due.closed.is_some(), "nobody told the gateway that a desk was paid").map_err(|wrong| of(&wrong))?;
+                rule(!at_a_desk || refused || position != Some(Position::Payable), "what a desk was paid for can be paid at the gateway as well")
+                    .map_err(|wrong| of(&wrong))?;
             }
         }
         let slots: Vec<SlotId> = self.books.slots.keys().copied().collect();
