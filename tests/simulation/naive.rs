@@ -699,6 +699,18 @@ impl Naive {
         }
     }
 
+    /// The moments at which something changes here by the clock alone: a hold ends or a rest, a quota, sales, the slot or what its gate lets in, or a reading is believed no more.
+    pub fn moments(&self) -> Vec<Timestamp> {
+        let (policy, start, end) = (self.opening.policy, self.opening.slot.start(), self.opening.end);
+        let gate = [start.plus_seconds(-i64::from(policy.admit_early_s)), end.plus_seconds(policy.admit_late_s.into())];
+        let quotas = self.quotas.iter().filter(|quota| quota.reserved > 0 || quota.limit.is_some());
+        let quotas = quotas.map(|quota| start.plus_seconds(-i64::from(quota.release_s)));
+        let holds = self.live().map(|(_, hold)| hold.expires_at);
+        let reading = self.reading.iter().map(|reading| reading.event.until);
+        let ends = [end, self.sale_end(Channel::Web)].into_iter().chain(self.next_freed());
+        gate.into_iter().chain(quotas).chain(holds).chain(reading).chain(ends).collect()
+    }
+
     pub fn on_sale(&self, at: Timestamp, channel: Channel) -> Result<(), String> {
         let opens_at = self.opening.slot.start().plus_seconds(-i64::from(self.opening.policy.sale_opens_s));
         rule(!self.closed, "a closed slot sells")?;

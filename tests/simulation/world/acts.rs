@@ -73,7 +73,7 @@ impl World {
                 }
                 let seconds = self.dice.weighted(&[(40, 1), (30, 45), (20, 400), (8, 1_000), (2, HOUR_S)]);
                 let seconds = self.dice.within(0, seconds);
-                self.pass(seconds);
+                self.pass(self.until_a_moment(seconds));
                 Ok(())
             }
             8..12 => self.wake().await,
