@@ -1,5 +1,10 @@
 //! The auditor: reads the journal's bytes for itself after every step and holds them against what callers were told. It believes nobody: what was acknowledged is
-//! in the journal exactly once as it was answered, what was refused is not, and of what nobody knows there is at most one.
+//! in the journal exactly once as it was answered, what was refused is not, and of what nobody knows there is at most one. What was asked for is held against what happened in
+//! `asked`, what buyers have over all slots of a museum in `buyers`, who is in a building in `buildings`.
+
+mod asked;
+mod buildings;
+mod buyers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,16 +15,19 @@ use tornello_actors::journal::{Batch, Head, StreamId};
 use tornello_actors::node::Passage;
 use tornello_actors::owner::Answer;
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope, PartyKind};
-use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, SlotId, TicketId};
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{HoldId, KeyId, MuseumId, SlotId, TicketId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Direction, Event, JudgedScan, Keeper, Line, Refusal, Scan, Slot};
+use tornello_engine::slot::{Command, Direction, Event, Keeper, Refusal, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
-use super::naive::{Asked, DAY_S, Naive, counts, moves_add_up};
+use self::asked::did;
+use self::buildings::Filling;
+pub use self::buildings::Shared;
+use self::buyers::buyers_of;
+use super::naive::{Asked, Naive, moves_add_up};
 use super::rule;
 
 /// What became of one sending of a command.
@@ -66,34 +74,6 @@ impl Told {
         naive.scans.contains(&self.scan())
             || asked.filter_map(|seq| naive.records.get(*seq as usize - 1)).any(|record| record.events.iter().any(is_it))
     }
-}
-
-/// A reading that a museum shares its room out by.
-#[derive(Debug, Clone, Copy)]
-pub struct Shared {
-    pub museum: MuseumId,
-    pub sensor: Code,
-    pub who: KeyId,
-    pub inside: u32,
-    pub sd: u32,
-    pub measured_at: Timestamp,
-    pub ceiling: u32,
-    /// When it came.
-    pub now: Timestamp,
-}
-
-/// A building by the last reading of it, in plain counting: as long as all is known of who passed a gate.
-#[derive(Debug, Clone, Copy)]
-struct Filling {
-    museum: MuseumId,
-    /// The most people who may be inside by the reading, and those who came less those who left since.
-    people: i64,
-    /// The first of these.
-    read: i64,
-    ceiling: i64,
-    measured_at: Timestamp,
-    /// Whether the node knows just as much: it had to find nothing by itself since.
-    is_exact: bool,
 }
 
 /// One sending of a command. Another one with the same key asks for the same.
@@ -196,55 +176,9 @@ impl Auditor {
         self.seen.clear();
     }
 
-    /// A batch is written, and the node is to find it. Who passed a gate by it counts there from the time of its records on, and of scans it cannot tell which a reading had
-    /// counted.
-    pub fn doubts(&mut self, batch: &Batch) -> Result<(), String> {
-        let (mut passes, mut last): (Vec<(Scan, i64, bool)>, Option<Timestamp>) = (Vec::new(), None);
-        for frame in frames(&batch.records) {
-            let frame = frame.map_err(|error| error.to_string())?;
-            if matches!(frame.stream, StreamId::Slot(_)) {
-                let record: Record<Event> = frame.record().map_err(|error| error.to_string())?;
-                passes.extend(record.events.iter().flat_map(|event| who_passed(event, record.at)));
-                last = last.max(Some(record.at));
-            }
-        }
-        if passes.is_empty() {
-            return Ok(());
-        }
-        self.doubted_at = self.doubted_at.max(last);
-        let of_scans = passes.iter().any(|(.., is_scan)| *is_scan);
-        self.filling = self.filling.filter(|_| !of_scans).map(|filling| Filling { is_exact: false, ..filling });
-        Ok(())
-    }
-
-    /// A museum shares its room out by a reading.
-    pub fn shares(&mut self, shared: Shared) {
-        self.uncut.clear();
-        self.shared = Some(shared);
-    }
-
     /// Nothing is on its way, and all slots were seen: whatever nobody knew is known.
     pub const fn rests(&mut self) {
         self.known_from = self.sendings.len();
-    }
-
-    /// A batch is lost. A slot that was to give up some of the room by it has that still, and no other one is given it.
-    pub fn not_written(&mut self, batch: &Batch) -> Result<(), String> {
-        let Some(shared) = self.shared else { return Ok(()) };
-        for frame in frames(&batch.records) {
-            let frame = frame.map_err(|error| error.to_string())?;
-            let StreamId::Slot(slot) = frame.stream else { continue };
-            let record: Record<Event> = frame.record().map_err(|error| error.to_string())?;
-            let of_reading = slot.museum() == shared.museum && record.envelope.as_ref().is_some_and(|envelope| envelope.who == shared.who);
-            let Some(Event::Observed(observed)) = record.events.last().filter(|_| of_reading) else { continue };
-            let Some(share) = observed.share else { continue };
-            let naive = self.slots.get(&slot);
-            let (has, part) = (naive.and_then(|naive| naive.in_force(shared.now)), naive.map_or(0, Naive::admitted) + share);
-            if has.is_none_or(|has| part < has) {
-                self.lost_cuts += u64::from(self.uncut.insert(slot));
-            }
-        }
-        Ok(())
     }
 
     fn hold_against(&mut self, slot: SlotId) -> Result<(), String> {
@@ -312,25 +246,10 @@ impl Auditor {
         Ok(true)
     }
 
-    /// Who is let pass while the journal does not write is in the building, or out, from now on.
-    fn fill_unwritten(&mut self, sending: usize, record: &Record<Event>, scan: Scan) -> Result<(), String> {
-        let slot = scan.ticket.slot();
-        let Some(filling) = self.filling.as_mut().filter(|filling| filling.museum == slot.museum()) else { return Ok(()) };
-        filling.people += one(scan.direction);
-        self.told_since.insert(scan);
-        let filling = *filling;
-        if scan.direction == Direction::In { self.building_holds(sending, slot, record, filling) } else { Ok(()) }
-    }
-
     /// The journal writes, and all forked slots are online again: nothing that gates were told is lost. Answers how many scans were written.
     pub fn all_is_merged(&mut self) -> Result<usize, String> {
         self.doubtful.clear();
-        // What has not come to be written never will be.
-        for scan in std::mem::take(&mut self.told_since) {
-            if let Some(filling) = &mut self.filling {
-                filling.people -= one(scan.direction);
-            }
-        }
+        self.untell();
         let mut merged = 0;
         for (slot, told) in std::mem::take(&mut self.told) {
             let naive = self.slots.get(&slot).ok_or("a gate was told of a slot that nobody wrote to")?;
@@ -343,81 +262,6 @@ impl Auditor {
             }
         }
         Ok(merged)
-    }
-
-    /// A reading was taken in: who had passed when it was measured is in it. If all slots of its museum were seen before, the node has found by then what it had to find.
-    pub fn heard(&mut self, are_all_seen: bool) {
-        (self.filling, self.told_since) = (None, BTreeSet::new());
-        let Some(Shared { museum, inside, sd, measured_at, ceiling, .. }) = self.shared else { return };
-        if self.died_at.is_some_and(|died_at| measured_at < died_at) {
-            return;
-        }
-        let read = i64::from(inside + 2 * sd);
-        let mut people = read;
-        for naive in self.slots.iter().filter(|(slot, _)| slot.museum() == museum).map(|(_, naive)| naive) {
-            let Some(passed) = naive.passed_since(measured_at) else { return };
-            people += passed;
-        }
-        for (slot, told) in self.told.iter().filter(|(slot, _)| slot.museum() == museum) {
-            let Some(naive) = self.slots.get(slot) else { return };
-            let waits = told.iter().filter(|told| told.record.at > measured_at && !told.is_written(naive)).map(Told::scan);
-            self.told_since.extend(waits);
-        }
-        people += self.told_since.iter().map(|scan| one(scan.direction)).sum::<i64>();
-        let is_exact = are_all_seen && self.doubted_at <= Some(measured_at);
-        self.filling = Some(Filling { museum, people, read, ceiling: i64::from(ceiling), measured_at, is_exact });
-    }
-
-    /// Who passes the gates of one slot is in the building for those of all others. A scan counts if it was made since the reading, or told since.
-    fn fill(&mut self, slot: SlotId, record: &Record<Event>) {
-        let Some(mut filling) = self.filling.filter(|filling| filling.museum == slot.museum()) else { return };
-        let mut is_entry = false;
-        for (scan, times, is_scan) in record.events.iter().flat_map(|event| who_passed(event, record.at)) {
-            if is_scan && scan.scanned_at > record.at {
-                // By which time it counts nobody says.
-                self.filling = None;
-                return;
-            }
-            let is_it = |told: &&Scan| {
-                let same = (told.ticket, told.direction, told.gate) == (scan.ticket, scan.direction, scan.gate);
-                same && (!is_scan || told.scanned_at == scan.scanned_at)
-            };
-            let told = self.told_since.iter().find(is_it).copied();
-            if let Some(told) = told {
-                self.told_since.remove(&told);
-                filling.people -= one(told.direction);
-            }
-            if !is_scan || told.is_some() || scan.scanned_at > filling.measured_at {
-                filling.people += times * one(scan.direction);
-            }
-            is_entry |= !is_scan && scan.direction == Direction::In;
-        }
-        // Of passages of another day a node forgets some.
-        filling.is_exact &= record.at < filling.measured_at.plus_seconds(DAY_S / 2);
-        self.filling = Some(filling);
-        if is_entry {
-            self.entered = Some((slot, record.seq, filling));
-        }
-    }
-
-    /// At rest a node counts for a building just those who came since it was measured, less those who left, by whichever gates and in whatever order that became known.
-    pub fn building_counts(&self, museum: MuseumId, measured_at: Timestamp, said: i64) -> Result<(), String> {
-        let is_it = |filling: &Filling| filling.is_exact && (filling.museum, filling.measured_at) == (museum, measured_at);
-        let Some(filling) = self.filling.filter(is_it).filter(|_| self.told_since.is_empty()) else { return Ok(()) };
-        rule(said == filling.people - filling.read, "others are counted in a building than have passed since it was measured")
-            .map_err(|wrong| format!("{wrong}: {said} by {filling:?}"))
-    }
-
-    /// Nobody who asks a gate comes in beyond the ceiling, whichever slots let people in at once.
-    fn building_holds(&self, sending: usize, slot: SlotId, record: &Record<Event>, filling: Filling) -> Result<(), String> {
-        let stale_after_s = self.slots.get(&slot).map_or(0, |naive| naive.opening.policy.stale_after_s);
-        let is_fresh = record.at < filling.measured_at.plus_seconds(stale_after_s.into());
-        // Of what nobody knows whether it was done the node may know less, or more.
-        let passes = |command: &Command| matches!(command, Command::Admit { .. } | Command::Exit { .. } | Command::Merge { .. });
-        let is_open = |sending: &Sending| passes(&sending.command) && sending.outcome.is_open() && sending.outcome != Outcome::Told;
-        let is_known = self.sendings.get(self.known_from..sending).is_some_and(|sent| !sent.iter().any(is_open));
-        rule(!is_fresh || !is_known || filling.people <= filling.ceiling, "a full building lets somebody in by another slot")
-            .map_err(|wrong| format!("{wrong}: {filling:?} after {record:?}"))
     }
 
     /// The node is gone, and what gates were told and is not written with it: they have it.
@@ -446,152 +290,6 @@ impl Auditor {
             .get(&slot)?
             .iter()
             .find(|told| told.scan() == scan && (is_written_as(&told.envelope, envelope) || is_written_as(&again(told), envelope)))
-    }
-
-    /// A slot takes its part of the room in a building: by a reading that came, and so that with what all others have there is room for it.
-    fn takes_share(&self, slot: SlotId, record: &Record<Event>) -> Result<Option<u32>, String> {
-        let (Some(shared), [.., Event::Observed(observed)]) = (self.shared, &record.events[..]) else { return Ok(None) };
-        if record.envelope.as_ref().is_none_or(|envelope| envelope.who != shared.who) || slot.museum() != shared.museum {
-            return Ok(None);
-        }
-        let of_reading = (observed.source, observed.inside, observed.sd, observed.measured_at, observed.ceiling)
-            == (shared.sensor, shared.inside, shared.sd, shared.measured_at, Some(shared.ceiling));
-        rule(of_reading && observed.share.is_some(), "a slot is told of another reading than came")?;
-        Ok(Some(self.slots.get(&slot).map_or(0, Naive::admitted)))
-    }
-
-    /// What all slots of a building may still let in fits in. `before` is what this one could before.
-    fn there_is_room(&mut self, slot: SlotId, before: (Option<u32>, u32)) -> Result<(), String> {
-        let Some(shared) = self.shared else { return Ok(()) };
-        let (now, naive) = (shared.now, &self.slots[&slot]);
-        let grew = before.0.is_some_and(|before| naive.in_force(now).is_some_and(|after| after > before)) && naive.may_come(now) > before.1;
-        if !grew {
-            return Ok(());
-        }
-        self.raised += 1;
-        // One that is over sells nothing, whatever it has heard.
-        let sells = |other: &&SlotId| self.slots.get(*other).is_none_or(|naive| now < naive.opening.end);
-        let uncut: Vec<SlotId> = self.uncut.iter().filter(sells).copied().collect();
-        rule(uncut.is_empty(), "a slot is given room that another one was to give up, which is not written")
-            .map_err(|wrong| format!("slot {slot}: {wrong}: {uncut:?}"))?;
-        let upper = i64::from(shared.inside + 2 * shared.sd);
-        let mut may_come = 0;
-        let mut of_museum: Vec<_> = self.slots.iter().filter(|(other, _)| other.museum() == shared.museum).collect();
-        of_museum.sort_by_key(|(other, _)| (other.start(), **other));
-        for (other, naive) in of_museum {
-            let policy = naive.opening.policy;
-            let (dwell_us, wait_us) = (i64::from(policy.dwell_s) * 1_000_000, other.start().micros_since(now).max(0));
-            let is_over = now > naive.opening.end.plus_seconds(policy.admit_late_s.into());
-            if is_over || (wait_us > 0 && wait_us >= dwell_us) {
-                continue;
-            }
-            may_come += i64::from(naive.may_come(now));
-            if (other.start(), *other) >= (slot.start(), slot) {
-                let room = (i64::from(shared.ceiling) - staying(upper, wait_us, dwell_us)).max(0);
-                rule(may_come <= room, "a slot is given room that others have still")
-                    .map_err(|wrong| format!("slot {slot}: {wrong}: {may_come} may come until {other}, and there is room for {room}"))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A reading was taken in, all slots that it concerns have written it down, `planned` among them, and nothing failed: all the room that it leaves is given to some slot.
-    pub fn all_room_is_given(&self, planned: &[SlotId]) -> Result<(), String> {
-        let (Some(shared), Some(filling)) = (self.shared, self.filling.filter(|filling| filling.is_exact)) else { return Ok(()) };
-        if planned.iter().any(|slot| !self.slots.contains_key(slot)) || (filling.museum, filling.measured_at) != (shared.museum, shared.measured_at) {
-            return Ok(());
-        }
-        // Whom gates let in since it was measured there is less room by.
-        let (now, upper) = (shared.now, filling.people.max(filling.read));
-        let mut of_museum: Vec<_> = self.slots.iter().filter(|(slot, _)| slot.museum() == shared.museum).collect();
-        of_museum.sort_by_key(|(slot, _)| (slot.start(), **slot));
-        let (mut concerned, mut may_come) = (Vec::new(), 0);
-        for (slot, naive) in of_museum {
-            let policy = naive.opening.policy;
-            let (dwell_us, wait_us) = (i64::from(policy.dwell_s) * 1_000_000, slot.start().micros_since(now).max(0));
-            let is_over = now > naive.opening.end.plus_seconds(policy.admit_late_s.into());
-            if is_over || (wait_us > 0 && wait_us >= dwell_us) {
-                continue;
-            }
-            let sells = now < naive.opening.end;
-            let is_last = naive.records.last().is_some_and(|last| last.at == now);
-            if (sells || naive.taken() > 0) && !(is_last && naive.has_share_of(shared.measured_at)) {
-                return Ok(());
-            }
-            may_come += i64::from(naive.may_come(now));
-            let room = (i64::from(shared.ceiling) - staying(upper, wait_us, dwell_us)).max(0);
-            concerned.push((*slot, sells, room - may_come));
-        }
-        for (place, (slot, sells, _)) in concerned.iter().enumerate() {
-            let is_full = concerned[place..].iter().any(|(.., left)| *left <= 0);
-            rule(!sells || is_full, "room is left that no slot was given").map_err(|wrong| format!("{wrong}, as slot {slot}: {concerned:?}"))?;
-        }
-        Ok(())
-    }
-
-    /// A buyer gets no more for one day of a museum, over all its slots, than anybody may have.
-    fn day_allows(&self, slot: SlotId, record: &Record<Event>, named: &[Digest]) -> Result<(), String> {
-        let Some(naive) = self.slots.get(&slot) else { return Ok(()) };
-        let Some(max) = naive.opening.policy.limits.day_max else { return Ok(()) };
-        for event in &record.events {
-            if matches!(event, Event::Arrived(arrived) if is_same_day(arrived.from.slot(), slot)) {
-                continue;
-            }
-            let Some((buyers, more)) = naive.asks_of_day(event, named) else { continue };
-            let has = self.has_of_day(slot, &buyers);
-            rule(has + more <= u32::from(max), "a buyer has more of a day than anybody may").map_err(|wrong| format!("{wrong}: {has} and {more}"))?;
-        }
-        Ok(())
-    }
-
-    /// What a buyer has of a museum's day, over all its slots.
-    pub fn has_of_day(&self, slot: SlotId, buyers: &[Digest]) -> u32 {
-        let of_day = || self.slots.iter().filter(|(other, _)| is_same_day(**other, slot)).map(|(_, naive)| naive);
-        buyers.iter().flat_map(|buyer| of_day().map(|naive| naive.people_of_day(*buyer))).sum()
-    }
-
-    /// How many holds of a buyer are open at a museum, over all its slots.
-    pub fn open_at(&self, museum: MuseumId, buyers: &[Digest]) -> u32 {
-        self.open_among(|slot| slot.museum() == museum, buyers)
-    }
-
-    fn open_among(&self, counts: impl Fn(SlotId) -> bool, buyers: &[Digest]) -> u32 {
-        let counted = || self.slots.iter().filter(|(slot, _)| counts(**slot)).map(|(_, naive)| naive);
-        buyers.iter().flat_map(|buyer| counted().map(|naive| naive.open_of(*buyer))).sum()
-    }
-
-    /// A buyer opens no more holds at a museum than anybody may have open.
-    fn museum_allows(&self, slot: SlotId, record: &Record<Event>, named: &[Digest]) -> Result<(), String> {
-        let Some(naive) = self.slots.get(&slot) else { return Ok(()) };
-        let Some(max) = naive.opening.policy.limits.holds_max else { return Ok(()) };
-        if named.is_empty() || !record.events.iter().any(Naive::opens) {
-            return Ok(());
-        }
-        // A node that starts, or a day that begins, forgets days that are over: whatever was held for them has run out, though nobody may have written that down yet.
-        let today = calendar::local_day(self.head.map_or(record.at, |head| head.at.max(record.at)));
-        let of_museum = |other: SlotId| other.museum() == slot.museum() && calendar::local_day(other.start()) >= today;
-        let open = self.open_among(of_museum, named);
-        rule(open < u32::from(max), "a buyer has more holds open at a museum than anybody may").map_err(|wrong| format!("{wrong}: {open}"))
-    }
-
-    /// Somebody who asked while nothing else was on its way is refused for what buyers have only if they have it.
-    pub fn is_limited(&self, sending: usize) -> Result<(), String> {
-        let sending = &self.sendings[sending];
-        let Sending { slot, envelope, command, outcome, .. } = sending;
-        // Whoever amends a hold may not be its buyer.
-        let (Outcome::Answered(Err(Failure::Refused(refusal))), false) = (outcome, matches!(command, Command::Amend { .. })) else { return Ok(()) };
-        let buyers = buyers_of(envelope);
-        let here = self.slots.get(slot).map_or((0, 0), |naive| naive.all_of(&buyers));
-        let is_so = match refusal {
-            Refusal::TooManyForDay { has, .. } => is_over(*slot, sending.at) || *has == self.has_of_day(*slot, &buyers),
-            Refusal::TooManyForBuyer { has, .. } => *has == here.0,
-            Refusal::HoldRenewed { again_at, .. } => {
-                self.slots.get(slot).and_then(|naive| naive.barred_until(&buyers)).is_some_and(|until| until == *again_at && sending.at < until)
-            }
-            Refusal::TooManyOpenHolds { max } => here.1.max(self.open_at(slot.museum(), &buyers)) >= u32::from(*max),
-            _ => true,
-        };
-        rule(is_so, "a buyer is refused for more than they have").map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}"))
     }
 
     /// Somebody who asked while nothing else was on its way is refused places only where there are none, and is told of as many as there are.
@@ -639,35 +337,6 @@ impl Auditor {
             Direction::Out => naive.is_inside(passage.ticket),
         };
         rule(!may, "somebody is kept out, or in, who may pass").map_err(|kept| format!("{kept}: {wrong}"))
-    }
-
-    /// What is counted of a buyer on the day of a slot, and how many holds of theirs are open at its museum.
-    pub fn counted_of(&self, slot: SlotId, buyer: Digest) -> (u32, u32) {
-        (self.has_of_day(slot, &[buyer]), self.open_at(slot.museum(), &[buyer]))
-    }
-
-    /// Somebody asked alone while the journal did not write: refused for no less than they have on the disk, whoever has read that; and if all that is there was read before, for
-    /// that and for what may be written, at most.
-    pub fn is_limited_though_unsure(&self, sending: usize, before: (u32, u32), is_read: bool) -> Result<(), String> {
-        let Sending { slot, envelope, command, at, outcome } = &self.sendings[sending];
-        let Outcome::Answered(Err(Failure::Refused(refusal))) = outcome else { return Ok(()) };
-        let buyers = buyers_of(envelope);
-        let after = (self.has_of_day(*slot, &buyers), self.open_at(slot.museum(), &buyers));
-        let may_be =
-            self.sendings[self.known_from.min(sending)..sending].iter().filter(|sent| sent.slot.museum() == slot.museum() && sent.outcome.is_open());
-        let may_be = may_be.filter(|sent| buyers_of(&sent.envelope).iter().any(|buyer| buyers.contains(buyer))).map(|sent| asks(&sent.command));
-        let (people, holds) = may_be.fold((0, 0), |sum, asked| (sum.0 + asked.0, sum.1 + asked.1));
-        let is_so = match refusal {
-            Refusal::TooManyForDay { .. } if is_over(*slot, *at) => true,
-            Refusal::TooManyForDay { has, .. } => {
-                let (least, most) = (before.0.min(after.0), before.0.max(after.0) + people);
-                *has >= least && (!is_read || *has <= most)
-            }
-            Refusal::TooManyOpenHolds { max } => !is_read || before.1.max(after.1) + holds >= u32::from(*max),
-            _ => true,
-        };
-        rule(is_so, "a buyer is refused for more than they have, or may have, or for less than they have")
-            .map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}: {before:?}, {after:?}, and {people} in {holds}"))
     }
 
     fn take(&mut self, slot: SlotId, record: Record<Event>) -> Result<(), String> {
@@ -801,36 +470,6 @@ impl Auditor {
     }
 }
 
-/// How many of those who are inside now will be still after a while.
-const fn staying(upper: i64, wait_us: i64, dwell_us: i64) -> i64 {
-    if wait_us == 0 { upper } else { (upper * (dwell_us - wait_us) + dwell_us - 1) / dwell_us }
-}
-
-/// Who passed a gate by an event, and how many times more than was known; with whether a scan tells of it. One that stands against the rest passes none.
-fn who_passed(event: &Event, at: Timestamp) -> Vec<(Scan, i64, bool)> {
-    let scan = |ticket, gate, scanned_at: Option<Timestamp>, direction| Scan { ticket, scanned_at: scanned_at.unwrap_or(at), gate, direction };
-    let times = |found: &JudgedScan| i64::from(counts(found.judged)) - i64::from(found.before.is_some_and(counts));
-    match event {
-        Event::Admitted(admitted) => {
-            vec![(scan(admitted.ticket, admitted.gate, admitted.scanned_at, Direction::In), 1, admitted.scanned_at.is_some())]
-        }
-        Event::Exited(exited) => vec![(scan(exited.ticket, exited.gate, exited.scanned_at, Direction::Out), 1, exited.scanned_at.is_some())],
-        Event::AdmissionConflict(conflict) => {
-            vec![(scan(conflict.ticket, conflict.gate, Some(conflict.scanned_at), Direction::In), 0, true)]
-        }
-        Event::ScansJudged(judged) => judged.scans.iter().map(|found| (found.scan, times(found), true)).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// One person in, or one less.
-const fn one(direction: Direction) -> i64 {
-    match direction {
-        Direction::In => 1,
-        Direction::Out => -1,
-    }
-}
-
 /// Earlier pseudonyms are written nowhere.
 fn is_written_as(asked: &Envelope, written: &Envelope) -> bool {
     written.formerly.is_empty() && Envelope { formerly: Vec::new(), ..asked.clone() } == *written
@@ -842,31 +481,6 @@ fn is_same(answered: &Record<Event>, written: &Record<Event>) -> bool {
         (answered, written) => answered == written,
     };
     is_asked && (answered.seq, answered.at, &answered.events) == (written.seq, written.at, &written.events)
-}
-
-fn is_same_day(slot: SlotId, other: SlotId) -> bool {
-    other.museum() == slot.museum() && calendar::local_day(other.start()) == calendar::local_day(slot.start())
-}
-
-/// Whether the day of a slot is over: then a node may have forgotten what buyers have of it.
-fn is_over(slot: SlotId, at: Timestamp) -> bool {
-    calendar::local_day(slot.start()) < calendar::local_day(at)
-}
-
-/// By which pseudonyms the one who asks is known.
-fn buyers_of(envelope: &Envelope) -> Vec<Digest> {
-    let named = envelope.parties.iter().filter(|party| party.kind == PartyKind::Buyer).map(|party| party.pseudonym);
-    BTreeSet::from_iter(named.chain(envelope.formerly.iter().copied())).into_iter().collect()
-}
-
-/// For how many people a command asks, and how many holds it opens.
-fn asks(command: &Command) -> (u32, u32) {
-    let people = |lines: &[Line]| lines.iter().map(|line| u32::from(line.count)).sum::<u32>();
-    match command {
-        Command::Hold { lines, .. } | Command::HoldFor { lines, .. } | Command::Wait { lines, .. } => (people(lines), 1),
-        Command::SellDirect { lines, .. } => (people(lines), 0),
-        _ => (0, 0),
-    }
 }
 
 fn shown(issue: Option<u16>) -> Asked {
@@ -886,110 +500,4 @@ fn scan_of(events: &[Event]) -> Option<Scan> {
         Event::ScansJudged(judged) => judged.scans.iter().find(|found| found.before.is_none())?.scan,
         _ => return None,
     })
-}
-
-/// Whether these events lift blocks of these tickets, and none that was to stay.
-fn lifted((sale, tickets): (HoldId, &[u16]), (reason, keeps): (Option<Code>, Option<Code>), events: &[Event]) -> bool {
-    let is_asked = |event: &Event| match event {
-        Event::Unblocked(unblocked) => sale == unblocked.sale && named(tickets, &unblocked.tickets),
-        Event::BlockLifted(lifted) => {
-            let meant = reason.is_none_or(|reason| reason == lifted.reason) && keeps != Some(lifted.reason);
-            meant && sale == lifted.sale && named(tickets, &lifted.tickets)
-        }
-        _ => false,
-    };
-    !events.is_empty() && events.iter().all(is_asked)
-}
-
-/// Whether these events are what a command asks for, by kind and by name.
-fn did(command: &Command, events: &[Event]) -> bool {
-    // Of several tickets each may be blocked for something else.
-    if let Command::Unblock { sale, tickets, reason, keeps } = command {
-        return lifted((*sale, tickets.as_slice()), (*reason, *keeps), events);
-    }
-    // What rests with it, and for how long, the naive slot knows.
-    let rests = |event: &&Event| matches!(event, Event::RestDrawn(_) | Event::Rested(_) | Event::Freed(_));
-    let events: Vec<Event> = events.iter().filter(|event| !rests(event)).cloned().collect();
-    let event = match events.as_slice() {
-        // What is held for something is kept for it in the same breath.
-        [event @ Event::Held(_), Event::Prolonged(_)] | [Event::Opened(_), event @ Event::Held(_), Event::Prolonged(_)] => event,
-        [event] | [Event::Opened(_), event] | [Event::Admitted(_), event @ Event::AdmissionConflict(_)] => event,
-        _ => return false,
-    };
-    match (command.unnamed(), event) {
-        (Command::Hold { hold, channel, lines }, Event::Held(held)) => (hold, channel, lines) == (&held.hold, &held.channel, &held.lines),
-        (Command::Extend { hold, .. }, Event::Extended(extended)) => *hold == extended.hold,
-        (Command::HoldFor { hold, channel, lines, .. }, Event::Held(held)) => (hold, channel, lines) == (&held.hold, &held.channel, &held.lines),
-        (Command::Prolong { hold, cause, .. }, Event::Prolonged(prolonged)) => (hold, cause) == (&prolonged.hold, &prolonged.cause),
-        (Command::Bind { hold, payment, .. }, Event::Prolonged(prolonged)) => (*hold, Keeper::Payment(*payment)) == (prolonged.hold, prolonged.cause),
-        (Command::Amend { hold, lines, .. }, Event::Amended(amended)) => (hold, lines) == (&amended.hold, &amended.lines),
-        (Command::HandedOver { sale, seq }, Event::HandedOver(handed)) => (sale, seq) == (&handed.sale, &handed.seq),
-        (Command::Release { hold, .. }, Event::Released(released)) => *hold == released.hold,
-        (Command::Sell { hold, settlement, contact, .. }, Event::Sold(sold)) => {
-            sold.held && (hold, settlement, contact) == (&sold.sale, &sold.settlement, &sold.contact)
-        }
-        (Command::SellPaid { hold, lines, settlement, contact, .. }, Event::Sold(sold)) => {
-            sold.held && (hold, lines, settlement, contact) == (&sold.sale, &sold.lines, &sold.settlement, &sold.contact)
-        }
-        (Command::SellDirect { sale, channel, lines, settlement, contact }, Event::Sold(sold)) => {
-            !sold.held && (sale, channel, lines, settlement, contact) == (&sold.sale, &sold.channel, &sold.lines, &sold.settlement, &sold.contact)
-        }
-        (Command::Cancel { sale, tickets, cause, .. }, Event::Cancelled(cancelled)) => {
-            (sale, cause) == (&cancelled.sale, &cancelled.cause) && named(tickets, &cancelled.tickets)
-        }
-        (Command::Block { sale, tickets, reason }, Event::Blocked(blocked)) => {
-            (sale, reason) == (&blocked.sale, &blocked.reason) && named(tickets, &blocked.tickets)
-        }
-        (Command::Review { sale }, Event::ReviewOpened(opened)) => *sale == opened.sale,
-        (Command::EndReview { sale, cleared }, Event::ReviewEnded(ended)) => (*sale, *cleared) == (ended.sale, ended.cleared),
-        (Command::Admit { ticket, gate, .. }, Event::Admitted(admitted)) => {
-            (ticket, gate, None) == (&admitted.ticket, &admitted.gate, admitted.scanned_at)
-        }
-        (Command::Exit { ticket, gate, .. }, Event::Exited(exited)) => (ticket, gate, None) == (&exited.ticket, &exited.gate, exited.scanned_at),
-        (Command::SetCapacity { capacity }, Event::CapacitySet(set)) => *capacity == set.capacity,
-        // How many it is, the naive slot knows.
-        (Command::SellBeyond { turn_away_ppm, .. }, Event::BeyondSet(set)) => *turn_away_ppm == set.turn_away_ppm,
-        (Command::SetQuotas { quotas }, Event::QuotasSet(set)) => *quotas == set.quotas,
-        (Command::Close { reason }, Event::Closed(closed)) => *reason == closed.reason,
-        (Command::Reopen, Event::Reopened(_)) => true,
-        (Command::Observe { source, inside, sd, measured_at, ceiling, .. }, Event::Observed(observed)) => {
-            (source, inside, sd, measured_at, ceiling) == (&observed.source, &observed.inside, &observed.sd, &observed.measured_at, &observed.ceiling)
-        }
-        (Command::Wait { entry, channel, lines, .. }, Event::Waited(waited)) => {
-            (entry, channel, lines) == (&waited.entry, &waited.channel, &waited.lines)
-        }
-        (Command::LeaveWaiting { entry, .. }, Event::WaitingLeft(left)) => *entry == left.entry,
-        // An offer is given back.
-        (Command::LeaveWaiting { entry, .. }, Event::Released(released)) => *entry == released.hold,
-        (Command::Merge { scan, .. }, Event::Admitted(admitted)) => admitted
-            .scanned_at
-            .is_some_and(|scanned_at| *scan == Scan { ticket: admitted.ticket, scanned_at, gate: admitted.gate, direction: Direction::In }),
-        (Command::Merge { scan, .. }, Event::AdmissionConflict(conflict)) => {
-            let of_conflict = Scan { ticket: conflict.ticket, scanned_at: conflict.scanned_at, gate: conflict.gate, direction: Direction::In };
-            *scan == of_conflict
-        }
-        (Command::Merge { scan, .. }, Event::Exited(exited)) => exited
-            .scanned_at
-            .is_some_and(|scanned_at| *scan == Scan { ticket: exited.ticket, scanned_at, gate: exited.gate, direction: Direction::Out }),
-        // What it comes to, and what others do, the naive slot knows.
-        (Command::Merge { scan, .. }, Event::ScansJudged(judged)) => judged.scans.iter().any(|found| found.scan == *scan && found.before.is_none()),
-        (Command::Rename { sale, tickets, holder, .. }, Event::Renamed(renamed)) => {
-            let numbers: Vec<u16> = renamed.tickets.iter().map(|(number, _)| *number).collect();
-            (sale, holder) == (&renamed.sale, &renamed.holder) && named(tickets, &numbers)
-        }
-        (Command::BeginMove { sale, tickets, arrival, via, prices, .. }, Event::MoveBegun(begun)) => {
-            let costs =
-                |line: &Line| prices.iter().find(|(category, _)| *category == line.category).map(|(_, price)| price.get() * i64::from(line.count));
-            let there: Option<i64> = begun.lines.iter().map(costs).sum();
-            let paid = begun.lines.iter().map(|line| line.price_cents.get() * i64::from(line.count)).sum();
-            (sale, arrival, via) == (&begun.sale, &begun.arrival, &begun.via) && named(tickets, &begun.tickets) && there == Some(paid)
-        }
-        // A new kind of command is held against its event here.
-        _ => false,
-    }
-}
-
-/// Whether just the tickets that were named, if any were, are those that changed.
-fn named(asked: &[u16], changed: &[u16]) -> bool {
-    asked.is_empty() || changed.iter().all(|number| asked.contains(number))
 }
