@@ -677,6 +677,12 @@ impl Books {
         self.sales.keys().copied().filter(|sale| self.paid_by(*sale).is_some()).collect()
     }
 
+    /// Those of them whose tickets came from another slot.
+    pub fn of_moves(&self) -> Vec<HoldId> {
+        let has_come = |sale: &HoldId| self.sales.get(sale).is_some_and(|sale| matches!(sale.settlement, Settlement::Moved { .. }));
+        self.of_payments().into_iter().filter(has_come).collect()
+    }
+
     /// When nobody has anything to do any more: everything paid is tickets or a refund, nobody has tickets without a payment, and what slots and vouchers say is
     /// what payments say.
     pub fn at_rest(&self) -> Result<(), String> {
