@@ -1,5 +1,10 @@
 //! The auditor: reads the journal's bytes for itself after every step and holds them against what callers were told. It believes nobody: what was acknowledged is
-//! in the journal exactly once as it was answered, what was refused is not, and of what nobody knows there is at most one.
+//! in the journal exactly once as it was answered, what was refused is not, and of what nobody knows there is at most one. What was asked for is held against what happened in
+//! `asked`, what buyers have over all slots of a museum in `buyers`, who is in a building in `buildings`.
+
+mod asked;
+mod buildings;
+mod buyers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,16 +15,19 @@ use tornello_actors::journal::{Batch, Head, StreamId};
 use tornello_actors::node::Passage;
 use tornello_actors::owner::Answer;
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope, PartyKind};
-use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, SlotId, TicketId};
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{HoldId, KeyId, MuseumId, SlotId, TicketId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Direction, Event, Keeper, Line, Refusal, Scan, Slot};
+use tornello_engine::slot::{Command, Direction, Event, Keeper, Refusal, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
-use super::naive::{Asked, Naive, Stage};
+use self::asked::did;
+use self::buildings::Filling;
+pub use self::buildings::Shared;
+use self::buyers::buyers_of;
+use super::naive::{Asked, Naive, moves_add_up};
 use super::rule;
 
 /// What became of one sending of a command.
@@ -68,30 +76,6 @@ impl Told {
     }
 }
 
-/// A reading that a museum shares its room out by.
-#[derive(Debug, Clone, Copy)]
-pub struct Shared {
-    pub museum: MuseumId,
-    pub sensor: Code,
-    pub who: KeyId,
-    pub inside: u32,
-    pub sd: u32,
-    pub measured_at: Timestamp,
-    pub ceiling: u32,
-    /// When it came.
-    pub now: Timestamp,
-}
-
-/// A building by the last reading of it, in plain counting: as long as everybody who passed asked a gate, and all is known of that.
-#[derive(Debug, Clone, Copy)]
-struct Filling {
-    museum: MuseumId,
-    /// The most people who may be inside by the reading, and those who came less those who left since.
-    people: i64,
-    ceiling: i64,
-    measured_at: Timestamp,
-}
-
 /// One sending of a command. Another one with the same key asks for the same.
 pub struct Sending {
     pub slot: SlotId,
@@ -122,6 +106,10 @@ pub struct Auditor {
     /// The building of which a reading came last, and how full it was when somebody last came in by asking a gate: of which slot, by which record.
     filling: Option<Filling>,
     entered: Option<(SlotId, u64, Filling)>,
+    /// What gates were told since that reading and is not written: it counts there.
+    told_since: BTreeSet<Scan>,
+    /// Of when the last batch is that a node had to find, if somebody passed a gate by it.
+    doubted_at: Option<Timestamp>,
     /// When the last record of the node before was written, and how many commands had been sent when it was last known what has become of all of them.
     died_at: Option<Timestamp>,
     known_from: usize,
@@ -188,34 +176,9 @@ impl Auditor {
         self.seen.clear();
     }
 
-    /// A museum shares its room out by a reading.
-    pub fn shares(&mut self, shared: Shared) {
-        self.uncut.clear();
-        self.shared = Some(shared);
-    }
-
     /// Nothing is on its way, and all slots were seen: whatever nobody knew is known.
     pub const fn rests(&mut self) {
         self.known_from = self.sendings.len();
-    }
-
-    /// A batch is lost. A slot that was to give up some of the room by it has that still, and no other one is given it.
-    pub fn not_written(&mut self, batch: &Batch) -> Result<(), String> {
-        let Some(shared) = self.shared else { return Ok(()) };
-        for frame in frames(&batch.records) {
-            let frame = frame.map_err(|error| error.to_string())?;
-            let StreamId::Slot(slot) = frame.stream else { continue };
-            let record: Record<Event> = frame.record().map_err(|error| error.to_string())?;
-            let of_reading = slot.museum() == shared.museum && record.envelope.as_ref().is_some_and(|envelope| envelope.who == shared.who);
-            let Some(Event::Observed(observed)) = record.events.last().filter(|_| of_reading) else { continue };
-            let Some(share) = observed.share else { continue };
-            let naive = self.slots.get(&slot);
-            let (has, part) = (naive.and_then(|naive| naive.in_force(shared.now)), naive.map_or(0, Naive::admitted) + share);
-            if has.is_none_or(|has| part < has) {
-                self.lost_cuts += u64::from(self.uncut.insert(slot));
-            }
-        }
-        Ok(())
     }
 
     fn hold_against(&mut self, slot: SlotId) -> Result<(), String> {
@@ -256,7 +219,7 @@ impl Auditor {
         let wrong = |wrong: String| format!("{wrong}: a gate was told {record:?} of {passage:?}");
         let is_new = self.tell(slot, &envelope, passage, record).map_err(wrong)?;
         self.sendings[sending].outcome = Outcome::Told;
-        if is_new { self.fill_unwritten(sending, slot, record) } else { Ok(()) }
+        if is_new { self.fill_unwritten(sending, record, passage.scan(record.at)) } else { Ok(()) }
     }
 
     /// Answers whether it was not told before.
@@ -283,27 +246,10 @@ impl Auditor {
         Ok(true)
     }
 
-    /// Who is let pass while the journal does not write is in the building, or out, from now on.
-    fn fill_unwritten(&mut self, sending: usize, slot: SlotId, record: &Record<Event>) -> Result<(), String> {
-        let Some(filling) = self.filling.as_mut().filter(|filling| filling.museum == slot.museum()) else { return Ok(()) };
-        match record.events[..] {
-            [Event::Admitted(_)] => filling.people += 1,
-            [Event::Exited(_)] => {
-                filling.people -= 1;
-                return Ok(());
-            }
-            _ => {
-                self.filling = None;
-                return Ok(());
-            }
-        }
-        let filling = *filling;
-        self.building_holds(sending, slot, record, filling)
-    }
-
     /// The journal writes, and all forked slots are online again: nothing that gates were told is lost. Answers how many scans were written.
     pub fn all_is_merged(&mut self) -> Result<usize, String> {
         self.doubtful.clear();
+        self.untell();
         let mut merged = 0;
         for (slot, told) in std::mem::take(&mut self.told) {
             let naive = self.slots.get(&slot).ok_or("a gate was told of a slot that nobody wrote to")?;
@@ -318,54 +264,11 @@ impl Auditor {
         Ok(merged)
     }
 
-    /// A reading was taken in: who had passed when it was measured is in it.
-    pub fn heard(&mut self) {
-        self.filling = None;
-        let Some(Shared { museum, inside, sd, measured_at, ceiling, .. }) = self.shared else { return };
-        if self.died_at.is_some_and(|died_at| measured_at < died_at) {
-            return;
-        }
-        let mut people = i64::from(inside + 2 * sd);
-        for naive in self.slots.iter().filter(|(slot, _)| slot.museum() == museum).map(|(_, naive)| naive) {
-            for record in naive.records.iter().filter(|record| record.at > measured_at) {
-                let Some(passed) = passed_online(&record.events) else { return };
-                people += passed;
-            }
-        }
-        self.filling = Some(Filling { museum, people, ceiling: i64::from(ceiling), measured_at });
-    }
-
-    /// Who passes the gates of one slot is in the building for those of all others.
-    fn fill(&mut self, slot: SlotId, record: &Record<Event>) {
-        let Some(mut filling) = self.filling.filter(|filling| filling.museum == slot.museum()) else { return };
-        let Some(passed) = passed_online(&record.events) else {
-            self.filling = None;
-            return;
-        };
-        filling.people += passed;
-        self.filling = Some(filling);
-        if passed > 0 {
-            self.entered = Some((slot, record.seq, filling));
-        }
-    }
-
-    /// Nobody who asks a gate comes in beyond the ceiling, whichever slots let people in at once.
-    fn building_holds(&self, sending: usize, slot: SlotId, record: &Record<Event>, filling: Filling) -> Result<(), String> {
-        let stale_after_s = self.slots.get(&slot).map_or(0, |naive| naive.opening.policy.stale_after_s);
-        let is_fresh = record.at < filling.measured_at.plus_seconds(stale_after_s.into());
-        // Of what nobody knows whether it was done the node may know less, or more.
-        let passes = |command: &Command| matches!(command, Command::Admit { .. } | Command::Exit { .. } | Command::Merge { .. });
-        let is_open = |sending: &Sending| passes(&sending.command) && sending.outcome.is_open() && sending.outcome != Outcome::Told;
-        let is_known = self.sendings.get(self.known_from..sending).is_some_and(|sent| !sent.iter().any(is_open));
-        rule(!is_fresh || !is_known || filling.people <= filling.ceiling, "a full building lets somebody in by another slot")
-            .map_err(|wrong| format!("{wrong}: {filling:?} after {record:?}"))
-    }
-
     /// The node is gone, and what gates were told and is not written with it: they have it.
     pub fn lost(&mut self) -> Vec<Told> {
         self.doubtful.clear();
         self.shared = None;
-        self.filling = None;
+        (self.filling, self.told_since) = (None, BTreeSet::new());
         (self.died_at, self.known_from) = (self.head.map(|head| head.at), self.sendings.len());
         self.unsee();
         let told = std::mem::take(&mut self.told).into_iter();
@@ -389,119 +292,6 @@ impl Auditor {
             .find(|told| told.scan() == scan && (is_written_as(&told.envelope, envelope) || is_written_as(&again(told), envelope)))
     }
 
-    /// A slot takes its part of the room in a building: by a reading that came, and so that with what all others have there is room for it.
-    fn takes_share(&self, slot: SlotId, record: &Record<Event>) -> Result<Option<u32>, String> {
-        let (Some(shared), [.., Event::Observed(observed)]) = (self.shared, &record.events[..]) else { return Ok(None) };
-        if record.envelope.as_ref().is_none_or(|envelope| envelope.who != shared.who) || slot.museum() != shared.museum {
-            return Ok(None);
-        }
-        let of_reading = (observed.source, observed.inside, observed.sd, observed.measured_at, observed.ceiling)
-            == (shared.sensor, shared.inside, shared.sd, shared.measured_at, Some(shared.ceiling));
-        rule(of_reading && observed.share.is_some(), "a slot is told of another reading than came")?;
-        Ok(Some(self.slots.get(&slot).map_or(0, Naive::admitted)))
-    }
-
-    /// What all slots of a building may still let in fits in. `before` is what this one could before.
-    fn there_is_room(&mut self, slot: SlotId, before: (Option<u32>, u32)) -> Result<(), String> {
-        let Some(shared) = self.shared else { return Ok(()) };
-        let (now, naive) = (shared.now, &self.slots[&slot]);
-        let grew = before.0.is_some_and(|before| naive.in_force(now).is_some_and(|after| after > before)) && naive.may_come(now) > before.1;
-        if !grew {
-            return Ok(());
-        }
-        self.raised += 1;
-        // One that is over sells nothing, whatever it has heard.
-        let sells = |other: &&SlotId| self.slots.get(*other).is_none_or(|naive| now < naive.opening.end);
-        let uncut: Vec<SlotId> = self.uncut.iter().filter(sells).copied().collect();
-        rule(uncut.is_empty(), "a slot is given room that another one was to give up, which is not written")
-            .map_err(|wrong| format!("slot {slot}: {wrong}: {uncut:?}"))?;
-        let upper = i64::from(shared.inside + 2 * shared.sd);
-        let mut may_come = 0;
-        let mut of_museum: Vec<_> = self.slots.iter().filter(|(other, _)| other.museum() == shared.museum).collect();
-        of_museum.sort_by_key(|(other, _)| (other.start(), **other));
-        for (other, naive) in of_museum {
-            let policy = naive.opening.policy;
-            let (dwell_us, wait_us) = (i64::from(policy.dwell_s) * 1_000_000, other.start().micros_since(now).max(0));
-            let is_over = now > naive.opening.end.plus_seconds(policy.admit_late_s.into());
-            if is_over || (wait_us > 0 && wait_us >= dwell_us) {
-                continue;
-            }
-            let staying = if wait_us == 0 { upper } else { (upper * (dwell_us - wait_us) + dwell_us - 1) / dwell_us };
-            may_come += i64::from(naive.may_come(now));
-            if (other.start(), *other) >= (slot.start(), slot) {
-                let room = (i64::from(shared.ceiling) - staying).max(0);
-                rule(may_come <= room, "a slot is given room that others have still")
-                    .map_err(|wrong| format!("slot {slot}: {wrong}: {may_come} may come until {other}, and there is room for {room}"))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A buyer gets no more for one day of a museum, over all its slots, than anybody may have.
-    fn day_allows(&self, slot: SlotId, record: &Record<Event>, named: &[Digest]) -> Result<(), String> {
-        let Some(naive) = self.slots.get(&slot) else { return Ok(()) };
-        let Some(max) = naive.opening.policy.limits.day_max else { return Ok(()) };
-        for event in &record.events {
-            if matches!(event, Event::Arrived(arrived) if is_same_day(arrived.from.slot(), slot)) {
-                continue;
-            }
-            let Some((buyers, more)) = naive.asks_of_day(event, named) else { continue };
-            let has = self.has_of_day(slot, &buyers);
-            rule(has + more <= u32::from(max), "a buyer has more of a day than anybody may").map_err(|wrong| format!("{wrong}: {has} and {more}"))?;
-        }
-        Ok(())
-    }
-
-    /// What a buyer has of a museum's day, over all its slots.
-    pub fn has_of_day(&self, slot: SlotId, buyers: &[Digest]) -> u32 {
-        let of_day = || self.slots.iter().filter(|(other, _)| is_same_day(**other, slot)).map(|(_, naive)| naive);
-        buyers.iter().flat_map(|buyer| of_day().map(|naive| naive.people_of_day(*buyer))).sum()
-    }
-
-    /// How many holds of a buyer are open at a museum, over all its slots.
-    pub fn open_at(&self, museum: MuseumId, buyers: &[Digest]) -> u32 {
-        self.open_among(|slot| slot.museum() == museum, buyers)
-    }
-
-    fn open_among(&self, counts: impl Fn(SlotId) -> bool, buyers: &[Digest]) -> u32 {
-        let counted = || self.slots.iter().filter(|(slot, _)| counts(**slot)).map(|(_, naive)| naive);
-        buyers.iter().flat_map(|buyer| counted().map(|naive| naive.open_of(*buyer))).sum()
-    }
-
-    /// A buyer opens no more holds at a museum than anybody may have open.
-    fn museum_allows(&self, slot: SlotId, record: &Record<Event>, named: &[Digest]) -> Result<(), String> {
-        let Some(naive) = self.slots.get(&slot) else { return Ok(()) };
-        let Some(max) = naive.opening.policy.limits.holds_max else { return Ok(()) };
-        if named.is_empty() || !record.events.iter().any(Naive::opens) {
-            return Ok(());
-        }
-        // A node that starts, or a day that begins, forgets days that are over: whatever was held for them has run out, though nobody may have written that down yet.
-        let today = calendar::local_day(self.head.map_or(record.at, |head| head.at.max(record.at)));
-        let of_museum = |other: SlotId| other.museum() == slot.museum() && calendar::local_day(other.start()) >= today;
-        let open = self.open_among(of_museum, named);
-        rule(open < u32::from(max), "a buyer has more holds open at a museum than anybody may").map_err(|wrong| format!("{wrong}: {open}"))
-    }
-
-    /// Somebody who asked while nothing else was on its way is refused for what buyers have only if they have it.
-    pub fn is_limited(&self, sending: usize) -> Result<(), String> {
-        let sending = &self.sendings[sending];
-        let Sending { slot, envelope, command, outcome, .. } = sending;
-        // Whoever amends a hold may not be its buyer.
-        let (Outcome::Answered(Err(Failure::Refused(refusal))), false) = (outcome, matches!(command, Command::Amend { .. })) else { return Ok(()) };
-        let buyers = buyers_of(envelope);
-        let here = self.slots.get(slot).map_or((0, 0), |naive| naive.all_of(&buyers));
-        let is_so = match refusal {
-            Refusal::TooManyForDay { has, .. } => is_over(*slot, sending.at) || *has == self.has_of_day(*slot, &buyers),
-            Refusal::TooManyForBuyer { has, .. } => *has == here.0,
-            Refusal::HoldRenewed { again_at, .. } => {
-                self.slots.get(slot).and_then(|naive| naive.barred_until(&buyers)).is_some_and(|until| until == *again_at && sending.at < until)
-            }
-            Refusal::TooManyOpenHolds { max } => here.1.max(self.open_at(slot.museum(), &buyers)) >= u32::from(*max),
-            _ => true,
-        };
-        rule(is_so, "a buyer is refused for more than they have").map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}"))
-    }
-
     /// Somebody who asked while nothing else was on its way is refused places only where there are none, and is told of as many as there are.
     pub fn has_no_room(&self, sending: usize) -> Result<(), String> {
         let Sending { slot, command, at, outcome, .. } = &self.sendings[sending];
@@ -523,6 +313,17 @@ impl Auditor {
             .map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}, and there are {}", naive.room(at, *channel)))
     }
 
+    /// A scan that came while nothing else was on its way is refused only for what keeps it from being taken in: what stands against it is a conflict, which is noted.
+    pub fn may_not_be_noted(&mut self, sending: usize) -> Result<(), String> {
+        let Sending { slot, command, at, outcome, .. } = &self.sendings[sending];
+        let (Outcome::Answered(Err(Failure::Refused(refusal))), Command::Merge { scan, issue, .. }) = (outcome, command) else { return Ok(()) };
+        let Some(naive) = self.slots.get_mut(slot) else { return Ok(()) };
+        let at = naive.records.last().map_or(*at, |last| last.at.max(*at));
+        let against = naive.against_scan(at, *scan, *issue);
+        rule(against == Some(refusal.code()), "a scan is not taken in, for no reason or another one")
+            .map_err(|wrong| format!("{wrong}: {scan:?} is answered {refusal:?}, and not {against:?}"))
+    }
+
     /// Whoever is refused at a gate, while all is written and nothing was on its way, may not pass: but for the room in the building.
     pub fn may_not_pass(&mut self, sending: usize, passage: Passage, now: Timestamp) -> Result<(), String> {
         let slot = passage.ticket.slot();
@@ -536,35 +337,6 @@ impl Auditor {
             Direction::Out => naive.is_inside(passage.ticket),
         };
         rule(!may, "somebody is kept out, or in, who may pass").map_err(|kept| format!("{kept}: {wrong}"))
-    }
-
-    /// What is counted of a buyer on the day of a slot, and how many holds of theirs are open at its museum.
-    pub fn counted_of(&self, slot: SlotId, buyer: Digest) -> (u32, u32) {
-        (self.has_of_day(slot, &[buyer]), self.open_at(slot.museum(), &[buyer]))
-    }
-
-    /// Somebody asked alone while the journal did not write: refused for no less than they have on the disk, whoever has read that; and if all that is there was read before, for
-    /// that and for what may be written, at most.
-    pub fn is_limited_though_unsure(&self, sending: usize, before: (u32, u32), is_read: bool) -> Result<(), String> {
-        let Sending { slot, envelope, command, at, outcome } = &self.sendings[sending];
-        let Outcome::Answered(Err(Failure::Refused(refusal))) = outcome else { return Ok(()) };
-        let buyers = buyers_of(envelope);
-        let after = (self.has_of_day(*slot, &buyers), self.open_at(slot.museum(), &buyers));
-        let may_be =
-            self.sendings[self.known_from.min(sending)..sending].iter().filter(|sent| sent.slot.museum() == slot.museum() && sent.outcome.is_open());
-        let may_be = may_be.filter(|sent| buyers_of(&sent.envelope).iter().any(|buyer| buyers.contains(buyer))).map(|sent| asks(&sent.command));
-        let (people, holds) = may_be.fold((0, 0), |sum, asked| (sum.0 + asked.0, sum.1 + asked.1));
-        let is_so = match refusal {
-            Refusal::TooManyForDay { .. } if is_over(*slot, *at) => true,
-            Refusal::TooManyForDay { has, .. } => {
-                let (least, most) = (before.0.min(after.0), before.0.max(after.0) + people);
-                *has >= least && (!is_read || *has <= most)
-            }
-            Refusal::TooManyOpenHolds { max } => !is_read || before.1.max(after.1) + holds >= u32::from(*max),
-            _ => true,
-        };
-        rule(is_so, "a buyer is refused for more than they have, or may have, or for less than they have")
-            .map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}: {before:?}, {after:?}, and {people} in {holds}"))
     }
 
     fn take(&mut self, slot: SlotId, record: Record<Event>) -> Result<(), String> {
@@ -656,17 +428,7 @@ impl Auditor {
 
     /// Nobody has two tickets that stand, or none, because of a move; answers how many moves are under way.
     pub fn moves_add_up(&self) -> Result<usize, String> {
-        let moves = || self.slots.values().flat_map(|naive| &naive.moves);
-        for (arrival, moved) in moves() {
-            let there = self.slots.get(&arrival.slot()).and_then(|naive| naive.sales.get(arrival)).map(|sale| sale.tickets.len());
-            let adds_up = match moved.stage {
-                Stage::Begun => true,
-                Stage::Done => there == Some(moved.begun.tickets.len()),
-                Stage::Undone => there.is_none(),
-            };
-            rule(adds_up, "a move is neither done nor undone").map_err(|wrong| format!("{wrong}: {:?}", moved.begun))?;
-        }
-        Ok(self.slots.values().map(Naive::moving).sum())
+        moves_add_up(&self.slots)
     }
 
     fn callers_were_told_the_truth(&self) -> Result<(), String> {
@@ -709,16 +471,6 @@ impl Auditor {
     }
 }
 
-/// How many came in less how many left by asking a gate; none if a scan tells of somebody.
-fn passed_online(events: &[Event]) -> Option<i64> {
-    events.iter().try_fold(0, |people, event| match event {
-        Event::Admitted(admitted) => admitted.scanned_at.is_none().then_some(people + 1),
-        Event::Exited(exited) => exited.scanned_at.is_none().then_some(people - 1),
-        Event::ScansJudged(_) => None,
-        _ => Some(people),
-    })
-}
-
 /// Earlier pseudonyms are written nowhere.
 fn is_written_as(asked: &Envelope, written: &Envelope) -> bool {
     written.formerly.is_empty() && Envelope { formerly: Vec::new(), ..asked.clone() } == *written
@@ -730,31 +482,6 @@ fn is_same(answered: &Record<Event>, written: &Record<Event>) -> bool {
         (answered, written) => answered == written,
     };
     is_asked && (answered.seq, answered.at, &answered.events) == (written.seq, written.at, &written.events)
-}
-
-fn is_same_day(slot: SlotId, other: SlotId) -> bool {
-    other.museum() == slot.museum() && calendar::local_day(other.start()) == calendar::local_day(slot.start())
-}
-
-/// Whether the day of a slot is over: then a node may have forgotten what buyers have of it.
-fn is_over(slot: SlotId, at: Timestamp) -> bool {
-    calendar::local_day(slot.start()) < calendar::local_day(at)
-}
-
-/// By which pseudonyms the one who asks is known.
-fn buyers_of(envelope: &Envelope) -> Vec<Digest> {
-    let named = envelope.parties.iter().filter(|party| party.kind == PartyKind::Buyer).map(|party| party.pseudonym);
-    BTreeSet::from_iter(named.chain(envelope.formerly.iter().copied())).into_iter().collect()
-}
-
-/// For how many people a command asks, and how many holds it opens.
-fn asks(command: &Command) -> (u32, u32) {
-    let people = |lines: &[Line]| lines.iter().map(|line| u32::from(line.count)).sum::<u32>();
-    match command {
-        Command::Hold { lines, .. } | Command::HoldFor { lines, .. } | Command::Wait { lines, .. } => (people(lines), 1),
-        Command::SellDirect { lines, .. } => (people(lines), 0),
-        _ => (0, 0),
-    }
 }
 
 fn shown(issue: Option<u16>) -> Asked {
@@ -774,115 +501,4 @@ fn scan_of(events: &[Event]) -> Option<Scan> {
         Event::ScansJudged(judged) => judged.scans.iter().find(|found| found.before.is_none())?.scan,
         _ => return None,
     })
-}
-
-/// Whether these events lift blocks of these tickets, and none that was to stay.
-fn lifted((sale, tickets): (HoldId, &[u16]), (reason, keeps): (Option<Code>, Option<Code>), events: &[Event]) -> bool {
-    let is_asked = |event: &Event| match event {
-        Event::Unblocked(unblocked) => sale == unblocked.sale && named(tickets, &unblocked.tickets),
-        Event::BlockLifted(lifted) => {
-            let meant = reason.is_none_or(|reason| reason == lifted.reason) && keeps != Some(lifted.reason);
-            meant && sale == lifted.sale && named(tickets, &lifted.tickets)
-        }
-        _ => false,
-    };
-    !events.is_empty() && events.iter().all(is_asked)
-}
-
-/// Whether these events are what a command asks for, by kind and by name.
-fn did(command: &Command, events: &[Event]) -> bool {
-    // Of several tickets each may be blocked for something else.
-    if let Command::Unblock { sale, tickets, reason, keeps } = command {
-        return lifted((*sale, tickets.as_slice()), (*reason, *keeps), events);
-    }
-    // What rests with it, and for how long, the naive slot knows.
-    let rests = |event: &&Event| matches!(event, Event::RestDrawn(_) | Event::Rested(_) | Event::Freed(_));
-    let events: Vec<Event> = events.iter().filter(|event| !rests(event)).cloned().collect();
-    let event = match events.as_slice() {
-        // What is held for something is kept for it in the same breath.
-        [event @ Event::Held(_), Event::Prolonged(_)] | [Event::Opened(_), event @ Event::Held(_), Event::Prolonged(_)] => event,
-        [event] | [Event::Opened(_), event] | [Event::Admitted(_), event @ Event::AdmissionConflict(_)] => event,
-        _ => return false,
-    };
-    match (command.unnamed(), event) {
-        (Command::Hold { hold, channel, lines }, Event::Held(held)) => (hold, channel, lines) == (&held.hold, &held.channel, &held.lines),
-        (Command::Extend { hold, .. }, Event::Extended(extended)) => *hold == extended.hold,
-        (Command::HoldFor { hold, channel, lines, .. }, Event::Held(held)) => (hold, channel, lines) == (&held.hold, &held.channel, &held.lines),
-        (Command::Prolong { hold, cause, .. }, Event::Prolonged(prolonged)) => (hold, cause) == (&prolonged.hold, &prolonged.cause),
-        (Command::Bind { hold, payment, .. }, Event::Prolonged(prolonged)) => (*hold, Keeper::Payment(*payment)) == (prolonged.hold, prolonged.cause),
-        (Command::Amend { hold, lines, .. }, Event::Amended(amended)) => (hold, lines) == (&amended.hold, &amended.lines),
-        (Command::Shrink { hold, counts, .. }, Event::Amended(amended)) => {
-            let [asked, kept]: [BTreeSet<(Code, u16)>; 2] =
-                [counts.iter().copied().collect(), amended.lines.iter().map(|line| (line.category, line.count)).collect()];
-            *hold == amended.hold && asked == kept
-        }
-        (Command::HandedOver { sale, seq }, Event::HandedOver(handed)) => (sale, seq) == (&handed.sale, &handed.seq),
-        (Command::Release { hold, .. }, Event::Released(released)) => *hold == released.hold,
-        (Command::Sell { hold, settlement, contact, .. }, Event::Sold(sold)) => {
-            sold.held && (hold, settlement, contact) == (&sold.sale, &sold.settlement, &sold.contact)
-        }
-        (Command::SellPaid { hold, lines, settlement, contact, .. }, Event::Sold(sold)) => {
-            sold.held && (hold, lines, settlement, contact) == (&sold.sale, &sold.lines, &sold.settlement, &sold.contact)
-        }
-        (Command::SellDirect { sale, channel, lines, settlement, contact }, Event::Sold(sold)) => {
-            !sold.held && (sale, channel, lines, settlement, contact) == (&sold.sale, &sold.channel, &sold.lines, &sold.settlement, &sold.contact)
-        }
-        (Command::Cancel { sale, tickets, cause, .. }, Event::Cancelled(cancelled)) => {
-            (sale, cause) == (&cancelled.sale, &cancelled.cause) && named(tickets, &cancelled.tickets)
-        }
-        (Command::Block { sale, tickets, reason }, Event::Blocked(blocked)) => {
-            (sale, reason) == (&blocked.sale, &blocked.reason) && named(tickets, &blocked.tickets)
-        }
-        (Command::Review { sale }, Event::ReviewOpened(opened)) => *sale == opened.sale,
-        (Command::EndReview { sale, cleared }, Event::ReviewEnded(ended)) => (*sale, *cleared) == (ended.sale, ended.cleared),
-        (Command::Admit { ticket, gate, .. }, Event::Admitted(admitted)) => {
-            (ticket, gate, None) == (&admitted.ticket, &admitted.gate, admitted.scanned_at)
-        }
-        (Command::Exit { ticket, gate, .. }, Event::Exited(exited)) => (ticket, gate, None) == (&exited.ticket, &exited.gate, exited.scanned_at),
-        (Command::SetCapacity { capacity }, Event::CapacitySet(set)) => *capacity == set.capacity,
-        // How many it is, the naive slot knows.
-        (Command::SellBeyond { turn_away_ppm, .. }, Event::BeyondSet(set)) => *turn_away_ppm == set.turn_away_ppm,
-        (Command::SetQuotas { quotas }, Event::QuotasSet(set)) => *quotas == set.quotas,
-        (Command::Close { reason }, Event::Closed(closed)) => *reason == closed.reason,
-        (Command::Reopen, Event::Reopened(_)) => true,
-        (Command::Observe { source, inside, sd, measured_at, ceiling, .. }, Event::Observed(observed)) => {
-            (source, inside, sd, measured_at, ceiling) == (&observed.source, &observed.inside, &observed.sd, &observed.measured_at, &observed.ceiling)
-        }
-        (Command::Wait { entry, channel, lines, .. }, Event::Waited(waited)) => {
-            (entry, channel, lines) == (&waited.entry, &waited.channel, &waited.lines)
-        }
-        (Command::LeaveWaiting { entry, .. }, Event::WaitingLeft(left)) => *entry == left.entry,
-        // An offer is given back.
-        (Command::LeaveWaiting { entry, .. }, Event::Released(released)) => *entry == released.hold,
-        (Command::Merge { scan, .. }, Event::Admitted(admitted)) => admitted
-            .scanned_at
-            .is_some_and(|scanned_at| *scan == Scan { ticket: admitted.ticket, scanned_at, gate: admitted.gate, direction: Direction::In }),
-        (Command::Merge { scan, .. }, Event::AdmissionConflict(conflict)) => {
-            let of_conflict = Scan { ticket: conflict.ticket, scanned_at: conflict.scanned_at, gate: conflict.gate, direction: Direction::In };
-            *scan == of_conflict
-        }
-        (Command::Merge { scan, .. }, Event::Exited(exited)) => exited
-            .scanned_at
-            .is_some_and(|scanned_at| *scan == Scan { ticket: exited.ticket, scanned_at, gate: exited.gate, direction: Direction::Out }),
-        // What it comes to, and what others do, the naive slot knows.
-        (Command::Merge { scan, .. }, Event::ScansJudged(judged)) => judged.scans.iter().any(|found| found.scan == *scan && found.before.is_none()),
-        (Command::Rename { sale, tickets, holder, .. }, Event::Renamed(renamed)) => {
-            let numbers: Vec<u16> = renamed.tickets.iter().map(|(number, _)| *number).collect();
-            (sale, holder) == (&renamed.sale, &renamed.holder) && named(tickets, &numbers)
-        }
-        (Command::BeginMove { sale, tickets, arrival, via, prices, .. }, Event::MoveBegun(begun)) => {
-            let costs =
-                |line: &Line| prices.iter().find(|(category, _)| *category == line.category).map(|(_, price)| price.get() * i64::from(line.count));
-            let there: Option<i64> = begun.lines.iter().map(costs).sum();
-            let paid = begun.lines.iter().map(|line| line.price_cents.get() * i64::from(line.count)).sum();
-            (sale, arrival, via) == (&begun.sale, &begun.arrival, &begun.via) && named(tickets, &begun.tickets) && there == Some(paid)
-        }
-        // A new kind of command is held against its event here.
-        _ => false,
-    }
-}
-
-/// Whether just the tickets that were named, if any were, are those that changed.
-fn named(asked: &[u16], changed: &[u16]) -> bool {
-    asked.is_empty() || changed.iter().all(|number| asked.contains(number))
 }

@@ -1,10 +1,14 @@
 //! A slot as a layman would keep it: lists of holds and sales, filled from the journal's records and recounted from scratch for each question. Every event is
 //! held against the rules as it is taken in. It shares no code with the engine's slot but the words of the events. What buyers have is in `buyers`, how places are counted and
-//! which of them rest in `places`, what gates saw of a ticket in `passages`.
+//! which of them rest in `places`, who waits for some in `waiting`, what gates saw of a ticket in `passages`, where it goes and whose name it bears in `moves`, what was paid
+//! and goes back in `money`.
 
 mod buyers;
+mod money;
+mod moves;
 mod passages;
 mod places;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,13 +17,16 @@ use tornello_engine::envelope::Digest;
 use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
-    Admitted, Arrived, CancelCause, ConflictReason, Direction, Event, Exited, Judged, Keeper, Line, MoveBegun, Observed, Opening, Policy, Quota,
-    Renamed, Scan, Settlement,
+    Admitted, Arrived, CancelCause, ConflictReason, Direction, Event, Exited, Judged, Keeper, Line, MoveBegun, Observed, Opening, Quota, Scan,
+    Settlement,
 };
 use tornello_engine::time::Timestamp;
 
 use self::buyers::buyer_of;
+use self::money::settles;
+pub use self::moves::moves_add_up;
 use self::passages::Seen;
+pub use self::passages::counts;
 use self::places::Rest;
 use super::rule;
 
@@ -278,7 +285,7 @@ impl Naive {
             }
             Some(Event::Exited(exited)) => rule(self.is_inside(exited.ticket), "somebody leaves who is not inside")?,
             Some(Event::ScansJudged(judged)) => {
-                let passes = judged.scans.iter().any(|found| found.before.is_none() && found.judged.passed());
+                let passes = judged.scans.iter().any(|found| found.before.is_none() && counts(found.judged));
                 rule(passes, "a gate lets somebody pass who does not")?;
             }
             _ => return Err("a gate is told of something else than who goes in or out".into()),
@@ -400,9 +407,8 @@ impl Naive {
                     who = if hold.who == KeyId::SYSTEM { who } else { hold.who };
                     buyer = hold.buyer.or(buyer);
                 } else {
-                    // Late money finds what rests of what it was for: the record goes on to free it.
-                    let of_payment = |rest: &&Rest| rest.payment.is_some_and(|id| sold.settlement == Settlement::Payment { id });
-                    let own: u32 = self.rests.iter().filter(of_payment).filter(|_| sold.channel == Channel::Web).map(|rest| rest.places).sum();
+                    // Late money finds what rests of what it was for: the record goes on to free it, and no more than that.
+                    let own = self.frees(record, sold)?;
                     self.is_new(sold.sale, &sold.lines)?;
                     rule(people(&sold.lines) <= self.room(at, sold.channel) + own, "more places are taken than there are (SL-1)")?;
                     self.within_limits(&asked.buyers, sold.channel, people(&sold.lines), false)?;
@@ -580,12 +586,6 @@ impl Naive {
         Ok(())
     }
 
-    /// Whether a ticket has arrived in another slot.
-    fn is_gone_for_good(&mut self, id: TicketId) -> Result<bool, String> {
-        let gone = self.ticket(id)?.gone;
-        Ok(gone.is_some_and(|arrival| self.moves[&arrival].stage == Stage::Done))
-    }
-
     /// What speaks against letting somebody in at that time who shows that issue of the ticket's code.
     pub fn against(&mut self, id: TicketId, at: Timestamp, shown: Option<u16>) -> Result<Option<ConflictReason>, String> {
         let policy = self.opening.policy;
@@ -609,86 +609,6 @@ impl Naive {
         } else {
             None
         })
-    }
-
-    fn rename(&mut self, at: Timestamp, renamed: &Renamed) -> Result<(), String> {
-        rule(at < self.opening.end, "a ticket is renamed when the slot is over")?;
-        rule(!renamed.tickets.is_empty() && renamed.tickets.is_sorted(), "tickets are not renamed in order")?;
-        let sale = self.sales.get_mut(&renamed.sale).ok_or("an unknown sale is renamed")?;
-        let mut before = BTreeSet::new();
-        for (number, issue) in &renamed.tickets {
-            let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("an unknown ticket is renamed")?;
-            rule(ticket.stands() && !ticket.is_blocked() && !ticket.is_reviewed(at), "a ticket that does not stand is renamed")?;
-            rule(*issue == ticket.issue + 1, "a code is not issued anew, one by one")?;
-            before.extend(ticket.holder);
-            ticket.changes(at).issue = *issue;
-            ticket.holder = renamed.holder;
-        }
-        let replaced = before.into_iter().filter(|person| sale.tickets.iter().all(|ticket| ticket.holder != Some(*person)));
-        rule(replaced.eq(renamed.replaced.iter().copied()), "other names were replaced than is said")
-    }
-
-    fn begin_move(&mut self, at: Timestamp, begun: &MoveBegun) -> Result<(), String> {
-        let (slot, to) = (self.opening.slot, begun.arrival.slot());
-        rule(at < self.opening.end, "a ticket moves when the slot is over")?;
-        rule(to != slot && to.museum() == slot.museum(), "tickets move where they may not")?;
-        rule(i64::from(begun.refund_percent) == self.percent(at, begun.sale, CancelCause::Visitor), "a move takes another refund along")?;
-        rule(!begun.tickets.is_empty() && begun.tickets.is_sorted(), "tickets do not move in order")?;
-        let sale = self.sales.get_mut(&begun.sale).ok_or("tickets of no sale move")?;
-        let mut lines = begun.lines.iter().flat_map(|line| (0..line.count).map(move |_| line));
-        for number in &begun.tickets {
-            let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("a ticket moves that was never sold")?;
-            rule(ticket.stands() && !ticket.is_blocked() && !ticket.is_reviewed(at), "a ticket that does not stand moves")?;
-            let line = lines.next().map(|line| (line.category, line.price_cents, line.proof));
-            rule(line == Some((ticket.line.category, ticket.line.price_cents, ticket.line.proof)), "something else moves than was sold")?;
-            ticket.gone = Some(begun.arrival);
-        }
-        rule(lines.next().is_none(), "more moves than tickets")?;
-        rule(self.moves.insert(begun.arrival, Move { begun: begun.clone(), stage: Stage::Begun }).is_none(), "two moves of one id")
-    }
-
-    /// A move ends; answers what was paid for its tickets.
-    fn end_move(&mut self, (sale, arrival): (HoldId, HoldId), tickets: &[u16], stage: Stage) -> Result<i64, String> {
-        let moved = self.moves.get_mut(&arrival).ok_or("a move ends that never began")?;
-        rule(moved.stage == Stage::Begun, "a move ends twice")?;
-        rule((moved.begun.sale, &moved.begun.tickets[..]) == (sale, tickets), "a move ends for other tickets than it began for")?;
-        moved.stage = stage;
-        let mut cents = 0;
-        for number in tickets {
-            let ticket = self.ticket(sale.ticket(*number))?;
-            rule(ticket.gone == Some(arrival) && ticket.entries == 0 && !ticket.cancelled, "a ticket changes while it moves")?;
-            cents += ticket.line.price_cents.get();
-            if stage == Stage::Undone {
-                ticket.gone = None;
-            } else {
-                ticket.holder = None;
-            }
-        }
-        Ok(cents)
-    }
-
-    /// What arrives in the other slot, if this move goes on.
-    pub fn departs(&self, arrival: HoldId) -> Option<Arrived> {
-        let begun = &self.moves.get(&arrival).filter(|moved| moved.stage == Stage::Begun)?.begun;
-        let sale = self.sales.get(&begun.sale)?;
-        let holder = |(place, number): (u16, &u16)| sale.tickets[usize::from(*number)].holder.map(|person| (place, person));
-        Some(Arrived {
-            sale: arrival,
-            from: begun.sale,
-            who: sale.who,
-            order: None,
-            channel: sale.channel,
-            lines: begun.lines.clone(),
-            contact: sale.contact,
-            holders: (0..).zip(&begun.tickets).filter_map(holder).collect(),
-            refund_percent: begun.refund_percent,
-            buyer: sale.buyer,
-        })
-    }
-
-    /// Whether the ticket has left for another slot for good.
-    fn has_moved(&self, ticket: &Ticket) -> bool {
-        ticket.gone.is_some_and(|arrival| self.moves[&arrival].stage == Stage::Done)
     }
 
     /// Which issue of a ticket's code counts.
@@ -742,38 +662,9 @@ impl Naive {
         all
     }
 
-    /// How many moves are under way.
-    pub fn moving(&self) -> usize {
-        self.moves.values().filter(|moved| moved.stage == Stage::Begun).count()
-    }
-
     /// Held, not sold and not ended.
     pub fn live(&self) -> impl Iterator<Item = (&HoldId, &Hold)> {
         self.holds.iter().filter(|(_, hold)| hold.fate == Fate::Live)
-    }
-
-    /// Those who wait, in order.
-    pub fn waiting(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.turn == Turn::Waiting)
-    }
-
-    /// Whether that is an offer which can be taken.
-    pub fn is_offered(&self, id: HoldId) -> bool {
-        self.holds.get(&id).is_some_and(|hold| hold.fate == Fate::Live) && self.entries.iter().any(|entry| entry.id == id)
-    }
-
-    /// Who is to be offered places now: the first, in the order of joining, for whom there are enough.
-    fn next_served(&self, at: Timestamp) -> Option<HoldId> {
-        self.waiting().find(|entry| people(&entry.lines) <= self.free(at, entry.channel)).map(|entry| entry.id)
-    }
-
-    /// Takes one who waits off the list; answers the how-manieth to join it was.
-    fn ends_waiting(&mut self, id: HoldId, turn: Turn) -> Result<usize, String> {
-        let place = self.entries.iter().position(|entry| entry.id == id).ok_or("nobody of that id waited")?;
-        let entry = &mut self.entries[place];
-        rule(entry.turn == Turn::Waiting, "an entry ends twice (SL-9)")?;
-        entry.turn = turn;
-        Ok(place)
     }
 
     fn tickets(&self) -> impl Iterator<Item = &Ticket> {
@@ -786,12 +677,6 @@ impl Naive {
 
     pub fn admitted(&self) -> u32 {
         self.tickets().filter(|ticket| ticket.entries > 0).count() as u32
-    }
-
-    /// Cents paid for what has not moved to other slots, and paid back.
-    pub fn money(&self) -> (i64, i64) {
-        let stays = self.tickets().filter(|ticket| !self.has_moved(ticket));
-        (stays.map(|ticket| ticket.line.price_cents.get()).sum(), self.sales.values().map(|sale| sale.refunded).sum())
     }
 
     fn is_new(&self, id: HoldId, lines: &[Line]) -> Result<(), String> {
@@ -819,6 +704,18 @@ impl Naive {
                 self.opening.slot.start().plus_seconds(-i64::from(self.opening.policy.sale_closes_s))
             }
         }
+    }
+
+    /// The moments at which something changes here by the clock alone: a hold ends or a rest, a quota, sales, the slot or what its gate lets in, or a reading is believed no more.
+    pub fn moments(&self) -> Vec<Timestamp> {
+        let (policy, start, end) = (self.opening.policy, self.opening.slot.start(), self.opening.end);
+        let gate = [start.plus_seconds(-i64::from(policy.admit_early_s)), end.plus_seconds(policy.admit_late_s.into())];
+        let quotas = self.quotas.iter().filter(|quota| quota.reserved > 0 || quota.limit.is_some());
+        let quotas = quotas.map(|quota| start.plus_seconds(-i64::from(quota.release_s)));
+        let holds = self.live().map(|(_, hold)| hold.expires_at);
+        let reading = self.reading.iter().map(|reading| reading.event.until);
+        let ends = [end, self.sale_end(Channel::Web)].into_iter().chain(self.next_freed());
+        gate.into_iter().chain(quotas).chain(holds).chain(reading).chain(ends).collect()
     }
 
     pub fn on_sale(&self, at: Timestamp, channel: Channel) -> Result<(), String> {
@@ -870,23 +767,6 @@ impl Naive {
             }
         }
         Ok(())
-    }
-
-    /// The percentage that is paid back.
-    fn percent(&self, at: Timestamp, sale: HoldId, cause: CancelCause) -> i64 {
-        let Policy { refund, .. } = self.opening.policy;
-        let left_us = self.opening.slot.start().micros_since(at);
-        if cause == CancelCause::Museum || self.closed {
-            return 100;
-        }
-        let by_policy = if left_us >= i64::from(refund.full_until_s) * 1_000_000 {
-            100
-        } else if left_us >= i64::from(refund.part_until_s) * 1_000_000 {
-            i64::from(refund.part_percent)
-        } else {
-            0
-        };
-        by_policy.min(self.sales.get(&sale).map_or(0, |sale| sale.percent_max))
     }
 
     /// The most people who may be inside now by a fresh reading, and how many may be.
@@ -952,20 +832,6 @@ fn tickets(lines: &[Line]) -> Vec<Ticket> {
 
 fn people(lines: &[Line]) -> u32 {
     lines.iter().map(|line| u32::from(line.count)).sum()
-}
-
-fn settles(channel: Channel, lines: &[Line], settlement: &Settlement) -> Result<(), String> {
-    let due: i64 = lines.iter().map(|line| i64::from(line.count) * line.price_cents.get()).sum();
-    let fits = match settlement {
-        Settlement::Free => due == 0,
-        Settlement::Desk { .. } => due > 0 && matches!(channel, Channel::BoxOffice | Channel::Kiosk),
-        Settlement::OnAccount { .. } => due > 0 && matches!(channel, Channel::Group | Channel::Reseller),
-        Settlement::Quoted { .. } => due > 0 && channel == Channel::Group,
-        // Nobody sells like that: it is how tickets of another slot arrive.
-        Settlement::Moved { .. } => false,
-        Settlement::Payment { .. } => due > 0,
-    };
-    rule(fits, "something is sold that is not paid as it must be")
 }
 
 /// Whether the second lines are of the first, at the same prices, for no more people of any.

@@ -12,6 +12,7 @@ mod rest;
 mod signals;
 
 pub use counts::Counts;
+pub use rest::sums_of;
 use signals::{Token, reaches, until, within};
 
 use std::collections::BTreeSet;
@@ -43,6 +44,7 @@ use super::auditor::{Auditor, Outcome};
 use super::callers::{self, Callers};
 use super::dice::Dice;
 use super::disk::{self, Appending, Disk, Doing, Mount, Remains, Verdict};
+use super::naive::Naive;
 use super::opening::opening;
 use super::rule;
 use super::time::{Machine, SimulatedClock};
@@ -116,6 +118,8 @@ struct World {
     policy: Policy,
     /// The hour in which the run began.
     began: Timestamp,
+    /// Whether time stands still, between commands, just when something changes by the clock alone: in one world of two.
+    stops_at_moments: bool,
     life: Life,
     slots: Vec<SlotId>,
     fence: SlotId,
@@ -165,6 +169,7 @@ impl World {
             limits,
             policy,
             began: hour_of(start, 0),
+            stops_at_moments: seed / 4 % 2 == 1,
             life,
             slots: Vec::new(),
             fence,
@@ -429,6 +434,8 @@ impl World {
             self.auditor.unsee();
             if verdict.is_gone() {
                 self.auditor.not_written(&appending.batch)?;
+            } else {
+                self.auditor.doubts(&appending.batch)?;
             }
             // Who waits for an owner that stops now would make the next one, and whoever comes next would wait for that: so it waits until its turn comes.
             if self.disk.outage.load(Ordering::SeqCst) || matches!(verdict, Verdict::FlushFailed { .. }) {
@@ -557,6 +564,14 @@ impl World {
     fn pass(&mut self, seconds: i64) {
         self.life.clock.pass(seconds);
         self.line(format_args!("{seconds} s pass: {}", self.now()));
+    }
+
+    /// As many seconds as are to pass; or fewer, until something changes by the clock alone.
+    fn until_a_moment(&self, seconds: i64) -> i64 {
+        let seconds_to = |moment: Timestamp| Some(moment.micros_since(self.now())).filter(|us| us % 1_000_000 == 0).map(|us| us / 1_000_000);
+        let moments = self.auditor.slots.values().flat_map(Naive::moments).filter_map(seconds_to);
+        let next = moments.filter(|to| self.stops_at_moments && (1..seconds).contains(to)).min();
+        next.unwrap_or(seconds)
     }
 
     fn jump(&mut self) -> i64 {

@@ -18,6 +18,22 @@ pub(super) struct Seen {
     pub(super) judged: Judged,
 }
 
+/// Whether somebody counts as let in by a scan, or as gone.
+pub const fn counts(judged: Judged) -> bool {
+    match judged {
+        Judged::Passed | Judged::PassedInConflict { .. } => true,
+        Judged::Conflict { .. } | Judged::LeftUnseen => false,
+    }
+}
+
+/// What speaks against a scan, if it stands against the rest.
+pub const fn speaks_against(judged: Judged) -> Option<ConflictReason> {
+    match judged {
+        Judged::Conflict { reason } | Judged::PassedInConflict { reason } => Some(reason),
+        Judged::Passed | Judged::LeftUnseen => None,
+    }
+}
+
 /// What has become of a ticket by what was seen of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Story {
@@ -30,7 +46,7 @@ struct Story {
 impl Story {
     fn of(seen: &[Seen]) -> Self {
         let mut story = Self { inside: false, entries: 0, first_at: Timestamp::MIN, last_at: Timestamp::MIN };
-        for seen in seen.iter().filter(|seen| seen.judged.passed()) {
+        for seen in seen.iter().filter(|seen| counts(seen.judged)) {
             if seen.direction == Direction::In {
                 if story.entries == 0 {
                     story.first_at = seen.at;
@@ -144,14 +160,14 @@ impl Naive {
             .filter_map(|seen| Some(JudgedScan { scan: seen.scan?, before: before(seen.scan?), judged: seen.judged }))
             .filter(|found| found.before != Some(found.judged))
             .collect();
-        let is_conflict = |judged: Option<Judged>| u32::from(judged.is_some_and(|judged| judged.conflict().is_some()));
+        let is_conflict = |judged: Option<Judged>| u32::from(judged.and_then(speaks_against).is_some());
         let measured_at = self.reading.as_ref().map(|reading| reading.event.measured_at);
         let mut people = 0;
         for &JudgedScan { scan, before, judged } in &changed {
             self.conflicts = self.conflicts + is_conflict(Some(judged)) - is_conflict(before);
             // If that was before the last reading, the sensors had seen it.
             if measured_at.is_some_and(|measured_at| scan.scanned_at <= measured_at) {
-                let change = i32::from(judged.passed()) - i32::from(before.is_some_and(Judged::passed));
+                let change = i32::from(counts(judged)) - i32::from(before.is_some_and(counts));
                 people += if scan.direction == Direction::In { change } else { -change };
             }
         }
@@ -163,6 +179,58 @@ impl Naive {
         ticket.passages.clone_from(&all);
         (ticket.inside, ticket.entries, ticket.first_at, ticket.last_at) = (is.inside, is.entries, is.first_at, is.last_at);
         Ok(News { known, all, changed, good_for_nobody })
+    }
+
+    /// How many came in since some time, less those who left; none if a gate's clock was ahead, so that it counts sooner than it says.
+    pub fn passed_since(&self, since: Timestamp) -> Option<i64> {
+        let mut people = 0;
+        for seen in self.tickets().flat_map(|ticket| &ticket.passages).filter(|seen| counts(seen.judged)) {
+            if seen.scan.is_some_and(|scan| scan.scanned_at > seen.at.max(since)) {
+                return None;
+            }
+            let passed = if seen.direction == Direction::In { 1 } else { -1 };
+            people += if seen.at > since { passed } else { 0 };
+        }
+        Some(people)
+    }
+
+    /// How many people of this slot were inside when the last reading of it came, with what scans have told of since; and when that was measured.
+    pub fn inside_then(&self) -> Option<(Timestamp, u32)> {
+        self.reading.as_ref().map(|reading| (reading.event.measured_at, reading.inside_then))
+    }
+
+    /// How many people of this slot are inside more than were by its last reading, or in all if it has heard none.
+    pub fn came_since(&self) -> i64 {
+        i64::from(self.inside()) - self.inside_then().map_or(0, |(_, inside)| i64::from(inside))
+    }
+
+    /// The scans that stand against what else was seen of their tickets, and what speaks against each, as they are listed.
+    pub fn contested(&self) -> Vec<(Scan, ConflictReason)> {
+        let seen = self.tickets().flat_map(|ticket| &ticket.passages);
+        let mut all: Vec<(Scan, ConflictReason)> = seen.filter_map(|seen| Some((seen.scan?, speaks_against(seen.judged)?))).collect();
+        all.sort_by_key(|(scan, _)| *scan);
+        all
+    }
+
+    /// Why a scan cannot be taken in, if it cannot.
+    pub fn against_scan(&mut self, at: Timestamp, scan: Scan, shown: Option<u16>) -> Option<&'static str> {
+        let age_us = at.micros_since(scan.scanned_at);
+        let Ok(ticket) = self.ticket(scan.ticket) else { return Some("unknown_ticket") };
+        let good_for_nobody = ticket.cancelled || ticket.gone.is_some();
+        let bar = self.bar(scan.ticket, shown).ok().flatten();
+        if self.scans.contains(&scan) {
+            Some("scan_known")
+        } else if age_us < -60_000_000 {
+            Some("scan_in_future")
+        } else if age_us > 7 * DAY_S * 1_000_000 {
+            Some("scan_too_old")
+        } else if good_for_nobody && bar == Some(ConflictReason::TicketMoving) {
+            Some("ticket_moving")
+        } else if good_for_nobody && scan.direction == Direction::Out {
+            Some("not_inside")
+        } else {
+            None
+        }
     }
 
     /// What speaks against a ticket whatever was seen of it, before anything else is asked.
@@ -198,7 +266,7 @@ impl Naive {
         left.sort_by_key(|seen| (seen.at, seen.scan));
         // Whose ticket it is came by the newest code, sooner or later.
         let claims = |seen: &Seen| {
-            let reason = if seen.scan == Some(new) { bar } else { seen.judged.conflict() };
+            let reason = if seen.scan == Some(new) { bar } else { speaks_against(seen.judged) };
             seen.direction == Direction::In && (seen.scan.is_none() || reason != Some(ConflictReason::CodeOutdated))
         };
         let is_claimed = left.iter().any(claims);
@@ -213,9 +281,9 @@ impl Naive {
             let mut seen = left.remove(place);
             let Some(scan) = seen.scan else {
                 if seen.direction != wanted
-                    && let Some(wrong) = told[since..].iter_mut().rfind(|seen| seen.judged.passed())
+                    && let Some(wrong) = told[since..].iter_mut().rfind(|seen| counts(seen.judged))
                 {
-                    wrong.judged = match (wrong.direction, wrong.judged.conflict()) {
+                    wrong.judged = match (wrong.direction, speaks_against(wrong.judged)) {
                         (Direction::Out, _) => Judged::LeftUnseen,
                         (Direction::In, reason) => Judged::Conflict { reason: reason.unwrap_or(ConflictReason::TicketInside) },
                     };
@@ -266,7 +334,7 @@ impl Naive {
     /// What was found against a scan when it came in, apart from other scans, stays.
     fn against_old(&self, story: &Story, seen: &Seen, at: Timestamp) -> Option<ConflictReason> {
         use ConflictReason as R;
-        let found = seen.judged.conflict().filter(|reason| match reason {
+        let found = speaks_against(seen.judged).filter(|reason| match reason {
             R::TicketCancelled | R::TicketMoving | R::TicketMoved | R::TicketBlocked | R::CodeOutdated => true,
             R::TicketUnderReview => story.entries == 0,
             R::TicketInside | R::TicketUsed | R::TooEarly | R::TooLate => false,

@@ -1,9 +1,11 @@
 //! The places of a slot: how many there are for a channel, who has taken them, and which of them rest after somebody held them and did not buy.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{HoldId, PaymentId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Event, Freed, Line, Observed, Quota, RestDrawn, Rested, Settlement};
+use tornello_engine::slot::{Event, Freed, Line, Observed, Quota, RestDrawn, Rested, Settlement, Sold};
 use tornello_engine::time::Timestamp;
 
 use super::super::rule;
@@ -97,11 +99,20 @@ impl Naive {
         Some((i64::from(self.admitted()) + (ceiling - staying).max(0)) as u32)
     }
 
+    /// Whether it was given a part of the room by a reading that was measured then, and has heard none since.
+    pub fn has_share_of(&self, measured_at: Timestamp) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.event.measured_at == measured_at && reading.event.share.is_some())
+    }
+
+    /// How many places are taken.
+    pub fn taken(&self) -> u32 {
+        Channel::ALL.into_iter().map(|channel| self.taken_by(channel)).sum()
+    }
+
     /// How many people may still come in by this slot: as many as its places in force let, or were sold, less those let in.
     pub fn may_come(&self, now: Timestamp) -> u32 {
         let most = if now < self.opening.end { self.in_force(now).unwrap_or(self.capacity + self.beyond.unwrap_or(0)) } else { 0 };
-        let taken = Channel::ALL.into_iter().map(|channel| self.taken_by(channel)).sum::<u32>();
-        most.max(taken).saturating_sub(self.admitted())
+        most.max(self.taken()).saturating_sub(self.admitted())
     }
 
     /// How many places rest, without those of a hold that is just about to lose them.
@@ -161,6 +172,37 @@ impl Naive {
         self.barred.extend(rested.barred_until.into_iter().flat_map(|until| parties.iter().map(move |party| (*party, until))));
         self.rests.push(Rest { hold: rested.hold, until, places: rested.places, payment });
         Ok(())
+    }
+
+    /// How many places that rested a sale of late money goes on to free: those of a hold of just that party; or else, the earliest first, no more holds' than it needs. What
+    /// rests of the payment's other holds its other sales are to find.
+    pub(super) fn frees(&self, record: &Record<Event>, sold: &Sold) -> Result<u32, String> {
+        let party = people(&sold.lines);
+        let is_its = |rest: &&Rest| sold.channel == Channel::Web && rest.payment.is_some_and(|id| sold.settlement == Settlement::Payment { id });
+        // What a hold lost in one instant, more than once, comes free together.
+        let mut own: BTreeMap<(Timestamp, HoldId), u32> = BTreeMap::new();
+        for rest in self.rests.iter().filter(is_its) {
+            *own.entry((rest.until, rest.hold)).or_default() += rest.places;
+        }
+        let of_event = |event: &Event| if let Event::Freed(freed) = event { Some((freed.until, freed.hold)) } else { None };
+        let freed: BTreeSet<(Timestamp, HoldId)> = record.events.iter().filter_map(of_event).collect();
+        rule(freed.iter().all(|key| own.contains_key(key)), "places come free for money that they did not rest for")?;
+        let taken: Vec<u32> = own.iter().filter(|(key, _)| freed.contains(key)).map(|(_, places)| *places).collect();
+        let of_just_this_party = own.values().any(|places| *places == party);
+        let fits = if of_just_this_party {
+            taken == [party]
+        } else {
+            let (mut found, mut needed) = (0, Vec::new());
+            for (key, places) in &own {
+                if found < party {
+                    needed.push(*key);
+                    found += places;
+                }
+            }
+            freed.iter().copied().eq(needed)
+        };
+        rule(fits, "other places come free than late money needs (SL-12)").map_err(|wrong| format!("{wrong}: {taken:?} of {own:?} for {party}"))?;
+        Ok(taken.iter().sum())
     }
 
     /// Places come free that rested: when their time is over, or because what kept them is paid all the same.

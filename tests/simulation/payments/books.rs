@@ -19,7 +19,7 @@ use tornello_engine::slot::{self, Keeper, Line, Settlement};
 use tornello_engine::time::Timestamp;
 use tornello_engine::{order, voucher};
 
-use crate::naive::{Asked, DAY_S, Fate, Naive};
+use crate::naive::{Asked, DAY_S, Fate, Naive, moves_add_up};
 use crate::rule;
 use drawer::Drawer;
 use group::Group;
@@ -555,9 +555,13 @@ impl Books {
                     self.sales.insert(sold.sale, Sale { lines: sold.lines.clone(), settlement: sold.settlement.clone() });
                 }
                 slot::Event::Arrived(arrived) => {
+                    let departs = self.slots.get(&arrived.from.slot()).and_then(|naive| naive.departs(arrived.sale));
+                    rule(departs.is_some_and(|departs| departs.from == arrived.from), "tickets arrive that did not leave")?;
                     let settlement = Settlement::Moved { from: arrived.from };
                     self.sales.insert(arrived.sale, Sale { lines: arrived.lines.clone(), settlement });
                 }
+                slot::Event::MovedOut(moved) => rule(self.sales.contains_key(&moved.arrival), "tickets are gone that have not arrived")?,
+                slot::Event::MoveUndone(undone) => rule(!self.sales.contains_key(&undone.arrival), "tickets stand again that have arrived")?,
                 slot::Event::Cancelled(cancelled) if cancelled.refund_cents.get() > 0 => {
                     self.cancelled.insert((cancelled.sale, record.seq), cancelled.refund_cents.get());
                 }
@@ -571,8 +575,9 @@ impl Books {
                 }
                 slot::Event::Released(released) => {
                     let kept_for = self.slots.get(&id).and_then(|naive| naive.holds.get(&released.hold)).and_then(|hold| hold.paying);
-                    let is_open = kept_for.and_then(|payment| self.payments.get(&payment)).is_some_and(Due::is_open);
-                    rule(!is_open, "a hold is given back for which a payment can still be paid")?;
+                    let is_needed =
+                        kept_for.and_then(|payment| self.payments.get(&payment)).is_some_and(|due| due.is_open() || due.needs(released.hold));
+                    rule(!is_needed, "a hold is given back for which a payment can still be paid, or is, and makes no tickets yet (SL-12)")?;
                 }
                 _ => {}
             }
@@ -672,6 +677,12 @@ impl Books {
         self.sales.keys().copied().filter(|sale| self.paid_by(*sale).is_some()).collect()
     }
 
+    /// Those of them whose tickets came from another slot.
+    pub fn of_moves(&self) -> Vec<HoldId> {
+        let has_come = |sale: &HoldId| self.sales.get(sale).is_some_and(|sale| matches!(sale.settlement, Settlement::Moved { .. }));
+        self.of_payments().into_iter().filter(has_come).collect()
+    }
+
     /// When nobody has anything to do any more: everything paid is tickets or a refund, nobody has tickets without a payment, and what slots and vouchers say is
     /// what payments say.
     pub fn at_rest(&self) -> Result<(), String> {
@@ -702,8 +713,8 @@ impl Books {
         self.groups_at_rest()?;
         for naive in self.slots.values() {
             rule(naive.owed.is_empty(), "a slot owes a payment a word (SL-10)")?;
-            rule(naive.moving() == 0, "a move is under way")?;
         }
+        rule(moves_add_up(&self.slots)? == 0, "a move is under way")?;
         for (id, purse) in &self.vouchers {
             for (payment, cents) in &purse.taken {
                 let has = |receipt: &Receipt| receipt.source == Source::Voucher { voucher: *id } && receipt.amount_cents.get() == *cents;
@@ -727,6 +738,7 @@ impl Due {
         if self.is_paid() {
             rule(self.ends.iter().all(Option::is_some), "something is paid, and is neither tickets nor a refund")?;
         }
+        rule(!self.is_open() || self.published, "a payment is begun, and nobody lets it be paid")?;
         let comes = |number: u32, back: &Back| back.went == Went::Open && !self.waits(number) && matches!(self.of_voucher(number), Ok(Some(_)));
         let to_voucher = (0..).zip(&self.back).any(|(number, back)| comes(number, back));
         rule(!to_voucher, "a voucher has not got its money back")

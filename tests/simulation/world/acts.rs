@@ -73,7 +73,7 @@ impl World {
                 }
                 let seconds = self.dice.weighted(&[(40, 1), (30, 45), (20, 400), (8, 1_000), (2, HOUR_S)]);
                 let seconds = self.dice.within(0, seconds);
-                self.pass(seconds);
+                self.pass(self.until_a_moment(seconds));
                 Ok(())
             }
             8..12 => self.wake().await,
@@ -255,6 +255,7 @@ impl World {
                 let last = self.auditor.sendings.len() - 1;
                 self.auditor.is_limited(last)?;
                 self.auditor.has_no_room(last)?;
+                self.auditor.may_not_be_noted(last)?;
             }
             return Ok(());
         }

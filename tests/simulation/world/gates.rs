@@ -163,7 +163,7 @@ impl World {
             return Ok(());
         }
         let people = self.ceilings[place] - self.dice.pick(&[1, 1, 1, 2]);
-        self.read(place, (people, 0), now).await?;
+        self.read(place, (people, 0), now, false).await?;
         self.dice.shuffle(&mut at_gates);
         match self.dice.below(5) {
             0 => return self.pass_without_the_disk(&at_gates).await,

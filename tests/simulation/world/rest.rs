@@ -7,7 +7,8 @@ use tornello_actors::verify::verify;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Party, PartyKind};
 use tornello_engine::ids::KeyId;
-use tornello_engine::slot::{Places, Standing, WaitingEnd};
+use tornello_engine::money::Cents;
+use tornello_engine::slot::{Places, Sale, Standing, WaitingEnd};
 
 use super::*;
 use crate::callers::BUYERS;
@@ -18,6 +19,12 @@ impl World {
     pub(super) async fn compare(&mut self) -> Result<(), Halt> {
         if self.disk.unreadable.load(Ordering::SeqCst) || self.disk.outage.load(Ordering::SeqCst) {
             return Ok(());
+        }
+        if self.node().health() == Health::Writing {
+            // What is due in a slot whose answer was lost the board knows once somebody has read it back.
+            for slot in self.slots.clone() {
+                let _ = self.look_at(slot, false, |_| ()).await?;
+            }
         }
         self.end_due(false).await?;
         if self.node().health() != Health::Writing {
@@ -31,10 +38,11 @@ impl World {
             let look = move |slot: &Slot| {
                 let is_listed = listed.as_ref().is_none_or(|listed| listed(slot));
                 let had = BUYERS.map(|buyer| (slot.had(buyer).people, slot.had(buyer).holds));
-                (postcard::to_allocvec(slot), slot.recount(), slot.money(), (is_listed, had))
+                let contested: Vec<_> = slot.conflicts().map(|(scan, reason)| (*scan, reason)).collect();
+                (postcard::to_allocvec(slot), slot.recount(), slot.money(), (is_listed, had, contested, sums_of(slot)))
             };
             let seen = self.look_at(slot, false, look).await?;
-            let Ok((Ok(state), sound, money, (is_listed, had))) = seen else {
+            let Ok((Ok(state), sound, money, (is_listed, had, contested, sums))) = seen else {
                 // A slot that was rebuilt too often is out of order for one caller.
                 are_all_seen = false;
                 continue;
@@ -48,12 +56,17 @@ impl World {
             let replayed = Slot::replay(&naive.records).and_then(|slot| postcard::to_allocvec(&slot).ok());
             rule(replayed.as_ref() == Some(&state), "the live state is not the replayed one (SL-4)")?;
             rule(naive.money() == (money.0.get(), money.1.get()), "the cents do not add up (SL-6)")?;
+            rule(naive.sums() == sums, "of some sale something else was paid back, told or carried away, or may be paid back (SL-6, SL-10)")
+                .map_err(|wrong| format!("{wrong}: {sums:?}, not {:?}", naive.sums()))?;
             let head = head.ok_or_else(|| "the board does not show a slot".to_owned())?;
             rule(head.seq == naive.records.len() as u64, "the board shows another record than the last")?;
             rule(BUYERS.map(|buyer| naive.had(buyer)) == had, "buyers have something else than is counted (SL-11)")?;
+            rule(naive.contested() == contested, "other scans are listed as conflicts than stand against what was seen")
+                .map_err(|wrong| format!("{wrong}: {contested:?}, not {:?}", naive.contested()))?;
             rule(is_listed, "the waiting list is another one than the auditor's (SL-9)")?;
             let late = naive.holds.values().find(|hold| hold.fate == Fate::Live && hold.expires_at <= now);
             rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
+            rule(!naive.keeps_waiting(now), "somebody waits though there are places for them, or sales have ended (SL-9)")?;
             rule(naive.next_freed().is_none_or(|until| now < until), "places neither rest nor are free (SL-13)")?;
             rule(head.moving as usize == naive.moving(), "the board shows other moves under way than there are")?;
             rule(head.owing as usize == naive.owed.len(), "the board shows that another number of refunds is owed (SL-10)")?;
@@ -61,6 +74,10 @@ impl World {
         }
         if are_all_seen {
             self.auditor.rests();
+            for museum in &MUSEUMS[..2] {
+                let Some(occupancy) = self.node().sensors().occupancy(*museum) else { continue };
+                self.auditor.building_counts(*museum, occupancy.at, self.node().passed_since(&occupancy))?;
+            }
             self.buyers_have_what_is_counted().await?;
         }
         Ok(())
@@ -107,7 +124,32 @@ impl World {
             rule(head.seq == naive.records.len() as u64, "a start shows another record of a slot than the last")?;
             same_places(&head.places, naive, now)?;
         }
-        Ok(())
+        MUSEUMS[..2].iter().try_for_each(|museum| self.knows_who_is_inside(*museum))
+    }
+
+    /// A start has the last reading of a building from its slots, and counts who passed the gates since: of each slot that has heard that reading, since then; of one that has not,
+    /// since its own, if something was written of it after the last one and more have come than left.
+    fn knows_who_is_inside(&self, museum: MuseumId) -> Result<(), String> {
+        let board = self.node().board();
+        let of_museum = self.auditor.slots.iter().filter(|(slot, _)| slot.museum() == museum);
+        // Those that ended days ago are forgotten.
+        let known: Vec<(&Naive, Timestamp)> = of_museum.filter_map(|(slot, naive)| Some((naive, board.head(*slot)?.at))).collect();
+        let last = known.iter().filter_map(|(naive, _)| naive.inside_then()).map(|(measured_at, _)| measured_at).max();
+        let occupancy = self.node().sensors().occupancy(museum);
+        rule(occupancy.map(|occupancy| occupancy.at) == last, "a start knows another reading of a building than the last")?;
+        let (Some(occupancy), Some(last)) = (occupancy, last) else { return Ok(()) };
+        // Of passages of another day a node forgets some.
+        if known.iter().any(|(_, at)| *at > last.plus_seconds(DAY_S / 2)) {
+            return Ok(());
+        }
+        let since = |(naive, at): &(&Naive, Timestamp)| match naive.inside_then() {
+            Some((measured_at, _)) if measured_at == last => naive.came_since(),
+            _ if *at > last => naive.came_since().max(0),
+            _ => 0,
+        };
+        let (said, counted) = (self.node().passed_since(&occupancy), known.iter().map(since).sum::<i64>());
+        rule(said == counted, "a start counts others in a building than have passed since the last reading")
+            .map_err(|wrong| format!("{wrong}: {said} in museum {}, and not {counted} since {last}", museum.0))
     }
 
     /// The end: the clock goes on and wakes what is due by itself; the journal is verified, and a last start finds the same.
@@ -182,6 +224,17 @@ impl World {
     }
 }
 
+/// What [`Naive::sums`] says, as the slot does.
+pub fn sums_of(slot: &Slot) -> Vec<(HoldId, [i64; 4])> {
+    let of_sale = |sale: &Sale| {
+        let cents = [sale.refunded_cents, sale.handed_over_cents, sale.carried_cents].map(Cents::get);
+        [cents[0], cents[1], cents[2], i64::from(sale.refund_percent_max)]
+    };
+    let mut sums: Vec<(HoldId, [i64; 4])> = slot.sales().map(|(id, sale)| (*id, of_sale(sale))).collect();
+    sums.sort_unstable();
+    sums
+}
+
 fn same_places(places: &Places, naive: &Naive, now: Timestamp) -> Result<(), String> {
     for channel in Channel::ALL {
         let index = channel.index();
@@ -191,6 +244,9 @@ fn same_places(places: &Places, naive: &Naive, now: Timestamp) -> Result<(), Str
     }
     rule(places.resting == naive.resting(), "other places rest than are counted (SL-13)")?;
     rule(places.conflicts == naive.conflicts, "the board shows other conflicts than there are")?;
+    let inside_then = places.live.map(|live| (live.measured_at, live.inside_then));
+    rule(inside_then == naive.inside_then(), "others were inside by the last reading than are counted")
+        .map_err(|wrong| format!("{wrong}: {inside_then:?}, not {:?}", naive.inside_then()))?;
     rule((places.admitted, places.inside) == (naive.admitted(), naive.inside()), "the board shows other visitors than there are")
 }
 

@@ -228,8 +228,11 @@ impl World {
         Some(self.dice.pick(&sales))
     }
 
+    /// Often of tickets that have moved: their money is where that of the sale is that they were bought as.
     pub fn cancel_tickets(&mut self) {
-        let Some(sale) = self.some_sale() else { return };
+        let moved = self.books.of_moves();
+        let sale = if !moved.is_empty() && self.dice.chance(40) { Some(self.dice.pick(&moved)) } else { self.some_sale() };
+        let Some(sale) = sale else { return };
         let cause = if self.dice.chance(60) { CancelCause::Museum } else { CancelCause::Visitor };
         let tickets = if self.dice.chance(50) { Vec::new() } else { vec![self.dice.below(2) as u16] };
         let envelope = self.envelope();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::payments::books::Sums;
+use crate::world::sums_of;
 
 impl World {
     /// Whether the node does nothing by itself and nothing is on its way to the journal.
@@ -103,16 +104,22 @@ impl World {
                 rule(!due.is_withdrawn() || refused || position != Some(Position::Payable), "what is over can still be paid at the gateway")
                     .map_err(|wrong| of(&wrong))?;
                 rule(!due.is_withdrawn() || due.closed.is_some(), "nobody told the gateway of the end").map_err(|wrong| of(&wrong))?;
+                let at_a_desk = due.paid_by.is_some_and(|place| matches!(due.came[place].source, Source::Desk { .. }));
+                rule(!at_a_desk || due.closed.is_some(), "nobody told the gateway that a desk was paid").map_err(|wrong| of(&wrong))?;
+                rule(!at_a_desk || refused || position != Some(Position::Payable), "what a desk was paid for can be paid at the gateway as well")
+                    .map_err(|wrong| of(&wrong))?;
             }
         }
         let slots: Vec<SlotId> = self.books.slots.keys().copied().collect();
         for id in slots {
-            let look = move |slot: &Slot| (postcard::to_allocvec(slot).unwrap_or_default(), slot.recount());
-            let (bytes, sound) = self.look(async { node.look(id, look).await.map_err(|failure| failure.to_string()) }).await?;
+            let look = move |slot: &Slot| (postcard::to_allocvec(slot).unwrap_or_default(), slot.recount(), sums_of(slot));
+            let (bytes, sound, sums) = self.look(async { node.look(id, look).await.map_err(|failure| failure.to_string()) }).await?;
             let naive = &self.books.slots[&id];
             let replayed = Slot::replay(&naive.records).ok_or("a slot is never opened")?;
             rule(postcard::to_allocvec(&replayed).ok().as_ref() == Some(&bytes), "the live state is not the replayed one (SL-4)")?;
             rule(sound.is_ok(), "a recount differs").map_err(|wrong| format!("{wrong}: {sound:?}"))?;
+            rule(naive.sums() == sums, "of some sale something else was paid back, told or carried away, or may be paid back (SL-6, SL-10)")
+                .map_err(|wrong| format!("{wrong}: {sums:?}, not {:?}", naive.sums()))?;
             for record in &naive.records {
                 post(&mut balances, ledger::of_slot(id, record))?;
             }

@@ -1,0 +1,59 @@
+//! What was paid for a slot's tickets, what goes back, and how sales are settled.
+
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::HoldId;
+use tornello_engine::slot::{CancelCause, Line, Policy, Settlement};
+use tornello_engine::time::Timestamp;
+
+use super::super::rule;
+use super::{Naive, Sale};
+
+impl Naive {
+    /// Cents paid for what has not moved to other slots, and paid back.
+    pub fn money(&self) -> (i64, i64) {
+        let stays = self.tickets().filter(|ticket| !self.has_moved(ticket));
+        (stays.map(|ticket| ticket.line.price_cents.get()).sum(), self.sales.values().map(|sale| sale.refunded).sum())
+    }
+
+    /// Of each sale: cents paid back, those of them that whoever has the money knows of, those that went to other slots with tickets, and the most percent that a visitor
+    /// gets back.
+    pub fn sums(&self) -> Vec<(HoldId, [i64; 4])> {
+        let owed = |sale: &HoldId| self.owed.iter().filter(|((of, _), _)| of == sale).map(|(_, cents)| *cents).sum::<i64>();
+        let carried = |sale: &Sale| {
+            let gone = sale.tickets.iter().filter(|ticket| self.has_moved(ticket));
+            gone.map(|ticket| ticket.line.price_cents.get()).sum::<i64>()
+        };
+        self.sales.iter().map(|(id, sale)| (*id, [sale.refunded, sale.refunded - owed(id), carried(sale), sale.percent_max])).collect()
+    }
+
+    /// The percentage that is paid back.
+    pub(super) fn percent(&self, at: Timestamp, sale: HoldId, cause: CancelCause) -> i64 {
+        let Policy { refund, .. } = self.opening.policy;
+        let left_us = self.opening.slot.start().micros_since(at);
+        if cause == CancelCause::Museum || self.closed {
+            return 100;
+        }
+        let by_policy = if left_us >= i64::from(refund.full_until_s) * 1_000_000 {
+            100
+        } else if left_us >= i64::from(refund.part_until_s) * 1_000_000 {
+            i64::from(refund.part_percent)
+        } else {
+            0
+        };
+        by_policy.min(self.sales.get(&sale).map_or(0, |sale| sale.percent_max))
+    }
+}
+
+pub(super) fn settles(channel: Channel, lines: &[Line], settlement: &Settlement) -> Result<(), String> {
+    let due: i64 = lines.iter().map(|line| i64::from(line.count) * line.price_cents.get()).sum();
+    let fits = match settlement {
+        Settlement::Free => due == 0,
+        Settlement::Desk { .. } => due > 0 && matches!(channel, Channel::BoxOffice | Channel::Kiosk),
+        Settlement::OnAccount { .. } => due > 0 && matches!(channel, Channel::Group | Channel::Reseller),
+        Settlement::Quoted { .. } => due > 0 && channel == Channel::Group,
+        // Nobody sells like that: it is how tickets of another slot arrive.
+        Settlement::Moved { .. } => false,
+        Settlement::Payment { .. } => due > 0,
+    };
+    rule(fits, "something is sold that is not paid as it must be")
+}
