@@ -575,7 +575,7 @@ async fn a_name_that_was_a_proof_is_one_also_where_a_look_was_asked_for_of_the_h
     let (status, sale) = app.post(&confirm, &web, "named", &named).await;
     assert_eq!(status, StatusCode::CREATED, "{sale}");
     // Nobody looks, and the review is over when the gate opens.
-    app.pass(4 * HOUR_S + 30 * 60).await;
+    app.pass(4 * HOUR_S + 50 * 60).await;
     let other = json!({"holder": {"given_name": "Luca", "family_name": "Neri"}});
     let rename = format!("/v1/tickets/{}/rename", sale["tickets"][0]["ticket"].as_str().unwrap());
     let (status, problem) = app.post(&rename, &web, "gift", &other).await;

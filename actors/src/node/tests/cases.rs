@@ -108,9 +108,16 @@ async fn what_cannot_be_done_about_a_case_is_told_so_that_it_is_tried_again() {
     let id = case_of(Subject::Sale(sale()));
     node.case(id, by(10), opened()).await.unwrap();
     let fraud = case::Command::Decide { verdict: Verdict::Fraud, reason: code("bot"), by: KeyId(4) };
+    // Nobody acts before the disk is full: the node looks for what is to be done by itself.
+    let acting = node.cases().acting().await;
     node.case(id, by(11), fraud).await.unwrap();
-    journal.faults.lock().push_back(Fault::Full);
+    journal.full.store(true, Ordering::Relaxed);
+    drop(acting);
     assert_eq!((resume(node).await.unwrap(), blocked(node).await), (1, vec![false, false]));
+    journal.full.store(false, Ordering::Relaxed);
+    while node.health() != Health::Writing {
+        tokio::task::yield_now().await;
+    }
     assert_eq!((resume(node).await.unwrap(), blocked(node).await), (0, vec![true, true]));
     house.running.stop().await;
 }
