@@ -333,7 +333,7 @@ impl World {
         let open: Vec<u32> = self.books.payments[&id].tasks().filter(is_open).map(|(refund, _)| refund).collect();
         let (refund, batch) = (self.dice.pick(&open), code(&format!("batch-{}", self.dice.below(100))));
         let dispute = || payment::Command::Dispute { reason: code("fraud"), reference: "C-2".to_owned() };
-        let (release, upheld) = (payment::Command::ReleaseRefund { refund }, payment::Command::ResolveDispute { upheld: true });
+        let (release, upheld) = (payment::Command::ReleaseRefund { refund }, payment::Command::ResolveDispute { upheld: true, took: payment::Took::default() });
         let commands = if self.dice.chance(50) { vec![dispute(), release, upheld] } else { vec![dispute(), upheld, release, dispute()] };
         self.counts.count("contested again", 1);
         for command in commands.into_iter().chain([payment::Command::ExportRefund { refund, batch }]) {
@@ -351,7 +351,7 @@ impl World {
             Reported { flow: "2026-06-11PSP-1".to_owned(), iur: due.came[0].id.clone(), index: 1, amount_cents: due.came[0].amount_cents, code: 0 };
         let refund = self.dice.below(due.back.len() as u64 + 1) as u32;
         let command = match self.dice.below(6) {
-            0 => payment::Command::ResolveDispute { upheld: self.dice.chance(50) },
+            0 => payment::Command::ResolveDispute { upheld: self.dice.chance(50), took: payment::Took::default() },
             1 => payment::Command::ReleaseRefund { refund },
             2..4 => payment::Command::Dispute { reason: code("fraud"), reference: "C-1".to_owned() },
             _ => payment::Command::Report { reported },

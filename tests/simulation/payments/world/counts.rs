@@ -61,6 +61,7 @@ impl World {
                         counts.count("expired", 1);
                     }
                     Event::Disputed(_) => counts.count("disputed", 1),
+                    Event::TakenBack(_) => counts.count("taken back by a bank", 1),
                     Event::RefundReleased(_) => counts.count("released", 1),
                     _ => {}
                 }
