@@ -280,8 +280,8 @@ impl Views {
     pub async fn refunds(&self, filter: &RefundFilter, limit: u32) -> Result<Vec<RefundRow>, ViewsError> {
         const QUERY: &str =
             "SELECT payment, number, museum, opened_at, amount_cents, why, CASE WHEN state = 'released' THEN 'open'
-                WHEN state = 'open' AND (SELECT disputed FROM payment WHERE payment.payment = refund.payment) > 0 THEN 'contested' ELSE state END AS now,
-                changed_at, batch, way, reference, executed_on, returned, payee
+                WHEN state = 'open' AND (SELECT max(disputed, taken_back_cents) FROM payment WHERE payment.payment = refund.payment) > 0 THEN 'contested'
+                ELSE state END AS now, changed_at, batch, way, reference, executed_on, returned, payee
             FROM refund WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR now = ?2) AND (NOT ?3 OR payee <> '')
             AND (payment, number) > (?4, ?5) ORDER BY payment, number LIMIT ?6";
         let (payment, number) = filter.after.map_or((String::new(), -1), |(payment, number)| (payment.to_string(), i64::from(number)));

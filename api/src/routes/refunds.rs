@@ -312,7 +312,7 @@ pub async fn set_payee(
 ///
 /// While the payer's bank contests a payment, and once it was right, it takes the money back by itself. A refund beside that would pay twice, so it waits as `contested`. This says that it may
 /// go all the same, as when nothing was taken back; a voucher has its money at once. A released refund that is still open waits again when another dispute begins, or is decided for the
-/// payer, after that. A dispute that the bank loses lets all of them go.
+/// payer, after that. A dispute that the bank loses lets all of them go, unless it took money back over an earlier one.
 #[utoipa::path(
     tag = "Refunds", operation_id = "release_refund", security(("key" = ["settle"])),
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),

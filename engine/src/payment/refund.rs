@@ -1,8 +1,8 @@
 //! Rules of money that goes back: open, sent to the bank, paid back; or returned by the bank, and open again.
 //!
 //! While the payer's bank contests a payment, and once it was found to be right, it takes the money back by itself: a refund beside that would pay twice. So it waits until
-//! somebody says that it may go, or until the bank was found to be wrong. What they let go and nobody has sent yet waits again when a dispute begins, or is decided for the payer,
-//! after they said so: that they could not know.
+//! somebody says that it may go, or until the bank was found to be wrong and has taken nothing back over an earlier dispute. What they let go and nobody has sent
+//! yet waits again when a dispute begins, or is decided for the payer, after they said so: that they could not know.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -119,10 +119,11 @@ impl Payment {
         (sum(false), sum(true))
     }
 
-    /// Whether a refund that would be open waits for somebody's word, or for the end of a dispute that the bank loses.
+    /// Whether a refund that would be open waits for somebody's word, or for the end of a dispute that the bank loses and that took nothing back before.
     #[must_use]
     pub fn is_contested(&self, refund: &Refund) -> bool {
-        refund.state == RefundState::Open && self.dispute().is_some_and(|dispute| dispute.upheld != Some(false))
+        let contested = self.dispute().is_some_and(|dispute| dispute.upheld != Some(false));
+        refund.state == RefundState::Open && (contested || !self.taken_back().is_zero())
     }
 
     pub(super) fn release_refund(&self, number: u32) -> Result<Vec<Event>, Refusal> {

@@ -87,7 +87,7 @@ pub enum Refusal {
     DisputeOpen,
     /// No dispute is open.
     NoDispute,
-    /// The payment is contested, or the payer's bank was right: the refund waits until somebody says that it may go.
+    /// The payment is contested, or the payer's bank was right, or has taken money back before: the refund waits until somebody says that it may go.
     RefundContested,
     /// The refund waits for nobody's word.
     RefundNotContested,

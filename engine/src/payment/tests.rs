@@ -568,6 +568,8 @@ fn what_the_payers_bank_contests_goes_back_to_nobody_by_itself() {
     for then in [
         vec![],
         vec![resolve(true)],
+        // That the bank loses the next one gives nothing back of what it took over this one.
+        vec![resolve(true), dispute(), resolve(false)],
         vec![resolve(false), dispute()],
         // Whoever let it go did not know yet that the bank would be right, or that there would be another dispute.
         vec![release.clone(), resolve(true)],

@@ -406,7 +406,8 @@ impl Due {
     }
 
     fn waits(&self, refund: u32) -> bool {
-        self.contested && self.back.get(refund as usize).is_some_and(|back| back.went == Went::Open && !back.released)
+        let contested = self.contested || self.taken.iter().any(|(_, cents)| *cents > 0);
+        contested && self.back.get(refund as usize).is_some_and(|back| back.went == Went::Open && !back.released)
     }
 
     /// The voucher that the money of a refund came from.
