@@ -497,5 +497,22 @@ async fn how_much_the_payers_bank_took_back_can_be_said() {
     let (_, over) = app.post(&resolve, &manager, "r6", &json!({"upheld": true})).await;
     assert_eq!(over["taken_back_cents"], 2_400, "{over}");
     app.until("/v1/payments", &manager, |page| page["items"][0]["taken_back_cents"] == 2_400).await;
+
+    // What is cancelled after that waits, until it is noted that the payer has it from their bank.
+    let (status, body) = app.post(&format!("/v1/sales/{hold}/cancel"), &box_office, "c", &json!({"cause": "museum"})).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    tornello_actors::payments::resume(app.node()).await;
+    let refund = format!("/v1/refunds/{id}-0");
+    assert_eq!(app.get(&refund, &manager).await["state"], "contested");
+    let by_hand = json!({"reference": "CASE-1", "executed_on": "2026-11-23"});
+    assert_eq!(app.post(&format!("{refund}/confirm"), &manager, "f1", &by_hand).await.1["code"], "refund_contested");
+    let by_bank = json!({"reference": "CASE-1", "executed_on": "2026-11-23", "by_payers_bank": true});
+    let (status, done) = app.post(&format!("{refund}/confirm"), &manager, "f2", &by_bank).await;
+    assert_eq!((status, &done["state"], &done["way"]), (StatusCode::OK, &json!("paid_back"), &json!("payers_bank")), "{done}");
+    let is_done = |page: &Value| {
+        let sums = ["owed_cents", "paid_back_cents", "taken_back_cents"].map(|sum| page["items"][0][sum].as_i64());
+        sums == [Some(0), Some(0), Some(2_400)]
+    };
+    app.until("/v1/payments", &manager, is_done).await;
     app.stop().await;
 }

@@ -55,7 +55,7 @@ pub enum Account {
     },
     /// What is to be paid back.
     Refunds,
-    /// What payers' banks took back of payments: lost, but for what is then never paid of refunds that wait.
+    /// What payers' banks took back of payments: lost, but for what refunds that waited are noted to be paid by.
     TakenBack {
         /// Of which museum.
         museum: MuseumId,
@@ -129,7 +129,7 @@ pub fn of_payment(payment: &Payment, record: &Record<payment::Event>) -> Vec<Lin
                 };
                 posting.post(from, Account::Refunds, refund.amount_cents);
             }
-            Event::RefundConfirmed(confirmed) => posting.post(Account::Refunds, went(confirmed.by), of(confirmed.refund)),
+            Event::RefundConfirmed(confirmed) => posting.post(Account::Refunds, went(confirmed.by, opened.museum), of(confirmed.refund)),
             Event::RefundReturned(returned) if returned.was_paid_back => posting.post(Account::Treasury, Account::Refunds, of(returned.refund)),
             Event::TakenBack(taken) => {
                 if let Some(receipt) = payment.receipts().get(taken.receipt as usize) {
@@ -239,11 +239,12 @@ fn came(source: &Source) -> Account {
     }
 }
 
-fn went(by: PaidBackBy) -> Account {
+fn went(by: PaidBackBy, museum: MuseumId) -> Account {
     match by {
         PaidBackBy::Transfer => Account::Treasury,
         PaidBackBy::Till { till, method } => Account::Till { till, method: method.into() },
         PaidBackBy::Voucher { .. } => Account::Vouchers,
+        PaidBackBy::PayersBank => Account::TakenBack { museum },
     }
 }
 

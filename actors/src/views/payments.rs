@@ -88,7 +88,7 @@ pub struct PaymentRow {
     pub received_cents: i64,
     /// What of it is to go back.
     pub owed_cents: i64,
-    /// What of it has gone back.
+    /// What of it has gone back from here: what payers' banks took back stands beside.
     pub paid_back_cents: i64,
     /// Whether a dispute is open.
     pub disputed: bool,
@@ -119,7 +119,7 @@ pub struct RefundRow {
     pub changed_at: Timestamp,
     /// The file with which it went to the bank last; empty if none.
     pub batch: String,
-    /// `transfer`, `till` or `voucher`; empty while it is owed.
+    /// `transfer`, `till`, `voucher` or `payers_bank`; empty while it is owed.
     pub way: String,
     /// The bank's or desk's reference; empty while it is owed.
     pub reference: String,
@@ -253,7 +253,8 @@ impl Views {
             "SELECT payment, museum, opened_at, who, channel, ord, quote, gateway, subject, amount_cents, due_at, state, changed_at, paid_at,
                 received_cents, disputed,
                 (SELECT coalesce(sum(amount_cents), 0) FROM refund WHERE refund.payment = payment.payment AND refund.state <> 'paid_back') AS owed,
-                (SELECT coalesce(sum(amount_cents), 0) FROM refund WHERE refund.payment = payment.payment AND refund.state = 'paid_back'),
+                (SELECT coalesce(sum(amount_cents), 0) FROM refund WHERE refund.payment = payment.payment AND refund.state = 'paid_back'
+                    AND refund.way <> 'payers_bank'),
                 taken_back_cents
             FROM payment WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state = ?2)
             AND (?3 IS NULL OR who = ?3 OR (payment.quote <> '' AND payment.quote IN (SELECT quote.quote FROM quote WHERE quote.account = ?10)))
@@ -728,5 +729,6 @@ pub const fn way(by: PaidBackBy) -> &'static str {
         PaidBackBy::Transfer => "transfer",
         PaidBackBy::Till { .. } => "till",
         PaidBackBy::Voucher { .. } => "voucher",
+        PaidBackBy::PayersBank => "payers_bank",
     }
 }

@@ -61,7 +61,7 @@ fn payment(refusal: &payment::Refusal) -> Told {
         R::TakenTooLarge { .. } => (
             AGAINST,
             "more is said to be taken back than can be",
-            "`left_cents` came with that receipt and was not taken back before. Name the receipt, if it was another one.",
+            "`left_cents` can be: of what came with that receipt, or, of a refund, of what the payer's bank took of it. Name the receipt, if it was another one.",
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! Rules of money that the payer's bank takes back: a dispute that is decided for the payer takes what came with one receipt, as far as it has not gone back on another way.
 //!
-//! What is taken back stands beside what the money is for: the tickets still stand, and a refund that waits is still owed, unless somebody cancels the ones or pays the other.
+//! What is taken back stands beside what the money is for: the tickets still stand, and a refund that waits is still owed, until somebody notes that the payer has it from their bank.
 
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +76,7 @@ impl Payment {
 
     /// What of the money of a receipt has not gone back, is not on its way, and was not taken back.
     fn left_of(&self, receipt: u32) -> Cents {
-        let went = |state: &RefundState| matches!(state, RefundState::Exported { .. } | RefundState::PaidBack { .. });
+        let went = |state: &RefundState| !state.is_open() && !state.is_by_payers_bank();
         let gone: Cents = self.refunds.iter().filter(|back| back.receipt == receipt && went(&back.state)).map(|back| back.amount_cents).sum();
         self.came_with(receipt).minus(gone).minus(self.taken_of(receipt)).max(Cents::ZERO)
     }
@@ -85,6 +85,12 @@ impl Payment {
     #[must_use]
     pub fn taken_of(&self, receipt: u32) -> Cents {
         self.taken_back.iter().filter(|taken| taken.receipt == receipt).map(|taken| taken.amount_cents).sum()
+    }
+
+    /// What refunds of the money of a receipt stand for of what the payer's bank took of it.
+    pub(super) fn settled_of(&self, receipt: u32) -> Cents {
+        let settled = self.refunds.iter().filter(|refund| refund.receipt == receipt && refund.state.is_by_payers_bank());
+        settled.map(|refund| refund.amount_cents).sum()
     }
 
     /// What payers' banks took back of all that came. Of disputes that ended before that was noted it is not known.
@@ -105,10 +111,11 @@ impl Payment {
             let of_bank = self.receipts.get(taken.receipt as usize).is_some_and(is_of_bank);
             of_bank && taken.amount_cents >= Cents::ZERO && self.taken_of(taken.receipt) <= self.came_with(taken.receipt)
         };
-        if self.taken_back.iter().all(fits) {
+        let settled = (0..self.receipts.len() as u32).all(|receipt| self.settled_of(receipt) <= self.taken_of(receipt));
+        if settled && self.taken_back.iter().all(fits) {
             Ok(())
         } else {
-            Err(Broken { invariant: "PY-1", what: "a payer's bank took back what did not come from one" })
+            Err(Broken { invariant: "PY-1", what: "a payer's bank took back what did not come from one, or paid a refund back that it did not" })
         }
     }
 }

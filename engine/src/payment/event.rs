@@ -287,6 +287,8 @@ pub enum PaidBackBy {
         /// Which.
         voucher: VoucherId,
     },
+    /// By the payer's bank: it is of what that took back over a dispute.
+    PayersBank,
 }
 
 /// Money has gone back.

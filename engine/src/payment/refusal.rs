@@ -93,9 +93,9 @@ pub enum Refusal {
     RefundNotContested,
     /// No such receipt came for the payment.
     UnknownReceipt,
-    /// The payer's bank cannot have taken back more than came with the receipt, less what one took of it before.
+    /// The payer's bank cannot have taken back more than came with the receipt, less what one took of it before; nor paid a refund back by more than it took, less other refunds.
     TakenTooLarge {
-        /// What it can have taken.
+        /// What can be.
         left_cents: Cents,
     },
 }

@@ -277,10 +277,17 @@ impl Due {
                 let voucher = self.of_voucher(confirmed.refund)?;
                 let to_voucher = matches!(confirmed.by, PaidBackBy::Voucher { .. });
                 rule(voucher.is_none() || to_voucher, "a voucher's money is paid out beside")?;
-                rule(to_voucher || !self.waits(confirmed.refund), "what the payer's bank takes back is paid out as well")?;
+                let by_bank = confirmed.by == PaidBackBy::PayersBank;
+                rule(to_voucher || by_bank || !self.waits(confirmed.refund), "what the payer's bank takes back is paid out as well")?;
                 let from: &[Went] = match confirmed.by {
                     PaidBackBy::Transfer => &[Went::Open, Went::Sent],
                     PaidBackBy::Till { .. } => &[Went::Open],
+                    PaidBackBy::PayersBank => {
+                        let back = &self.back[confirmed.refund as usize];
+                        let settled: i64 = self.settled().filter(|other| other.receipt == back.receipt).map(|other| other.cents).sum();
+                        rule(back.cents + settled <= self.taken_of(back.receipt), "a payer's bank paid a refund of what it did not take")?;
+                        &[Went::Open]
+                    }
                     PaidBackBy::Voucher { voucher: to } => {
                         rule(voucher == Some(to), "money goes to a voucher that it did not come from")?;
                         &[Went::Open]
@@ -360,10 +367,16 @@ impl Due {
                 Source::Desk { method, .. } => *method == DeskMethod::Card,
                 _ => false,
             };
-            let went = self.back.iter().filter(|back| back.receipt == place && back.went != Went::Open).map(|back| back.cents).sum::<i64>();
+            let is_away = |back: &&Back| back.went != Went::Open && back.went != Went::Gone(PaidBackBy::PayersBank);
+            let went = self.back.iter().filter(|back| back.receipt == place).filter(is_away).map(|back| back.cents).sum::<i64>();
             (place, if by_bank { came.amount_cents.get() - went - self.taken_of(place) } else { 0 })
         });
         left.find(|(_, cents)| *cents > 0)
+    }
+
+    /// The refunds that the payer has from their bank.
+    pub fn settled(&self) -> impl Iterator<Item = &Back> {
+        self.back.iter().filter(|back| back.went == Went::Gone(PaidBackBy::PayersBank))
     }
 
     fn taken_of(&self, receipt: usize) -> i64 {

@@ -76,7 +76,7 @@ pub struct History {
 pub struct Counts(BTreeMap<&'static str, u64>);
 
 /// What must happen in a hundred seeds.
-const MUST: [&str; 60] = [
+const MUST: [&str; 61] = [
     "amended behind its back",
     "answers lost outside",
     "batches",
@@ -91,6 +91,7 @@ const MUST: [&str; 60] = [
     "desk",
     "disputed",
     "taken back by a bank",
+    "paid back by a bank",
     "double payment",
     "duplicate",
     "excess",

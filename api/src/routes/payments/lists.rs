@@ -123,7 +123,7 @@ pub struct PaymentItem {
     received_cents: i64,
     /// What of it is to go back, in euro cents.
     owed_cents: i64,
-    /// What of it has gone back, in euro cents.
+    /// What of it has gone back from here, in euro cents: what payers' banks took back stands beside.
     paid_back_cents: i64,
     /// Whether a dispute is open.
     disputed: bool,

@@ -49,6 +49,7 @@ impl World {
                         PaidBackBy::Transfer => counts.count("paid back by transfer", 1),
                         PaidBackBy::Till { .. } => counts.count("paid back by till", 1),
                         PaidBackBy::Voucher { .. } => counts.count("paid back to a voucher", 1),
+                        PaidBackBy::PayersBank => counts.count("paid back by a bank", 1),
                     },
                     Event::RefundReturned(_) => counts.count("returned", 1),
                     Event::PayeeSet(_) => counts.count("payee", 1),

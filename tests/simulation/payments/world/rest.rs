@@ -171,6 +171,7 @@ impl World {
             treasury +=
                 due.came.iter().filter(|came| matches!(came.source, Source::Node | Source::Report)).map(|came| came.amount_cents.get()).sum::<i64>();
             treasury -= due.back.iter().filter(|back| back.went == Went::Gone(PaidBackBy::Transfer)).map(|back| back.cents).sum::<i64>();
+            taken_back -= due.settled().map(|back| back.cents).sum::<i64>();
             for (receipt, cents) in &due.taken {
                 taken_back += cents;
                 treasury -= if matches!(due.came[*receipt].source, Source::Desk { .. }) { 0 } else { *cents };
