@@ -427,7 +427,8 @@ async fn what_the_payers_bank_took_back_is_told_also_when_the_dispute_is_over() 
     let (box_office, manager) = (app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
     for (name, upheld) in [("1", true), ("2", false)] {
         let hold = app.hold(slot(TORRE, 12), &box_office, &format!("h{name}"), json!([{"category": "full", "count": 1}])).await;
-        let id = pay(&app, &box_office, &format!("p{name}"), &desk(&[&hold], &format!("R-{name}"))).await["payment"].as_str().unwrap().to_owned();
+        let by_card = json!({"holds": [hold], "gateway": {"desk": {"till": "till-1", "method": "card", "reference": format!("R-{name}")}}});
+        let id = pay(&app, &box_office, &format!("p{name}"), &by_card).await["payment"].as_str().unwrap().to_owned();
         let disputes = format!("/v1/payments/{id}/disputes");
         let certificate = async || {
             let printed = app.request(Method::GET, &format!("/v1/payments/{id}/receipt.pdf"), &manager).send().await.unwrap();
@@ -440,15 +441,78 @@ async fn what_the_payers_bank_took_back_is_told_also_when_the_dispute_is_over() 
         assert_eq!((&open["disputed"], &open["charged_back"]), (&json!(true), &json!(false)), "{open}");
         let (_, over) = app.post(&format!("{disputes}/resolve"), &manager, &format!("r{name}"), &json!({"upheld": upheld})).await;
         assert_eq!((&over["disputed"], &over["charged_back"]), (&json!(false), &json!(upheld)), "{over}");
+        let cents = if upheld { 1_200 } else { 0 };
+        assert_eq!((&over["taken_back_cents"], &over["receipts"][0]["taken_back_cents"]), (&json!(cents), &json!(cents)), "{over}");
+        let read = app.get(&format!("/v1/payments/{id}"), &manager).await;
+        let posted = |account: &Value| -> i64 {
+            let lines = read["ledger"].as_array().unwrap().iter().filter(|line| line["account"] == *account);
+            lines.map(|line| line["amount_cents"].as_i64().unwrap()).sum()
+        };
+        let museum = &read["museum"];
+        let (terminal, bank) = (json!({"till": {"till": "till-1", "method": "card"}}), json!({"taken_back": {"museum": museum}}));
+        assert_eq!((posted(&terminal), posted(&bank)), (1_200 - cents, cents), "{read}");
         let is_listed = |page: &Value| {
             let mut items = page["items"].as_array().unwrap().iter();
-            items.any(|item| item["payment"] == id.as_str() && (&item["disputed"], &item["charged_back"]) == (&json!(false), &json!(upheld)))
+            items.any(|item| {
+                item["payment"] == id.as_str()
+                    && (&item["disputed"], &item["charged_back"], &item["taken_back_cents"]) == (&json!(false), &json!(upheld), &json!(cents))
+            })
         };
         app.until("/v1/payments", &manager, is_listed).await;
         let table = app.request(Method::GET, "/v1/payments/export.csv", &manager).send().await.unwrap().text().await.unwrap();
         let row = table.lines().find(|line| line.starts_with(&id)).unwrap();
-        assert!(row.ends_with(if upheld { ";0;1" } else { ";0;0" }), "{row}");
+        assert!(row.ends_with(if upheld { ";0;1;12,00" } else { ";0;0;0,00" }), "{row}");
         assert_eq!(certificate().await != before, upheld, "a certificate says so too, and of a bank that was wrong nothing");
     }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn how_much_the_payers_bank_took_back_can_be_said() {
+    let app = App::start().await;
+    let (box_office, manager) = (app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let hold = app.hold(slot(TORRE, 12), &box_office, "h", json!([{"category": "full", "count": 2}])).await;
+    let by_card = json!({"holds": [hold], "gateway": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}});
+    let paid = pay(&app, &box_office, "p", &by_card).await;
+    let (id, receipt) = (paid["payment"].as_str().unwrap(), &paid["receipts"][0]["receipt"]);
+    let disputes = format!("/v1/payments/{id}/disputes");
+    let resolve = format!("{disputes}/resolve");
+    let case = json!({"reason": "not_recognised", "reference": "CASE-1"});
+    assert_eq!(app.post(&disputes, &manager, "d1", &case).await.0, StatusCode::OK);
+    for (key, form, status, code) in [
+        ("r1", json!({"upheld": false, "taken_back_cents": 1}), 422, "invalid"),
+        ("r2", json!({"upheld": true, "taken_back_cents": -1}), 422, "invalid"),
+        ("r3", json!({"upheld": true, "taken_back_cents": 2_401}), 409, "taken_too_large"),
+        ("r4", json!({"upheld": true, "receipt": "none"}), 404, "unknown_receipt"),
+    ] {
+        let (answered, problem) = app.post(&resolve, &manager, key, &form).await;
+        assert_eq!((answered.as_u16(), &problem["code"]), (status, &json!(code)), "{form}: {problem}");
+    }
+    let part = json!({"upheld": true, "receipt": receipt, "taken_back_cents": 1_000});
+    let (status, over) = app.post(&resolve, &manager, "r5", &part).await;
+    assert_eq!((status, &over["taken_back_cents"]), (StatusCode::OK, &json!(1_000)), "{over}");
+    assert_eq!(app.post(&resolve, &manager, "r5", &part).await.1, over, "a repeat takes nothing more");
+    // The next dispute takes the rest.
+    assert_eq!(app.post(&disputes, &manager, "d2", &case).await.0, StatusCode::OK);
+    let (_, over) = app.post(&resolve, &manager, "r6", &json!({"upheld": true})).await;
+    assert_eq!(over["taken_back_cents"], 2_400, "{over}");
+    app.until("/v1/payments", &manager, |page| page["items"][0]["taken_back_cents"] == 2_400).await;
+
+    // What is cancelled after that waits, until it is noted that the payer has it from their bank.
+    let (status, body) = app.post(&format!("/v1/sales/{hold}/cancel"), &box_office, "c", &json!({"cause": "museum"})).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    tornello_actors::payments::resume(app.node()).await;
+    let refund = format!("/v1/refunds/{id}-0");
+    assert_eq!(app.get(&refund, &manager).await["state"], "contested");
+    let by_hand = json!({"reference": "CASE-1", "executed_on": "2026-11-23"});
+    assert_eq!(app.post(&format!("{refund}/confirm"), &manager, "f1", &by_hand).await.1["code"], "refund_contested");
+    let by_bank = json!({"reference": "CASE-1", "executed_on": "2026-11-23", "by_payers_bank": true});
+    let (status, done) = app.post(&format!("{refund}/confirm"), &manager, "f2", &by_bank).await;
+    assert_eq!((status, &done["state"], &done["way"]), (StatusCode::OK, &json!("paid_back"), &json!("payers_bank")), "{done}");
+    let is_done = |page: &Value| {
+        let sums = ["owed_cents", "paid_back_cents", "taken_back_cents"].map(|sum| page["items"][0][sum].as_i64());
+        sums == [Some(0), Some(0), Some(2_400)]
+    };
+    app.until("/v1/payments", &manager, is_done).await;
     app.stop().await;
 }

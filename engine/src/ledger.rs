@@ -20,7 +20,8 @@ use crate::voucher;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Account {
-    /// With the payment service providers and the treasury: what pagoPA's receipts and reports say was paid, less what was paid back by transfer.
+    /// With the payment service providers and the treasury: what pagoPA's receipts and reports say was paid, less what was paid back by transfer or taken back by
+    /// payers' banks.
     Treasury,
     /// In a till, or on its card terminal.
     Till {
@@ -54,6 +55,11 @@ pub enum Account {
     },
     /// What is to be paid back.
     Refunds,
+    /// What payers' banks took back of payments: lost, but for what refunds that waited are noted to be paid by.
+    TakenBack {
+        /// Of which museum.
+        museum: MuseumId,
+    },
 }
 
 /// Cash or card, in the order of accounts.
@@ -123,8 +129,13 @@ pub fn of_payment(payment: &Payment, record: &Record<payment::Event>) -> Vec<Lin
                 };
                 posting.post(from, Account::Refunds, refund.amount_cents);
             }
-            Event::RefundConfirmed(confirmed) => posting.post(Account::Refunds, went(confirmed.by), of(confirmed.refund)),
+            Event::RefundConfirmed(confirmed) => posting.post(Account::Refunds, went(confirmed.by, opened.museum), of(confirmed.refund)),
             Event::RefundReturned(returned) if returned.was_paid_back => posting.post(Account::Treasury, Account::Refunds, of(returned.refund)),
+            Event::TakenBack(taken) => {
+                if let Some(receipt) = payment.receipts().get(taken.receipt as usize) {
+                    posting.post(Account::TakenBack { museum: opened.museum }, came(&receipt.source), taken.amount_cents);
+                }
+            }
             Event::RefundReturned(_)
             | Event::Opened(_)
             | Event::Published(_)
@@ -228,11 +239,12 @@ fn came(source: &Source) -> Account {
     }
 }
 
-fn went(by: PaidBackBy) -> Account {
+fn went(by: PaidBackBy, museum: MuseumId) -> Account {
     match by {
         PaidBackBy::Transfer => Account::Treasury,
         PaidBackBy::Till { till, method } => Account::Till { till, method: method.into() },
         PaidBackBy::Voucher { .. } => Account::Vouchers,
+        PaidBackBy::PayersBank => Account::TakenBack { museum },
     }
 }
 

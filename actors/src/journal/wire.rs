@@ -287,6 +287,7 @@ wire!(payment::Event {
     17 1 DisputeResolved(payment::DisputeResolved),
     18 1 Reported(payment::Reported),
     19 1 RefundReleased(payment::RefundReleased),
+    20 1 TakenBack(payment::TakenBack),
 });
 
 wire!(voucher::Event {

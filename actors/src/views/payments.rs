@@ -21,7 +21,8 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE payment (
         payment TEXT PRIMARY KEY, museum INTEGER NOT NULL, opened_at INTEGER NOT NULL, who TEXT NOT NULL, channel TEXT NOT NULL, ord TEXT NOT NULL,
         quote TEXT NOT NULL, gateway TEXT NOT NULL, subject TEXT NOT NULL, amount_cents INTEGER NOT NULL, due_at INTEGER NOT NULL, state TEXT NOT NULL,
-        changed_at INTEGER NOT NULL, paid_at INTEGER, received_cents INTEGER NOT NULL, disputed INTEGER NOT NULL
+        changed_at INTEGER NOT NULL, paid_at INTEGER, received_cents INTEGER NOT NULL, disputed INTEGER NOT NULL,
+        taken_back_cents INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX payment_by_museum ON payment (museum, opened_at, payment);
     CREATE INDEX payment_by_state ON payment (state, payment);
@@ -87,12 +88,14 @@ pub struct PaymentRow {
     pub received_cents: i64,
     /// What of it is to go back.
     pub owed_cents: i64,
-    /// What of it has gone back.
+    /// What of it has gone back from here: what payers' banks took back stands beside.
     pub paid_back_cents: i64,
     /// Whether a dispute is open.
     pub disputed: bool,
     /// Whether the last dispute was decided for the payer, whose bank takes the money back.
     pub charged_back: bool,
+    /// What payers' banks took back of all that came.
+    pub taken_back_cents: i64,
 }
 
 /// A refund in a list.
@@ -116,7 +119,7 @@ pub struct RefundRow {
     pub changed_at: Timestamp,
     /// The file with which it went to the bank last; empty if none.
     pub batch: String,
-    /// `transfer`, `till` or `voucher`; empty while it is owed.
+    /// `transfer`, `till`, `voucher` or `payers_bank`; empty while it is owed.
     pub way: String,
     /// The bank's or desk's reference; empty while it is owed.
     pub reference: String,
@@ -250,7 +253,9 @@ impl Views {
             "SELECT payment, museum, opened_at, who, channel, ord, quote, gateway, subject, amount_cents, due_at, state, changed_at, paid_at,
                 received_cents, disputed,
                 (SELECT coalesce(sum(amount_cents), 0) FROM refund WHERE refund.payment = payment.payment AND refund.state <> 'paid_back') AS owed,
-                (SELECT coalesce(sum(amount_cents), 0) FROM refund WHERE refund.payment = payment.payment AND refund.state = 'paid_back')
+                (SELECT coalesce(sum(amount_cents), 0) FROM refund WHERE refund.payment = payment.payment AND refund.state = 'paid_back'
+                    AND refund.way <> 'payers_bank'),
+                taken_back_cents
             FROM payment WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state = ?2)
             AND (?3 IS NULL OR who = ?3 OR (payment.quote <> '' AND payment.quote IN (SELECT quote.quote FROM quote WHERE quote.account = ?10)))
             AND (?4 IS NULL OR opened_at >= ?4) AND (?5 IS NULL OR opened_at < ?5) AND (?6 IS NULL OR ord = ?6) AND (?7 IS NULL OR (owed > 0) = ?7)
@@ -276,8 +281,8 @@ impl Views {
     pub async fn refunds(&self, filter: &RefundFilter, limit: u32) -> Result<Vec<RefundRow>, ViewsError> {
         const QUERY: &str =
             "SELECT payment, number, museum, opened_at, amount_cents, why, CASE WHEN state = 'released' THEN 'open'
-                WHEN state = 'open' AND (SELECT disputed FROM payment WHERE payment.payment = refund.payment) > 0 THEN 'contested' ELSE state END AS now,
-                changed_at, batch, way, reference, executed_on, returned, payee
+                WHEN state = 'open' AND (SELECT max(disputed, taken_back_cents) FROM payment WHERE payment.payment = refund.payment) > 0 THEN 'contested'
+                ELSE state END AS now, changed_at, batch, way, reference, executed_on, returned, payee
             FROM refund WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR now = ?2) AND (NOT ?3 OR payee <> '')
             AND (payment, number) > (?4, ?5) ORDER BY payment, number LIMIT ?6";
         let (payment, number) = filter.after.map_or((String::new(), -1), |(payment, number)| (payment.to_string(), i64::from(number)));
@@ -422,6 +427,7 @@ fn payment_row(row: &SqliteRow) -> Result<PaymentRow, sqlx::Error> {
         charged_back: row.try_get::<i64, _>(15)? == 2,
         owed_cents: row.try_get(16)?,
         paid_back_cents: row.try_get(17)?,
+        taken_back_cents: row.try_get(18)?,
     })
 }
 
@@ -471,6 +477,8 @@ pub(super) struct Rows {
     received: Vec<Value>,
     /// (payment, 1 while a dispute is open, 2 where the payer's bank was right, else 0).
     disputes: Vec<Value>,
+    /// (payment, amount).
+    taken: Vec<Value>,
     receipts: Vec<Value>,
     /// (payment, till, method, time, amount, reference, batch): of the payment's museum.
     desks: Vec<Value>,
@@ -546,6 +554,7 @@ impl Rows {
                         self.work(&id, 0, at, Change::HeldBack);
                     }
                 }
+                Event::TakenBack(taken) => self.taken.push(json!([id, taken.amount_cents.get()])),
                 Event::RefundOpened(opened) => {
                     self.refunds.push(json!([id, opened.refund, at, opened.amount_cents.get(), opened.why.name()]));
                 }
@@ -596,7 +605,7 @@ impl Rows {
     pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         const OPENED: &str = "INSERT INTO payment
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                value ->> 10, 'created', value ->> 2, NULL, 0, 0 FROM jsonb_each(?)";
+                value ->> 10, 'created', value ->> 2, NULL, 0, 0, 0 FROM jsonb_each(?)";
         const RECEIVED: &str =
             "UPDATE payment SET received_cents = payment.received_cents + change.cents, paid_at = coalesce(payment.paid_at, change.at)
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS cents, max(value ->> 2) AS at FROM jsonb_each(?) GROUP BY 1) AS change
@@ -607,6 +616,8 @@ impl Rows {
             WHERE payment.payment = change.of";
         const DISPUTES: &str = "UPDATE payment SET disputed = change.open
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS open, max(key) FROM jsonb_each(?) GROUP BY 1) AS change WHERE payment.payment = change.of";
+        const TAKEN: &str = "UPDATE payment SET taken_back_cents = payment.taken_back_cents + change.cents
+            FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS cents FROM jsonb_each(?) GROUP BY 1) AS change WHERE payment.payment = change.of";
         const RECEIPTS: &str = "INSERT OR IGNORE INTO receipt
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM jsonb_each(?)";
         const DESKS: &str = "INSERT INTO till_money
@@ -629,6 +640,7 @@ impl Rows {
             (RECEIVED, &self.received),
             (STAGES, &self.stages),
             (DISPUTES, &self.disputes),
+            (TAKEN, &self.taken),
             (RECEIPTS, &self.receipts),
             (DESKS, &self.desks),
             (TILLS, &self.tills),
@@ -717,5 +729,6 @@ pub const fn way(by: PaidBackBy) -> &'static str {
         PaidBackBy::Transfer => "transfer",
         PaidBackBy::Till { .. } => "till",
         PaidBackBy::Voucher { .. } => "voucher",
+        PaidBackBy::PayersBank => "payers_bank",
     }
 }

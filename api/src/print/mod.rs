@@ -224,6 +224,8 @@ pub struct PrintedReceipt {
     pub owed: Cents,
     /// Whether it was contested, and the payer's bank takes it back.
     pub charged_back: bool,
+    /// How much of it that bank took, as far as is known.
+    pub taken_back: Cents,
     /// When it was paid, on the museum's clock.
     pub paid_at: DateTime,
     /// How, in Italian.

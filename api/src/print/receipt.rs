@@ -58,6 +58,10 @@ fn arrange(receipt: &PrintedReceipt, faces: &Faces) -> Result<Vec<Sheet>, PrintE
     if !receipt.owed.is_zero() {
         rows.push(Row::Sum { it: "Da rimborsare".into(), en: "To be paid back".into(), amount: euros(receipt.owed) });
     }
+    if !receipt.taken_back.is_zero() {
+        let (it, en) = ("Ripreso dalla banca di chi ha pagato", "Taken back by the payer's bank");
+        rows.push(Row::Sum { it: it.into(), en: en.into(), amount: euros(receipt.taken_back) });
+    }
     flow.table(&HEADS, &rows);
     flow.skip(4.0);
     if receipt.charged_back {
@@ -110,6 +114,7 @@ mod tests {
             refunded: Cents::ZERO,
             owed: Cents::ZERO,
             charged_back: false,
+            taken_back: Cents::ZERO,
             paid_at: date(2027, 4, 8).at(10, 5, 33, 0),
             method_it: "Avviso pagoPA, app della banca".into(),
             method_en: "pagoPA notice, app of the bank".into(),
@@ -140,7 +145,8 @@ mod tests {
             *field = text();
         }
         receipt.items = vec![an_item(worst, worst, u32::MAX, i64::MIN); 30];
-        PrintedReceipt { amount: Cents::new(i64::MAX), refunded: Cents::new(1), owed: Cents::new(1), charged_back: true, ..receipt }
+        let one = Cents::new(1);
+        PrintedReceipt { amount: Cents::new(i64::MAX), refunded: one, owed: one, charged_back: true, taken_back: one, ..receipt }
     }
 
     #[test]
@@ -167,7 +173,10 @@ mod tests {
         // Nobody proves by it that the museum has what their bank took back.
         let charged_back = PrintedReceipt { charged_back: true, ..a_receipt() };
         let text = text_of(&arrange(&charged_back, &faces).unwrap()[0].parts[0].blocks);
-        assert!(text.contains("stata accolta") && text.contains("takes the amount back"), "{text}");
+        assert!(text.contains("stata accolta") && text.contains("takes the amount back") && !text.contains("Ripreso"), "{text}");
+        let taken_back = PrintedReceipt { taken_back: Cents::new(1_700), ..charged_back };
+        let text = text_of(&arrange(&taken_back, &faces).unwrap()[0].parts[0].blocks);
+        assert!(text.contains("Ripreso dalla banca") && text.contains("17,00 €"), "{text}");
         // What is to go back and has not is not said to have.
         let owed = PrintedReceipt { owed: Cents::new(300), ..a_receipt() };
         let text = text_of(&arrange(&owed, &faces).unwrap()[0].parts[0].blocks);

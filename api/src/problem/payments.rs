@@ -57,6 +57,12 @@ fn payment(refusal: &payment::Refusal) -> Told {
             "It takes the money back by itself: a refund beside that pays twice. Note how the dispute ended, or let the refund go: POST /v1/refunds/{refund}/release.",
         ),
         R::RefundNotContested => (AGAINST, "the refund waits for nobody's word", "Nothing has to be done."),
+        R::UnknownReceipt => (UNKNOWN, "no such receipt came for the payment", "Read the payment: `receipts` has those that did."),
+        R::TakenTooLarge { .. } => (
+            AGAINST,
+            "more is said to be taken back than can be",
+            "`left_cents` can be: of what came with that receipt, or, of a refund, of what the payer's bank took of it. Name the receipt, if it was another one.",
+        ),
     }
 }
 

@@ -294,6 +294,8 @@ fn refusals_of_money() -> Vec<Problem> {
         P::NoDispute,
         P::RefundContested,
         P::RefundNotContested,
+        P::UnknownReceipt,
+        P::TakenTooLarge { left_cents: cents },
     ];
     let failed = "reason".parse().map(|reason| P::PaymentFailed { reason });
     let vouchers = [

@@ -74,7 +74,7 @@ pub async fn notice_file(
 
 /// The certificate of a payment, to print.
 ///
-/// What was paid for, when and how, what of it was paid back since, and what is still to be; and whether the payer's bank takes it back, where a dispute was decided for them.
+/// What was paid for, when and how, what of it was paid back since, and what is still to be; and what the payer's bank took back, or that it does, where a dispute was decided for them.
 #[utoipa::path(
     tag = "Payments", operation_id = "get_receipt_pdf", security(("key" = ["book"])),
     params(("payment" = String, Path, description = "The payment")),
@@ -90,13 +90,13 @@ pub async fn receipt_file(
     let id = payment.into_inner();
     let look = |payment: &Payment, opened: &Opened| match payment.stage() {
         Stage::Paid { receipt, .. } => {
-            let (back, dispute) = (payment.back_of(receipt), payment.dispute());
-            let charged_back = dispute.is_some_and(|dispute| dispute.upheld == Some(true));
-            payment.receipts().get(receipt as usize).cloned().map(|receipt| (receipt, back, charged_back, opened.clone()))
+            let (back, taken) = (payment.back_of(receipt), (payment.is_charged_back(receipt), payment.taken_of(receipt)));
+            payment.receipts().get(receipt as usize).cloned().map(|receipt| (receipt, back, taken, opened.clone()))
         }
         _ => None,
     };
-    let (receipt, (refunded, owed), charged_back, opened) = seen(&node, &caller, Scope::Book, id, look).await?.ok_or(Refusal::NotPaid)?;
+    let (receipt, back, taken, opened) = seen(&node, &caller, Scope::Book, id, look).await?.ok_or(Refusal::NotPaid)?;
+    let ((refunded, owed), (charged_back, taken_back)) = (back, taken);
     let creditor = creditor_of(&connected, id).filter(|_| opened.gateway.is_position());
     let known = node.museums().get(opened.museum).ok_or_else(Problem::not_found)?;
     let notice = creditor.as_ref().map(|creditor| creditor.notice(id));
@@ -118,6 +118,7 @@ pub async fn receipt_file(
         refunded,
         owed,
         charged_back,
+        taken_back,
         paid_at: calendar::local(receipt.paid_at),
         method_it,
         method_en,

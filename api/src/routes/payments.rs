@@ -24,7 +24,7 @@ use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{BadId, Code, HoldId, KeyId, MuseumId, PaymentId, SlotId, VoucherId};
 use tornello_engine::money::Cents;
-use tornello_engine::payment::{self, Command, Gateway, Opened, Payment, Receipt, Source, Stage};
+use tornello_engine::payment::{self, Command, Gateway, Opened, Payment, Receipt, Source, Stage, Took};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, DeskMethod, Keeper, Slot, total};
@@ -671,8 +671,17 @@ pub struct DisputeForm {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DisputeEndForm {
-    /// Whether the payer was found to be right.
+    /// Whether the payer was found to be right: their bank has taken money back.
     pub upheld: bool,
+    /// With which receipt that money came; without it, with the one that paid, or else the first of which something is left. Cash, vouchers and what a desk took without a payment have
+    /// no bank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 35, examples("token-1"))]
+    pub receipt: Option<String>,
+    /// How much it has taken, in euro cents, 0 if nothing; without it, what of that receipt has neither gone back nor is on its way to the payer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub taken_back_cents: Option<i64>,
 }
 
 /// Note that a payment is contested.
@@ -700,6 +709,8 @@ pub async fn dispute(
 }
 
 /// Note how a dispute ended.
+///
+/// Where the payer was right, what their bank took back is posted, and stands beside what came (`taken_back_cents`). Refunds that wait still do.
 #[utoipa::path(
     tag = "Payments", operation_id = "resolve_dispute", security(("key" = ["settle"])), request_body = DisputeEndForm,
     params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -716,8 +727,16 @@ pub async fn resolve(
 ) -> Result<HttpResponse, Problem> {
     let id = payment.into_inner();
     seen(&node, &caller, Scope::Settle, id, |_, _| ()).await?;
+    if !form.upheld && (form.receipt.is_some() || form.taken_back_cents.is_some()) {
+        return Err(Problem::invalid("receipt and taken_back_cents are of a dispute that was decided for the payer: `upheld` is true then"));
+    }
+    if form.taken_back_cents.is_some_and(|cents| cents < 0) {
+        return Err(Problem::invalid("taken_back_cents: 0 at least is expected"));
+    }
     let envelope = envelope(&node, &caller, &key, &["resolve dispute", &id.to_string()], &*form, &[], None)?;
+    let DisputeEndForm { upheld, receipt, taken_back_cents } = form.into_inner();
+    let took = Took { receipt, amount_cents: taken_back_cents.map(Cents::new) };
     let done = done_before(&node, id, &envelope).await?;
-    node.payment(id, envelope, Command::ResolveDispute { upheld: form.upheld }).await?;
+    node.payment(id, envelope, Command::ResolveDispute { upheld, took }).await?;
     answer(&node, &caller, &connected, id, (done, ALONE)).await
 }

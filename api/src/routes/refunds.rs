@@ -105,7 +105,7 @@ pub struct RefundView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     batch: Option<Code>,
-    /// On which way it was paid back: `transfer`, `till` or `voucher`.
+    /// On which way it was paid back: `transfer`, `till`, `voucher` or `payers_bank` (of what that took back over a dispute).
     #[serde(skip_serializing_if = "Option::is_none")]
     way: Option<&'static str>,
     /// The bank's or desk's reference, once it is paid back.
@@ -312,7 +312,7 @@ pub async fn set_payee(
 ///
 /// While the payer's bank contests a payment, and once it was right, it takes the money back by itself. A refund beside that would pay twice, so it waits as `contested`. This says that it may
 /// go all the same, as when nothing was taken back; a voucher has its money at once. A released refund that is still open waits again when another dispute begins, or is decided for the
-/// payer, after that. A dispute that the bank loses lets all of them go.
+/// payer, after that. A dispute that the bank loses lets all of them go, unless it took money back over an earlier one.
 #[utoipa::path(
     tag = "Refunds", operation_id = "release_refund", security(("key" = ["settle"])),
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -342,11 +342,14 @@ pub struct RefundConfirmForm {
     /// On which day: today, in Rome, or before.
     #[schema(value_type = String, format = Date, examples("2026-11-25"))]
     pub executed_on: Date,
+    /// Whether no transfer was: the payer has it from their bank, of what that took back over a dispute. The refund may be `contested` then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_payers_bank: bool,
 }
 
 /// Note that a transfer was carried out.
 ///
-/// Of a refund that was exported, or of an open one that somebody paid by hand.
+/// Of a refund that was exported, or of an open one that somebody paid by hand. Or that the payer's bank has paid it, by what it took back of the same receipt (`by_payers_bank`).
 #[utoipa::path(
     tag = "Refunds", operation_id = "confirm_refund", security(("key" = ["settle"])), request_body = RefundConfirmForm,
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -363,13 +366,14 @@ pub async fn confirm(
     let id = refund.into_inner();
     view(&node, &caller, id).await?;
     let envelope = envelope(&node, &caller, &key, &["confirm refund", &id.to_string()], &*form, &[], None)?;
-    let RefundConfirmForm { reference, executed_on } = form.into_inner();
+    let RefundConfirmForm { reference, executed_on, by_payers_bank } = form.into_inner();
     let today = calendar::local_day(node.now());
     if executed_on > today {
         return Err(Problem::invalid(format!("executed_on: {today} or an earlier day is expected")));
     }
     let done = done_before(&node, id.payment, &envelope).await?;
-    node.payment(id.payment, envelope, Command::ConfirmRefund { refund: id.number, by: PaidBackBy::Transfer, reference, executed_on }).await?;
+    let by = if by_payers_bank { PaidBackBy::PayersBank } else { PaidBackBy::Transfer };
+    node.payment(id.payment, envelope, Command::ConfirmRefund { refund: id.number, by, reference, executed_on }).await?;
     answer_to(&node, &caller, id, done).await
 }
 

@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::dispute::Took;
 use super::event::{Closing, Opened, PaidBackBy, Receipt, Reported};
 use crate::ids::{Code, HoldId, KeyId, PersonId};
 use crate::money::Cents;
@@ -133,6 +134,8 @@ pub enum Command {
     ResolveDispute {
         /// Whether the payer was found to be right.
         upheld: bool,
+        /// What is known of what their bank took back then; of no meaning if they were not.
+        took: Took,
     },
     /// Note that a reporting flow names it.
     Report {

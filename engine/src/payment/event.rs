@@ -287,6 +287,8 @@ pub enum PaidBackBy {
         /// Which.
         voucher: VoucherId,
     },
+    /// By the payer's bank: it is of what that took back over a dispute.
+    PayersBank,
 }
 
 /// Money has gone back.
@@ -375,6 +377,15 @@ pub struct DisputeResolved {
     pub upheld: bool,
 }
 
+/// The payer's bank took money back: a dispute was decided for the payer. It follows its end in the same record; of ends from before this was noted nothing is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// Of which receipt's money, by its place.
+    pub receipt: u32,
+    /// How much; nothing only where somebody said so.
+    pub amount_cents: Cents,
+}
+
 /// A reporting flow names the payment (FlussoRiversamento, `datiSingoliPagamenti`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reported {
@@ -432,4 +443,6 @@ pub enum Event {
     Reported(Reported),
     /// See [`RefundReleased`].
     RefundReleased(RefundReleased),
+    /// See [`TakenBack`].
+    TakenBack(TakenBack),
 }

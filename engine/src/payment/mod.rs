@@ -4,16 +4,18 @@
 //! The contract of every [`Aggregate`]. Money is taken in whatever the payment has become meanwhile: a receipt is never refused for the payment's state. The
 //! first one over at least what is due pays it; the rest of the money goes back as refund tasks. The invariants:
 //!
-//! - PY-1: every cent received is in exactly one of: not yet allotted, tickets, extras, a refund that is owed, paid back.
+//! - PY-1: every cent received is in exactly one of: not yet allotted, tickets, extras, a refund that is owed, paid back. What the payer's bank took back is counted
+//!   beside that: of each receipt once at most, and of none that no bank had a part in.
 //! - PY-2: a receipt is taken once, and one of them at most pays.
 //! - PY-3: an item ends once: as a sale or as a refund, never both, and not before the payment is paid.
 //! - PY-4: what is refunded for a sale is never more than what it took of the payment, nor all refunds together more than was received; extras go back once.
 //! - PY-5: the time of a record never goes backwards within a payment.
 //! - PY-6: replay equals live: the records of a payment, applied in order, give the same state to the byte.
 //!
-//! The rules are in `receipt` (money that comes), `item` (what it is for) and `refund` (money that goes back).
+//! The rules are in `receipt` (money that comes), `item` (what it is for), `refund` (money that goes back) and `dispute` (money that the payer's bank takes back).
 
 mod command;
+mod dispute;
 mod event;
 mod item;
 mod receipt;
@@ -23,6 +25,7 @@ mod refusal;
 mod tests;
 
 pub use command::Command;
+pub use dispute::Took;
 pub use event::*;
 pub use item::ItemEnd;
 pub use refund::{Refund, RefundState};
@@ -217,6 +220,9 @@ pub struct Payment {
     past: Past,
     /// Whether a record was earlier than the one before (PY-5).
     went_back: bool,
+    /// What payers' banks took back. It stands last, and not at all if they took nothing: so states of before it was noted are the same bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    taken_back: Vec<TakenBack>,
 }
 
 impl Aggregate for Payment {
@@ -256,7 +262,7 @@ impl Aggregate for Payment {
             Command::Cancel { owner, cause } => self.cancel(opened, *owner, *cause),
             Command::Close { closing, refused } => self.close(opened, *closing, *refused),
             Command::Dispute { reason, reference } => self.contest(*reason, reference),
-            Command::ResolveDispute { upheld } => self.resolve_dispute(*upheld),
+            Command::ResolveDispute { upheld, took } => self.resolve_dispute(*upheld, took),
             Command::Report { reported } => self.report(reported),
         }
     }
@@ -321,6 +327,7 @@ impl Payment {
             reports: Vec::new(),
             past: Past::default(),
             went_back: false,
+            taken_back: Vec::new(),
         }
     }
 
@@ -364,6 +371,7 @@ impl Payment {
                     self.hold_back_released();
                 }
             }
+            Event::TakenBack(taken) => self.taken_back.push(*taken),
             Event::Reported(reported) => {
                 self.reports.retain(|known| !is_of_same(known, reported));
                 self.reports.push(reported.clone());
@@ -398,18 +406,6 @@ impl Payment {
 
     fn close(&self, opened: &Opened, closing: Closing, refused: Option<Code>) -> Result<Vec<Event>, Refusal> {
         if self.closing(opened) == Some(closing) { Ok(vec![Event::Closed(Closed { closing, refused })]) } else { Err(Refusal::NotClosing) }
-    }
-
-    fn contest(&self, reason: Code, reference: &str) -> Result<Vec<Event>, Refusal> {
-        refer(reference)?;
-        if self.receipts.is_empty() {
-            return Err(Refusal::NotPaid);
-        }
-        if self.is_disputed() { Err(Refusal::DisputeOpen) } else { Ok(vec![Event::Disputed(Disputed { reason, reference: reference.to_owned() })]) }
-    }
-
-    fn resolve_dispute(&self, upheld: bool) -> Result<Vec<Event>, Refusal> {
-        if self.is_disputed() { Ok(vec![Event::DisputeResolved(DisputeResolved { upheld })]) } else { Err(Refusal::NoDispute) }
     }
 
     /// A flow may be issued again with other figures: the last word counts.
@@ -532,6 +528,7 @@ impl Payment {
             return broken("PY-2", "a receipt is not known by its id");
         }
         self.recount_items()?;
+        self.recount_taken()?;
         self.recount_refunds()
     }
 

@@ -1,8 +1,8 @@
 //! Rules of money that goes back: open, sent to the bank, paid back; or returned by the bank, and open again.
 //!
 //! While the payer's bank contests a payment, and once it was found to be right, it takes the money back by itself: a refund beside that would pay twice. So it waits until
-//! somebody says that it may go, or until the bank was found to be wrong. What they let go and nobody has sent yet waits again when a dispute begins, or is decided for the payer,
-//! after they said so: that they could not know.
+//! somebody says that it may go, or until the bank was found to be wrong and has taken nothing back over an earlier dispute. What they let go and nobody has sent
+//! yet waits again when a dispute begins, or is decided for the payer, after they said so: that they could not know.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,12 @@ impl RefundState {
         matches!(self, Self::Open | Self::Exported { .. } | Self::Released)
     }
 
+    /// Whether the payer's bank took the money back, so that nobody here has to send it.
+    #[must_use]
+    pub const fn is_by_payers_bank(&self) -> bool {
+        matches!(self, Self::PaidBack { by: PaidBackBy::PayersBank, .. })
+    }
+
     /// Whether nobody has sent it yet.
     #[must_use]
     pub const fn is_open(&self) -> bool {
@@ -109,20 +115,21 @@ impl Payment {
         Ok(vec![Event::RefundOpened(RefundOpened { refund: self.refunds.len() as u32, amount_cents, why, receipt })])
     }
 
-    /// What of the money of a receipt, by its place, has gone back; and what is still to.
+    /// What of the money of a receipt, by its place, has gone back from here, which what the payer's bank took back has not; and what is still to.
     #[must_use]
     pub fn back_of(&self, receipt: u32) -> (Cents, Cents) {
         let sum = |owed: bool| -> Cents {
-            let counts = |refund: &&Refund| refund.receipt == receipt && refund.state.is_owed() == owed;
+            let counts = |refund: &&Refund| refund.receipt == receipt && refund.state.is_owed() == owed && !refund.state.is_by_payers_bank();
             self.refunds.iter().filter(counts).map(|refund| refund.amount_cents).sum()
         };
         (sum(false), sum(true))
     }
 
-    /// Whether a refund that would be open waits for somebody's word, or for the end of a dispute that the bank loses.
+    /// Whether a refund that would be open waits for somebody's word, or for the end of a dispute that the bank loses and that took nothing back before.
     #[must_use]
     pub fn is_contested(&self, refund: &Refund) -> bool {
-        refund.state == RefundState::Open && self.dispute().is_some_and(|dispute| dispute.upheld != Some(false))
+        let contested = self.dispute().is_some_and(|dispute| dispute.upheld != Some(false));
+        refund.state == RefundState::Open && (contested || !self.taken_back().is_zero())
     }
 
     pub(super) fn release_refund(&self, number: u32) -> Result<Vec<Event>, Refusal> {
@@ -146,13 +153,13 @@ impl Payment {
     }
 
     /// A till or a voucher pays an open refund at once; the bank confirms one that was sent, or one that somebody paid by hand. What came from a voucher goes
-    /// back to it and nowhere else: it may have gone already, though that is not written here yet.
+    /// back to it and nowhere else: it may have gone already, though that is not written here yet. What the payer's bank took back stands for refunds of that receipt, each whole.
     pub(super) fn confirm_refund(&self, number: u32, by: PaidBackBy, reference: &str, executed_on: Date) -> Result<Vec<Event>, Refusal> {
         refer(reference)?;
         let refund = self.refund_of(number)?;
         let fits = match by {
             PaidBackBy::Transfer => refund.state.is_owed(),
-            PaidBackBy::Till { .. } => refund.state.is_open(),
+            PaidBackBy::Till { .. } | PaidBackBy::PayersBank => refund.state.is_open(),
             PaidBackBy::Voucher { voucher } => self.to_voucher(refund).is_some_and(|(_, of, _)| of == voucher),
         };
         if !fits {
@@ -162,7 +169,12 @@ impl Payment {
         if !by_voucher && self.to_voucher(refund).is_some() {
             return Err(Refusal::SourceNotAllowed);
         }
-        if !by_voucher && self.is_contested(refund) {
+        if by == PaidBackBy::PayersBank {
+            let left_cents = self.taken_of(refund.receipt).minus(self.settled_of(refund.receipt));
+            if refund.amount_cents > left_cents {
+                return Err(Refusal::TakenTooLarge { left_cents });
+            }
+        } else if !by_voucher && self.is_contested(refund) {
             return Err(Refusal::RefundContested);
         }
         Ok(vec![Event::RefundConfirmed(RefundConfirmed { refund: number, by, reference: reference.to_owned(), executed_on })])

@@ -2,11 +2,11 @@
 //!
 //! Precedence, first match wins:
 //! 1. the shape of what is asked: `bad_items`, `bad_subject`, `gateway_mismatch`, `bad_receipt`, `bad_reference`;
-//! 2. the thing named: `id_taken`, `unknown_payment`, `unknown_item`, `unknown_refund`, `unknown_sale`;
+//! 2. the thing named: `id_taken`, `unknown_payment`, `unknown_item`, `unknown_refund`, `unknown_sale`, `unknown_receipt`;
 //! 3. what is known already: `receipt_duplicate`, `refund_known`, `report_known`, `item_ended`;
 //! 4. the state of the payment: `already_paid`, `payment_cancelled`, `payment_expired`, `payment_failed`, `not_published`, `not_paid`, `not_closing`;
-//! 5. the state of the thing: `source_not_allowed`, `refund_not_open`, `refund_contested`, `refund_not_contested`, `refund_not_sent`, `refund_too_large`, `dispute_open`,
-//!    `no_dispute`.
+//! 5. the state of the thing: `source_not_allowed`, `refund_not_open`, `refund_contested`, `refund_not_contested`, `refund_not_sent`, `refund_too_large`,
+//!    `taken_too_large`, `dispute_open`, `no_dispute`.
 
 use serde::{Deserialize, Serialize};
 
@@ -87,10 +87,17 @@ pub enum Refusal {
     DisputeOpen,
     /// No dispute is open.
     NoDispute,
-    /// The payment is contested, or the payer's bank was right: the refund waits until somebody says that it may go.
+    /// The payment is contested, or the payer's bank was right, or has taken money back before: the refund waits until somebody says that it may go.
     RefundContested,
     /// The refund waits for nobody's word.
     RefundNotContested,
+    /// No such receipt came for the payment.
+    UnknownReceipt,
+    /// The payer's bank cannot have taken back more than came with the receipt, less what one took of it before; nor paid a refund back by more than it took, less other refunds.
+    TakenTooLarge {
+        /// What can be.
+        left_cents: Cents,
+    },
 }
 
 impl Refusal {
@@ -127,6 +134,8 @@ impl Refusal {
             Self::NoDispute => "no_dispute",
             Self::RefundContested => "refund_contested",
             Self::RefundNotContested => "refund_not_contested",
+            Self::UnknownReceipt => "unknown_receipt",
+            Self::TakenTooLarge { .. } => "taken_too_large",
         }
     }
 }

@@ -121,6 +121,16 @@ fn dispute() -> Command {
     Command::Dispute { reason: code("fraud"), reference: "CB-1".to_owned() }
 }
 
+fn resolve(upheld: bool) -> Command {
+    Command::ResolveDispute { upheld, took: Took::default() }
+}
+
+/// A dispute that the payer's bank wins, of so much of the money of that receipt.
+fn lose(receipt: Option<&str>, cents: Option<i64>) -> Command {
+    let took = Took { receipt: receipt.map(str::to_owned), amount_cents: cents.map(Cents::new) };
+    Command::ResolveDispute { upheld: true, took }
+}
+
 fn report(code: u8) -> Command {
     let reported = Reported { flow: "2026-06-01PSP-1".to_owned(), iur: "a".to_owned(), index: 1, amount_cents: Cents::new(3_900), code };
     Command::Report { reported }
@@ -204,6 +214,7 @@ fn names(events: &[Event]) -> Vec<&'static str> {
         Event::Closed(_) => "closed",
         Event::Disputed(_) => "disputed",
         Event::DisputeResolved(_) => "dispute_resolved",
+        Event::TakenBack(_) => "taken_back",
         Event::Reported(_) => "reported",
     };
     events.iter().map(name).collect()
@@ -462,10 +473,10 @@ fn disputes_and_reports_stand_beside() {
         given.ask(4, &dispute()).unwrap();
         given
     };
-    table(Given::sold, &[(4, Command::ResolveDispute { upheld: true }, Err("no_dispute")), (4, report(0), Ok(&["reported"]))]);
-    table(disputed, &[(5, dispute(), Err("dispute_open")), (5, Command::ResolveDispute { upheld: false }, Ok(&["dispute_resolved"]))]);
+    table(Given::sold, &[(4, resolve(true), Err("no_dispute")), (4, report(0), Ok(&["reported"]))]);
+    table(disputed, &[(5, dispute(), Err("dispute_open")), (5, resolve(false), Ok(&["dispute_resolved"]))]);
     let mut given = disputed();
-    given.ask(5, &Command::ResolveDispute { upheld: true }).unwrap();
+    given.ask(5, &resolve(true)).unwrap();
     assert_eq!(given.payment.dispute().and_then(|dispute| dispute.upheld), Some(true));
     given.ask(6, &report(0)).unwrap();
     assert_eq!(given.ask(6, &report(0)), Err(Refusal::ReportKnown));
@@ -473,11 +484,111 @@ fn disputes_and_reports_stand_beside() {
     assert_eq!(given.payment.reports().iter().map(|reported| reported.code).collect::<Vec<_>>(), [9], "the flow was issued again");
 }
 
+/// What the payer's bank takes back is what it had a part in and has not gone back already. It is posted, of the receipt that it came with.
+#[test]
+fn what_the_payers_bank_takes_back_is_no_longer_there() {
+    let treasury = |given: &Given| -> i64 {
+        let lines = given.records.iter().flat_map(|record| ledger::of_payment(&given.payment, record));
+        lines.filter(|line| line.account == ledger::Account::Treasury).map(|line| line.amount_cents.get()).sum()
+    };
+    let taken = |given: &Given| given.payment.taken_back.iter().map(|taken| (taken.receipt, taken.amount_cents.get())).collect::<Vec<_>>();
+    let disputed = |before: &[Command]| {
+        let mut given = Given::sold();
+        for command in before.iter().chain([&dispute()]) {
+            given.ask(4, command).unwrap();
+        }
+        given
+    };
+    let twice = || vec![desk("cash", 3_900), money("b", 3_900)];
+    // What has gone back, or is on its way, is not there to be taken; what waits is.
+    let gone = vec![refund(1, 9, 1_200), confirm(0, PaidBackBy::Transfer), refund(1, 8, 1_200), export(1), refund(2, 9, 1_200)];
+    for (before, command, expected) in [
+        (vec![], resolve(true), vec![(0, 3_900)]),
+        (vec![], resolve(false), vec![]),
+        (gone, resolve(true), vec![(0, 1_500)]),
+        (twice(), resolve(true), vec![(0, 3_900)]),
+        (twice(), lose(Some("b"), None), vec![(2, 3_900)]),
+        (vec![], lose(None, Some(100)), vec![(0, 100)]),
+        (vec![], lose(None, Some(0)), vec![(0, 0)]),
+    ] {
+        let mut given = disputed(&before);
+        let before = treasury(&given);
+        given.ask(5, &command).unwrap();
+        let sum: i64 = expected.iter().map(|(_, cents): &(u32, i64)| *cents).sum();
+        assert_eq!((taken(&given), treasury(&given)), (expected, before - sum), "{command:?}");
+    }
+    // The next dispute takes what is left, of the next receipt where nothing is; and in the end nothing.
+    let mut given = disputed(&twice());
+    for (command, expected) in [
+        (lose(None, Some(3_000)), vec![(0, 3_000)]),
+        (resolve(true), vec![(0, 3_000), (0, 900)]),
+        (resolve(true), vec![(0, 3_000), (0, 900), (2, 3_900)]),
+        (resolve(true), vec![(0, 3_000), (0, 900), (2, 3_900)]),
+    ] {
+        given.ask(5, &command).unwrap();
+        assert_eq!(taken(&given), expected);
+        given.ask(5, &dispute()).unwrap();
+    }
+    let replayed = Payment::replay(given.payment.id(), &given.records);
+    assert_eq!((replayed.taken_back(), replayed.taken_of(2)), (Cents::new(7_800), Cents::new(3_900)));
+    table(
+        || disputed(&twice()),
+        &[
+            (5, lose(Some("x"), None), Err("unknown_receipt")),
+            (5, lose(Some("cash"), None), Err("source_not_allowed")),
+            (5, lose(None, Some(3_901)), Err("taken_too_large")),
+            (5, lose(None, Some(-1)), Err("taken_too_large")),
+            (5, lose(Some("b"), Some(3_900)), Ok(&["dispute_resolved", "taken_back"])),
+        ],
+    );
+    // Cash has no bank, nor has a voucher.
+    let mut cash = Given::of(&[(0, open(usual())), (1, desk("cash", 3_900)), (2, dispute())]);
+    assert_eq!(cash.ask(3, &lose(None, Some(1))), Err(Refusal::TakenTooLarge { left_cents: Cents::ZERO }));
+    assert_eq!(names(&cash.ask(3, &resolve(true)).unwrap()), ["dispute_resolved"]);
+    // Of a dispute that ended before it was noted what was taken back nothing is known.
+    let mut before = disputed(&[]);
+    before.write(5, vec![Event::DisputeResolved(DisputeResolved { upheld: true })]);
+    assert_eq!(before.payment.taken_back(), Cents::ZERO);
+}
+
+/// A refund that waits is done with when the payer has it from their bank; that is so of no more than the bank took, and nobody sends it as well.
+#[test]
+fn what_the_payers_bank_took_back_stands_for_refunds_that_wait() {
+    let by_bank = |number| confirm(number, PaidBackBy::PayersBank);
+    let taken = |cents| {
+        move || {
+            let mut given = Given::sold();
+            for command in [refund(1, 9, 1_200), refund(2, 9, 1_200), dispute(), lose(None, Some(cents))] {
+                given.ask(4, &command).unwrap();
+            }
+            given
+        }
+    };
+    for (cents, expected) in [(0, Err("taken_too_large")), (1_199, Err("taken_too_large")), (1_200, Ok(&["confirmed"][..]))] {
+        table(taken(cents), &[(5, by_bank(0), expected)]);
+    }
+    let mut given = taken(2_399)();
+    given.ask(5, &by_bank(0)).unwrap();
+    assert_eq!(given.ask(5, &by_bank(1)), Err(Refusal::TakenTooLarge { left_cents: Cents::new(1_199) }));
+    for again in [by_bank(0), confirm(0, till()), export(0)] {
+        assert_eq!(given.ask(5, &again), Err(Refusal::RefundNotOpen));
+    }
+    assert_eq!(given.ask(5, &back(0)), Err(Refusal::RefundNotSent));
+    let money = given.payment.money();
+    assert_eq!((money.owed, money.paid_back, given.payment.back_of(0)), (Cents::new(1_200), Cents::new(1_200), (Cents::ZERO, Cents::new(1_200))));
+    let lines = given.records.iter().flat_map(|record| ledger::of_payment(&given.payment, record));
+    let lost: i64 = lines.filter(|line| line.account == ledger::Account::TakenBack { museum: MuseumId(1) }).map(|line| line.amount_cents.get()).sum();
+    assert_eq!(lost, 1_199, "what no refund stands for");
+    // The next dispute finds what is left, and not what the refund was.
+    given.ask(6, &dispute()).unwrap();
+    given.ask(6, &resolve(true)).unwrap();
+    assert_eq!(given.payment.taken_back(), Cents::new(3_900));
+}
+
 /// The payer's bank takes it back, or may: nothing goes out beside that, unless somebody says so.
 #[test]
 fn what_the_payers_bank_contests_goes_back_to_nobody_by_itself() {
     let release = Command::ReleaseRefund { refund: 0 };
-    let resolved = |upheld| Command::ResolveDispute { upheld };
     let contested = |then: Vec<Command>| {
         move || {
             let mut given = Given::sold();
@@ -490,11 +601,13 @@ fn what_the_payers_bank_contests_goes_back_to_nobody_by_itself() {
     let payee = Command::SetPayee { refund: 0, person: PersonId(3) };
     for then in [
         vec![],
-        vec![resolved(true)],
-        vec![resolved(false), dispute()],
+        vec![resolve(true)],
+        // That the bank loses the next one gives nothing back of what it took over this one.
+        vec![resolve(true), dispute(), resolve(false)],
+        vec![resolve(false), dispute()],
         // Whoever let it go did not know yet that the bank would be right, or that there would be another dispute.
-        vec![release.clone(), resolved(true)],
-        vec![release.clone(), resolved(false), dispute()],
+        vec![release.clone(), resolve(true)],
+        vec![release.clone(), resolve(false), dispute()],
     ] {
         table(
             contested(then),
@@ -515,9 +628,9 @@ fn what_the_payers_bank_contests_goes_back_to_nobody_by_itself() {
         (5, release.clone(), Err("refund_not_contested")),
     ];
     table(contested(vec![release.clone()]), goes);
-    table(contested(vec![resolved(false)]), goes);
-    table(contested(vec![release.clone(), resolved(false)]), goes);
-    table(contested(vec![resolved(true), release.clone()]), goes);
+    table(contested(vec![resolve(false)]), goes);
+    table(contested(vec![release.clone(), resolve(false)]), goes);
+    table(contested(vec![resolve(true), release.clone()]), goes);
     // What is with the bank already is gone; what comes back from there waits anew.
     let sent = contested(vec![release.clone(), export(0)]);
     table(&sent, &[(5, confirm(0, PaidBackBy::Transfer), Ok(&["confirmed"])), (5, release.clone(), Err("refund_not_open"))]);
@@ -656,6 +769,7 @@ fn what_no_payment_would_do_is_found() {
         ("PY-3", Given::paid(), 3, vec![Event::Unfulfilled(Unfulfilled { item: 0, why: slot::Refusal::UnknownHold })]),
         ("PY-4", Given::sold(), 4, vec![refunded(2_500, of(1))]),
         ("PY-4", Given::sold(), 4, vec![refunded(100, of(1)), refunded(100, of(1))]),
+        ("PY-1", Given::sold(), 4, vec![Event::TakenBack(TakenBack { receipt: 0, amount_cents: Cents::new(3_901) })]),
         ("PY-5", Given::paid(), 1, vec![Event::Activated(Activated { until: at(9) })]),
     ] {
         assert_eq!(broken(given, s, events), Err(expected));
@@ -664,7 +778,7 @@ fn what_no_payment_would_do_is_found() {
 
 /// One command out of everything that can be asked, most of it sensible.
 fn any_command() -> impl Strategy<Value = Command> {
-    let by = prop_oneof![Just(PaidBackBy::Transfer), Just(till())];
+    let by = prop_oneof![Just(PaidBackBy::Transfer), Just(till()), Just(PaidBackBy::PayersBank)];
     let ids = prop::sample::select(vec!["a", "b", "c", "d"]);
     let cents = prop::sample::select(vec![100_i64, 3_899, 3_900, 4_000]);
     prop_oneof![
@@ -686,7 +800,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => Just(close(Closing::Withdrawn)),
         1 => Just(close(Closing::PaidElsewhere)),
         1 => Just(dispute()),
-        1 => any::<bool>().prop_map(|upheld| Command::ResolveDispute { upheld }),
+        1 => any::<bool>().prop_map(resolve),
         1 => (0_u8..4).prop_map(report),
     ]
 }
@@ -721,6 +835,8 @@ proptest! {
         prop_assert_eq!(-on(ledger::Account::Unallotted), money.unallotted.get());
         prop_assert_eq!(-on(ledger::Account::Refunds), money.owed.get());
         prop_assert_eq!(on(ledger::Account::Transit), -money.tickets.get());
+        prop_assert_eq!(on(ledger::Account::TakenBack { museum: MuseumId(1) }), given.payment.taken_back().get() - naive.settled);
+        prop_assert_eq!(naive.taken, given.payment.taken_back().get());
     }
 }
 
@@ -734,6 +850,8 @@ struct Naive {
     /// By item: what its tickets took, and what of it was refunded.
     sold: std::collections::BTreeMap<u16, (i64, i64)>,
     refunds: Vec<(i64, bool)>,
+    taken: i64,
+    settled: i64,
 }
 
 impl Naive {
@@ -757,6 +875,7 @@ impl Naive {
                 let (cents, is_back) = &mut self.refunds[confirmed.refund as usize];
                 assert!(!std::mem::replace(is_back, true));
                 (self.owed, self.paid_back) = (self.owed - *cents, self.paid_back + *cents);
+                self.settled += if confirmed.by == PaidBackBy::PayersBank { *cents } else { 0 };
             }
             Event::RefundReturned(returned) => {
                 let (cents, is_back) = &mut self.refunds[returned.refund as usize];
@@ -764,6 +883,7 @@ impl Naive {
                     (self.owed, self.paid_back) = (self.owed + *cents, self.paid_back - *cents);
                 }
             }
+            Event::TakenBack(taken) => self.taken += taken.amount_cents.get(),
             _ => {}
         }
     }

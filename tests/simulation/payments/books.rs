@@ -15,7 +15,7 @@ use tornello_engine::envelope::Digest;
 use tornello_engine::ids::{AccountId, HoldId, KeyId, OrderId, PaymentId, QuoteId, SlotId, TillId, VoucherId};
 use tornello_engine::payment::{Closed, Closing, Event, Gateway, Item, Opened, PaidBackBy, Receipt, RefundOpened, RefundReason, Source};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, Keeper, Line, Settlement};
+use tornello_engine::slot::{self, DeskMethod, Keeper, Line, Settlement};
 use tornello_engine::time::Timestamp;
 use tornello_engine::{order, voucher};
 
@@ -73,6 +73,8 @@ pub struct Due {
     pub closed: Option<Closed>,
     /// Whether the payer's bank contests it, or was right.
     contested: bool,
+    /// What payers' banks took back: of which receipt, how much.
+    pub taken: Vec<(usize, i64)>,
     keys: BTreeMap<(KeyId, Digest), Timestamp>,
 }
 
@@ -113,6 +115,7 @@ impl Due {
             back: Vec::new(),
             closed: None,
             contested: false,
+            taken: Vec::new(),
             keys: BTreeMap::new(),
         })
     }
@@ -274,10 +277,17 @@ impl Due {
                 let voucher = self.of_voucher(confirmed.refund)?;
                 let to_voucher = matches!(confirmed.by, PaidBackBy::Voucher { .. });
                 rule(voucher.is_none() || to_voucher, "a voucher's money is paid out beside")?;
-                rule(to_voucher || !self.waits(confirmed.refund), "what the payer's bank takes back is paid out as well")?;
+                let by_bank = confirmed.by == PaidBackBy::PayersBank;
+                rule(to_voucher || by_bank || !self.waits(confirmed.refund), "what the payer's bank takes back is paid out as well")?;
                 let from: &[Went] = match confirmed.by {
                     PaidBackBy::Transfer => &[Went::Open, Went::Sent],
                     PaidBackBy::Till { .. } => &[Went::Open],
+                    PaidBackBy::PayersBank => {
+                        let back = &self.back[confirmed.refund as usize];
+                        let settled: i64 = self.settled().filter(|other| other.receipt == back.receipt).map(|other| other.cents).sum();
+                        rule(back.cents + settled <= self.taken_of(back.receipt), "a payer's bank paid a refund of what it did not take")?;
+                        &[Went::Open]
+                    }
                     PaidBackBy::Voucher { voucher: to } => {
                         rule(voucher == Some(to), "money goes to a voucher that it did not come from")?;
                         &[Went::Open]
@@ -328,10 +338,49 @@ impl Due {
                 if resolved.upheld {
                     self.back.iter_mut().for_each(|back| back.released = false);
                 }
+                let expected = if resolved.upheld { self.left_to_a_bank() } else { None };
+                let follows = match then {
+                    [] => None,
+                    [Event::TakenBack(taken)] => Some((taken.receipt as usize, taken.amount_cents.get())),
+                    _ => return Err("something else follows from the end of a dispute than what was taken back".into()),
+                };
+                rule(follows == expected, "the payer's bank takes back something else than what is left of what came from banks")
+                    .map_err(|wrong| format!("{wrong}: {expected:?}"))
+            }
+            Event::TakenBack(taken) => {
+                rule(self.contested, "money is taken back that nobody contests")?;
+                self.taken.push((taken.receipt as usize, taken.amount_cents.get()));
                 Ok(())
             }
             Event::Reported(_) => Ok(()),
         }
+    }
+
+    /// Which receipt's money a bank takes back that was right, and how much: first of what paid, then of what came beside; of each what is neither paid back nor sent.
+    fn left_to_a_bank(&self) -> Option<(usize, i64)> {
+        let mut places: Vec<usize> = (0..self.came.len()).collect();
+        places.sort_by_key(|place| Some(*place) != self.paid_by);
+        let mut left = places.into_iter().map(|place| {
+            let came = &self.came[place];
+            let by_bank = match &came.source {
+                Source::Node | Source::Report => true,
+                Source::Desk { method, .. } => *method == DeskMethod::Card,
+                _ => false,
+            };
+            let is_away = |back: &&Back| back.went != Went::Open && back.went != Went::Gone(PaidBackBy::PayersBank);
+            let went = self.back.iter().filter(|back| back.receipt == place).filter(is_away).map(|back| back.cents).sum::<i64>();
+            (place, if by_bank { came.amount_cents.get() - went - self.taken_of(place) } else { 0 })
+        });
+        left.find(|(_, cents)| *cents > 0)
+    }
+
+    /// The refunds that the payer has from their bank.
+    pub fn settled(&self) -> impl Iterator<Item = &Back> {
+        self.back.iter().filter(|back| back.went == Went::Gone(PaidBackBy::PayersBank))
+    }
+
+    fn taken_of(&self, receipt: usize) -> i64 {
+        self.taken.iter().filter(|(of, _)| *of == receipt).map(|(_, cents)| cents).sum()
     }
 
     fn owe(&mut self, opened: &RefundOpened) -> Result<(), String> {
@@ -370,7 +419,8 @@ impl Due {
     }
 
     fn waits(&self, refund: u32) -> bool {
-        self.contested && self.back.get(refund as usize).is_some_and(|back| back.went == Went::Open && !back.released)
+        let contested = self.contested || self.taken.iter().any(|(_, cents)| *cents > 0);
+        contested && self.back.get(refund as usize).is_some_and(|back| back.went == Went::Open && !back.released)
     }
 
     /// The voucher that the money of a refund came from.

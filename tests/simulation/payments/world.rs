@@ -76,7 +76,7 @@ pub struct History {
 pub struct Counts(BTreeMap<&'static str, u64>);
 
 /// What must happen in a hundred seeds.
-const MUST: [&str; 59] = [
+const MUST: [&str; 61] = [
     "amended behind its back",
     "answers lost outside",
     "batches",
@@ -90,6 +90,8 @@ const MUST: [&str; 59] = [
     "crash in an append",
     "desk",
     "disputed",
+    "taken back by a bank",
+    "paid back by a bank",
     "double payment",
     "duplicate",
     "excess",

@@ -123,12 +123,14 @@ pub struct PaymentItem {
     received_cents: i64,
     /// What of it is to go back, in euro cents.
     owed_cents: i64,
-    /// What of it has gone back, in euro cents.
+    /// What of it has gone back from here, in euro cents: what payers' banks took back stands beside.
     paid_back_cents: i64,
     /// Whether a dispute is open.
     disputed: bool,
     /// Whether the last dispute was decided for the payer: their bank takes the money back, though it stands in `received_cents`.
     charged_back: bool,
+    /// What of `received_cents` payers' banks took back, in euro cents.
+    taken_back_cents: i64,
 }
 
 impl PaymentItem {
@@ -156,6 +158,7 @@ impl PaymentItem {
             paid_back_cents: row.paid_back_cents,
             disputed: row.disputed,
             charged_back: row.charged_back,
+            taken_back_cents: row.taken_back_cents,
         }
     }
 }
@@ -251,7 +254,7 @@ fn next_link(path: &str, query: &str, last: &str) -> String {
 }
 
 fn table(rows: &[PaymentRow], connected: &Connected) -> Vec<u8> {
-    const HEADS: [&str; 18] = [
+    const HEADS: [&str; 19] = [
         "payment",
         "museum",
         "opened_at",
@@ -270,6 +273,7 @@ fn table(rows: &[PaymentRow], connected: &Connected) -> Vec<u8> {
         "paid_back",
         "disputed",
         "charged_back",
+        "taken_back",
     ];
     let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
     for row in rows {
@@ -294,6 +298,7 @@ fn table(rows: &[PaymentRow], connected: &Connected) -> Vec<u8> {
             euros(row.paid_back_cents),
             CsvCell::Count(i64::from(row.disputed)),
             CsvCell::Count(i64::from(row.charged_back)),
+            euros(row.taken_back_cents),
         ]);
     }
     table.take()

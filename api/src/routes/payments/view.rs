@@ -64,6 +64,8 @@ pub struct PaymentReceiptView {
     method: String,
     /// Whether it was paid while our station could not be asked.
     stand_in: bool,
+    /// What of it the payer's bank took back, in euro cents.
+    taken_back_cents: i64,
 }
 
 /// A line of the double entry of a payment.
@@ -86,7 +88,7 @@ fn account() -> utoipa::openapi::Schema {
     OneOfBuilder::new()
         .item(ObjectBuilder::new().schema_type(Type::String))
         .item(ObjectBuilder::new().schema_type(Type::Object))
-        .description(Some("Which account: `treasury`, `vouchers`, `vouchers_issued`, `unallotted`, `transit` or `refunds`; of those of which there are several, an object under the kind: `till`, `receivable`, `tickets` or `extras`."))
+        .description(Some("Which account: `treasury`, `vouchers`, `vouchers_issued`, `unallotted`, `transit` or `refunds`; of those of which there are several, an object under the kind: `till`, `receivable`, `tickets`, `extras` or `taken_back`."))
         .into()
 }
 
@@ -150,8 +152,10 @@ pub struct PaymentView {
     refunded: Refunded,
     /// Whether a dispute is open.
     disputed: bool,
-    /// Whether the last dispute was decided for the payer: their bank takes the money back, which the double entry does not show.
+    /// Whether the last dispute was decided for the payer: their bank takes the money back.
     charged_back: bool,
+    /// What payers' banks took back of all that came, in euro cents: it is not there any more, whatever the tickets cost. Of disputes that ended before this was noted it is not known.
+    taken_back_cents: i64,
     /// The double entry of it all, for callers with the scope `settle`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Vec<LedgerLineView>>,
@@ -185,11 +189,12 @@ impl PaymentView {
             quote: opened.quote.map(|quote| quote.to_string()),
             items: opened.items.iter().zip(payment.items()).map(|(item, end)| item_view(item, end)).collect(),
             extras: opened.extras.iter().map(|e| PaymentExtraView { code: e.code, count: e.count, price_cents: e.price_cents.get() }).collect(),
-            receipts: payment.receipts().iter().map(receipt_view).collect(),
+            receipts: (0..).zip(payment.receipts()).map(|(place, receipt)| receipt_view(receipt, payment.taken_of(place))).collect(),
             refunds: payment.refunds().iter().map(|refund| RefundView::new(payment, opened.museum, refund)).collect(),
             refunded: payment.refunded(),
             disputed: payment.is_disputed(),
             charged_back: payment.dispute().is_some_and(|dispute| dispute.upheld == Some(true)),
+            taken_back_cents: payment.taken_back().get(),
             ledger: None,
         }
     }
@@ -204,7 +209,7 @@ fn item_view(item: &Item, end: &ItemEnd) -> PaidForView {
     PaidForView { hold: item.hold.to_string(), amount_cents: item.amount_cents.get(), state, sale, reason, refunded_cents: refunded.get() }
 }
 
-fn receipt_view(receipt: &Receipt) -> PaymentReceiptView {
+fn receipt_view(receipt: &Receipt, taken_back: Cents) -> PaymentReceiptView {
     PaymentReceiptView {
         receipt: receipt.id.clone(),
         source: source_name(&receipt.source),
@@ -213,6 +218,7 @@ fn receipt_view(receipt: &Receipt) -> PaymentReceiptView {
         psp: receipt.psp.clone(),
         method: receipt.method.clone(),
         stand_in: receipt.stand_in,
+        taken_back_cents: taken_back.get(),
     }
 }
 

@@ -35,7 +35,7 @@ pub struct RefundItem {
     changed_at: String,
     /// The file with which it went to the bank; empty if it is not there.
     batch: String,
-    /// `transfer`, `till` or `voucher`; empty while it is owed.
+    /// `transfer`, `till`, `voucher` or `payers_bank`; empty while it is owed.
     way: String,
     /// The bank's or desk's reference; empty while it is owed.
     reference: String,

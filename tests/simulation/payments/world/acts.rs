@@ -326,17 +326,20 @@ impl World {
     }
 
     /// The payer's bank contests a payment of which something is to go back, and it is let go; then the bank is right, or contests it once more: it waits again, and whoever
-    /// sends it to the bank all the same is refused.
+    /// sends it to the bank all the same is refused. Of some it is noted that the payer has it from their bank.
     fn contest_again(&mut self) {
         let is_open = |(_, back): &(u32, &Back)| back.went == Went::Open;
         let Some(id) = self.some_payment(|due| due.tasks().any(|task| is_open(&task))) else { return };
         let open: Vec<u32> = self.books.payments[&id].tasks().filter(is_open).map(|(refund, _)| refund).collect();
         let (refund, batch) = (self.dice.pick(&open), code(&format!("batch-{}", self.dice.below(100))));
         let dispute = || payment::Command::Dispute { reason: code("fraud"), reference: "C-2".to_owned() };
-        let (release, upheld) = (payment::Command::ReleaseRefund { refund }, payment::Command::ResolveDispute { upheld: true });
+        let (release, upheld) =
+            (payment::Command::ReleaseRefund { refund }, payment::Command::ResolveDispute { upheld: true, took: payment::Took::default() });
         let commands = if self.dice.chance(50) { vec![dispute(), release, upheld] } else { vec![dispute(), upheld, release, dispute()] };
         self.counts.count("contested again", 1);
-        for command in commands.into_iter().chain([payment::Command::ExportRefund { refund, batch }]) {
+        let (by, reference, executed_on) = (PaidBackBy::PayersBank, "CB-1".to_owned(), calendar::local_day(self.now()));
+        let settled = (refund % 2 == 0).then_some(payment::Command::ConfirmRefund { refund, by, reference, executed_on });
+        for command in commands.into_iter().chain([payment::Command::ExportRefund { refund, batch }]).chain(settled) {
             self.payment(id, command);
         }
     }
@@ -351,7 +354,7 @@ impl World {
             Reported { flow: "2026-06-11PSP-1".to_owned(), iur: due.came[0].id.clone(), index: 1, amount_cents: due.came[0].amount_cents, code: 0 };
         let refund = self.dice.below(due.back.len() as u64 + 1) as u32;
         let command = match self.dice.below(6) {
-            0 => payment::Command::ResolveDispute { upheld: self.dice.chance(50) },
+            0 => payment::Command::ResolveDispute { upheld: self.dice.chance(50), took: payment::Took::default() },
             1 => payment::Command::ReleaseRefund { refund },
             2..4 => payment::Command::Dispute { reason: code("fraud"), reference: "C-1".to_owned() },
             _ => payment::Command::Report { reported },

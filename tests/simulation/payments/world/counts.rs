@@ -49,6 +49,7 @@ impl World {
                         PaidBackBy::Transfer => counts.count("paid back by transfer", 1),
                         PaidBackBy::Till { .. } => counts.count("paid back by till", 1),
                         PaidBackBy::Voucher { .. } => counts.count("paid back to a voucher", 1),
+                        PaidBackBy::PayersBank => counts.count("paid back by a bank", 1),
                     },
                     Event::RefundReturned(_) => counts.count("returned", 1),
                     Event::PayeeSet(_) => counts.count("payee", 1),
@@ -61,6 +62,7 @@ impl World {
                         counts.count("expired", 1);
                     }
                     Event::Disputed(_) => counts.count("disputed", 1),
+                    Event::TakenBack(_) => counts.count("taken back by a bank", 1),
                     Event::RefundReleased(_) => counts.count("released", 1),
                     _ => {}
                 }

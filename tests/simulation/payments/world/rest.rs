@@ -73,8 +73,11 @@ impl World {
         let mut balances: BTreeMap<Account, i64> = BTreeMap::new();
         let ids: Vec<PaymentId> = self.books.payments.keys().copied().collect();
         for id in ids {
-            let look = move |payment: &Payment| (postcard::to_allocvec(payment).unwrap_or_default(), payment.recount(), *payment.money());
-            let (bytes, sound, money) = self.look(async { node.look_payment(id, look).await.map_err(|failure| failure.to_string()) }).await?;
+            let look = move |payment: &Payment| {
+                (postcard::to_allocvec(payment).unwrap_or_default(), payment.recount(), (*payment.money(), payment.taken_back().get()))
+            };
+            let (bytes, sound, (money, taken)) =
+                self.look(async { node.look_payment(id, look).await.map_err(|failure| failure.to_string()) }).await?;
             let due = &self.books.payments[&id];
             let replayed = Payment::replay(id, &due.records);
             let of = |wrong: &str| format!("{wrong}: payment {id}");
@@ -89,6 +92,8 @@ impl World {
                 "the payment says that its money is elsewhere",
             )
             .map_err(|wrong| of(&wrong))?;
+            rule(due.taken.iter().map(|(_, cents)| cents).sum::<i64>() == taken, "the payment says that its payer's bank took back something else")
+                .map_err(|wrong| of(&wrong))?;
             for record in &due.records {
                 post(&mut balances, ledger::of_payment(&replayed, record))?;
             }
@@ -157,7 +162,7 @@ impl World {
         let of = |account: Account| balances.get(&account).copied().unwrap_or(0);
         rule(balances.values().sum::<i64>() == 0, "the double entry does not balance")?;
         let mut sums = Sums::default();
-        let mut treasury = 0;
+        let (mut treasury, mut taken_back) = (0, 0);
         for due in self.books.payments.values() {
             let page = due.sums()?;
             sums.extras += page.extras;
@@ -166,8 +171,14 @@ impl World {
             treasury +=
                 due.came.iter().filter(|came| matches!(came.source, Source::Node | Source::Report)).map(|came| came.amount_cents.get()).sum::<i64>();
             treasury -= due.back.iter().filter(|back| back.went == Went::Gone(PaidBackBy::Transfer)).map(|back| back.cents).sum::<i64>();
+            taken_back -= due.settled().map(|back| back.cents).sum::<i64>();
+            for (receipt, cents) in &due.taken {
+                taken_back += cents;
+                treasury -= if matches!(due.came[*receipt].source, Source::Desk { .. }) { 0 } else { *cents };
+            }
         }
         rule(of(Account::Treasury) == treasury, "the treasury is not what came less what went back")?;
+        rule(of(Account::TakenBack { museum: MUSEUM }) == taken_back, "payers' banks took back something else")?;
         rule(of(Account::Unallotted) == -sums.waits, "something is not allotted")?;
         let of_quotes = |event: &account::Event| match event {
             account::Event::Charged(charged) => charged.extras_cents.get(),
