@@ -22,9 +22,10 @@ use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Outcome, Party};
-use tornello_engine::ids::{HoldId, KeyId, MuseumId};
+use tornello_engine::ids::{AttemptId, HoldId, KeyId, MuseumId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{CancelCause, Line, Sale, Slot, Ticket, TicketState, people};
+use tornello_engine::time::Timestamp;
 
 use crate::problem::Problem;
 use crate::request::random;
@@ -337,25 +338,29 @@ fn taking_part(envelope: &Envelope, signal: &SignalEvent) -> Vec<Party> {
     parties
 }
 
-/// Writes an attempt down, and answers with the code of an appeal: that of the first time, if the same request was refused before. Of one beyond those that are kept the code
-/// carries all that there is. A journal that does not write must not turn a refusal into a pass, nor into another error: then there is no code.
-async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, ending: Ending) -> Option<String> {
-    let id = node.new_attempt(random());
-    let parties = taking_part(envelope, signal);
-    let attempt = Attempt {
-        id,
-        at: node.now(),
+/// An attempt of one instant. Its name, which is hard to guess, is of the same: it says in which day's stream the attempt stands.
+fn attempt_at(at: Timestamp, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, ending: Ending) -> Attempt {
+    Attempt {
+        id: AttemptId::new(attempts::day_of(at), random()),
+        at,
         channel: asked.channel,
         museum: asked.hold.slot().museum(),
         slot: Some(asked.hold.slot()),
         // A return names no lines, and the signal of a payment no people.
         people: people(asked.lines).max(signal.people),
         amount_cents: Cents::new(signal.cents),
-        parties,
+        parties: taking_part(envelope, signal),
         assessment: envelope.assessment.as_deref().cloned(),
         ending,
         figures: figures(signal, asked.hold).map(Box::new),
-    };
+    }
+}
+
+/// Writes an attempt down, and answers with the code of an appeal: that of the first time, if the same request was refused before. Of one beyond those that are kept the code
+/// carries all that there is. A journal that does not write must not turn a refusal into a pass, nor into another error: then there is no code.
+async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, ending: Ending) -> Option<String> {
+    let attempt = attempt_at(node.now(), envelope, signal, asked, ending);
+    let id = attempt.id;
     let key = digest(&[b"attempt", &{ envelope.key.0 }.to_be_bytes(), &{ envelope.body.0 }.to_be_bytes(), &[ending as u8]]);
     let own = Envelope { key, body: key, assessment: None, ..envelope.clone() };
     match node.attempt(own.clone(), attempt.clone()).await {
@@ -377,6 +382,30 @@ async fn note(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Ask
         Err(failure) => {
             tracing::warn!(%failure, attempt = %id, "an attempt was not written down");
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tornello_engine::aggregate::Aggregate;
+    use tornello_engine::attempts::Attempts;
+    use tornello_engine::ids::{RouteId, SlotId};
+
+    #[test]
+    fn what_is_refused_in_the_last_instant_of_a_day_is_kept_in_that_day_and_what_is_refused_after_it_in_the_next() {
+        let midnight: Timestamp = "2026-11-24T00:00:00Z".parse().unwrap();
+        let hold = HoldId::new(SlotId::new(MuseumId(1), RouteId(1), midnight.plus_seconds(86_400)), 1);
+        let asked = Asked { kind: SignalKind::Held, channel: Channel::Web, hold, lines: &[], proven: false };
+        let envelope = Envelope::by_system(Digest(1));
+        for (at, day) in [(Timestamp::from_micros(midnight.as_micros() - 1), 20_780), (midnight, 20_781)] {
+            let signal = signal_of(at, asked.kind, asked.channel, asked.hold, asked.lines, &envelope);
+            let attempt = attempt_at(at, &envelope, &signal, asked, Ending::Blocked);
+            assert_eq!((attempt.id.day(), attempt.at), (day, at));
+            // It may be written down when the day is over.
+            let noted = Attempts::new(day).decide(midnight.plus_seconds(60), &attempts::Command::Note(Box::new(attempt)));
+            assert_eq!(noted.map(|events| events.len()), Ok(1), "{at}");
         }
     }
 }

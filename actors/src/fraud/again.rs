@@ -536,6 +536,11 @@ fn of_slot(hearing: &Hearing, slot: SlotId, event: &slot::Event, envelope: &Enve
             }
             Asked::of_held("sale", signals, had.is_some() || !sold.held)
         }
+        // An option of a quote keeps more than it did: of it is said what would be of all that it keeps now.
+        slot::Event::Amended(amended) if envelope.who == KeyId::SYSTEM => {
+            let signal = hearing::places(at, SignalKind::Held, Channel::Group, slot, &amended.lines, envelope);
+            Asked { is_option: true, ..Asked::whole("hold", signal) }
+        }
         slot::Event::MoveBegun(begun) => {
             let (kind, had) = (SignalKind::Sold { held: true }, known(begun.sale));
             let mut signals = vec![hearing.moving(at, begun, Some(envelope))];

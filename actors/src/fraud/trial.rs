@@ -90,6 +90,7 @@ pub async fn try_rules(
         paid: HashMap::new(),
         cases: HashMap::new(),
         begun: Recent::new(PAID),
+        moved: Recent::new(PAID),
     };
     let end = journal.head().await?.number;
     while trying.counters.position() < end {
@@ -128,6 +129,8 @@ struct Trying {
     cases: HashMap<CaseId, Case>,
     /// What was said of payments: the sales that they bring about carry it, also those over nothing.
     begun: Recent<Mark, ()>,
+    /// The moves that are under way by keys with desk rights, by what arrives: the record with which it does is of nobody.
+    moved: Recent<u128, ()>,
 }
 
 /// What a record says of its signals beside what they say themselves.
@@ -141,7 +144,7 @@ struct Given {
     is_option: bool,
     /// Whether a quote's payment begins, or the house itself takes tickets back: nobody is asked.
     is_own: bool,
-    /// Whether it is of a key with desk rights.
+    /// Whether it is of a key with desk rights, or of tickets that such a key has moved.
     is_desk: bool,
     /// The holds that a payment is for.
     due: Vec<u128>,
@@ -171,7 +174,8 @@ impl Trying {
         for frame in wire::frames(&batch.records) {
             let (frame, from) = (frame?, heard.len());
             self.hearing.record(&frame, &mut heard)?;
-            if heard.len() > from {
+            // A move that begins says nothing by itself; what it says of who moves is needed when the tickets arrive.
+            if heard.len() > from || matches!(frame.stream, StreamId::Slot(_)) && !self.desks.is_empty() {
                 let given = self.given(&frame)?;
                 heard[from..].iter().for_each(|(signal, subject)| self.hear(signal, *subject, &given));
             }
@@ -207,7 +211,12 @@ impl Trying {
                                 given.follow.push(sold.sale.get());
                             }
                         }
-                        slot::Event::Arrived(arrived) => given.arrived.push(arrived.sale.get()),
+                        slot::Event::MoveBegun(begun) if given.is_desk => self.moved.put(begun.arrival.get(), ()),
+                        slot::Event::MoveUndone(undone) => drop(self.moved.take(&undone.arrival.get())),
+                        slot::Event::Arrived(arrived) => {
+                            given.arrived.push(arrived.sale.get());
+                            given.is_desk |= self.moved.take(&arrived.sale.get()).is_some();
+                        }
                         _ => {}
                     }
                 }

@@ -11,7 +11,7 @@ use tornello_engine::attendance::{self, Attendance};
 use tornello_engine::case::{self, Case};
 use tornello_engine::envelope::{Envelope, Party};
 use tornello_engine::fraud_rules::{self, Rules};
-use tornello_engine::ids::{AccountId, AttemptId, CaseId, Code, MuseumId, OrderId, PaymentId, QuoteId, SlotId, TillId, VoucherId};
+use tornello_engine::ids::{AccountId, CaseId, Code, MuseumId, OrderId, PaymentId, QuoteId, SlotId, TillId, VoucherId};
 use tornello_engine::model_registry::{self, ModelKind, Models};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::order::{self, Order};
@@ -397,12 +397,6 @@ impl Node {
         look: impl Fn(&Attempts) -> R + Clone + Send + 'static,
     ) -> Result<R, Failure<attempts::Refusal>> {
         self.attempt_owners.look(StreamId::Attempts(day), look).await
-    }
-
-    /// A new name for an attempt of now, hard to guess.
-    #[must_use]
-    pub fn new_attempt(&self, random: u64) -> AttemptId {
-        AttemptId::new(attempts::day_of(self.clock.now()), random)
     }
 
     /// Gives a command to the attendance of a museum that is known.

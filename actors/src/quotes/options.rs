@@ -14,12 +14,22 @@ use crate::fraud::{SignalKind, of_option, signal_of};
 use crate::node::Node;
 
 /// Keeps an option of a part that stays in its slot, as long as the new revision wants it, and lets it grow. One that is to shrink does so only when the revision
-/// is in force: until then there is a way back.
-async fn keep(node: &Node, id: QuoteId, attempt: u32, hold: HoldId, grown: Option<Vec<Line>>, until: Timestamp) -> Step<Result<(), slot::Refusal>> {
-    let grow = grown.map(|lines| ("grow", slot::Command::Amend { hold, lines, owner: Some(KeyId::SYSTEM) }));
-    let prolong = ("prolong", slot::Command::Prolong { hold, until, cause: Keeper::Quote(id) });
-    for (name, command) in grow.into_iter().chain([prolong]) {
-        match node.slot(hold.slot(), for_system(id, &format!("{name} {attempt}"), hold), command).await {
+/// is in force: until then there is a way back. Of one that keeps more is said what would be said if it were taken now: a small one must be no way to a large one of which
+/// nobody is told.
+async fn keep(node: &Node, quote: &Quote, attempt: u32, hold: HoldId, grown: Option<Vec<Line>>, until: Timestamp) -> Step<Result<(), slot::Refusal>> {
+    let id = quote.id();
+    let own = |name: &str| for_system(id, &format!("{name} {attempt}"), hold);
+    let grow = grown.map(|lines| {
+        let mut envelope = own("grow");
+        if quote.stays_for(hold).is_some_and(|kept| people(kept) < people(&lines)) {
+            envelope.parties = group_of(quote);
+            weigh(node, hold, &lines, &mut envelope);
+        }
+        (envelope, slot::Command::Amend { hold, lines, owner: Some(KeyId::SYSTEM) })
+    });
+    let prolong = (own("prolong"), slot::Command::Prolong { hold, until, cause: Keeper::Quote(id) });
+    for (envelope, command) in grow.into_iter().chain([prolong]) {
+        match node.slot(hold.slot(), envelope, command).await {
             Ok(_) => {}
             Err(Failure::Refused(why)) => return Ok(Err(why)),
             Err(failure) => return Err(of_slot(hold.slot(), failure)),
@@ -36,7 +46,7 @@ pub(super) async fn take_options(node: &Node, quote: &Quote, attempt: u32) -> St
         let (lines, until, cause) = (part.lines.clone(), asked.until, Keeper::Quote(id));
         if let Some(kept) = quote.stays_for(hold) {
             let grows = people(kept) <= people(&lines);
-            match keep(node, id, attempt, hold, grows.then_some(lines), until).await? {
+            match keep(node, quote, attempt, hold, grows.then_some(lines), until).await? {
                 Ok(()) => continue,
                 Err(why) => {
                     let key = step(id, "options refused", u64::from(attempt));

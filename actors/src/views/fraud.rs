@@ -200,6 +200,8 @@ fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
 pub(super) struct Rows {
     /// By hold, in whose order they are written: neighbours share a page.
     assessed: BTreeMap<HoldId, Assessed>,
+    /// Options of quotes that have grown, and of which something was said anew: what they cost then, and for how many people they are.
+    grown: BTreeMap<HoldId, (i64, u32)>,
     /// When in each subject each party (kind, pseudonym) took part, about in the order in which they are kept. What was held has the subject of its sale.
     parties: BTreeMap<(Subject, &'static str, Digest), i64>,
     /// Sales whose holds were assessed before these batches, or not at all, what they cost, and when they were made.
@@ -289,6 +291,7 @@ impl Rows {
             match event {
                 slot::Event::Held(held) => self.of_hold(record, held.hold, held.channel, &held.lines, true),
                 slot::Event::Waited(waited) => self.of_hold(record, waited.entry, waited.channel, &waited.lines, true),
+                slot::Event::Amended(amended) => self.grown(record, amended),
                 slot::Event::Sold(sold) => {
                     self.of_hold(record, sold.sale, sold.channel, &sold.lines, false);
                     self.sold(sold.sale, slot::total(&sold.lines), at);
@@ -354,6 +357,20 @@ impl Rows {
             }
             Entry::Occupied(_) => {}
         }
+    }
+
+    /// Of an option of a quote that keeps more was said something anew: of other holds, and of those that keep less, nothing is.
+    fn grown(&mut self, record: &Record<slot::Event>, amended: &slot::Amended) {
+        if record.envelope.as_ref().is_none_or(|envelope| envelope.assessment.is_none()) {
+            return;
+        }
+        let slot::Amended { hold, ref lines } = *amended;
+        self.of_hold(record, hold, Channel::Group, lines, false);
+        let (cents, people) = (slot::total(lines).get(), slot::people(lines));
+        if let Some(said) = self.assessed.get_mut(&hold) {
+            (said.cents, said.people) = (cents, people);
+        }
+        self.grown.insert(hold, (cents, people));
     }
 
     /// Tickets that were given back, or taken back. Whose they were is known from the sale; who took them back at a desk, from the command.
@@ -504,6 +521,11 @@ impl Rows {
         // Of what somebody waited for, or of an option of a quote, chance would never pick: the hour in which it was asked for is long over when it is bought.
         const LATE: &str = "UPDATE assessed SET at = sale.at FROM (SELECT value ->> 0 AS of, value ->> 3 AS at FROM jsonb_each(?1)) AS sale
             WHERE assessed.subject = sale.of AND sale.at - assessed.at > ?2";
+        // Somebody may have looked at it when it was taken: that is the case about it.
+        const GROWN: &str = "UPDATE assessed SET people = said.people, amount_cents = CASE WHEN pickable THEN amount_cents ELSE said.cents END,
+                wants = CASE WHEN severity = ?2 AND NOT pickable AND NOT EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject)
+                    THEN 'review' ELSE wants END
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS cents, value ->> 2 AS people FROM jsonb_each(?1)) AS said WHERE assessed.subject = said.of";
         // Of an option there may be a case already. One of a hold that had ended is of something else.
         const SOLD: &str = "UPDATE assessed SET amount_cents = sale.cents, pickable = 1,
                 wants = CASE WHEN severity = ?2 AND (channel <> 'group' OR NOT EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject))
@@ -564,9 +586,11 @@ impl Rows {
         }
         let assessed = rows::arrays(self.assessed.iter().map(|(hold, assessed)| assessed.row(*hold)))?;
         rows::write(ASSESSED, assessed, tx).await?;
+        let grown: Vec<Value> = self.grown.iter().map(|(hold, (cents, people))| json!([hold, cents, people])).collect();
         let parties = self.parties.iter().map(|((subject, kind, party), at)| (Text(*subject), *kind, Text(Pseudonym(*party)), *at));
         rows::write(PARTIES, rows::arrays(parties)?, tx).await?;
         for (query, rows) in [
+            (GROWN, &grown),
             (LATE, &self.sold),
             (SOLD, &self.sold),
             (HOLDERS, &self.unsold),
@@ -586,7 +610,7 @@ impl Rows {
             (REFUSED, &self.refused),
         ] {
             if !rows.is_empty() {
-                let with_severity = [SOLD, HOLDERS, REVIEWED, RETURNED, COUNTED].contains(&query);
+                let with_severity = [GROWN, SOLD, HOLDERS, REVIEWED, RETURNED, COUNTED].contains(&query);
                 let ask = sqlx::query(query).bind(written(rows));
                 let ask = if query == LATE { ask.bind(LATE_US) } else { ask };
                 if with_severity { ask.bind(review) } else { ask }.execute(&mut *tx).await?;

@@ -27,7 +27,10 @@ fn case(refusal: case::Refusal) -> Told {
         R::NotDecided => (AGAINST, "Nothing has to be done: nobody has decided it, or the verdict was undone."),
         R::NothingToAppeal => (AGAINST, "Send the code in `appeal` of a refusal by a rule, or the id of a sale whose tickets a verdict has blocked."),
         R::AlreadyAppealed => (AGAINST, "Read how it stands: GET /v1/fraud/appeals/{code}. One that has lapsed may be appealed once more."),
-        R::TooManyAppeals => (AGAINST, "Whoever was refused asks the museum itself: the code is of no more use."),
+        R::TooManyAppeals => (
+            AGAINST,
+            "Send the code once more when somebody has looked at the appeals that wait: 200 are looked at together. If it is refused then too, ask the museum itself.",
+        ),
         R::LabelKnown | R::NothingToDo => (AGAINST, NOTHING_TO_DO),
         R::TooManyLabels => (AGAINST, "Nothing has to be done: what is known of it counts as before."),
     }
@@ -123,4 +126,17 @@ pub(super) fn one_of_each() -> Vec<Problem> {
         M::TooManyModels,
     ];
     cases.map(Problem::from).into_iter().chain(rules.map(Problem::from)).chain(models.map(Problem::from)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The code is refused as long as the case of others is full, and is one like all others when that has a verdict.
+    #[test]
+    fn whoever_finds_no_room_beside_other_appeals_is_told_to_come_again() {
+        let (status, detail) = case(case::Refusal::TooManyAppeals);
+        assert_eq!(status, AGAINST);
+        assert!(detail.contains("once more") && detail.contains(&case::JOINED_MAX.to_string()), "{detail}");
+    }
 }

@@ -18,6 +18,7 @@ use tornello_actors::availability;
 use tornello_actors::board::{Change, SlotHead};
 use tornello_actors::cases::board::{Before, News};
 use tornello_actors::digest::digest;
+use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_actors::sensors::Occupancy;
 use tornello_engine::calendar;
@@ -171,7 +172,8 @@ impl From<News> for CaseEvent {
     }
 }
 
-/// How many changes were lost: the data of a `lagged` event. How things are follows it. Of cases it is 0: some of them may be of museums that are none of the key's.
+/// How many changes of all museums were lost: the data of a `lagged` event. How things are follows it. To a key that is not good for all museums it is 0, and of cases to each: from
+/// it nobody is to tell how much happens at museums that are none of theirs.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Lagged {
     lost: u64,
@@ -328,6 +330,7 @@ impl Watcher {
             Heard::Case(news) if self.museums.contains(&news.museum) => self.ready.push_back(case_event(news)),
             Heard::Change(_) | Heard::Estimate(_) | Heard::Case(_) => {}
             Heard::Lagged(lost) => {
+                let lost = if self.caller.0.museums == Museums::All { lost } else { 0 };
                 self.ready.push_back(event("lagged", &Lagged { lost }));
                 self.show_all();
             }
@@ -359,7 +362,7 @@ impl Watcher {
 ///
 /// Server-sent events. First how things are: a `slot` event for each of today's slots and an `occupancy` event for each museum with sensors; then the same
 /// events as things change, of slots of any day. Who looks into fraud is told of new cases, of appeals, and of cases whose verdict is taken back, too (`fraud_case`). `lagged` says that changes were lost, and how things are follows again: of cases it may be
-/// that some were lost, and their list says which. Who comes again with the id of the last event (`Last-Event-ID`) is told of the cases that came meanwhile, behind `lagged` where
+/// that some were lost, and their list says which. Its `lost` is how many changes of all museums that were; 0 where that is not told, as to a key that is good for some of them. Who comes again with the id of the last event (`Last-Event-ID`) is told of the cases that came meanwhile, behind `lagged` where
 /// that need not be all of them. A comment comes every 15 seconds; the
 /// stream ends with an `end` event when the key is revoked, or has another secret, or the server stops. There may be 2,000 streams at once, 1,000 of one key.
 #[utoipa::path(

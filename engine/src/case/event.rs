@@ -402,7 +402,7 @@ pub struct Followed {
     pub is_same: bool,
 }
 
-/// A verdict was taken back when the time of the case was over, or a review began anew that lasts longer: somebody is to look once more.
+/// A verdict was taken back when somebody should have looked by then or the time of the case was over, or a review began anew that lasts longer: somebody is to look once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Renewed {
     /// When somebody should have looked.

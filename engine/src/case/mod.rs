@@ -338,13 +338,14 @@ impl Case {
         Ok(events)
     }
 
-    /// Takes the verdict back. Somebody is to look once more: where the time for that is over it begins anew, or the case would lapse in the same moment, and a review that
-    /// begins anew would run with nobody to see it.
+    /// Takes the verdict back. Somebody is to look once more, and has time for it: where somebody should have looked by now that begins anew, within the case's time as long as
+    /// that is not over; else it begins anew as well, or the case would lapse in the same moment, and a review that begins anew would run with nobody to see it.
     fn undo(&self, now: Timestamp) -> Result<Vec<Event>, Refusal> {
         let standing = self.verdict.as_ref().ok_or(Refusal::NotDecided)?;
         let mut events = vec![Event::Undone(Undone { verdict: standing.decided.verdict })];
-        if self.lapses_at <= now {
-            events.push(Event::Renewed(Renewed { due_at: now.plus_seconds(APPEAL_DUE_S), lapses_at: now.plus_seconds(APPEAL_LAPSES_S) }));
+        if self.due_at <= now {
+            let lapses_at = if now < self.lapses_at { self.lapses_at } else { now.plus_seconds(APPEAL_LAPSES_S) };
+            events.push(Event::Renewed(Renewed { due_at: now.plus_seconds(APPEAL_DUE_S).min(lapses_at), lapses_at }));
         }
         Ok(events)
     }

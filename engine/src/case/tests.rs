@@ -118,15 +118,27 @@ fn nobody_waits_for_an_analyst() {
     assert_eq!((case.status(), case.pending()), (Some(Status::Open), Some(Action::Unblock)));
 }
 
+#[test]
+fn what_is_undone_after_somebody_should_have_looked_is_not_late_when_somebody_looks_at_once() {
+    // When it is undone, and by when somebody should look then: a case whose time is not over ends when it would have.
+    for (undone_s, due_s) in [(DAY_S - 1, DAY_S), (DAY_S, 2 * DAY_S), (DAY_S + 60, 2 * DAY_S + 60), (5 * DAY_S / 2, 3 * DAY_S)] {
+        let mut case = opened();
+        tell(&mut case, 1, &say(Verdict::Legit)).unwrap();
+        tell(&mut case, undone_s, &Command::Undo).unwrap();
+        assert_eq!(case.deadlines(), (NOW.plus_seconds(due_s), NOW.plus_seconds(3 * DAY_S)), "{undone_s}");
+        assert!(in_time(case.opened_at(), case.deadlines().0, NOW.plus_seconds(undone_s + 1)).1, "{undone_s}");
+    }
+}
+
 /// Who takes a verdict back wants somebody to look once more.
 #[test]
-fn what_is_undone_when_its_time_is_over_is_looked_at_again_and_what_is_undone_before_keeps_its_time() {
+fn what_is_undone_when_its_time_is_over_is_looked_at_again_and_what_is_undone_before_ends_when_it_would_have() {
     for verdict in [Verdict::Fraud, Verdict::Legit, Verdict::Unsure] {
         let mut case = opened();
         tell(&mut case, 1, &say(verdict)).unwrap();
         let mut soon = case.clone();
         tell(&mut soon, 3 * DAY_S - 1, &Command::Undo).unwrap();
-        assert_eq!((soon.status(), soon.deadlines()), (Some(Status::Open), (NOW.plus_seconds(DAY_S), NOW.plus_seconds(3 * DAY_S))));
+        assert_eq!((soon.status(), soon.deadlines()), (Some(Status::Open), (NOW.plus_seconds(3 * DAY_S), NOW.plus_seconds(3 * DAY_S))));
         tell(&mut case, 9 * DAY_S, &Command::Undo).unwrap();
         wake(&mut case, 9 * DAY_S);
         assert_eq!((case.status(), case.deadlines()), (Some(Status::Open), (NOW.plus_seconds(10 * DAY_S), NOW.plus_seconds(16 * DAY_S))));

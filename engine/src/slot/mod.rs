@@ -278,7 +278,7 @@ impl Slot {
             Event::MoveUndone(undone) => self.ledger.move_undone(undone, record.at),
             Event::Renamed(renamed) => self.ledger.renamed(renamed, record.at),
             Event::Prolonged(prolonged) => self.ledger.prolonged(prolonged, record),
-            Event::Amended(amended) => self.ledger.amended(&mut self.places, amended),
+            Event::Amended(amended) => self.ledger.amended(&mut self.places, amended, record),
             Event::HandedOver(handed) => self.ledger.handed_over(handed),
             Event::ReviewOpened(opened) => self.ledger.review_until(opened.sale, Some(opened.until), record.at),
             Event::ReviewEnded(ended) => self.ledger.review_until(ended.sale, None, record.at),

@@ -415,12 +415,13 @@ impl Ledger {
         Some(hold)
     }
 
-    pub(super) fn amended(&mut self, places: &mut Places, amended: &Amended) {
+    pub(super) fn amended(&mut self, places: &mut Places, amended: &Amended, record: &Record<Event>) {
         let Some(hold) = self.holds.get_mut(&amended.hold) else { return };
         let held = &mut places.held[hold.channel.index()];
         let (before, after, buyer) = (people(&hold.lines), people(&amended.lines), hold.buyer);
         *held = *held - before + after;
         hold.lines.clone_from(&amended.lines);
+        hold.asks_review |= record.envelope.as_ref().is_some_and(Envelope::asks_review);
         self.count(buyer, after.cast_signed() - before.cast_signed(), 0);
     }
 

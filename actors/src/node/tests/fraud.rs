@@ -555,6 +555,10 @@ async fn a_rule_is_tried_on_each_command_once_and_as_it_would_be_followed() {
     let command = Command::BeginMove { sale: one, owner: None, tickets: vec![], arrival: HoldId::new(an_hour_later(), 4), via: Channel::Web, prices };
     move_tickets(node, tomorrow(), of(202, 61), command).await.unwrap();
     assert_eq!(told(&tried(rule("people", asks)).await), (3, 2, 0, 0));
+    // Whoever has desk rights is asked for none, through whichever channel tickets are moved.
+    let desks = HashSet::from([by(0).who]);
+    let at_desk = try_rules(node.journal().as_ref(), &rule("people", asks), Timestamp::MIN, 1_000, &desks).await.unwrap();
+    assert_eq!(told(&at_desk), (3, 0, 0, 0));
 
     // Nobody at a desk is asked for a proof, nor who takes tickets back.
     node.slot(tomorrow(), by(203), sell(2, 1)).await.unwrap();

@@ -211,11 +211,8 @@ async fn option_of(node: &Node, id: QuoteId) -> (HoldId, Envelope) {
     (hold, records.iter().find(takes).unwrap().envelope.clone().unwrap())
 }
 
-#[actix_rt::test]
-async fn what_is_kept_and_sold_for_a_quote_is_of_its_account_and_nothing_stops_it() {
-    let folder = TempDir::new().unwrap();
-    let house = House::in_folder(&folder).await.unwrap();
-    let node = house.node();
+/// A museum takes groups of up to twelve, and a tour operator has an account.
+async fn open_office(node: &Node) {
     let policy = GroupPolicy { group_min: 5, group_max: 12, signature_days: 3, ..GroupPolicy::default() };
     let set = museum::Command::SetGroupPolicy { valid_from: calendar::local_day(now()), policy: Box::new(policy) };
     node.museum(MUSEUM, by(2_000), set).await.unwrap();
@@ -225,6 +222,50 @@ async fn what_is_kept_and_sold_for_a_quote_is_of_its_account_and_nothing_stops_i
     ]) {
         node.account(code("tours"), by(key), command).await.unwrap();
     }
+}
+
+/// For how many an option is kept, and whether what it becomes is to be reviewed.
+async fn kept(node: &Node, option: HoldId) -> Option<(u16, bool)> {
+    let look = move |slot: &Slot| slot.hold_of(option).map(|hold| (hold.lines.iter().map(|line| line.count).sum::<u16>(), hold.asks_review));
+    node.look(option.slot(), look).await.unwrap()
+}
+
+/// A small option must be no way to a large one of which nobody is told.
+#[actix_rt::test]
+async fn an_option_that_grows_is_assessed_as_one_that_is_taken() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let node = house.node();
+    open_office(node).await;
+    let when = vec![Condition { feature: code("people"), op: Op::AtLeast, threshold_milli: 11_000 }];
+    let sentence = Text::new("Troppi.", "Too many.");
+    let rule = Rule { name: code("large"), when, channels: vec![Channel::Group], museums: vec![], action: Action::Block, sentence };
+    node.rules(by(10), fraud_rules::Command::Draft { rule: Box::new(rule), by: KeyId(1) }).await.unwrap();
+    node.rules(by(11), fraud_rules::Command::Activate { name: code("large"), draft: 1, by: KeyId(2) }).await.unwrap();
+    let there = SlotId::new(MUSEUM, RouteId(1), "2026-06-24T08:00:00Z".parse().unwrap());
+    let id = quoted(node, 1, there).await;
+    let (option, _) = option_of(node, id).await;
+    assert_eq!(kept(node, option).await, Some((10, false)));
+    heard(&house).await;
+    // It is kept whatever the rule says, and looked at.
+    let more = Asked { slots: vec![there], members: lines(12), escorts: 0, extras: Vec::new() };
+    quotes::revise(node, id, by(20), None, more).await.unwrap();
+    assert_eq!(kept(node, option).await, Some((12, true)));
+    node.files().unwrap().views.reach(node.head().number).await;
+    resume(node).await.unwrap();
+    let case = node.look_case(case_of(Subject::Sale(option)), |case| (case.status(), case.opened().map(|opened| opened.origin))).await;
+    assert_eq!(case, Ok((Some(Status::Open), Some(Origin::Review))));
+    heard(&house).await;
+    is_said_again(&house, 2).await;
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_is_kept_and_sold_for_a_quote_is_of_its_account_and_nothing_stops_it() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let node = house.node();
+    open_office(node).await;
     let account = u128::from(Node::account_id(code("tours")).0);
     let group = Party { kind: PartyKind::Group, pseudonym: Digest(account) };
     let slot_at = |hour: i64| SlotId::new(MUSEUM, RouteId(1), "2026-06-24T08:00:00Z".parse::<Timestamp>().unwrap().plus_seconds(hour * 3_600));

@@ -260,6 +260,35 @@ async fn what_is_bought_long_after_it_was_asked_for_is_picked_in_the_hour_in_whi
 }
 
 #[tokio::test]
+async fn an_option_that_grows_under_suspicion_wants_a_case_of_all_that_it_keeps_then() {
+    let (here, option) = (slot_at(0), HoldId::new(slot_at(0), 40));
+    let (allow, suspect) = (Some((Outcome::Allow, 5)), Some((Outcome::Review, 90)));
+    let told = |said, event| Told::Slot(here, by(1, said), vec![event]);
+    let amended = |count| slot::Event::Amended(slot::Amended { hold: option, lines: lines(count) });
+    for in_a_round in [1, 2, 3, 100] {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let taken = slot::Event::Held(Held { hold: option, channel: Channel::Group, lines: lines(2), expires_at: Timestamp::MAX });
+        // Of one that is made smaller again nothing is said.
+        let said = vec![told(allow, taken), told(allow, amended(3)), told(suspect, amended(5)), told(None, amended(4))];
+        take_in(&views, said, in_a_round).await;
+        let wanting = views.wanting_cases(10).await.unwrap();
+        let found: Vec<_> =
+            wanting.iter().map(|wanting| (wanting.subject, wanting.amount_cents, wanting.assessment.as_ref().map(|said| said.score))).collect();
+        assert_eq!(found, [(Subject::Sale(option), 6_000, Some(90))], "{in_a_round} in a round");
+        // There is a case about it: that it grows on makes no other.
+        put_case(&views, "1", &Subject::Sale(option).to_string(), 0, "").await;
+        sqlx::query("UPDATE assessed SET wants = ''").execute(&views.pool()).await.unwrap();
+        let mut rows = Rows::default();
+        let envelope = Some(by(1, suspect));
+        rows.slot(&Record { seq: 9, at: Timestamp::from_seconds(200), envelope, events: vec![amended(6)] });
+        rows.write(&mut views.pool().acquire().await.unwrap(), &[]).await.unwrap();
+        assert!(views.wanting_cases(10).await.unwrap().is_empty(), "{in_a_round} in a round");
+        views.close().await;
+    }
+}
+
+#[tokio::test]
 async fn of_what_somebody_held_on_a_day_and_did_not_buy_there_is_one_case_and_of_a_payment_that_came_to_nothing() {
     let (here, folder) = (slot_at(0), tempfile::tempdir().unwrap());
     let views = Views::open(&folder.path().join("views.db")).await.unwrap();

@@ -127,6 +127,18 @@ fn what_is_reviewed_stands_and_is_valid_in_time_by_itself() {
 }
 
 #[test]
+fn a_hold_that_grows_under_suspicion_is_reviewed_when_it_is_bought() {
+    let mut slot = limited(None, None);
+    tell(&mut slot, -10 * DAY, asked(1, Some(7), Outcome::Allow), &hold(1, Channel::Web, &[free(2)])).unwrap();
+    let grow = |count| Command::Amend { hold: id(1), lines: vec![free(count)], owner: None };
+    tell(&mut slot, -10 * DAY, asked(2, None, Outcome::Review), &grow(3)).unwrap();
+    // What is said of it later takes nothing of that back.
+    tell(&mut slot, -10 * DAY, asked(3, None, Outcome::Allow), &grow(4)).unwrap();
+    let events = tell(&mut slot, -10 * DAY, asked(4, None, Outcome::Allow), &sell(1, Settlement::Free)).unwrap();
+    assert!(events.iter().any(|event| matches!(event, Event::ReviewOpened(_))), "{events:?}");
+}
+
+#[test]
 fn what_moves_under_suspicion_is_under_review_by_the_record_with_which_it_arrives() {
     for (outcome, expected) in [(Outcome::Allow, false), (Outcome::StepUp, false), (Outcome::Review, true)] {
         let mut slot = limited(None, None);
