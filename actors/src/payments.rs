@@ -138,7 +138,7 @@ impl Default for Paying {
 
 impl Paying {
     /// Waits until nobody else begins to pay for any of these holds. Everybody waits in the same order, so that nobody waits for ever.
-    async fn beginning(&self, holds: &[HoldId]) -> Vec<MutexGuard<'_, ()>> {
+    pub(crate) async fn beginning(&self, holds: &[HoldId]) -> Vec<MutexGuard<'_, ()>> {
         let mut places: Vec<usize> = holds.iter().map(|hold| Self::place(hold.get() as u64)).collect();
         places.sort_unstable();
         places.dedup();

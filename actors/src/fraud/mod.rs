@@ -41,7 +41,7 @@ use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Party};
 use tornello_engine::ids::{Code, HoldId, KeyId, MuseumId, PaymentId};
 use tornello_engine::money::Cents;
-use tornello_engine::slot::{Line, people};
+use tornello_engine::slot::Line;
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::Budget;
 use tornello_models::fraud::rules::{Action, Fired, RuleSet};
@@ -326,13 +326,9 @@ impl Scoring {
         }
     }
 
-    /// Of a hold that is remembered fewer places are kept from now on; one that has fewer already stays as it is, as what is repeated says nothing new.
-    pub fn shrunk(&self, hold: HoldId, lines: &[Line]) {
-        let mut held = self.held.lock();
-        let fewer = |known: &Arc<Held>| people(lines) < people(&known.lines);
-        if let Some(known) = held.get(&hold.get()).filter(|known| fewer(known)).cloned() {
-            held.put(hold.get(), Arc::new(Held { channel: known.channel, lines: lines.to_vec(), parties: known.parties.clone() }));
-        }
+    /// Forgets a hold that is about to change; answers what was remembered of it.
+    pub(crate) fn forget(&self, hold: HoldId) -> Option<Arc<Held>> {
+        self.held.lock().take(&hold.get())
     }
 
     /// What is remembered of a hold.

@@ -2,7 +2,7 @@
 
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId};
-use tornello_engine::slot::{self, Keeper, Line, Settlement, Slot};
+use tornello_engine::slot::{self, Event, Keeper, Line, Settlement, Slot, people};
 
 use super::begin::is_under_way;
 use crate::failure::Failure;
@@ -22,17 +22,29 @@ pub async fn release(node: &Node, hold: HoldId, envelope: Envelope, owner: Optio
     node.slot(hold.slot(), envelope, command).await
 }
 
-/// Gives some places of a hold back, as [`release`] gives back all: so many people of each category are kept. The others rest by the lot that is drawn, where places rest.
+/// Gives some places of a hold back, as [`release`] gives back all: so many people of each category are kept. The others rest by the lot that is drawn, where places rest. What
+/// was remembered of the hold is forgotten meanwhile: whoever buys it before this is answered asks the slot, also if whoever asked has gone away.
 ///
 /// # Errors
 /// `hold_kept` if a payment can still be paid for it, or is paid. Else what the slot says to it.
 pub async fn shrink(node: &Node, hold: HoldId, envelope: Envelope, (counts, draw): (Vec<(Code, u16)>, u32), owner: Option<KeyId>) -> Answer<Slot> {
+    // Whoever begins to pay for it reads what is due, and then has it kept: in between it stays as it is.
+    let _turn = node.paying().beginning(&[hold]).await;
     let kept_for = node.look(hold.slot(), move |slot| slot.hold_of(hold).and_then(|hold| hold.kept_for)).await?;
-    let over = match keeper_over(node, hold, kept_for).await? {
+    let over = match needed_no_more(node, hold, kept_for).await? {
         Some(Keeper::Payment(payment)) => Some(payment),
         Some(Keeper::Quote(_)) | None => None,
     };
-    node.slot(hold.slot(), envelope, slot::Command::Shrink { hold, counts, owner, over }.drawn(draw)).await
+    let known = node.scoring().forget(hold);
+    let answer = node.slot(hold.slot(), envelope, slot::Command::Shrink { hold, counts, owner, over }.drawn(draw)).await;
+    if let (Some(known), Ok(_) | Err(Failure::Refused(_) | Failure::KeyReused)) = (known, &answer) {
+        let events = answer.iter().flat_map(|record| &record.events);
+        let mut amended = events.filter_map(|event| if let Event::Amended(amended) = event { Some(&amended.lines) } else { None });
+        // What is repeated says nothing new, where fewer still are kept by now.
+        let kept = amended.find(|kept| people(kept) < people(&known.lines)).unwrap_or(&known.lines);
+        node.scoring().remember(hold, known.channel, kept, known.parties.clone());
+    }
+    answer
 }
 
 /// Leaves a waiting list. An offer is given back with it, as a hold is by [`release`].
@@ -104,13 +116,21 @@ impl Confirmation {
 /// What a hold was kept for, if that is a payment that needs it no more. One that is just about to be written down is waited for.
 async fn keeper_over(node: &Node, hold: HoldId, kept_for: Option<Keeper>) -> Result<Option<Keeper>, Failure<slot::Refusal>> {
     match kept_for {
-        Some(Keeper::Payment(payment)) => {
+        Some(Keeper::Payment(_)) => {
             let _turn = node.paying().beginning(&[hold]).await;
-            match is_under_way(node, payment, hold).await {
-                Ok(is_needed) => Ok(kept_for.filter(|_| !is_needed)),
-                Err(failure) => Err(failure.map(|_| slot::Refusal::HoldKept { payment })),
-            }
+            needed_no_more(node, hold, kept_for).await
         }
+        Some(Keeper::Quote(_)) | None => Ok(None),
+    }
+}
+
+/// As [`keeper_over`], for one whose turn it is: nobody else begins to pay for the hold.
+async fn needed_no_more(node: &Node, hold: HoldId, kept_for: Option<Keeper>) -> Result<Option<Keeper>, Failure<slot::Refusal>> {
+    match kept_for {
+        Some(Keeper::Payment(payment)) => match is_under_way(node, payment, hold).await {
+            Ok(is_needed) => Ok(kept_for.filter(|_| !is_needed)),
+            Err(failure) => Err(failure.map(|_| slot::Refusal::HoldKept { payment })),
+        },
         Some(Keeper::Quote(_)) | None => Ok(None),
     }
 }

@@ -310,7 +310,6 @@ pub async fn shrink(
     let record = payments::shrink(&node, hold, envelope, (counts, draw()), caller.owner()).await?;
     let kept = record.events.iter().find_map(|event| if let Event::Amended(amended) = event { Some(&amended.lines) } else { None });
     let kept = kept.ok_or_else(not_rebuilt)?;
-    node.scoring().shrunk(hold, kept);
     Ok(HttpResponse::Ok().json(ShrunkView {
         hold: hold.to_string(),
         lines: kept.iter().map(LineView::from).collect(),

@@ -185,10 +185,20 @@ struct End {
     reason: &'static str,
 }
 
-/// The id of the case that was told with that number.
+/// An id of the case that was told with that number, another one each time: whoever comes again sees by none whether a case was told to others meanwhile.
 fn id_of(number: u64) -> String {
-    let Digest(bits) = digest(&[b"live", &RUN.to_be_bytes(), &number.to_be_bytes()]);
-    format!("{bits:032x}")
+    id_with(random(), number)
+}
+
+fn id_with(salt: u64, number: u64) -> String {
+    let Digest(bits) = digest(&[b"live", &RUN.to_be_bytes(), &salt.to_be_bytes(), &number.to_be_bytes()]);
+    format!("{salt:016x}{:016x}", bits as u64)
+}
+
+/// Whether this process gave that id for that number.
+fn is_id_of(id: &str, number: u64) -> bool {
+    let salt = id.get(..16).and_then(|salt| u64::from_str_radix(salt, 16).ok());
+    salt.is_some_and(|salt| id == id_with(salt, number))
 }
 
 fn case_event(news: News) -> Bytes {
@@ -390,7 +400,7 @@ pub async fn follow(
     // Changes count from here on, before the first look: what happens in between comes twice, not never.
     let (changes, estimates) = (node.board().watch(), node.sensors().watch());
     let again = request.headers().get(LAST_ID).and_then(|id| id.to_str().ok());
-    let is_last = |number: u64| again.is_some_and(|id| id == id_of(number));
+    let is_last = |number: u64| again.is_some_and(|id| is_id_of(id, number));
     let is_last = again.map(|_| &is_last as &dyn Fn(u64) -> bool);
     let looks = Scope::Investigate.is_open_to(caller.0.role);
     let (cases, before) = looks.then(|| node.cases().watch_after(is_last)).unzip();
@@ -420,10 +430,11 @@ mod tests {
 
     #[test]
     fn nobody_counts_the_cases_of_others_by_the_ids_of_their_own() {
-        let (one, next) = (id_of(1), id_of(2));
-        assert!(one == id_of(1) && one != next && [&one, &next].iter().all(|id| id.len() == 32));
-        let differ = one.bytes().zip(next.bytes()).filter(|(one, next)| one != next).count();
-        assert!(differ > 8, "{one} and {next} look like neighbours");
+        let (one, again, next) = (id_of(1), id_of(1), id_of(2));
+        assert!(one != again, "whoever comes again has another one, whether a case was told to others meanwhile or not");
+        assert!([&one, &again].iter().all(|id| id.len() == 32 && is_id_of(id, 1) && !is_id_of(id, 2)), "{one} and {again}");
+        assert!(is_id_of(&next, 2) && !is_id_of(&next, 1), "{next}");
+        assert!(["", "0-7", "0000000000000001", "+00000000000000f"].iter().all(|id| !is_id_of(id, 1)));
     }
 
     #[test]

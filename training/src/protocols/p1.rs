@@ -292,6 +292,7 @@ mod tests {
             std::fs::remove_file(path).unwrap();
         }
     }
+
     #[test]
     fn years_without_holidays_are_told() {
         let known = known_holidays("AU-VIC").unwrap();

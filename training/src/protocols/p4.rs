@@ -228,6 +228,7 @@ mod tests {
             std::fs::remove_file(path).unwrap();
         }
     }
+
     #[test]
     fn what_is_to_be_judged_does_not_teach_its_fate() {
         let whole = file("whole", false);

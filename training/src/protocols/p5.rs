@@ -128,6 +128,7 @@ mod tests {
         // Without times rows of like values are many.
         assert_eq!(told(false, &newest), (30, 18, None));
     }
+
     #[test]
     fn what_cannot_be_is_told() {
         let path = std::env::temp_dir().join(format!("tornello-p5-absurd-{}.csv", std::process::id()));

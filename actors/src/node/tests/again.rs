@@ -339,16 +339,15 @@ async fn of_a_hold_that_was_made_smaller_the_same_is_said_again_when_it_is_bough
     let house = House::new().await;
     let (node, hold) = (house.node(), HoldId::new(tomorrow(), 1));
     held(&house, hold, vec![Line { price_cents: Cents::ZERO, ..lines(3).remove(0) }], of(1, 7)).await;
-    let shrunk = crate::payments::shrink(node, hold, by(2), (vec![(code("full"), 1)], 0), Some(KeyId(7))).await.unwrap();
-    let Some(Event::Amended(amended)) = shrunk.events.last() else { panic!("{shrunk:?}") };
-    // The second is a repeat of what was asked before.
-    for lines in [amended.lines.clone(), lines(2)] {
-        node.scoring().shrunk(hold, &lines);
-    }
+    let shrink = async |key, count| crate::payments::shrink(node, hold, by(key), (vec![(code("full"), count)], 0), Some(KeyId(7))).await;
+    let first = shrink(2, 2).await.unwrap();
+    shrink(3, 1).await.unwrap();
+    assert_eq!(shrink(2, 2).await, Ok(first), "a repeat says nothing new");
+    assert!(shrink(4, 2).await.is_err(), "nor does what is refused");
     heard(&house).await;
-    let signal = signal_of_held(node.now(), SignalKind::Sold { held: true }, hold, &node.scoring().held(hold).unwrap(), &by(3));
+    let signal = signal_of_held(node.now(), SignalKind::Sold { held: true }, hold, &node.scoring().held(hold).unwrap(), &by(5));
     assert_eq!(signal.people, 1);
-    let buying = said(&house, &signal, by(3));
+    let buying = said(&house, &signal, by(5));
     node.slot(tomorrow(), buying, Command::Sell { hold, owner: None, settlement: Settlement::Free, contact: None }).await.unwrap();
     heard(&house).await;
     is_said_again(&house, 2).await;

@@ -1,5 +1,6 @@
 //! Of many who would pay for the same places one does, and what that payment keeps nobody else has until it is over. An order has one payment at a time.
 
+use futures_util::FutureExt;
 use tornello_engine::ids::{OrderId, VoucherId};
 use tornello_engine::order;
 use tornello_engine::voucher;
@@ -42,6 +43,30 @@ async fn what_a_payment_keeps_is_sold_by_nobody_else_until_it_is_over() {
     // Who pays for it all the same has the money back.
     shop.pay(over, node_says("late", 1_200)).await.unwrap();
     assert_eq!((shop.money(over).await, shop.house.taken()), ([0, 0, 1_200, 0], 2));
+    shop.stop().await;
+}
+
+/// Else the payment would be for three places, of which the hold has two: who pays has none of these, and three anew only if so many are free.
+#[actix_rt::test]
+async fn a_hold_stays_as_it_is_while_somebody_begins_to_pay_for_it() {
+    let shop = Shop::new().await;
+    let (node, id) = (shop.node(), HoldId::new(tomorrow(), 1));
+    shop.house.ask(1, hold(1, 3)).await.unwrap();
+    let held = async || node.look(tomorrow(), move |slot| slot.hold_of(id).map(|hold| hold.lines.clone())).await.unwrap();
+    let shrink = move |key, count| payments::shrink(node, id, by(key), (vec![(code("full"), count)], 0), Some(KeyId(7)));
+    // What is due was read, and the hold is not kept for it yet.
+    let turn = node.paying().beginning(&[id]).await;
+    let mut asked = Box::pin(shrink(2, 2));
+    for _ in 0..16 {
+        assert!(asked.as_mut().now_or_never().is_none(), "it is not its turn");
+        assert_eq!(held().await, Some(lines(3)));
+    }
+    drop(turn);
+    assert!(asked.await.is_ok());
+    assert_eq!(held().await, Some(lines(2)));
+    let payment = payments::begin(node, by(101), request(&[1])).await.unwrap();
+    assert_eq!(shop.payment(payment).await.opened().map(|opened| opened.amount_cents), Some(Cents::new(2_400)));
+    assert_eq!(shrink(3, 1).await, Err(Failure::Refused(Refusal::HoldKept { payment })));
     shop.stop().await;
 }
 
