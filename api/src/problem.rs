@@ -391,7 +391,9 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::TicketCancelled => "Sell a new ticket.",
         R::TicketUsed { .. } => "It was let in at `at`; a used ticket is neither let in again nor paid back.",
         R::NotBlocked => "Nothing has to be done.",
-        R::SettlementMismatch { .. } => "`due_cents` is due: settle `free` if that is 0, and at the desk or on account if not.",
+        R::SettlementMismatch { .. } => {
+            "`due_cents` is due: settle `free` if that is 0. If not, settle at the desk or on account, or, as a web shop, begin a payment: POST /v1/payments."
+        }
         R::SettlementNotAllowed { .. } => {
             "Desks and kiosks settle at the desk, resellers and groups on their account; whatever else is due is paid by a payment: POST /v1/payments."
         }
