@@ -151,6 +151,16 @@ fn what_is_wrong_is_named_as_it_was_asked() {
 }
 
 #[test]
+fn why_something_failed_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = folder.path().join("none.toml");
+    let listen = ["serve", "--listen", "127.0.0.1:0", "--pagopa-listen", "127.0.0.1:0", "--pagopa", none.to_str().unwrap()];
+    let refused = run(&folder.path().join("new"), &listen);
+    let told = text(&refused.stderr);
+    assert!(!refused.status.success() && told.matches("No such file").count() == 1, "{told}");
+}
+
+#[test]
 fn an_address_that_leads_to_no_broker_is_not_shown_with_its_password() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("new");
