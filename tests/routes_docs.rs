@@ -175,6 +175,12 @@ async fn the_page_of_problems_says_of_each_what_to_do() {
     assert!(rows.len() > 200, "{} rows", rows.len());
     let silent = rows.iter().filter(|row| row.contains("<td></td>"));
     assert_eq!(silent.collect::<Vec<_>>(), Vec::<&&str>::new());
+    for (code, way) in
+        [("settlement_mismatch", "POST /v1/payments"), ("not_a_code", "<code>ticket</code>"), ("not_enough_places", "<code>live_cap</code>")]
+    {
+        let row = rows.iter().find(|row| row.contains(&format!("id=\"{code}\"")));
+        assert!(row.is_some_and(|row| row.contains(way)), "{code} does not name {way}: {row:?}");
+    }
     // What an example was made with is no instant of anything.
     assert!(!page.contains("1970-") && !page.contains("0000-01"), "made-up instants");
     app.stop().await;

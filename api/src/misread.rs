@@ -88,6 +88,9 @@ const OF_TIMES: [&str; 5] = ["failed to parse ", "parsed date is not valid", "ex
 /// What the reader of JSON says, with what it expected in words of JSON rather than by the names of our types.
 #[must_use]
 pub fn json(message: &str) -> String {
+    if message == "EOF while parsing a value at line 1 column 0" {
+        return "nothing was sent, where JSON is expected".to_owned();
+    }
     let (what, place) = message.rfind(" at line ").map_or((message, ""), |at| message.split_at(at));
     if let Some(within) = what.strip_prefix("EOF while parsing ") {
         return format!("it ends too early, within {within}{place}");
@@ -199,7 +202,8 @@ mod tests {
             ("[]", "invalid type: a list, expected one of the words or objects that the contract names at line 1 column "),
             (r#"{"on": }"#, "a value is expected at line 1 column "),
             (r#"{"on": {"count": 1"#, "it ends too early, within an object at line 1 column "),
-            ("", "it ends too early, within a value at line 1 column "),
+            (" ", "it ends too early, within a value at line 1 column "),
+            ("", "nothing was sent, where JSON is expected"),
         ] {
             let error = strict::from_slice::<Way>(text.as_bytes()).map(|way| format!("{way:?}")).unwrap_err();
             assert!(json(&error.to_string()).starts_with(told), "{text}: {error}");

@@ -391,12 +391,15 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::TicketCancelled => "Sell a new ticket.",
         R::TicketUsed { .. } => "It was let in at `at`; a used ticket is neither let in again nor paid back.",
         R::NotBlocked => "Nothing has to be done.",
-        R::SettlementMismatch { .. } => "`due_cents` is due: settle `free` if that is 0, and at the desk or on account if not.",
+        R::SettlementMismatch { .. } => {
+            "`due_cents` is due: settle `free` if that is 0. If not, settle at the desk or on account, or, as a web shop, begin a payment: POST /v1/payments."
+        }
         R::SettlementNotAllowed { .. } => {
             "Desks and kiosks settle at the desk, resellers and groups on their account; whatever else is due is paid by a payment: POST /v1/payments."
         }
         R::NotEnoughPlaces { .. } => {
-            "`available` places are left for this channel; `alternatives` names the nearest slots with enough; or POST the lines to `waiting_list`, if it is there."
+            "`available` places are left for this channel, and `limited_by` says what keeps back more: the slot's `capacity`, `other_quotas` of other channels, the channel's \
+            `own_limit`, or `live_cap`, the people inside. `alternatives` names the nearest slots with enough; or POST the lines to `waiting_list`, if it is there."
         }
         R::QuotasTooLarge { .. } => "Reserve at most `capacity` places in all.",
         R::WrongMuseum => "Send the visitor to the museum on the ticket.",

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -147,6 +148,40 @@ fn what_is_wrong_is_named_as_it_was_asked() {
     let help = run(folder.path(), &["keys", "create", "--help"]);
     for role in Role::ALL {
         assert!(text(&help.stdout).contains(role.as_str()), "{role} is not in the help");
+    }
+}
+
+#[test]
+fn why_something_failed_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = folder.path().join("none.toml");
+    let listen = ["serve", "--listen", "127.0.0.1:0", "--pagopa-listen", "127.0.0.1:0", "--pagopa", none.to_str().unwrap()];
+    let refused = run(&folder.path().join("new"), &listen);
+    let told = text(&refused.stderr);
+    assert!(!refused.status.success() && told.matches("No such file").count() == 1, "{told}");
+}
+
+#[test]
+fn a_log_for_programs_has_nothing_but_json_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, none) = (folder.path().join("new"), folder.path().join("none.csv"));
+    let refused = run(&data, &["serve", "--log", "json", "--listen", "127.0.0.1:0", "--school-breaks", none.to_str().unwrap()]);
+    let mut serving = tornello(&data, &["serve", "--log", "json", "--listen", "127.0.0.1:0"]);
+    let mut server = serving.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut said: Vec<String> = text(&refused.stderr).lines().map(str::to_owned).collect();
+    for line in BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok) {
+        said.push(line);
+        if said.iter().any(|line| line.contains("There is no API key yet")) {
+            break;
+        }
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
+    for what in ["none.csv", " on http://", "There is no API key yet"] {
+        assert!(said.iter().any(|line| line.contains(what)), "{what} is not said: {said:?}");
+    }
+    for line in said {
+        assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "{line}");
     }
 }
 

@@ -19,6 +19,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -147,10 +148,27 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<NobodyReads>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            let why = why(&error);
+            if FOR_PROGRAMS.load(Ordering::Relaxed) {
+                tracing::error!("{why}");
+            } else {
+                eprintln!("error: {why}");
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// What went wrong, and what that comes from: each once, as some errors say themselves what they come from.
+fn why(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told.push_str(if told.is_empty() { "" } else { ": " });
+            told.push_str(&cause);
+        }
+    }
+    told
 }
 
 /// Runs inside an actix system whose tasks share all cores.
@@ -162,12 +180,27 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 /// What of the library that speaks HTTP is no line of the log, unless RUST_LOG asks for it: one at ERROR for each stranger who sends what is no HTTP.
 const STRANGERS: &str = "actix_http::h1::dispatcher=off";
 
+/// Whether the log is for programs: then what is said beside it is one of its lines, as whoever reads it expects JSON alone.
+static FOR_PROGRAMS: AtomicBool = AtomicBool::new(false);
+
+/// Says something beside the log, as where a server listens.
+fn tell(text: impl Display) {
+    if FOR_PROGRAMS.load(Ordering::Relaxed) {
+        tracing::info!("{text}");
+    } else {
+        eprintln!("{text}");
+    }
+}
+
 fn start_log(format: LogFormat, level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{level},{STRANGERS}")));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Json => {
+            FOR_PROGRAMS.store(true, Ordering::Relaxed);
+            builder.json().init();
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use tornello_api::pagopa::reconciliation::Reconciliation;
 use tornello_api::server::{self, Listening, ServerSettings};
 use tornello_engine::channel::Channel;
 
-use super::{Data, address, say};
+use super::{Data, address, say, tell};
 
 /// Where a demo listens.
 const DEMO: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -276,18 +276,18 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         let node = Arc::clone(&node);
         tokio::spawn(async move { nightly::keep_planning(&node).await })
     };
-    eprintln!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display());
+    tell(format_args!("Tornello {} on http://{listen}, data in {}", env!("CARGO_PKG_VERSION"), data.display()));
     if let Some(gates) = gates {
-        eprintln!("Gates have a listener of their own on http://{gates}");
+        tell(format_args!("Gates have a listener of their own on http://{gates}"));
     }
     if let Some(station) = station {
-        eprintln!("pagoPA's node is served at http://{station}/pagopa: only the proxy that checks its certificate may reach it");
+        tell(format_args!("pagoPA's node is served at http://{station}/pagopa: only the proxy that checks its certificate may reach it"));
     }
     if arguments.demo {
         welcome(station.is_none().then_some(listen));
         print_keys(&keys, &data.join(demo::KEYS_FILE), listen);
     } else if node.files().is_some_and(|files| files.keys.list().is_empty()) {
-        eprintln!("There is no API key yet: make one with `tornello keys create --data {} --name NAME --role admin`", data.display());
+        tell(format_args!("There is no API key yet: make one with `tornello keys create --data {} --name NAME --role admin`", data.display()));
     }
     drop(node);
     let served = server.await;

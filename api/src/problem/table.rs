@@ -117,7 +117,7 @@ const OTHERS: [(&str, u16, &str, &str); 64] = [
     ),
     ("invalid_ceiling", 422, "the ceiling is nobody, or more than any building holds", "Let it be 1 to 1000000 people, or none."),
     ("unknown_category", 422, "the tariff of that day has no such category", "Read the museum's tariff."),
-    ("not_a_code", 422, "what was scanned is not a ticket code", "Scan again, or type the ticket's id."),
+    ("not_a_code", 422, "what was scanned is not a ticket code", "Scan again, or type the ticket's id (over HTTP as `ticket`)."),
     ("unknown_version", 422, "a ticket code of a newer version", "Update the gate."),
     ("unknown_key", 422, "a ticket code signed with an unknown key", "Fetch the ticket keys again; else it is not one of ours."),
     ("bad_signature", 422, "a ticket code whose signature is wrong", "It is damaged or forged."),

@@ -180,7 +180,7 @@ pub fn not_connected() -> Problem {
 
 /// A browser cannot be led to pay here.
 pub fn no_payment_pages() -> Problem {
-    gateway_off("This installation has no payment pages: take a notice.")
+    gateway_off("This installation has no payment pages: pay by a notice, at any bank or in an app.")
 }
 
 /// Whether a browser can be led to payment pages.
@@ -522,7 +522,7 @@ pub async fn page_for(
 ) -> Result<(String, Vec<(PaymentId, Cents)>), Problem> {
     let (returns, now) = (form.parse()?, node.now());
     let gateway = node.gateway().filter(|_| has_payment_pages(connected));
-    let gateway = gateway.ok_or_else(|| gateway_off("This installation has no payment pages."))?;
+    let gateway = gateway.ok_or_else(no_payment_pages)?;
     let mut payments = Vec::with_capacity(ids.len());
     for &id in ids {
         let look = move |payment: &Payment| payment.payable(now).map(|_| payment.opened().cloned());
