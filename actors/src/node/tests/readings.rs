@@ -241,6 +241,35 @@ async fn who_has_come_in_since_a_reading_was_measured_leaves_no_room_for_others(
 }
 
 #[actix_rt::test]
+async fn who_has_come_in_while_a_reading_was_on_its_way_is_counted_after_a_restart_too() {
+    let journal = Arc::new(MemoryJournal::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let (node, [first, _]) = (house.node(), both());
+    open_two_routes(node).await;
+    node.slot(first, by(1), sell_in(first, 1, 4)).await.unwrap();
+    let pass = async |key: u128, number: u16, direction: Direction| {
+        let passage = Passage { ticket: HoldId::new(first, 1).ticket(number), issue: Some(1), gate: code("north"), museum: MUSEUM, direction };
+        node.pass(by(key), passage).await.map(drop)
+    };
+    assert_eq!(pass(10, 0, Direction::In).await, Ok(()));
+    house.clock.set(now().plus_seconds(60));
+    for (key, number, direction) in [(11, 1, Direction::In), (12, 2, Direction::In), (13, 3, Direction::In), (14, 0, Direction::Out)] {
+        assert_eq!(pass(key, number, direction).await, Ok(()));
+    }
+    house.clock.set(now().plus_seconds(90));
+    // As it was half a minute before they came.
+    people(node, 30, 90).await;
+    let since = |node: &Node| node.sensors().occupancy(MUSEUM).map(|occupancy| (occupancy.at, node.passed_since(&occupancy)));
+    assert_eq!(since(node), Some((now().plus_seconds(30), 2)));
+    house.running.stop().await;
+    let clock = Arc::new(ManualClock::new(now().plus_seconds(90)));
+    let running = Node::start_on(journal, Arc::clone(&clock) as _, Limits::default()).await.unwrap();
+    let house = House { running, clock };
+    assert_eq!(since(house.node()), Some((now().plus_seconds(30), 2)));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_cut_is_on_the_disk_before_another_slots_raise() {
     let journal = Arc::new(Faulty::default());
     let house = House::on(Arc::clone(&journal) as _).await;
