@@ -266,8 +266,8 @@ impl Sensors {
         let setting = beside.setting(museum, now);
         let mut sites = self.sites.lock();
         let site = sites.get_mut(&museum)?;
-        let (inside, quality) = site.pass(now, &setting)?;
-        let occupancy = Occupancy { inside, quality, at: now.max(site.occupancy?.at), ..site.occupancy? };
+        let (inside, quality, at) = site.pass(now, &setting)?;
+        let occupancy = Occupancy { inside, quality, at, ..site.occupancy? };
         site.publish(occupancy);
         drop(sites);
         let _ = self.feed.send(occupancy);

@@ -56,6 +56,9 @@ struct Flow {
     zones: Zones,
     /// People let in by gates, as last looked at.
     scanned: u32,
+    /// When that was, and when it was before the running minute: of whom gates have let in since then the filter knows nothing yet.
+    looked_at: Timestamp,
+    stepped_at: Timestamp,
     /// Those of them whom minutes that passed have made known since the last reading, and when.
     let_in: Vec<(Timestamp, u32)>,
     /// Days that are over, with what the doors summed up.
@@ -146,20 +149,33 @@ impl Site {
                 is_torn = true;
             }
             let (doors, zones, let_in, days) = (HashMap::new(), Zones::default(), Vec::new(), BTreeMap::new());
-            Flow { filter, date: setting.date, doors, zones, scanned: setting.scanned, let_in, days, is_torn }
+            let (date, scanned) = (setting.date, setting.scanned);
+            Flow { filter, date, doors, zones, scanned, looked_at: now, stepped_at: now, let_in, days, is_torn }
         });
         flow.bring_up(now, setting);
     }
 
-    /// Lets time pass; answers the people inside if a gate has let somebody in since.
-    pub(super) fn pass(&mut self, now: Timestamp, setting: &Setting) -> Option<(Inside, Quality)> {
+    /// Lets time pass; answers the people inside if a gate has let somebody in since, and as of when. Whom gates let in counts beside what was known by then: doors that have
+    /// not spoken since have not counted them, and where gates stand in for dead ones they are counted minute by minute.
+    pub(super) fn pass(&mut self, now: Timestamp, setting: &Setting) -> Option<(Inside, Quality, Timestamp)> {
+        let last = self.occupancy?.at;
         let flow = self.flow.as_mut()?;
         let was = flow.date;
         let let_in = flow.bring_up(now, setting);
         if let_in > 0 {
             flow.let_in.push((now, let_in));
         }
-        (let_in > 0 || flow.date != was).then(|| flow.estimate())
+        if let_in == 0 && flow.date == was {
+            return None;
+        }
+        let (inside, quality) = flow.estimate();
+        let at = match quality {
+            // In the night nobody is inside.
+            _ if flow.date != was => now,
+            Quality::DeadEntries => flow.stepped_at,
+            Quality::Good | Quality::Uncalibrated | Quality::DeadExits | Quality::Silent => last,
+        };
+        Some((inside, quality, at.max(last)))
     }
 
     /// What the doors summed up over a day that is over, until it is forgotten.
@@ -209,6 +225,9 @@ impl Flow {
         // Of two readings that come in at once the later one may bring what was looked up before the other one, and with it a day that is over.
         let scanned = if setting.date == self.date { setting.scanned.saturating_sub(self.scanned) } else { 0 };
         self.scanned = self.scanned.saturating_add(scanned);
+        if minute(now) > minute(self.looked_at) {
+            (self.stepped_at, self.looked_at) = (self.looked_at, now);
+        }
         self.filter.count(minute(now), Counts { scanned, ..Counts::default() });
         scanned
     }

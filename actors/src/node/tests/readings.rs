@@ -142,15 +142,43 @@ async fn a_camera_is_heard_also_when_a_minute_has_passed_before_its_word_comes_i
     node.pass(by(2), passage).await.unwrap();
     house.clock.set(now().plus_seconds(60));
     node.pass_minute().await;
-    assert_eq!(node.sensors().occupancy(MUSEUM).map(|last| last.at), Some(now().plus_seconds(60)), "the minute counts whom a gate has let in");
+    let last = node.sensors().occupancy(MUSEUM).unwrap();
+    assert_eq!((last.at, node.passed_since(&last)), (now(), 1), "whom a gate has let in no door has counted yet");
     let told = node.read(seen(59, 10), KeyId(3)).await.unwrap().unwrap();
     // When in the minute the gate let somebody in is not known any more: they may have come after it.
-    assert_eq!((told.inside.people, told.at), (11, now().plus_seconds(60)));
+    assert_eq!((told.inside.people, told.at), (11, now().plus_seconds(59)));
     assert_eq!(node.board().head(running).and_then(|head| head.places.live).map(|live| live.people), Some(11));
     assert_eq!(node.read(seen(58, 3), KeyId(3)).await, Err(Rejected::OutOfOrder), "a later word of it is known");
     house.clock.set(now().plus_seconds(61));
     let told = node.read(seen(61, 12), KeyId(3)).await.unwrap().unwrap();
     assert_eq!((told.inside.people, told.at), (12, now().plus_seconds(61)), "and this one has seen everybody");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn whom_gates_have_let_in_counts_until_a_door_has_spoken_however_many_minutes_pass() {
+    let house = House::new().await;
+    let (node, running) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()));
+    node.slot(running, by(1), sell_in(running, 1, 3)).await.unwrap();
+    let door = |at_s: i64, entered| Reading {
+        museum: MUSEUM,
+        sensor: code("door"),
+        at: now().plus_seconds(at_s),
+        measured: Measured::Flow { entered, left: 0 },
+    };
+    let passed = || node.sensors().occupancy(MUSEUM).map(|last| (last.at, node.passed_since(&last)));
+    node.read(door(0, 10), KeyId(3)).await.unwrap();
+    for number in 0..3 {
+        house.clock.set(now().plus_seconds(30 + 60 * i64::from(number)));
+        let ticket = HoldId::new(running, 1).ticket(number);
+        let passage = Passage { ticket, issue: Some(1), gate: code("north"), museum: MUSEUM, direction: Direction::In };
+        node.pass(by(2 + u128::from(number)), passage).await.unwrap();
+        house.clock.set(now().plus_seconds(60 + 60 * i64::from(number)));
+        node.pass_minute().await;
+        assert_eq!(passed(), Some((now(), 1 + i64::from(number))));
+    }
+    node.read(door(180, 3), KeyId(3)).await.unwrap();
+    assert_eq!(passed(), Some((now().plus_seconds(180), 0)), "it has counted them");
     house.running.stop().await;
 }
 
