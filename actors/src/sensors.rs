@@ -241,7 +241,8 @@ impl Sensors {
         }
         let (inside, quality) = site.take(reading, setting.as_ref())?;
         // A door that is a little behind the others changes the sum, not the time of it.
-        let at = site.occupancy.map_or(reading.at, |last| last.at.max(reading.at));
+        let as_of = site.as_of(quality, reading.at);
+        let at = site.occupancy.map_or(as_of, |last| last.at.max(as_of));
         let occupancy = Occupancy { museum: reading.museum, inside, quality, at, sensor: reading.sensor, who };
         site.publish_read(occupancy, reading.at);
         drop(sites);

@@ -169,13 +169,17 @@ impl Site {
             return None;
         }
         let (inside, quality) = flow.estimate();
-        let at = match quality {
-            // In the night nobody is inside.
-            _ if flow.date != was => now,
-            Quality::DeadEntries => flow.stepped_at,
-            Quality::Good | Quality::Uncalibrated | Quality::DeadExits | Quality::Silent => last,
-        };
+        // In the night nobody is inside.
+        let at = if flow.date == was { self.as_of(quality, last) } else { now };
         Some((inside, quality, at.max(last)))
+    }
+
+    /// As of when an estimate is that was made by readings up to some time.
+    pub(super) fn as_of(&self, quality: Quality, read_at: Timestamp) -> Timestamp {
+        match (&self.flow, quality) {
+            (Some(flow), Quality::DeadEntries) => flow.stepped_at,
+            _ => read_at,
+        }
     }
 
     /// What the doors summed up over a day that is over, until it is forgotten.
@@ -347,7 +351,7 @@ fn people_of(door: &Entries, at_s: i64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use tornello_engine::ids::MuseumId;
+    use tornello_engine::ids::{KeyId, MuseumId};
     use tornello_models::occupancy::Balance;
 
     use super::*;
@@ -381,6 +385,24 @@ mod tests {
         count("north", 86_410, &setting(1, 3));
         let [first, second] = [(0, setting(1, 3)), (1, setting(2, 0))].map(|(day, after)| site.door_day(setting(day, 0).date, &after).unwrap());
         assert_eq!((first.scanned, first.entered, second.scanned, second.entered), (11, 4, 3, 3));
+    }
+
+    #[test]
+    fn an_estimate_is_as_of_the_last_word_of_a_door_or_of_the_gates_that_stand_in_for_it() {
+        let mut site = Site::default();
+        let reading =
+            |s, left| Reading { museum: MuseumId(1), sensor: "door".parse().unwrap(), at: at(s), measured: Measured::Flow { entered: 0, left } };
+        let (inside, quality) = site.take(reading(0, 0), Some(&setting(0, 0))).unwrap();
+        let occupancy = Occupancy { museum: MuseumId(1), inside, quality, at: at(0), sensor: "door".parse().unwrap(), who: KeyId::SYSTEM };
+        site.publish_read(occupancy, at(0));
+        // Gates let five in each minute, and the door counts nobody: after ten it is dead, and those of the minutes that are over are known by the gates.
+        for (s, scanned, as_of, is_dead) in [(60, 5, 0, false), (120, 10, 0, false), (180, 15, 120, true), (240, 20, 180, true)] {
+            let (_, quality, said) = site.pass(at(s), &setting(0, scanned)).unwrap();
+            assert_eq!((said, quality == Quality::DeadEntries), (at(as_of), is_dead), "at {s}");
+        }
+        let (_, quality) = site.take(reading(250, 1), Some(&setting(0, 22))).unwrap();
+        assert_eq!((quality, site.as_of(quality, at(250))), (Quality::DeadEntries, at(180)));
+        assert_eq!(site.as_of(Quality::Good, at(250)), at(250));
     }
 
     /// What people inside come to with what a zone says at a second.
