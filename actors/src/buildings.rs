@@ -22,6 +22,7 @@ use tornello_models::dwell::Inside;
 
 use crate::board::Board;
 use crate::museums::Museums;
+use crate::sensors::last_told;
 
 /// Of a museum without readings no more is kept than this: nobody asks for it.
 const KEPT_S: i64 = DAY_S;
@@ -203,7 +204,7 @@ impl Buildings {
     pub fn restore(&self, board: &Board, museums: &Museums) {
         for known in museums.all() {
             let heads = board.heads_of(known.museum.id());
-            let Some(last) = heads.iter().filter_map(|(_, head)| head.places.live).max_by_key(|live| live.measured_at) else { continue };
+            let Some(last) = last_told(&heads) else { continue };
             let mut building = Building { heard: Some((last.measured_at, Inside { people: last.people, sd: last.sd })), ..Building::default() };
             for (slot, head) in &heads {
                 let inside = head.places.inside.cast_signed();

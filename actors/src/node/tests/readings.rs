@@ -298,6 +298,21 @@ async fn who_has_come_in_while_a_reading_was_on_its_way_is_counted_after_a_resta
 }
 
 #[actix_rt::test]
+async fn of_two_words_of_one_instant_a_restart_believes_the_one_by_which_more_are_inside() {
+    let journal = Arc::new(MemoryJournal::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_two_routes(house.node()).await;
+    for (slot, inside) in both().into_iter().zip([40, 30]) {
+        let told = Command::Observe { source: code("door"), inside, sd: 0, measured_at: now(), ceiling: Some(100), grant: None };
+        house.node().slot(slot, by(u128::from(inside)), told).await.unwrap();
+    }
+    house.running.stop().await;
+    let house = House::on(journal).await;
+    assert_eq!(house.node().sensors().occupancy(MUSEUM).map(|last| last.inside.people), Some(40));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_cut_is_on_the_disk_before_another_slots_raise() {
     let journal = Arc::new(Faulty::default());
     let house = House::on(Arc::clone(&journal) as _).await;
