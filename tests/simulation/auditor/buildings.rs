@@ -131,6 +131,12 @@ impl Auditor {
             // By a clock that was ahead it counts when it came in.
             let known_at = self.slots.get(&slot).filter(|_| is_scan).and_then(|naive| naive.counts_at(scan));
             let counts_at = known_at.unwrap_or(scan.scanned_at.min(record.at));
+            let is_overtaken = counts_at <= filling.measured_at && scan.scanned_at > filling.measured_at;
+            if known_at.is_some_and(|at| Some(at) <= self.doubted_at) && is_overtaken {
+                // That it was, a node does not know that has found it.
+                self.filling = None;
+                return;
+            }
             let is_it = |told: &&Scan| {
                 let same = (told.ticket, told.direction, told.gate) == (scan.ticket, scan.direction, scan.gate);
                 same && (!is_scan || told.scanned_at == scan.scanned_at)
