@@ -7,27 +7,39 @@
 //!
 //! What goes beyond a ceiling all the same, until the next reading: whom gates without a network let in, before their scans come in; whom a process that has ended let in
 //! without writing it down, before the gates send that in; and, after a restart, those who had come in by a slot that had not heard the last reading, as many as had left
-//! by it between its own and that one.
+//! by it between its own and that one, and whoever had left by a scan from up to a minute ahead, which is known as such no more.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use parking_lot::Mutex;
-use tornello_engine::ids::{MuseumId, TicketId};
+use tornello_engine::ids::{MuseumId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::verdict::Room;
-use tornello_engine::slot::{Direction, Event, Judged, JudgedScan, Scan};
+use tornello_engine::slot::{AdmissionConflict, Crossing, Direction, Event, Judged, JudgedScan, Scan};
 use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 use tornello_models::dwell::Inside;
 
 use crate::board::Board;
 use crate::museums::Museums;
+use crate::sensors::last_told;
 
 /// Of a museum without readings no more is kept than this: nobody asks for it.
 const KEPT_S: i64 = DAY_S;
 
 /// When people were measured, and how many.
 pub type Heard = (Timestamp, Inside);
+
+/// What was found on the disk of a slot that was read back.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
+    /// The time of the last record that was known.
+    pub known_at: Timestamp,
+    /// That of the last one that there is.
+    pub at: Timestamp,
+    /// How many more people are inside by its tickets than was known.
+    pub people: i32,
+}
 
 /// The people in all buildings.
 #[derive(Debug, Default)]
@@ -38,16 +50,28 @@ pub struct Buildings(Mutex<HashMap<MuseumId, Building>>);
 struct Building {
     /// The reading that counts.
     heard: Option<Heard>,
-    /// Who came, and who left (below zero), since, each with the time at which it counts.
-    passed: VecDeque<(Timestamp, i32)>,
+    /// Who came, and who left, since.
+    passed: VecDeque<Passed>,
     /// What that adds up to.
     passed_sum: i64,
     /// What gates were told and is not written, and whether it was since.
     told: BTreeMap<Scan, bool>,
     /// What of it was since adds up to.
     told_sum: i64,
+    /// Scans of gates whose clocks were ahead of the record that took them in, with its time: that is when they count. One that a reading has overtaken is forgotten.
+    ahead: BTreeMap<Scan, Timestamp>,
     /// Who may be told to come in any moment.
     asking: HashMap<TicketId, Asking>,
+}
+
+/// People who passed the gates of a slot.
+#[derive(Debug, Clone, Copy)]
+struct Passed {
+    /// When it counts.
+    at: Timestamp,
+    slot: SlotId,
+    /// Below zero if they left.
+    people: i32,
 }
 
 /// Those who ask with one ticket.
@@ -140,10 +164,11 @@ impl Buildings {
         }
     }
 
-    /// Whether a record of a slot says that somebody came in or left.
+    /// Whether a record of a slot says that somebody came in or left, or may be found to have.
     #[must_use]
     pub fn concerns(record: &Record<Event>) -> bool {
-        record.events.iter().any(|event| matches!(event, Event::Admitted(_) | Event::Exited(_) | Event::ScansJudged(_)))
+        let concerns = |event: &Event| matches!(event, Event::Admitted(_) | Event::Exited(_) | Event::ScansJudged(_) | Event::AdmissionConflict(_));
+        record.events.iter().any(concerns)
     }
 
     /// Takes in what is written of a slot: who came in, and who left.
@@ -153,9 +178,9 @@ impl Buildings {
         record.events.iter().for_each(|event| building.take(event, record.at));
     }
 
-    /// Takes in how many more people are inside by the tickets of a slot than was known of it, when it was read back from the disk.
-    pub fn correct(&self, museum: MuseumId, at: Timestamp, people: i32) {
-        self.0.lock().entry(museum).or_default().count(at, people);
+    /// Counts anew who has passed the gates of a slot, as more was found of it on the disk than was known: `crossings` are those from some time on.
+    pub fn correct(&self, slot: SlotId, found: Found, crossings: impl FnOnce(Timestamp) -> Vec<Crossing>) {
+        self.0.lock().entry(slot.museum()).or_default().correct(slot, found, crossings);
     }
 
     /// A gate was told to let somebody in or out, and that is not written yet.
@@ -179,9 +204,9 @@ impl Buildings {
     pub fn restore(&self, board: &Board, museums: &Museums) {
         for known in museums.all() {
             let heads = board.heads_of(known.museum.id());
-            let Some(last) = heads.iter().filter_map(|(_, head)| head.places.live).max_by_key(|live| live.measured_at) else { continue };
+            let Some(last) = last_told(&heads) else { continue };
             let mut building = Building { heard: Some((last.measured_at, Inside { people: last.people, sd: last.sd })), ..Building::default() };
-            for (_, head) in &heads {
+            for (slot, head) in &heads {
                 let inside = head.places.inside.cast_signed();
                 let people = match head.places.live {
                     Some(live) if live.measured_at == last.measured_at => inside - live.inside_then.cast_signed(),
@@ -189,7 +214,7 @@ impl Buildings {
                     _ => 0,
                 };
                 // When they passed is not known: in doubt the next reading has counted who left, and not who came.
-                building.count(if people > 0 { head.at } else { last.measured_at }, people);
+                building.count(Passed { at: if people > 0 { head.at } else { last.measured_at }, slot: *slot, people });
             }
             self.0.lock().insert(known.museum.id(), building);
         }
@@ -204,10 +229,15 @@ impl Building {
         }
         self.heard = Some(heard);
         // What had happened by then it has counted.
-        self.passed.retain(|(passed_at, _)| *passed_at > at);
-        self.passed_sum = self.passed.iter().map(|(_, people)| i64::from(*people)).sum();
+        self.passed.retain(|passed| passed.at > at);
+        self.sum_up();
+        self.ahead.retain(|scan, _| scan.scanned_at > at);
         self.told.iter_mut().for_each(|(scan, is_since)| *is_since &= scan.scanned_at > at);
         self.told_sum = self.told.iter().filter(|(_, is_since)| **is_since).map(|(scan, _)| one(*scan)).sum();
+    }
+
+    fn sum_up(&mut self) {
+        self.passed_sum = self.passed.iter().map(|passed| i64::from(passed.people)).sum();
     }
 
     /// The most people who may be inside with so many who may come in any moment, at the upper bound of the reading.
@@ -217,19 +247,47 @@ impl Building {
         u32::try_from(people.max(0)).unwrap_or(u32::MAX)
     }
 
-    fn count(&mut self, at: Timestamp, people: i32) {
-        if people == 0 {
+    fn count(&mut self, passed: Passed) {
+        if passed.people == 0 {
             return;
         }
-        while let Some(&(first, old)) = self.passed.front() {
-            if at.micros_since(first) <= KEPT_S * MICROS_PER_S {
+        while let Some(first) = self.passed.front().copied() {
+            if passed.at.micros_since(first.at) <= KEPT_S * MICROS_PER_S {
                 break;
             }
             self.passed.pop_front();
-            self.passed_sum -= i64::from(old);
+            self.passed_sum -= i64::from(first.people);
         }
-        self.passed.push_back((at, people));
-        self.passed_sum += i64::from(people);
+        self.passed.push_back(passed);
+        self.passed_sum += i64::from(passed.people);
+    }
+
+    /// What the disk says of a slot takes the place of what was counted of it since the reading. Whoever asked a gate between what was known of the slot and the reading, and
+    /// came in, may have come after it was taken, by a sensor whose clock is ahead or in one instant: in doubt it has not counted them.
+    fn correct(&mut self, slot: SlotId, found: Found, crossings: impl FnOnce(Timestamp) -> Vec<Crossing>) {
+        let Found { known_at, at, people } = found;
+        let Some((heard_at, _)) = self.heard else { return self.count(Passed { at, slot, people }) };
+        let is_old = |passed: &Passed| passed.slot == slot && passed.at >= heard_at;
+        let counted: i32 = self.passed.iter().filter(|passed| is_old(passed)).map(|passed| passed.people).sum();
+        self.passed.retain(|passed| !is_old(passed));
+        let all = crossings(known_at.min(heard_at));
+        // What gates were told of it counts as that no more; in the instant of the reading, as it did.
+        let told: i32 = all.iter().filter(|crossing| self.is_told_since(crossing) && crossing.at <= heard_at).map(|crossing| crossing.people).sum();
+        for scan in all.iter().filter_map(|crossing| crossing.scan) {
+            self.untell(&scan);
+        }
+        let (since, before): (Vec<Crossing>, Vec<Crossing>) = all.into_iter().partition(|crossing| crossing.at > heard_at);
+        let more = since.iter().map(|crossing| crossing.people).sum::<i32>() - counted;
+        let asked = before.iter().filter(|crossing| crossing.people > 0 && crossing.scan.is_none() && crossing.at >= known_at).count();
+        let doubtful = Passed { at: heard_at, slot, people: (people - more).clamp(0, asked as i32) };
+        self.passed.extend(since.into_iter().map(|crossing| Passed { at: crossing.at, slot, people: crossing.people }));
+        self.passed.extend([doubtful, Passed { people: told, ..doubtful }].into_iter().filter(|passed| passed.people != 0));
+        self.sum_up();
+    }
+
+    /// Whether a gate was told of it since the reading.
+    fn is_told_since(&self, crossing: &Crossing) -> bool {
+        crossing.scan.is_some_and(|scan| self.told.get(&scan) == Some(&true))
     }
 
     fn take(&mut self, event: &Event, now: Timestamp) {
@@ -251,6 +309,11 @@ impl Building {
                     self.pass(*scan, true, times, now);
                 }
             }
+            Event::AdmissionConflict(conflict) => {
+                // It counts nobody yet.
+                let AdmissionConflict { ticket, gate, scanned_at, .. } = *conflict;
+                self.counts_at(Scan { ticket, scanned_at, gate, direction: Direction::In }, now);
+            }
             _ => {}
         }
     }
@@ -264,9 +327,10 @@ impl Building {
 
     /// Somebody passed so many times more than was known: at a gate that asked, now; or by a scan that has come in, when it was made.
     fn pass(&mut self, scan: Scan, is_scan: bool, times: i32, now: Timestamp) {
+        let at = self.counts_at(scan, now);
         let is_since = if is_scan {
             // What was told counts as it did.
-            self.untell(&scan).unwrap_or_else(|| self.heard.is_none_or(|(at, _)| scan.scanned_at > at))
+            self.untell(&scan).unwrap_or_else(|| self.heard.is_none_or(|(heard_at, _)| at > heard_at))
         } else {
             // While the disk stalled a gate was told what is written now.
             let first = Scan { scanned_at: Timestamp::MIN, direction: Direction::In, ..scan };
@@ -279,8 +343,20 @@ impl Building {
         };
         if is_since {
             let people = if scan.direction == Direction::In { times } else { -times };
-            self.count(scan.scanned_at.min(now), people);
+            self.count(Passed { at, slot: scan.ticket.slot(), people });
         }
+    }
+
+    /// When a scan counts: at its own time, or at that of the record that took it in, if its gate's clock was ahead of that.
+    fn counts_at(&mut self, scan: Scan, now: Timestamp) -> Timestamp {
+        if let Some(at) = self.ahead.get(&scan) {
+            return *at;
+        }
+        if scan.scanned_at > now {
+            self.ahead.retain(|_, at| now.micros_since(*at) <= KEPT_S * MICROS_PER_S);
+            self.ahead.insert(scan, now);
+        }
+        scan.scanned_at.min(now)
     }
 
     /// What a gate was told is not on its way any more; answers whether it was since the reading, if it was told.
@@ -303,7 +379,7 @@ const fn one(scan: Scan) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use tornello_engine::ids::{Code, HoldId, RouteId, SlotId};
+    use tornello_engine::ids::{Code, HoldId, RouteId};
     use tornello_engine::slot::{Admitted, ConflictReason, Exited, ScansJudged, TicketState};
     use tornello_engine::tariff::Proof;
 
@@ -439,5 +515,79 @@ mod tests {
         let state = TicketState::Inside { first_at: at(5), since: at(5), entries: 1 };
         buildings.write(31, Event::ScansJudged(ScansJudged { ticket: ticket(1, 1), scans, state, used: false }));
         assert_eq!(people(), 0, "who came at 5 was counted by the reading");
+    }
+
+    #[test]
+    fn a_scan_from_ahead_counts_when_it_came_in_also_if_it_is_judged_anew() {
+        let (buildings, reading) = (Buildings::default(), heard(0, 5));
+        let reason = ConflictReason::TicketInside;
+        let state = TicketState::Inside { first_at: at(5), since: at(5), entries: 1 };
+        let judged_anew = |number, before, judged| {
+            let scans = vec![JudgedScan { scan: scan(ticket(1, number), 60), before: Some(before), judged }];
+            Event::ScansJudged(ScansJudged { ticket: ticket(1, number), scans, state, used: false })
+        };
+        assert_eq!(buildings.since(MUSEUM, reading), 0);
+        buildings.write(10, admitted(ticket(1, 0), Some(at(60))));
+        let conflict = AdmissionConflict { ticket: ticket(1, 1), gate: code("north"), scanned_at: at(60), reason };
+        buildings.write(10, Event::AdmissionConflict(conflict));
+        assert_eq!(buildings.since(MUSEUM, reading), 1);
+        // It has counted the one, who had come in, and nobody by the other one.
+        assert_eq!(buildings.since(MUSEUM, heard(30, 6)), 0);
+        buildings.write(40, judged_anew(0, Judged::Passed, Judged::Conflict { reason }));
+        buildings.write(41, judged_anew(1, Judged::Conflict { reason }, Judged::Passed));
+        assert_eq!(buildings.since(MUSEUM, heard(30, 6)), 0);
+        assert_eq!((buildings.since(MUSEUM, heard(60, 6)), buildings.0.lock()[&MUSEUM].ahead.len()), (0, 0), "a reading has overtaken both");
+    }
+
+    #[test]
+    fn what_is_found_of_a_slot_on_the_disk_counts_by_when_it_happened() {
+        let crossing = |s, people, is_scan: bool| Crossing { at: at(s), people, scan: is_scan.then(|| scan(ticket(1, 9), s)) };
+        let of_slot = |all: Vec<Crossing>| move |from: Timestamp| all.into_iter().filter(|crossing| crossing.at >= from).collect::<Vec<_>>();
+        let found = |known_s, s, people| Found { known_at: at(known_s), at: at(s), people };
+        let entered = |buildings: &Buildings| {
+            buildings.write(5, admitted(ticket(1, 0), None));
+            assert_eq!(buildings.since(MUSEUM, heard(10, 5)), 0);
+            buildings.write(12, admitted(ticket(1, 1), None));
+            buildings.write(13, admitted(ticket(2, 0), None));
+        };
+        let known = [crossing(5, 1, false), crossing(12, 1, false)];
+        // What is found beside that, how many are known to have passed since the reading, with one of another slot.
+        for (more, people, since) in [
+            // A scan of somebody who had left before the reading, and of one who left after it.
+            (vec![crossing(8, -1, true)], -1, 2),
+            (vec![crossing(14, -1, true)], -1, 1),
+            (vec![crossing(8, -1, true), crossing(15, 1, false)], 0, 3),
+            (vec![crossing(14, -1, true), crossing(9, 1, true)], 0, 1),
+            (vec![crossing(20, 1, false)], 1, 3),
+        ] {
+            let buildings = Buildings::default();
+            entered(&buildings);
+            let all = [&known[..], &more].concat();
+            buildings.correct(ticket(1, 0).slot(), found(12, 20, people), of_slot(all));
+            assert_eq!(buildings.since(MUSEUM, heard(10, 5)), since, "{more:?}");
+        }
+        // In the instant of the reading, by a gate that asked: whoever came in may have come after it.
+        let buildings = Buildings::default();
+        assert_eq!(buildings.since(MUSEUM, heard(10, 5)), 0);
+        let all = vec![crossing(10, 1, false), crossing(10, 1, false), crossing(9, -1, false)];
+        buildings.correct(ticket(1, 0).slot(), found(10, 10, 2), of_slot(all));
+        assert_eq!(buildings.since(MUSEUM, heard(10, 5)), 2);
+        assert_eq!(buildings.since(MUSEUM, heard(11, 7)), 0);
+        // What a gate was told is found: it counts once.
+        let buildings = Buildings::default();
+        assert_eq!(buildings.since(MUSEUM, heard(10, 5)), 0);
+        let (instant, later) = (crossing(10, 1, true), crossing(11, -1, true));
+        buildings.told(scan(ticket(1, 9), 10));
+        let left = Scan { direction: Direction::Out, ..scan(ticket(1, 9), 11) };
+        buildings.told(left);
+        let all = vec![instant, Crossing { scan: Some(left), ..later }];
+        buildings.correct(ticket(1, 0).slot(), found(9, 12, 0), of_slot(all));
+        assert_eq!(buildings.since(MUSEUM, heard(10, 5)), 0);
+        buildings.written(&left);
+        assert_eq!(buildings.since(MUSEUM, heard(10, 5)), 0);
+        // Without a reading all of it counts.
+        let buildings = Buildings::default();
+        buildings.correct(ticket(1, 0).slot(), found(10, 10, 2), |_| Vec::new());
+        assert_eq!(buildings.0.lock()[&MUSEUM].passed_sum, 2);
     }
 }

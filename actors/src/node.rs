@@ -32,7 +32,7 @@ use crate::accounts::{self, Accounts};
 use crate::attended::Attended;
 use crate::availability::{Near, Nearby};
 use crate::board::{Board, SlotHead};
-use crate::buildings::Buildings;
+use crate::buildings::{Buildings, Found};
 use crate::cases;
 use crate::cases::appeals::AppealCodes;
 use crate::cases::board::Cases;
@@ -151,7 +151,7 @@ impl Tell<Slot> for SlotTell {
         }
         if let Some(before) = before {
             let people = head.places.inside.cast_signed() - before.places.inside.cast_signed();
-            self.2.correct(slot.museum(), head.at, people);
+            self.2.correct(slot, Found { known_at: before.at, at: head.at, people }, |from| state.crossings(from));
         }
         self.0.publish(slot, head);
         // Behind the head: a record that is told of meanwhile is counted before, and replaced by this, or seen to be in it.

@@ -12,13 +12,14 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use tornello_engine::attendance::DoorDay;
 use tornello_engine::calendar;
-use tornello_engine::ids::{Code, KeyId, MuseumId};
+use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId};
+use tornello_engine::slot::Live;
 use tornello_engine::time::Timestamp;
 pub use tornello_models::dwell::Inside;
 use tornello_models::occupancy::{Balance, Quality};
 
 use crate::attended::{Attended, balance_of};
-use crate::board::Board;
+use crate::board::{Board, SlotHead};
 use crate::museums::Museums;
 use crate::plans::Plans;
 use cells::{Around, Seen};
@@ -215,6 +216,12 @@ impl Beside<'_> {
     }
 }
 
+/// The last reading that slots were told of a building. Of one instant several may have been told, as when a door was behind the others: then the one by which more may be
+/// inside, which errs on the safe side.
+pub(crate) fn last_told(heads: &[(SlotId, SlotHead)]) -> Option<Live> {
+    heads.iter().filter_map(|(_, head)| head.places.live).max_by_key(|live| (live.measured_at, live.upper()))
+}
+
 /// The day of a building in Rome: it ends in the night, when nobody is inside.
 #[must_use]
 pub fn building_day(now: Timestamp) -> Date {
@@ -241,7 +248,8 @@ impl Sensors {
         }
         let (inside, quality) = site.take(reading, setting.as_ref())?;
         // A door that is a little behind the others changes the sum, not the time of it.
-        let at = site.occupancy.map_or(reading.at, |last| last.at.max(reading.at));
+        let as_of = site.as_of(quality, reading.at);
+        let at = site.occupancy.map_or(as_of, |last| last.at.max(as_of));
         let occupancy = Occupancy { museum: reading.museum, inside, quality, at, sensor: reading.sensor, who };
         site.publish_read(occupancy, reading.at);
         drop(sites);
@@ -266,8 +274,8 @@ impl Sensors {
         let setting = beside.setting(museum, now);
         let mut sites = self.sites.lock();
         let site = sites.get_mut(&museum)?;
-        let (inside, quality) = site.pass(now, &setting)?;
-        let occupancy = Occupancy { inside, quality, at: now.max(site.occupancy?.at), ..site.occupancy? };
+        let (inside, quality, at) = site.pass(now, &setting)?;
+        let occupancy = Occupancy { inside, quality, at, ..site.occupancy? };
         site.publish(occupancy);
         drop(sites);
         let _ = self.feed.send(occupancy);
@@ -329,8 +337,7 @@ impl Sensors {
         let mut sites = self.sites.lock();
         for known in museums.all() {
             let museum = known.museum.id();
-            let last = board.heads_of(museum).into_iter().filter_map(|(_, head)| head.places.live).max_by_key(|live| live.measured_at);
-            if let Some(live) = last {
+            if let Some(live) = last_told(&board.heads_of(museum)) {
                 let inside = Inside { people: live.people, sd: live.sd };
                 let site = sites.entry(museum).or_default();
                 site.occupancy =

@@ -165,7 +165,7 @@ pub struct Entry {
 #[derive(Clone)]
 struct Reading {
     event: Observed,
-    /// People of this slot inside at that moment.
+    /// People of this slot inside when it was measured.
     inside_then: u32,
 }
 
@@ -513,7 +513,9 @@ impl Naive {
                 let sellable = self.cap(at, observed).map(|cap| cap.min(of_share));
                 rule(observed.sellable == sellable, "a reading limits sales otherwise than it says")
                     .map_err(|wrong| format!("{wrong}: not {sellable:?}"))?;
-                self.reading = Some(Reading { event: observed.clone(), inside_then: self.inside() });
+                // Who came while it was on its way was not there yet.
+                let inside_then = i64::from(self.inside()) - self.passed_since(observed.measured_at);
+                self.reading = Some(Reading { event: observed.clone(), inside_then: u32::try_from(inside_then).unwrap_or(0) });
                 Ok(())
             }
             Event::Waited(waited) => {

@@ -56,6 +56,9 @@ struct Flow {
     zones: Zones,
     /// People let in by gates, as last looked at.
     scanned: u32,
+    /// When that was, and when it was before the running minute: of whom gates have let in since then the filter knows nothing yet.
+    looked_at: Timestamp,
+    stepped_at: Timestamp,
     /// Those of them whom minutes that passed have made known since the last reading, and when.
     let_in: Vec<(Timestamp, u32)>,
     /// Days that are over, with what the doors summed up.
@@ -146,20 +149,37 @@ impl Site {
                 is_torn = true;
             }
             let (doors, zones, let_in, days) = (HashMap::new(), Zones::default(), Vec::new(), BTreeMap::new());
-            Flow { filter, date: setting.date, doors, zones, scanned: setting.scanned, let_in, days, is_torn }
+            let (date, scanned) = (setting.date, setting.scanned);
+            Flow { filter, date, doors, zones, scanned, looked_at: now, stepped_at: now, let_in, days, is_torn }
         });
         flow.bring_up(now, setting);
     }
 
-    /// Lets time pass; answers the people inside if a gate has let somebody in since.
-    pub(super) fn pass(&mut self, now: Timestamp, setting: &Setting) -> Option<(Inside, Quality)> {
+    /// Lets time pass; answers the people inside if a gate has let somebody in since, and as of when. Whom gates let in counts beside what was known by then: doors that have
+    /// not spoken since have not counted them, and where gates stand in for dead ones they are counted minute by minute.
+    pub(super) fn pass(&mut self, now: Timestamp, setting: &Setting) -> Option<(Inside, Quality, Timestamp)> {
+        let last = self.occupancy?.at;
         let flow = self.flow.as_mut()?;
         let was = flow.date;
         let let_in = flow.bring_up(now, setting);
         if let_in > 0 {
             flow.let_in.push((now, let_in));
         }
-        (let_in > 0 || flow.date != was).then(|| flow.estimate())
+        if let_in == 0 && flow.date == was {
+            return None;
+        }
+        let (inside, quality) = flow.estimate();
+        // In the night nobody is inside.
+        let at = if flow.date == was { self.as_of(quality, last) } else { now };
+        Some((inside, quality, at.max(last)))
+    }
+
+    /// As of when an estimate is that was made by readings up to some time.
+    pub(super) fn as_of(&self, quality: Quality, read_at: Timestamp) -> Timestamp {
+        match (&self.flow, quality) {
+            (Some(flow), Quality::DeadEntries) => flow.stepped_at,
+            _ => read_at,
+        }
     }
 
     /// What the doors summed up over a day that is over, until it is forgotten.
@@ -209,6 +229,9 @@ impl Flow {
         // Of two readings that come in at once the later one may bring what was looked up before the other one, and with it a day that is over.
         let scanned = if setting.date == self.date { setting.scanned.saturating_sub(self.scanned) } else { 0 };
         self.scanned = self.scanned.saturating_add(scanned);
+        if minute(now) > minute(self.looked_at) {
+            (self.stepped_at, self.looked_at) = (self.looked_at, now);
+        }
         self.filter.count(minute(now), Counts { scanned, ..Counts::default() });
         scanned
     }
@@ -328,7 +351,7 @@ fn people_of(door: &Entries, at_s: i64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use tornello_engine::ids::MuseumId;
+    use tornello_engine::ids::{KeyId, MuseumId};
     use tornello_models::occupancy::Balance;
 
     use super::*;
@@ -362,6 +385,24 @@ mod tests {
         count("north", 86_410, &setting(1, 3));
         let [first, second] = [(0, setting(1, 3)), (1, setting(2, 0))].map(|(day, after)| site.door_day(setting(day, 0).date, &after).unwrap());
         assert_eq!((first.scanned, first.entered, second.scanned, second.entered), (11, 4, 3, 3));
+    }
+
+    #[test]
+    fn an_estimate_is_as_of_the_last_word_of_a_door_or_of_the_gates_that_stand_in_for_it() {
+        let mut site = Site::default();
+        let reading =
+            |s, left| Reading { museum: MuseumId(1), sensor: "door".parse().unwrap(), at: at(s), measured: Measured::Flow { entered: 0, left } };
+        let (inside, quality) = site.take(reading(0, 0), Some(&setting(0, 0))).unwrap();
+        let occupancy = Occupancy { museum: MuseumId(1), inside, quality, at: at(0), sensor: "door".parse().unwrap(), who: KeyId::SYSTEM };
+        site.publish_read(occupancy, at(0));
+        // Gates let five in each minute, and the door counts nobody: after ten it is dead, and those of the minutes that are over are known by the gates.
+        for (s, scanned, as_of, is_dead) in [(60, 5, 0, false), (120, 10, 0, false), (180, 15, 120, true), (240, 20, 180, true)] {
+            let (_, quality, said) = site.pass(at(s), &setting(0, scanned)).unwrap();
+            assert_eq!((said, quality == Quality::DeadEntries), (at(as_of), is_dead), "at {s}");
+        }
+        let (_, quality) = site.take(reading(250, 1), Some(&setting(0, 22))).unwrap();
+        assert_eq!((quality, site.as_of(quality, at(250))), (Quality::DeadEntries, at(180)));
+        assert_eq!(site.as_of(Quality::Good, at(250)), at(250));
     }
 
     /// What people inside come to with what a zone says at a second.

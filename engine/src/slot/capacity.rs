@@ -72,7 +72,7 @@ pub struct Live {
     pub ceiling: Option<u32>,
     /// The most places of this slot that may be taken; none: no limit.
     pub sellable: Option<u32>,
-    /// This slot's `inside` at that moment, to follow who came and went since.
+    /// This slot's `inside` when it was measured, by all that is known of it now: who came and went since is the difference.
     pub inside_then: u32,
 }
 

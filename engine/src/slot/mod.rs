@@ -49,6 +49,7 @@ pub use event::*;
 pub use hold::PAYMENT_KEEPS_S;
 pub use moves::MoveFate;
 pub use opening::{Limits, Opening, Policy, Quota, REST_MAX_S, Reentry, Refund};
+pub use passages::Crossing;
 pub use refusal::{LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS};
 pub use review::REVIEW_ENDS_BEFORE_S;
 pub use state::{FRAUD, Hold, Move, MoveStage, Sale, Ticket, TicketState};
@@ -256,6 +257,8 @@ impl Slot {
             Event::Closed(closed) => self.places.closed = Some(closed.reason),
             Event::Reopened(_) => self.places.closed = None,
             Event::Observed(observed) => {
+                // It may have been on its way for a while: who has passed since it was measured was not there then.
+                let came = if self.places.admitted == 0 { 0 } else { self.ledger.came_since(observed.measured_at) };
                 self.places.live = Some(Live {
                     source: observed.source,
                     people: observed.inside,
@@ -264,7 +267,7 @@ impl Slot {
                     until: observed.until,
                     ceiling: observed.ceiling,
                     sellable: observed.sellable,
-                    inside_then: self.places.inside,
+                    inside_then: self.places.inside.saturating_add_signed(-came),
                 });
             }
             Event::AdmissionConflict(conflict) => self.ledger.conflicted(&mut self.places, conflict, record.at),
@@ -352,6 +355,12 @@ impl Slot {
     /// All live holds, in no order.
     pub fn holds(&self) -> impl Iterator<Item = (&HoldId, &Hold)> {
         self.ledger.holds.iter()
+    }
+
+    /// Who has passed the gates from some time on, by all that is known now, in no order.
+    #[must_use]
+    pub fn crossings(&self, from: Timestamp) -> Vec<Crossing> {
+        self.ledger.crossings(from)
     }
 
     /// What gates without a network let in and should not have, in the order of the tickets: which scan, and what speaks against it.

@@ -82,6 +82,17 @@ impl Told {
     }
 }
 
+/// Somebody who has come in by a gate, or left, by what is known of it now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crossing {
+    /// When it counts.
+    pub at: Timestamp,
+    /// One more inside, or one less.
+    pub people: i32,
+    /// The scan that tells of it; none: the gate asked.
+    pub scan: Option<Scan>,
+}
+
 /// A ticket at a gate, in or out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Passage {
@@ -106,6 +117,12 @@ impl Passage {
     /// A scan that comes in.
     pub(super) fn new(scan: Scan, now: Timestamp) -> Self {
         Self { at: scan.scanned_at.min(now), direction: scan.direction, scan: Some(scan), before: None, judged: Judged::LeftUnseen }
+    }
+
+    /// Who has passed by it; nobody if it cannot stand beside the rest.
+    pub(super) fn crossing(&self) -> Option<Crossing> {
+        let people = if self.direction == Direction::In { 1 } else { -1 };
+        self.judged.passed().then_some(Crossing { at: self.at, people, scan: self.scan })
     }
 
     pub(super) fn is_changed(&self) -> bool {

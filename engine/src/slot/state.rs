@@ -19,7 +19,7 @@ use super::event::{
     Waited, people,
 };
 use super::gate::SCAN_AGE_MAX_S;
-use super::passages::{Bars, Passage, Taken};
+use super::passages::{Bars, Crossing, Passage, Taken};
 use super::rest::Rests;
 use super::waiting_list::{Waiting, WaitingEnd, WaitingList};
 use super::{Channel, Refusal};
@@ -693,7 +693,7 @@ impl Ledger {
         let before = self.scans.insert(scan, Taken { at, judged }).map(|taken| taken.judged);
         let conflicts = |judged: Option<Judged>| u32::from(judged.is_some_and(|judged| judged.conflict().is_some()));
         places.conflicts = places.conflicts + conflicts(Some(judged)) - conflicts(before);
-        if places.live.is_none_or(|live| scan.scanned_at > live.measured_at) {
+        if places.live.is_none_or(|live| at > live.measured_at) {
             return 0;
         }
         let passed = |judged: Option<Judged>| i32::from(judged.is_some_and(Judged::passed));
@@ -749,6 +749,32 @@ impl Ledger {
     pub(super) fn passages(&self, scan: Scan, state: TicketState) -> Vec<Passage> {
         let online = self.seen_online(scan, state).into_iter().map(Passage::online);
         online.chain(self.scans_of(scan).map(|(scan, taken)| Passage::taken(*scan, *taken))).collect()
+    }
+
+    /// How many have come in after some time, less those who have left.
+    pub(super) fn came_since(&self, since: Timestamp) -> i32 {
+        self.crossings(since).iter().filter(|crossing| crossing.at > since).map(|crossing| crossing.people).sum()
+    }
+
+    /// Who has passed the gates from some time on, in no order.
+    pub(super) fn crossings(&self, from: Timestamp) -> Vec<Crossing> {
+        let mut crossings = Vec::new();
+        for (id, sale) in &self.sales {
+            for (number, ticket) in (0..).zip(&sale.tickets) {
+                // Nobody has passed on a ticket after it became what it is.
+                let last = match ticket.state {
+                    TicketState::Inside { since, .. } => since,
+                    TicketState::Outside { left_at, .. } => left_at,
+                    TicketState::Valid | TicketState::Cancelled | TicketState::Moving | TicketState::Moved => continue,
+                };
+                if last >= from {
+                    let any = Scan { ticket: id.ticket(number), scanned_at: from, gate: Code::NOTHING, direction: Direction::In };
+                    let of_ticket = self.passages(any, ticket.state).into_iter().filter_map(|passage| passage.crossing());
+                    crossings.extend(of_ticket.filter(|crossing| crossing.at >= from));
+                }
+            }
+        }
+        crossings
     }
 
     /// The holds whose time is over at `now`, at most `limit` of them, earliest first.

@@ -67,8 +67,7 @@ impl Auditor {
         Ok(())
     }
 
-    /// A batch is written, and the node is to find it. Who passed a gate by it counts there from the time of its records on, and of scans it cannot tell which a reading had
-    /// counted.
+    /// A batch is written, and the node is to find it. Until it has, it may count others; and what a gate was told that is found may count twice, until it is merged.
     pub fn doubts(&mut self, batch: &Batch) -> Result<(), String> {
         let (mut passes, mut last): (Vec<(Scan, i64, bool)>, Option<Timestamp>) = (Vec::new(), None);
         for frame in frames(&batch.records) {
@@ -84,7 +83,8 @@ impl Auditor {
         }
         self.doubted_at = self.doubted_at.max(last);
         let of_scans = passes.iter().any(|(.., is_scan)| *is_scan);
-        self.filling = self.filling.filter(|_| !of_scans).map(|filling| Filling { is_exact: false, ..filling });
+        let is_known = !of_scans || self.told_since.is_empty();
+        self.filling = self.filling.filter(|_| is_known).map(|filling| Filling { is_exact: false, ..filling });
         Ok(())
     }
 
@@ -107,8 +107,11 @@ impl Auditor {
         let read = i64::from(inside + 2 * sd);
         let mut people = read;
         for naive in self.slots.iter().filter(|(slot, _)| slot.museum() == museum).map(|(_, naive)| naive) {
-            let Some(passed) = naive.passed_since(measured_at) else { return };
-            people += passed;
+            // Of scans that it has found, and not taken in by itself, a node does not know which were made by a clock that was ahead.
+            if self.died_at.max(self.doubted_at).is_some_and(|found_at| naive.overtakes(found_at, measured_at)) {
+                return;
+            }
+            people += naive.passed_since(measured_at);
         }
         for (slot, told) in self.told.iter().filter(|(slot, _)| slot.museum() == museum) {
             let Some(naive) = self.slots.get(slot) else { return };
@@ -125,8 +128,12 @@ impl Auditor {
         let Some(mut filling) = self.filling.filter(|filling| filling.museum == slot.museum()) else { return };
         let mut is_entry = false;
         for (scan, times, is_scan) in record.events.iter().flat_map(|event| who_passed(event, record.at)) {
-            if is_scan && scan.scanned_at > record.at {
-                // By which time it counts nobody says.
+            // By a clock that was ahead it counts when it came in.
+            let known_at = self.slots.get(&slot).filter(|_| is_scan).and_then(|naive| naive.counts_at(scan));
+            let counts_at = known_at.unwrap_or(scan.scanned_at.min(record.at));
+            let is_overtaken = counts_at <= filling.measured_at && scan.scanned_at > filling.measured_at;
+            if known_at.is_some_and(|at| Some(at) <= self.doubted_at) && is_overtaken {
+                // That it was, a node does not know that has found it.
                 self.filling = None;
                 return;
             }
@@ -139,7 +146,7 @@ impl Auditor {
                 self.told_since.remove(&told);
                 filling.people -= one(told.direction);
             }
-            if !is_scan || told.is_some() || scan.scanned_at > filling.measured_at {
+            if !is_scan || told.is_some() || counts_at > filling.measured_at {
                 filling.people += times * one(scan.direction);
             }
             is_entry |= !is_scan && scan.direction == Direction::In;

@@ -162,11 +162,12 @@ impl Naive {
             .collect();
         let is_conflict = |judged: Option<Judged>| u32::from(judged.and_then(speaks_against).is_some());
         let measured_at = self.reading.as_ref().map(|reading| reading.event.measured_at);
+        let counts_at = |scan: Scan| all.iter().find(|seen| seen.scan == Some(scan)).map(|seen| seen.at);
         let mut people = 0;
         for &JudgedScan { scan, before, judged } in &changed {
             self.conflicts = self.conflicts + is_conflict(Some(judged)) - is_conflict(before);
             // If that was before the last reading, the sensors had seen it.
-            if measured_at.is_some_and(|measured_at| scan.scanned_at <= measured_at) {
+            if measured_at.is_some_and(|measured_at| counts_at(scan) <= Some(measured_at)) {
                 let change = i32::from(counts(judged)) - i32::from(before.is_some_and(counts));
                 people += if scan.direction == Direction::In { change } else { -change };
             }
@@ -181,20 +182,24 @@ impl Naive {
         Ok(News { known, all, changed, good_for_nobody })
     }
 
-    /// How many came in since some time, less those who left; none if a gate's clock was ahead, so that it counts sooner than it says.
-    pub fn passed_since(&self, since: Timestamp) -> Option<i64> {
-        let mut people = 0;
-        for seen in self.tickets().flat_map(|ticket| &ticket.passages).filter(|seen| counts(seen.judged)) {
-            if seen.scan.is_some_and(|scan| scan.scanned_at > seen.at.max(since)) {
-                return None;
-            }
-            let passed = if seen.direction == Direction::In { 1 } else { -1 };
-            people += if seen.at > since { passed } else { 0 };
-        }
-        Some(people)
+    /// How many came in since some time, less those who left.
+    pub fn passed_since(&self, since: Timestamp) -> i64 {
+        let passed = self.tickets().flat_map(|ticket| &ticket.passages).filter(|seen| counts(seen.judged) && seen.at > since);
+        passed.map(|seen| if seen.direction == Direction::In { 1 } else { -1 }).sum()
     }
 
-    /// How many people of this slot were inside when the last reading of it came, with what scans have told of since; and when that was measured.
+    /// When a scan that was taken in counts: sooner than it says, if its gate's clock was ahead.
+    pub fn counts_at(&self, scan: Scan) -> Option<Timestamp> {
+        self.tickets().flat_map(|ticket| &ticket.passages).find(|seen| seen.scan == Some(scan)).map(|seen| seen.at)
+    }
+
+    /// Whether a scan was taken in until some time that a gate had made later than a reading, by its clock, and that counts before it.
+    pub fn overtakes(&self, until: Timestamp, measured_at: Timestamp) -> bool {
+        let ahead = |seen: &Seen| seen.at <= until && seen.at <= measured_at && seen.scan.is_some_and(|scan| scan.scanned_at > measured_at);
+        self.tickets().flat_map(|ticket| &ticket.passages).any(ahead)
+    }
+
+    /// How many people of this slot were inside when its last reading was measured, with what scans have told of since; and when that was.
     pub fn inside_then(&self) -> Option<(Timestamp, u32)> {
         self.reading.as_ref().map(|reading| (reading.event.measured_at, reading.inside_then))
     }

@@ -142,15 +142,43 @@ async fn a_camera_is_heard_also_when_a_minute_has_passed_before_its_word_comes_i
     node.pass(by(2), passage).await.unwrap();
     house.clock.set(now().plus_seconds(60));
     node.pass_minute().await;
-    assert_eq!(node.sensors().occupancy(MUSEUM).map(|last| last.at), Some(now().plus_seconds(60)), "the minute counts whom a gate has let in");
+    let last = node.sensors().occupancy(MUSEUM).unwrap();
+    assert_eq!((last.at, node.passed_since(&last)), (now(), 1), "whom a gate has let in no door has counted yet");
     let told = node.read(seen(59, 10), KeyId(3)).await.unwrap().unwrap();
     // When in the minute the gate let somebody in is not known any more: they may have come after it.
-    assert_eq!((told.inside.people, told.at), (11, now().plus_seconds(60)));
+    assert_eq!((told.inside.people, told.at), (11, now().plus_seconds(59)));
     assert_eq!(node.board().head(running).and_then(|head| head.places.live).map(|live| live.people), Some(11));
     assert_eq!(node.read(seen(58, 3), KeyId(3)).await, Err(Rejected::OutOfOrder), "a later word of it is known");
     house.clock.set(now().plus_seconds(61));
     let told = node.read(seen(61, 12), KeyId(3)).await.unwrap().unwrap();
     assert_eq!((told.inside.people, told.at), (12, now().plus_seconds(61)), "and this one has seen everybody");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn whom_gates_have_let_in_counts_until_a_door_has_spoken_however_many_minutes_pass() {
+    let house = House::new().await;
+    let (node, running) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()));
+    node.slot(running, by(1), sell_in(running, 1, 3)).await.unwrap();
+    let door = |at_s: i64, entered| Reading {
+        museum: MUSEUM,
+        sensor: code("door"),
+        at: now().plus_seconds(at_s),
+        measured: Measured::Flow { entered, left: 0 },
+    };
+    let passed = || node.sensors().occupancy(MUSEUM).map(|last| (last.at, node.passed_since(&last)));
+    node.read(door(0, 10), KeyId(3)).await.unwrap();
+    for number in 0..3 {
+        house.clock.set(now().plus_seconds(30 + 60 * i64::from(number)));
+        let ticket = HoldId::new(running, 1).ticket(number);
+        let passage = Passage { ticket, issue: Some(1), gate: code("north"), museum: MUSEUM, direction: Direction::In };
+        node.pass(by(2 + u128::from(number)), passage).await.unwrap();
+        house.clock.set(now().plus_seconds(60 + 60 * i64::from(number)));
+        node.pass_minute().await;
+        assert_eq!(passed(), Some((now(), 1 + i64::from(number))));
+    }
+    node.read(door(180, 3), KeyId(3)).await.unwrap();
+    assert_eq!(passed(), Some((now().plus_seconds(180), 0)), "it has counted them");
     house.running.stop().await;
 }
 
@@ -237,6 +265,50 @@ async fn who_has_come_in_since_a_reading_was_measured_leaves_no_room_for_others(
     // One that has seen them counts them once.
     people(node, 600, 96).await;
     assert_eq!(left(node), [2, 2]);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_has_come_in_while_a_reading_was_on_its_way_is_counted_after_a_restart_too() {
+    let journal = Arc::new(MemoryJournal::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let (node, [first, _]) = (house.node(), both());
+    open_two_routes(node).await;
+    node.slot(first, by(1), sell_in(first, 1, 4)).await.unwrap();
+    let pass = async |key: u128, number: u16, direction: Direction| {
+        let passage = Passage { ticket: HoldId::new(first, 1).ticket(number), issue: Some(1), gate: code("north"), museum: MUSEUM, direction };
+        node.pass(by(key), passage).await.map(drop)
+    };
+    assert_eq!(pass(10, 0, Direction::In).await, Ok(()));
+    house.clock.set(now().plus_seconds(60));
+    for (key, number, direction) in [(11, 1, Direction::In), (12, 2, Direction::In), (13, 3, Direction::In), (14, 0, Direction::Out)] {
+        assert_eq!(pass(key, number, direction).await, Ok(()));
+    }
+    house.clock.set(now().plus_seconds(90));
+    // As it was half a minute before they came.
+    people(node, 30, 90).await;
+    let since = |node: &Node| node.sensors().occupancy(MUSEUM).map(|occupancy| (occupancy.at, node.passed_since(&occupancy)));
+    assert_eq!(since(node), Some((now().plus_seconds(30), 2)));
+    house.running.stop().await;
+    let clock = Arc::new(ManualClock::new(now().plus_seconds(90)));
+    let running = Node::start_on(journal, Arc::clone(&clock) as _, Limits::default()).await.unwrap();
+    let house = House { running, clock };
+    assert_eq!(since(house.node()), Some((now().plus_seconds(30), 2)));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn of_two_words_of_one_instant_a_restart_believes_the_one_by_which_more_are_inside() {
+    let journal = Arc::new(MemoryJournal::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_two_routes(house.node()).await;
+    for (slot, inside) in both().into_iter().zip([40, 30]) {
+        let told = Command::Observe { source: code("door"), inside, sd: 0, measured_at: now(), ceiling: Some(100), grant: None };
+        house.node().slot(slot, by(u128::from(inside)), told).await.unwrap();
+    }
+    house.running.stop().await;
+    let house = House::on(journal).await;
+    assert_eq!(house.node().sensors().occupancy(MUSEUM).map(|last| last.inside.people), Some(40));
     house.running.stop().await;
 }
 

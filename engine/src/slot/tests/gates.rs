@@ -375,3 +375,45 @@ fn who_came_in_before_a_reading_was_counted_by_it() {
     assert!(leaves.ask(2 * MIN, &merge(scan(1, 0, "pda", Direction::Out, 90))).is_ok());
     assert_eq!(leaves.slot.places().people_upper(at(2 * MIN)), Some(49));
 }
+
+#[test]
+fn who_came_while_a_reading_was_on_its_way_was_not_counted_by_it() {
+    let done = [
+        (-DAY, direct(1, &[full(5)], desk())),
+        (0, admit(1, 0)),
+        (10, admit(1, 1)),
+        (20, admit(1, 2)),
+        // Out and in again, and out.
+        (30, exit(1, 0)),
+        (40, admit(1, 0)),
+        (50, exit(1, 1)),
+        (60, merge(scan(1, 3, "pda", Direction::In, 15))),
+        (60, merge(scan(1, 4, "pda", Direction::In, 5))),
+    ];
+    // When it was measured, and how many of this slot were inside then, of four who are now.
+    for (measured, inside_then) in [(-1, 0), (0, 1), (5, 2), (10, 3), (19, 4), (20, 5), (30, 4), (45, 5), (50, 4), (60, 4)] {
+        let mut world = given(&done);
+        assert!(world.ask(90, &observe(50, 0, measured)).is_ok());
+        assert_eq!(world.slot.places().live.map(|live| (live.inside_then, world.slot.places().inside)), Some((inside_then, 4)), "at {measured}");
+        assert_eq!(world.slot.places().people_upper(at(90)), Some(54 - inside_then), "at {measured}");
+        // Who comes to be known later counts as if it had been known.
+        assert!(world.ask(100, &merge(scan(1, 2, "pda", Direction::Out, 25))).is_ok());
+        let then = inside_then - u32::from(measured >= 25);
+        assert_eq!(world.slot.places().people_upper(at(100)), Some(53 - then), "at {measured}");
+        assert_eq!(Slot::replay(&world.records).as_ref(), Some(&world.slot), "SL-4");
+        let bytes = postcard::to_allocvec(&world.slot).unwrap();
+        let read = postcard::from_bytes::<Slot>(&bytes).unwrap();
+        assert_eq!(read.crossings(at(0)).len(), world.slot.crossings(at(0)).len(), "a snapshot keeps who has passed");
+    }
+}
+
+#[test]
+fn a_scan_of_a_gate_whose_clock_is_ahead_counts_for_a_reading_when_it_came_in() {
+    let done = [(-DAY, direct(1, &[full(2)], desk())), (10, merge(scan(1, 0, "pda", Direction::In, 50))), (31, observe(50, 0, 30))];
+    let mut world = given(&done);
+    assert_eq!(world.slot.places().people_upper(at(31)), Some(50), "the sensors had seen whoever came in");
+    // Another gate saw the ticket first: the scan counts nobody, and there is nobody who has left since.
+    assert!(world.ask(32, &merge(scan(1, 0, "pda-2", Direction::In, 5))).is_ok());
+    assert_eq!((world.slot.places().inside, world.slot.places().conflicts), (1, 1));
+    assert_eq!(world.slot.places().people_upper(at(32)), Some(50));
+}
