@@ -152,12 +152,12 @@ impl ProbabilityForest {
         sum / self.roots.len() as f64
     }
 
-    /// Whether every index points into the forest and only onwards.
     /// How many trees, and how many nodes in all of them.
     pub(super) const fn size(&self) -> (usize, usize) {
         (self.roots.len(), self.nodes.len())
     }
 
+    /// Whether every index points into the forest and only onwards.
     pub(super) fn is_sound(&self, columns: usize) -> bool {
         let count = self.nodes.len();
         let onwards = |place: usize, child: u32| (child as usize) > place && (child as usize) < count;
