@@ -27,6 +27,17 @@ pub(super) fn an_hour_later() -> SlotId {
     SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(3_600))
 }
 
+/// The slot a day after [`tomorrow`].
+fn day_after() -> SlotId {
+    SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(86_400))
+}
+
+/// The sale of so many free tickets over the web; a slot has one such sale.
+fn sell(slot: SlotId, count: u16) -> Command {
+    let (sale, channel) = (HoldId::new(slot, 1), Channel::Web);
+    Command::SellDirect { sale, channel, lines: free(count), settlement: Settlement::Free, contact: None }
+}
+
 pub(super) fn has(node: &Node, buyer: u128) -> u32 {
     node.day_limits().counts().has(&BuyerDay::of(tomorrow(), Digest(buyer)))
 }
@@ -51,7 +62,7 @@ impl Dice {
 
 #[actix_rt::test]
 async fn a_restart_counts_what_was_counted_before_it() {
-    let day_after = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(86_400));
+    let day_after = day_after();
     let slots = [tomorrow(), an_hour_later(), day_after];
     let (mut refused, mut counted) = (0, 0);
     for seed in 0..3 {
@@ -133,7 +144,7 @@ async fn what_was_written_without_a_word_counts_when_the_slot_is_read_back() {
 
 #[actix_rt::test]
 async fn tickets_that_went_without_a_word_are_taken_off_once_though_the_slot_was_read_back_before_the_journal_was() {
-    let day_after = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(86_400));
+    let day_after = day_after();
     let (sale, prices) = (HoldId::new(tomorrow(), 1), vec![(code("full"), Cents::ZERO)]);
     let cancel = Command::Cancel { sale, owner: None, tickets: vec![0], cause: CancelCause::Museum };
     let finish = Command::FinishMove { arrival: HoldId::new(day_after, 1) };
@@ -172,14 +183,7 @@ async fn days_that_are_over_and_slots_without_a_limit_are_not_read_back() {
     // Opened before there was a limit.
     house.node().slot(tomorrow(), of(1, Some(7)), hold(1, 3)).await.unwrap();
     limit_day(house.node(), 4).await;
-    let sell = Command::SellDirect {
-        sale: HoldId::new(an_hour_later(), 1),
-        channel: Channel::Web,
-        lines: free(2),
-        settlement: Settlement::Free,
-        contact: None,
-    };
-    house.node().slot(an_hour_later(), of(2, Some(7)), sell).await.unwrap();
+    house.node().slot(an_hour_later(), of(2, Some(7)), sell(an_hour_later(), 2)).await.unwrap();
     assert_eq!(has(house.node(), 7), 2);
     house.running.stop().await;
     for (days, expected) in [(0, 2), (1, 2), (2, 0)] {
@@ -193,14 +197,7 @@ async fn days_that_are_over_and_slots_without_a_limit_are_not_read_back() {
 async fn tickets_of_another_day_do_not_come_to_a_full_one() {
     let house = House::new().await;
     limit_day(house.node(), 4).await;
-    let day_after = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(86_400));
-    let sell = |slot, count| Command::SellDirect {
-        sale: HoldId::new(slot, 1),
-        channel: Channel::Web,
-        lines: free(count),
-        settlement: Settlement::Free,
-        contact: None,
-    };
+    let day_after = day_after();
     house.node().slot(tomorrow(), of(1, Some(7)), sell(tomorrow(), 3)).await.unwrap();
     house.node().slot(day_after, of(2, Some(7)), sell(day_after, 2)).await.unwrap();
     let moved = async |key, from: SlotId, to: SlotId| {
@@ -220,14 +217,7 @@ async fn a_move_that_somebody_else_drives_counts_what_its_buyer_has_by_every_pse
     let house = House::new().await;
     let node = house.node();
     limit_day(node, 4).await;
-    let day_after = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(86_400));
-    let sell = |slot, count| Command::SellDirect {
-        sale: HoldId::new(slot, 1),
-        channel: Channel::Web,
-        lines: free(count),
-        settlement: Settlement::Free,
-        contact: None,
-    };
+    let day_after = day_after();
     node.slot(tomorrow(), of(1, Some(8)), sell(tomorrow(), 3)).await.unwrap();
     // Bought in the month before, when the same buyer had another pseudonym.
     node.slot(day_after, of(2, Some(7)), sell(day_after, 2)).await.unwrap();
