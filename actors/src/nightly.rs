@@ -106,6 +106,8 @@ fn after(now: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sensors::day_begins;
+    use jiff::civil::Date;
 
     #[test]
     fn minutes_are_full_ones() {
@@ -130,6 +132,28 @@ mod tests {
             ("2026-03-28T12:00:00Z", "2026-03-29T02:30:00Z"),
         ] {
             assert_eq!(after(now.parse().unwrap()).to_string(), expected, "{now}");
+        }
+    }
+
+    /// The night in which clocks are put forward has an hour less from its midnight on: one that had not ended by its own count would be run again and again, without a pause.
+    #[test]
+    fn a_night_that_is_counted_has_ended_also_when_clocks_change() {
+        for date in ["2026-03-28", "2026-03-29", "2026-03-30", "2026-06-10", "2026-10-24", "2026-10-25", "2026-10-26"] {
+            let date: Date = date.parse().unwrap();
+            let counted_at = calendar::instant(date.at(COUNTS_AT.0, COUNTS_AT.1, 0, 0));
+            assert_eq!(building_day(counted_at), date, "the day before is over");
+            let next = date.saturating_add(1.day());
+            assert_eq!(after(counted_at), calendar::instant(next.at(COUNTS_AT.0, COUNTS_AT.1, 0, 0)), "{date}");
+        }
+    }
+
+    #[test]
+    fn a_buildings_day_ends_by_the_clocks_also_when_they_change() {
+        for date in ["2026-03-29", "2026-06-10", "2026-10-25"] {
+            let date: Date = date.parse().unwrap();
+            let begins = day_begins(date);
+            let (before, last) = (building_day(begins.plus_seconds(-1)), building_day(day_begins(date.saturating_add(1.day())).plus_seconds(-1)));
+            assert_eq!((before, building_day(begins), last), (date.saturating_sub(1.day()), date, date));
         }
     }
 }

@@ -30,7 +30,7 @@ const AHEAD_S: i64 = 60;
 /// A reading older than this says nothing about now.
 const OLD_S: i64 = 3_600;
 /// A building's day begins at this hour in Rome: by then the last visitors of the evening before have left.
-pub const DAY_BEGINS_H: i64 = 4;
+const DAY_BEGINS_H: i8 = 4;
 /// More people than so many times the ceiling are not thought to be inside.
 const ROOM_FACTOR: f64 = 2.0;
 /// Where there is no ceiling.
@@ -210,7 +210,7 @@ impl Beside<'_> {
 
     /// People let in by gates, by slots of that day.
     fn scanned(&self, museum: MuseumId, date: Date) -> u32 {
-        let [from, to] = [date, date.saturating_add(1.day())].map(|day| calendar::instant(day.at(DAY_BEGINS_H as i8, 0, 0, 0)));
+        let [from, to] = [date, date.saturating_add(1.day())].map(day_begins);
         let heads = self.board.heads_between(museum, from, to.plus_seconds(-1));
         heads.into_iter().map(|(_, head)| head.places.admitted).fold(0, u32::saturating_add)
     }
@@ -222,10 +222,17 @@ pub(crate) fn last_told(heads: &[(SlotId, SlotHead)]) -> Option<Live> {
     heads.iter().filter_map(|(_, head)| head.places.live).max_by_key(|live| (live.measured_at, live.upper()))
 }
 
-/// The day of a building in Rome: it ends in the night, when nobody is inside.
+/// The day of a building in Rome: it ends in the night, when nobody is inside, by the clocks and not so many hours after midnight.
 #[must_use]
 pub fn building_day(now: Timestamp) -> Date {
-    calendar::local_day(now.plus_seconds(-DAY_BEGINS_H * 3_600))
+    let shown = calendar::local(now);
+    if shown.hour() < DAY_BEGINS_H { shown.date().saturating_sub(1.day()) } else { shown.date() }
+}
+
+/// When a building's day begins.
+#[must_use]
+pub fn day_begins(date: Date) -> Timestamp {
+    calendar::instant(date.at(DAY_BEGINS_H, 0, 0, 0))
 }
 
 impl Sensors {
@@ -298,8 +305,8 @@ impl Sensors {
     /// People inside over the running day, every five minutes: when, how many, give or take.
     #[must_use]
     pub fn curve(&self, museum: MuseumId, now: Timestamp) -> Vec<(Timestamp, Inside)> {
-        let midnight = calendar::instant(building_day(now).at(DAY_BEGINS_H as i8, 0, 0, 0));
-        self.sites.lock().get(&museum).map(|site| site.curve.iter().filter(|(at, _)| *at >= midnight).copied().collect()).unwrap_or_default()
+        let begins = day_begins(building_day(now));
+        self.sites.lock().get(&museum).map(|site| site.curve.iter().filter(|(at, _)| *at >= begins).copied().collect()).unwrap_or_default()
     }
 
     /// People in the area around a museum, and the share of them who came in.

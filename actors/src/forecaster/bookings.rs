@@ -21,7 +21,7 @@ use tornello_models::discrimination::{brier, outcomes};
 
 use super::{AHEAD_DAYS, sites};
 use crate::node::Node;
-use crate::sensors::{DAY_BEGINS_H, building_day};
+use crate::sensors::{building_day, day_begins};
 use crate::views::ViewsError;
 use crate::views::bookings::Booking;
 
@@ -164,7 +164,7 @@ impl Bookings {
             return Ok(None);
         }
         files.views.come_to(node.head().number).await?;
-        let bookings = files.views.bookings(begin(today.saturating_sub(PAST_DAYS.days())), begin(today), BOOKINGS_MAX).await?;
+        let bookings = files.views.bookings(day_begins(today.saturating_sub(PAST_DAYS.days())), day_begins(today), BOOKINGS_MAX).await?;
         Ok(Some(Past { bookings, yesterday }))
     }
 
@@ -269,8 +269,8 @@ impl Bookings {
         let Some(files) = node.files().filter(|_| self.curves.read().is_none()) else { return Ok(false) };
         files.views.come_to(node.head().number).await?;
         let (now, today) = (node.now(), building_day(node.now()));
-        let from = begin(today.saturating_sub(PAST_DAYS.days()));
-        let bookings = files.views.bookings(from, begin(today.saturating_add((AHEAD_DAYS + 1).days())), 4 * BOOKINGS_MAX).await?;
+        let from = day_begins(today.saturating_sub(PAST_DAYS.days()));
+        let bookings = files.views.bookings(from, day_begins(today.saturating_add((AHEAD_DAYS + 1).days())), 4 * BOOKINGS_MAX).await?;
         let Ok(curves) = tokio::task::spawn_blocking(move || curves(&bookings, now)).await else {
             tracing::error!("what stood on the books could not be worked out");
             return Ok(false);
@@ -300,11 +300,6 @@ pub fn looks(attendance: &Attendance, curve: &BTreeMap<Date, Vec<Look>>, date: D
         curve.get(&date).into_iter().flatten().filter(|look| !looks.iter().any(|taken| taken.ahead == look.ahead)).copied().collect::<Vec<_>>();
     looks.extend(more);
     looks
-}
-
-/// When a building's day begins.
-pub(super) fn begin(day: Date) -> Timestamp {
-    calendar::instant(day.at(DAY_BEGINS_H as i8, 0, 0, 0))
 }
 
 pub(super) fn days_between(from: Timestamp, to: Timestamp) -> f64 {
@@ -412,7 +407,7 @@ fn curves(bookings: &[Booking], now: Timestamp) -> Curves {
     for (museum, days) in days {
         let first = first.get(&museum).copied().unwrap_or(now);
         let looks = |date: Date, of: &[&Booking]| -> Vec<Look> {
-            let at = |ahead: u16| begin(date.saturating_sub(i32::from(ahead).days()).saturating_add(1.day()));
+            let at = |ahead: u16| day_begins(date.saturating_sub(i32::from(ahead).days()).saturating_add(1.day()));
             let booked = |ahead: u16| {
                 let at = at(ahead);
                 let stood = |booking: &&&Booking| booking.made_at < at;

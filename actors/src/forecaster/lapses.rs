@@ -12,11 +12,11 @@ use tornello_engine::time::Timestamp;
 use tornello_models::ModelError;
 use tornello_models::cancellation::lapse::{Basis, Ended, Lapse, MOMENTS, Wait};
 
-use super::bookings::{FIT_EVERY_DAYS, PAST_DAYS, SEED, begin, days_between};
+use super::bookings::{FIT_EVERY_DAYS, PAST_DAYS, SEED, days_between};
 use super::sites;
 use crate::node::Node;
 use crate::quotes::QuoteHead;
-use crate::sensors::building_day;
+use crate::sensors::{building_day, day_begins};
 use crate::views::ViewsError;
 use crate::views::quotes::{EndedQuote, kind};
 
@@ -78,7 +78,7 @@ impl Lapses {
             return Ok(None);
         }
         files.views.come_to(node.head().number).await?;
-        let quotes = files.views.ended_quotes(begin(today.saturating_sub(PAST_DAYS.days())), begin(today), QUOTES_MAX).await?;
+        let quotes = files.views.ended_quotes(day_begins(today.saturating_sub(PAST_DAYS.days())), day_begins(today), QUOTES_MAX).await?;
         Ok(Some(PastQuotes { quotes, yesterday }))
     }
 

@@ -238,7 +238,7 @@ impl Flow {
 
     fn end_day(&mut self, setting: &Setting) {
         let mut balance = setting.balance.clone();
-        self.filter.advance(setting.midnight_min + super::DAY_BEGINS_H * 60);
+        self.filter.advance(minute(super::day_begins(setting.date)));
         balance.push(*self.filter.day());
         let day = self.filter.begin_day(&balance, setting.gated, setting.room, setting.midnight_min);
         let torn = u32::from(std::mem::take(&mut self.is_torn));
