@@ -37,6 +37,7 @@ use tornello_engine::time::Timestamp;
 use self::options::{give_back, take_options};
 use self::settling::{end_payment, follow, settle};
 use self::tickets::{issue, unwind};
+use crate::availability::of_slot;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::node::Node;
@@ -228,9 +229,10 @@ fn rules(node: &Node, id: QuoteId, about: &About, slots: &[SlotId]) -> Step<Rule
     let (mut closes_at, mut party_max) = (Timestamp::MAX, u16::MAX);
     for &slot in slots {
         let unknown = || Failure::Refused(Refusal::Slot { slot, why: slot::Refusal::UnknownSlot });
-        let opening = museum.opening(slot).ok_or_else(unknown)?;
-        party_max = party_max.min(opening.policy.party_max);
-        closes_at = closes_at.min(sale_ends_at(slot, opening.end, &opening.policy, Channel::Group));
+        // One that was opened is as it was then, whatever is planned by now.
+        let seen = of_slot(&known, node.board(), slot, Channel::Group, node.now()).ok_or_else(unknown)?;
+        party_max = party_max.min(seen.policy.party_max);
+        closes_at = closes_at.min(sale_ends_at(slot, seen.end, &seen.policy, Channel::Group));
     }
     let day = calendar::local_day(first.start());
     let (revision, policy) = museum.group_policy_on(day);

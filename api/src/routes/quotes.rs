@@ -11,7 +11,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, post, put, web};
 use jiff::civil::{Date, Time};
 use serde::{Deserialize, Serialize};
-use tornello_actors::availability::{SlotAvailability, Status as Bookable, of_museum};
+use tornello_actors::availability::{SlotAvailability, Status as Bookable, of_museum, of_slot};
 use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
@@ -28,7 +28,6 @@ use tornello_engine::quote::pricing::price;
 use tornello_engine::quote::{self, About, Asked, CancelCause, Command, Extra, Kind, Quote, Settle, Status};
 use tornello_engine::recall::Recall;
 use tornello_engine::slot::{self, Line, people as people_of, sale_ends_at, sale_opens_at};
-use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{self, Problem};
@@ -249,7 +248,7 @@ fn asked(node: &Node, caller: &Caller, known: &Known, kind: Kind, form: &VisitFo
     if form.slots.iter().any(|slot| slot.museum() != known.museum.id()) {
         return Err(quote::Refusal::BadSlots.into());
     }
-    not_over(known, form, day, node.now())?;
+    not_over(node, known, form, day)?;
     let (_, tariff) = known.museum.tariff_on(day).ok_or_else(Problem::not_found)?;
     let (_, policy) = known.museum.group_policy_on(day);
     let line = |form: &LineForm| {
@@ -284,16 +283,16 @@ fn asked(node: &Node, caller: &Caller, known: &Known, kind: Kind, form: &VisitFo
 }
 
 /// Whether the day of a visit, or each slot that is named for it, is still to come or runs: what is over has no price and no places.
-fn not_over(known: &Known, form: &VisitForm, day: Date, now: Timestamp) -> Result<(), Problem> {
+fn not_over(node: &Node, known: &Known, form: &VisitForm, day: Date) -> Result<(), Problem> {
     let over = |ended_at| Problem::from(slot::Refusal::SlotOver { ended_at });
     for &named in &form.slots {
-        let end = known.museum.opening(named).map(|opening| opening.end);
-        if let Some(ended_at) = end.filter(|end| *end <= now) {
+        let end = seen_slot(node, known, named).map(|seen| seen.end);
+        if let Some(ended_at) = end.filter(|end| *end <= node.now()) {
             return Err(over(ended_at).with("slot", named));
         }
     }
     match day.tomorrow().map(|next| calendar::instant(next.to_datetime(Time::midnight()))) {
-        Ok(ended_at) if ended_at <= now => Err(over(ended_at)),
+        Ok(ended_at) if ended_at <= node.now() => Err(over(ended_at)),
         _ => Ok(()),
     }
 }
@@ -309,9 +308,14 @@ fn closed_day(on_day: &[&SlotAvailability]) -> Option<slot::Refusal> {
     closed_at.filter(|_| is_over).map(|closed_at| slot::Refusal::SaleOver { closed_at })
 }
 
+/// A slot as it was opened, or as it is planned.
+fn seen_slot(node: &Node, known: &Known, slot: SlotId) -> Option<SlotAvailability> {
+    of_slot(known, node.board(), slot, Channel::Group, node.now())
+}
+
 /// The most people whom each of some slots takes in one hold.
-fn party_max(known: &Known, slots: &[SlotId]) -> u16 {
-    slots.iter().filter_map(|slot| known.museum.opening(*slot)).map(|opening| opening.policy.party_max).min().unwrap_or(u16::MAX)
+fn party_max(node: &Node, known: &Known, slots: &[SlotId]) -> u16 {
+    slots.iter().filter_map(|slot| seen_slot(node, known, *slot)).map(|seen| seen.policy.party_max).min().unwrap_or(u16::MAX)
 }
 
 /// The first slots of a day, from a time on, that have the places of a part each.
@@ -325,7 +329,7 @@ fn slots_from(node: &Node, known: &Known, kind: Kind, (day, form): (Date, &Visit
     // How many parts there are the price itself knows: it is asked for one.
     let (_, policy) = known.museum.group_policy_on(day);
     let any = SlotId::new(museum, route, from);
-    let at_most = party_max(known, &open.iter().filter(|seen| seen.slot.start() >= from).map(|seen| seen.slot).collect::<Vec<_>>());
+    let at_most = party_max(node, known, &open.iter().filter(|seen| seen.slot.start() >= from).map(|seen| seen.slot).collect::<Vec<_>>());
     let parts = match price(&policy, kind, &Asked { slots: vec![any], ..asked.clone() }, 0, at_most) {
         Ok(_) => 1,
         Err(quote::Refusal::WrongNumberOfSlots { parts }) => parts,
@@ -398,7 +402,7 @@ pub async fn draft(
     let asked = asked(&node, &caller, &known, form.kind, &form.visit, &Kept::new())?;
     // A contact is stored for what can be quoted.
     let day = asked.slots.first().map(|slot| calendar::local_day(slot.start())).unwrap_or_default();
-    price(&known.museum.group_policy_on(day).1, form.kind, &asked, 0, party_max(&known, &asked.slots))?;
+    price(&known.museum.group_policy_on(day).1, form.kind, &asked, 0, party_max(&node, &known, &asked.slots))?;
     let visit_at = asked.slots.iter().map(|slot| slot.start()).max().unwrap_or_else(|| node.now());
     let until = visit_at.plus_seconds(RETENTION_S);
     let drafted = async || -> Result<bool, Problem> { Ok(quotes::free_id(&node, &envelope).await.is_ok_and(|(_, is_new)| !is_new)) };

@@ -553,3 +553,26 @@ async fn a_revision_works_in_a_slot_that_is_full_of_this_very_group() {
     assert_eq!((office.status(id).await, office.places().await[0]), (Status::Ticketed, (0, 17)));
     office.stop().await;
 }
+
+/// Hours may change while a group's places are kept: its slot stays as it was opened, for the group and for others.
+#[actix_rt::test]
+async fn a_quote_is_revised_in_a_slot_that_another_plan_left_out() {
+    let office = Office::new().await;
+    let node = office.node();
+    let id = office.sent(1, operator(), visit(12)).await;
+    let mut shorter = plan();
+    shorter.routes[0].week.iter_mut().flatten().for_each(|session| session.slot_minutes = 45);
+    let set = museum::Command::SetPlan { valid_from: calendar::local_day(slot_at(0).start()), plan: shorter };
+    node.museum(MUSEUM, by(2_010), set).await.unwrap();
+    assert_eq!([0, 4].map(|hour| node.museums().opening(slot_at(hour))), [None, None], "neither is planned any more");
+    revise(node, id, by(3), None, visit(10)).await.unwrap();
+    let quote = office.quote(id).await;
+    assert_eq!((quote.revision(), quote.offer().map(quote::Offer::people)), (2, Some(10)));
+    let second = office.sent(11, operator(), visit(5)).await;
+    let held = node.board().head(slot_at(0)).map(|head| head.places.held.iter().sum::<u32>());
+    assert_eq!((office.status(second).await, held), (Status::Sent, Some(15)), "others find its places too");
+    // Where nobody ever had a place there is no slot.
+    let nowhere = draft(node, by(21), operator(), Asked { slots: vec![slot_at(4)], ..visit(5) }).await;
+    assert_eq!(nowhere, Err(Failure::Refused(quotes::Refusal::Slot { slot: slot_at(4), why: Refusal::UnknownSlot })));
+    office.stop().await;
+}

@@ -18,7 +18,7 @@ use tornello_engine::slot::Slot;
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 
-use super::{seen, with_moved};
+use super::{seen, seen_slot, with_moved};
 use crate::auth::{Caller, Scope};
 use crate::pagopa::settings::Creditor;
 use crate::print::{Letterhead, PrintedNotice, PrintedQuote, QuotedExtra, QuotedPart, QuotedPeople, TICKETS_MAX, notice_pdf, quote_pdf, tickets_pdf};
@@ -76,7 +76,7 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         institution_code,
         contact,
         contact_address,
-        parts: offer.parts.iter().map(|part| quoted_part(&known, part)).collect(),
+        parts: offer.parts.iter().map(|part| quoted_part(node, &known, part)).collect(),
         extras: offer.extras.iter().flat_map(|extra| quoted_extras(&policy, extra)).collect(),
         fee: offer.fee.as_ref().filter(|fee| fee.count > 0).and_then(|fee| quoted_extras(&policy, fee).into_iter().next()),
         free_escorts,
@@ -166,9 +166,9 @@ fn codes_words(institution: &Institution) -> String {
     fiscal_code.into_iter().chain(vat).collect::<Vec<_>>().join(" · ")
 }
 
-fn quoted_part(known: &Known, part: &Part) -> QuotedPart {
+fn quoted_part(node: &Node, known: &Known, part: &Part) -> QuotedPart {
     let day = calendar::local_day(part.slot.start());
-    let end = known.museum.opening(part.slot).map_or_else(|| part.slot.start(), |opening| opening.end);
+    let end = seen_slot(node, known, part.slot).map_or_else(|| part.slot.start(), |seen| seen.end);
     let route = known.museum.plan_on(day).and_then(|(_, plan)| plan.route(part.slot.route()));
     let people = |line: &tornello_engine::slot::Line| {
         let name = category_name(known, part.slot, line.category);
