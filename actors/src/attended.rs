@@ -80,7 +80,7 @@ pub fn balance_of(attendance: &Attendance) -> Balance {
 }
 
 /// Counts every day that is over and was not counted yet, museum by museum; answers how many that were. A day of which nothing says that anybody was there or
-/// looked is left out: it may have been a day without gates.
+/// looked is left out: it may have been a day without gates. One that was called off has nobody.
 pub async fn count_days(node: &Node) -> usize {
     let last = building_day(node.now()).saturating_sub(1.day());
     let views = caught_up(node).await;
@@ -96,10 +96,17 @@ pub async fn count_days(node: &Node) -> usize {
         let is_unknown = |date: &Date| !is_on_board(*date) && !attendance.days().contains_key(date);
         let mut long_ago = listed(views, &known, missed.iter().copied().filter(is_unknown)).await;
         for date in missed {
-            // What the places were of slots that have left the board is not known.
-            let slots = if is_on_board(date) { Some(slots_of(node, &known, date)) } else { long_ago.remove(&date).map(|slots| (slots, Vec::new())) };
+            let heads = is_on_board(date).then(|| heads_on(node, &known, date));
+            let is_off = heads.as_ref().is_some_and(|heads| is_called_off(&attendance, heads));
+            let slots = match heads {
+                // Nobody came by any of them.
+                Some(_) if is_off => Some((Vec::new(), Vec::new())),
+                Some(heads) => Some(slots_of(heads)),
+                // What the places were of slots that have left the board is not known.
+                None => long_ago.remove(&date).map(|slots| (slots, Vec::new())),
+            };
             let Some(slots) = slots else { continue };
-            let Some(command) = day_of(node, &known, date, slots, date == last) else { continue };
+            let Some(command) = day_of(node, &known, date, slots, is_off, date == last) else { continue };
             let key = digest(&[b"count", &museum.0.to_be_bytes(), date.to_string().as_bytes()]);
             match node.attendance(museum, Envelope::by_system(key), command).await {
                 Ok(_) => counted += 1,
@@ -128,10 +135,20 @@ fn slot_count(slot: SlotId, sold: u32, admitted: u32) -> Option<SlotCount> {
     (sold > 0 || admitted > 0).then_some(SlotCount { route: slot.route(), from_min, sold, admitted })
 }
 
+/// Whether a day was called off, as on a strike: staff have closed every slot of it that was sold from, and gates that let people in on other days have let nobody in. Where none
+/// ever does nobody knows who came, and those who bought are taken to have.
+#[must_use]
+pub fn is_called_off(attendance: &Attendance, heads: &[(SlotId, SlotHead)]) -> bool {
+    let is_sold = |head: &SlotHead| head.places.sold.iter().any(|sold| *sold > 0);
+    let is_empty_and_shut = |(_, head): &(SlotId, SlotHead)| head.places.admitted == 0 && (head.places.closed.is_some() || !is_sold(head));
+    let has_gates = || attendance.details().values().flat_map(|detail| &detail.slots).any(|slot| slot.admitted > 0);
+    heads.iter().any(|(_, head)| is_sold(head)) && heads.iter().all(is_empty_and_shut) && has_gates()
+}
+
 /// What the slots of a day had, by the board, and which of them were sold beyond their places.
-fn slots_of(node: &Node, known: &Known, date: Date) -> (Vec<SlotCount>, Vec<BeyondCount>) {
+fn slots_of(heads: Vec<(SlotId, SlotHead)>) -> (Vec<SlotCount>, Vec<BeyondCount>) {
     let (mut slots, mut beyond) = (Vec::new(), Vec::new());
-    for (slot, SlotHead { places, .. }) in heads_on(node, known, date) {
+    for (slot, SlotHead { places, .. }) in heads {
         let Some(count) = slot_count(slot, places.sold.iter().sum(), places.admitted) else { continue };
         let SlotCount { route, from_min, sold, admitted } = count;
         if let Some(promised) = places.beyond.filter(|beyond| beyond.places > 0 && sold > places.capacity) {
@@ -184,12 +201,19 @@ async fn listed(views: Option<&Views>, known: &Known, dates: impl Iterator<Item 
     counts
 }
 
-/// What is known of a day that is over. Where gates let nobody in all day though places were sold, there are no gates: those who bought came.
-fn day_of(node: &Node, known: &Known, date: Date, (slots, beyond): (Vec<SlotCount>, Vec<BeyondCount>), is_last: bool) -> Option<Command> {
+/// What is known of a day that is over. Where gates let nobody in all day though places were sold, there are no gates: those who bought came, unless it was called off.
+fn day_of(
+    node: &Node,
+    known: &Known,
+    date: Date,
+    (slots, beyond): (Vec<SlotCount>, Vec<BeyondCount>),
+    is_off: bool,
+    is_last: bool,
+) -> Option<Command> {
     let museum = known.museum.id();
     let doors = node.sensors().door_day(museum, date, node.now(), node.beside());
     let (sold, admitted) = slots.iter().fold((0_u32, 0_u32), |sum, slot| (sum.0.saturating_add(slot.sold), sum.1.saturating_add(slot.admitted)));
-    if sold == 0 && admitted == 0 && doors.is_none_or(|doors| doors.entered == 0) {
+    if !is_off && sold == 0 && admitted == 0 && doors.is_none_or(|doors| doors.entered == 0) {
         return None;
     }
     let people = if admitted > 0 {

@@ -36,7 +36,7 @@ pub use tornello_models::outlook::{BUCKETS, Outlook, Reasons, Score};
 use tornello_models::outlook::{History, Learned};
 pub use tornello_models::score::Score as TrialScore;
 
-use crate::attended::heads_on;
+use crate::attended::{heads_on, is_called_off};
 use crate::museums::Known;
 use crate::node::Node;
 use crate::quotes::QuoteHead;
@@ -123,7 +123,7 @@ pub struct SlotForecast {
     pub band_95: (f64, f64),
     /// Places sold so far and not given back.
     pub booked: u32,
-    /// How many came, if it is over: that is its forecast then. Where no gate scanned all day, those who bought came.
+    /// How many came, if it is over: that is its forecast then. Where no gate scanned all day, those who bought came, unless the day was called off.
     pub came: Option<u32>,
     /// Its places; 0: closed.
     pub capacity: u32,
@@ -507,11 +507,12 @@ fn slots_of(node: &Node, known: &Known, date: Date, now: Timestamp) -> Vec<SlotF
     };
     let mut slots: Vec<SlotForecast> = known.day(date).iter().map(|opening| empty(opening.slot, opening.end, 0, opening.capacity)).collect();
     let heads = heads_on(node, known, date);
-    let scanned = heads.iter().any(|(_, head)| head.places.admitted > 0);
+    let attendance = node.attended().get(known.museum.id());
+    let is_told = heads.iter().any(|(_, head)| head.places.admitted > 0) || is_called_off(&attendance, &heads);
     for (slot, head) in heads {
         let booked = head.places.sold.iter().fold(0, |sum: u32, sold| sum.saturating_add(*sold));
         let mut written = empty(slot, head.end, booked, if head.places.closed.is_some() { 0 } else { head.places.capacity });
-        written.came = written.came.map(|_| if scanned { head.places.admitted } else { booked });
+        written.came = written.came.map(|_| if is_told { head.places.admitted } else { booked });
         match slots.iter_mut().find(|planned| planned.slot == slot) {
             Some(planned) => *planned = written,
             None => slots.push(written),

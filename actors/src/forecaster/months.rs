@@ -88,7 +88,8 @@ fn each_day(known: &Known, attendance: &Attendance, month: Date) -> f64 {
     let (mut people, mut counted, mut open) = (0.0, 0.0, 0.0);
     for date in month.series(1.day()).take_while(|date| date.month() == month.month()) {
         let count = attendance.days().get(&date).map(|day| f64::from(day.people));
-        if sites::kind(&known.museum, date, count == Some(0.0)).closed && count.unwrap_or(0.0) <= 0.0 {
+        let is_shut = sites::kind(&known.museum, date, count == Some(0.0)).closed || sites::was_called_off(attendance, date);
+        if is_shut && count.unwrap_or(0.0) <= 0.0 {
             continue;
         }
         open += 1.0;

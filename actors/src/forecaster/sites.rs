@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::ToSpan;
 use jiff::civil::{Date, date};
-use tornello_engine::attendance::{Attendance, Look};
+use tornello_engine::attendance::{Attendance, Look, Provenance};
 use tornello_engine::calendar;
 use tornello_engine::museum::Museum;
 use tornello_models::outlook::{Books, DayKind, History};
@@ -39,8 +39,9 @@ pub fn history(known: &Known, attendance: &Attendance, today: Date, fill: f64) -
     let ahead = today.series(1.day()).take(AHEAD_DAYS as usize + 1);
     let days = past().map(|date| (date, people(&date) == Some(0.0))).chain(ahead.map(|date| (date, false)));
     let kinds: Vec<DayKind> = days.map(|(date, was_empty)| kind(museum, date, was_empty)).collect();
-    // Nobody on a closed day says nothing of open ones.
-    let visitors = past().zip(&kinds).map(|(date, kind)| people(&date).filter(|people| !kind.closed || *people > 0.0)).collect();
+    // Nobody on a closed day, or on one that was called off, says nothing of open ones.
+    let was_shut = |date: Date, kind: &DayKind| kind.closed || was_called_off(attendance, date);
+    let visitors = past().zip(&kinds).map(|(date, kind)| people(&date).filter(|people| *people > 0.0 || !was_shut(date, kind))).collect();
     let places: u32 = known
         .day(today)
         .iter()
@@ -48,6 +49,11 @@ pub fn history(known: &Known, attendance: &Attendance, today: Date, fill: f64) -
         .sum::<u32>()
         .max(known.day(today.saturating_add(1.day())).iter().map(|slot| slot.capacity).sum());
     History { first: number(first), visitors, kinds, prior: fill * f64::from(places.max(1)) }
+}
+
+/// Whether a day was called off, though the plan opens it: nobody is counted only then, as a day on which nobody looked is not counted at all.
+pub fn was_called_off(attendance: &Attendance, date: Date) -> bool {
+    attendance.days().get(&date).is_some_and(|day| day.people == 0 && day.provenance == Provenance::Counted)
 }
 
 /// What a day is. Before there was a plan, a day without anybody was a closed one.

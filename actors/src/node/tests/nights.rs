@@ -74,3 +74,36 @@ async fn who_came_by_a_slot_that_is_not_planned_any_more_is_counted_with_the_day
     assert_eq!(slots, [(600, 2), (1_020, 3)]);
     house.running.stop().await;
 }
+
+/// On a strike staff close what was sold from, and who has a ticket is paid back some day: it is not the count of a museum without gates.
+#[actix_rt::test]
+async fn nobody_came_on_a_day_that_was_called_off_where_gates_let_people_in_on_others() {
+    for (has_gates, came) in [(true, 0), (false, 4)] {
+        let house = House::new().await;
+        let (node, today, strike) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()), calendar::local_day(tomorrow().start()));
+        node.slot(today, by(1), sell_in(today, 1, 2)).await.unwrap();
+        if has_gates {
+            let admit = Command::Admit { ticket: HoldId::new(today, 1).ticket(0), issue: Some(1), gate: code("north"), museum: MUSEUM };
+            node.slot(today, by(2), admit).await.unwrap();
+        }
+        house.clock.set("2026-06-11T03:00:00Z".parse().unwrap());
+        assert_eq!(attended::count_days(node).await, 1);
+        node.slot(tomorrow(), by(3), sell_in(tomorrow(), 3, 4)).await.unwrap();
+        node.slot(tomorrow(), by(4), Command::Close { reason: code("strike") }).await.unwrap();
+        let known = node.museums().get(MUSEUM).unwrap();
+        let day = |date| node.forecaster().days(node, &known, date, 1).remove(0);
+        // In the afternoon the slot is over.
+        house.clock.set("2026-06-11T12:00:00Z".parse().unwrap());
+        let told = day(strike).slots.iter().find(|slot| slot.slot == tomorrow()).and_then(|slot| slot.came);
+        assert_eq!(told, Some(came), "{has_gates}");
+        house.clock.set("2026-06-12T03:00:00Z".parse().unwrap());
+        let after = calendar::local_day(node.now());
+        let before = day(after).outlook;
+        assert_eq!(attended::count_days(node).await, 1);
+        let attendance = node.attended().get(MUSEUM);
+        assert_eq!(attendance.days().get(&strike).map(|day| day.people), Some(came), "{has_gates}");
+        assert_eq!(attendance.details()[&strike].slots.is_empty(), has_gates);
+        assert!(!has_gates || day(after).outlook == before, "a strike says nothing of other days");
+        house.running.stop().await;
+    }
+}
