@@ -141,10 +141,10 @@ pub struct PrintedQuote {
     pub fee: Option<QuotedExtra>,
     /// How many escorts enter free; they are among the people of the parts.
     pub free_escorts: u32,
-    /// By which day it is to be signed, if it is.
-    pub sign_by: Option<Date>,
-    /// By which day it is to be paid, if it is.
-    pub pay_by: Option<Date>,
+    /// The last day on which it can be signed, if it is to be, and until which time of it; none: until it is over.
+    pub sign_by: Option<(Date, Option<Time>)>,
+    /// The same of its payment.
+    pub pay_by: Option<(Date, Option<Time>)>,
     /// How it is paid, in Italian; may be empty.
     pub payment_it: String,
     /// How it is paid, in English; may be empty.

@@ -1,6 +1,6 @@
 //! A quote of the group office (preventivo) on A4: who comes when, what it costs, by when to sign and to pay, on which conditions, and where to sign.
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use tornello_engine::money::Cents;
 use tornello_engine::text::Text;
 
@@ -103,11 +103,17 @@ fn terms(flow: &mut Flow<'_>, quote: &PrintedQuote) {
     }
 }
 
-fn by(column: Column<'_>, day: Option<Date>) -> Column<'_> {
-    match day {
-        Some(day) => column.say(Italian, Style::VALUE, 2, &day_it(day)).say(English, Style::BELOW, 1, &day_en(day)),
+fn by(column: Column<'_>, last: Option<(Date, Option<Time>)>) -> Column<'_> {
+    match last.map(until) {
+        Some((it, en)) => column.say(Italian, Style::VALUE, 2, &it).say(English, Style::BELOW, 2, &en),
         None => column.say(Italian, Style::VALUE, 1, "non richiesto").say(English, Style::BELOW, 1, "not needed"),
     }
+}
+
+/// The last day of something, with the time at which that ends it, if it does.
+fn until((day, time): (Date, Option<Time>)) -> (String, String) {
+    let (it, en) = time.map(|time| (format!(", ore {}", clock(time)), format!(", {}", clock(time)))).unwrap_or_default();
+    (format!("{}{it}", day_it(day)), format!("{}{en}", day_en(day)))
 }
 
 fn rows(quote: &PrintedQuote) -> Vec<Row> {
@@ -152,9 +158,9 @@ fn escorts(flow: &mut Flow<'_>, quote: &PrintedQuote) {
 }
 
 /// Where the institution accepts, in one piece.
-fn signature(flow: &mut Flow<'_>, sign_by: Option<Date>) {
+fn signature(flow: &mut Flow<'_>, sign_by: Option<(Date, Option<Time>)>) {
     flow.heading("Accettazione", "Acceptance", SIGNATURE_MM + 12.0);
-    let until = sign_by.map(|day| (format!(" entro {}", day_it(day)), format!(", by {}", day_en(day)))).unwrap_or_default();
+    let until = sign_by.map(until).map(|(it, en)| (format!(" entro {it}"), format!(", by {en}"))).unwrap_or_default();
     let it = format!("Si accetta il presente preventivo con le sue condizioni. Restituire questa pagina firmata{}.", until.0);
     flow.say(Italian, Style::SENTENCE, &it);
     flow.say(English, Style::SENTENCE_BELOW, &format!("The quote and its conditions are accepted. Return this page, signed{}.", until.1));
@@ -218,8 +224,8 @@ mod tests {
             extras: vec![extra("Sistema audio", "Audio system", 47, 120)],
             fee: Some(extra("Diritti di prenotazione", "Booking fee", 2, 1_000)),
             free_escorts: 4,
-            sign_by: Some(date(2027, 3, 15)),
-            pay_by: Some(date(2027, 4, 8)),
+            sign_by: Some((date(2027, 3, 15), None)),
+            pay_by: Some((date(2027, 4, 8), None)),
             payment_it: "Pagamento con l'avviso pagoPA che l'ufficio manda dopo l'accettazione.".into(),
             payment_en: "Payment by the pagoPA notice that the office sends after acceptance.".into(),
             conditions: vec![
@@ -291,6 +297,22 @@ mod tests {
             "Zanichelli de' Pazzi",
         ] {
             assert!(text.contains(said), "{said} in {text}");
+        }
+        assert!(!text.contains('…'), "{text}");
+    }
+
+    #[test]
+    fn a_deadline_within_a_day_says_its_time() {
+        let faces = Faces::load().unwrap();
+        let late = |hour| Some((date(2027, 9, 29), Some(time(hour, 30, 0, 0))));
+        let text = said(&arrange(&PrintedQuote { sign_by: late(9), pay_by: late(10), ..a_quote() }, &faces).unwrap());
+        for (words, times) in [
+            ("mercoledì 29 settembre 2027, ore 09:30", 2),
+            ("Wednesday 29 September 2027, 09:30", 2),
+            ("mercoledì 29 settembre 2027, ore 10:30", 1),
+            ("Wednesday 29 September 2027, 10:30", 1),
+        ] {
+            assert_eq!(text.matches(words).count(), times, "{words} in {text}");
         }
         assert!(!text.contains('…'), "{text}");
     }

@@ -63,13 +63,16 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         offer.parts.iter().flat_map(|part| &part.lines).filter(|line| is_escort(line.category)).map(|line| u32::from(line.count)).sum();
     let escorts_of = |part: &Part| part.lines.iter().filter(|line| is_escort(line.category)).map(|line| u32::from(line.count)).sum::<u32>();
     let escorts_most = offer.parts.iter().map(escorts_of).max().unwrap_or_default();
-    let (payment_it, payment_en) = payment_words(quote.conditions());
+    let issued_at = written_at(node, quote).await?;
+    let due = quote.conditions().map(|conditions| due(conditions, issued_at));
+    let at_desk = due.is_some_and(|(_, at_desk)| at_desk);
+    let (payment_it, payment_en) = payment_words(quote.conditions(), at_desk);
     let (institution, institution_code) = institution_words(about);
     Ok(PrintedQuote {
         issuer: letterhead(profile, creditor),
         number: quote.id().to_string(),
         revision: quote.revision(),
-        issued_on: calendar::local_day(written_at(node, quote).await?),
+        issued_on: calendar::local_day(issued_at),
         museum: profile.name.clone(),
         visit: visit_words(about.kind).to_owned(),
         institution,
@@ -80,11 +83,11 @@ async fn printed(node: &Node, connected: &Connected, quote: &Quote) -> Result<Pr
         extras: offer.extras.iter().flat_map(|extra| quoted_extras(&policy, extra)).collect(),
         fee: offer.fee.as_ref().filter(|fee| fee.count > 0).and_then(|fee| quoted_extras(&policy, fee).into_iter().next()),
         free_escorts,
-        sign_by: quote.conditions().map(|conditions| calendar::last_day(conditions.sign_by).0),
-        pay_by: quote.conditions().filter(|_| !offer.total_cents.is_zero()).map(|conditions| calendar::last_day(conditions.pay_by).0),
+        sign_by: quote.conditions().map(|conditions| calendar::last_day(conditions.sign_by)),
+        pay_by: due.filter(|_| !offer.total_cents.is_zero()).map(|(due_at, _)| calendar::last_day(due_at)),
         payment_it,
         payment_en,
-        conditions: conditions(offer, &policy, quote.conditions(), escorts_most),
+        conditions: conditions(offer, &policy, quote.conditions(), (escorts_most, at_desk)),
     })
 }
 
@@ -197,11 +200,36 @@ fn quoted_extras(policy: &GroupPolicy, extra: &Extra) -> Vec<QuotedExtra> {
     [paid, gift].into_iter().filter(|extra| extra.count > 0).collect()
 }
 
-fn payment_words(conditions: Option<&Conditions>) -> (String, String) {
+/// By when it is to be paid, and whether at the desk alone: who was sent it when no notice could be paid in time any more has time until then.
+fn due(conditions: &Conditions, sent_at: Timestamp) -> (Timestamp, bool) {
+    match conditions.desk_by {
+        Some(desk_by) if conditions.pay_by <= sent_at => (desk_by, true),
+        _ => (conditions.pay_by, false),
+    }
+}
+
+fn payment_words(conditions: Option<&Conditions>, at_desk: bool) -> (String, String) {
     match conditions.and_then(|conditions| conditions.desk_by) {
+        Some(_) if at_desk => ("In cassa.".to_owned(), "At the ticket desk.".to_owned()),
         Some(_) => ("Avviso pagoPA, oppure in cassa.".to_owned(), "By pagoPA notice, or at the ticket desk.".to_owned()),
         None => ("Avviso pagoPA, oppure su conto convenzionato.".to_owned(), "By pagoPA notice, or on an account by agreement.".to_owned()),
     }
+}
+
+/// How long before the visit it is to be paid.
+fn due_words(working_days: u16, at_desk: bool) -> Text {
+    if at_desk {
+        return Text::new("Il pagamento deve avvenire entro il termine indicato.", "Payment is due by the time that is given.");
+    }
+    let (it, en) = match working_days {
+        0 => return Text::new("Il pagamento deve avvenire prima della visita.", "Payment is due before the visit."),
+        1 => ("1 giorno lavorativo".to_owned(), "1 working day".to_owned()),
+        more => (format!("{more} giorni lavorativi"), format!("{more} working days")),
+    };
+    Text::new(
+        &format!("Il pagamento deve avvenire almeno {it} prima della visita, esclusi quelli del pagamento e della visita."),
+        &format!("Payment is due at least {en} before the visit, the days of payment and visit excluded."),
+    )
 }
 
 /// How many go round together: the limit of the rules does not count free escorts, whom the quote counts among its people.
@@ -219,23 +247,14 @@ fn group_words(most: u16, escorts: u32) -> Text {
     )
 }
 
-/// What holds between the museum and the group, by its rules. `escorts_most` is how many come in free with one part, at most.
-fn conditions(offer: &Offer, policy: &GroupPolicy, conditions: Option<&Conditions>, escorts_most: u32) -> Vec<Text> {
+/// What holds between the museum and the group, by its rules. `escorts_most` is how many come in free with one part, at most; `at_desk`: it can be paid there alone.
+fn conditions(offer: &Offer, policy: &GroupPolicy, conditions: Option<&Conditions>, (escorts_most, at_desk): (u32, bool)) -> Vec<Text> {
     let mut texts = vec![Text::new(
         "I posti sono riservati dall'invio del preventivo fino alla scadenza per la firma; se il modulo firmato non torna in tempo, tornano liberi.",
         "Places are kept from the sending of this quote until the deadline for its signature; if the signed form is not back in time, they are free again.",
     )];
     if !offer.total_cents.is_zero() {
-        texts.push(Text::new(
-            &format!(
-                "Il pagamento deve avvenire almeno {} giorni lavorativi prima della visita, esclusi quelli del pagamento e della visita.",
-                policy.payment_working_days
-            ),
-            &format!(
-                "Payment is due at least {} working days before the visit, the days of payment and visit excluded.",
-                policy.payment_working_days
-            ),
-        ));
+        texts.push(due_words(policy.payment_working_days, at_desk));
     }
     if conditions.is_some_and(|conditions| conditions.confirmation) {
         texts.push(Text::new("La prenotazione vale solo dopo la conferma dell'ufficio.", "The booking holds only once the office has confirmed it."));
@@ -347,5 +366,31 @@ mod tests {
             let words = group_words(25, escorts);
             assert!(words.it.contains(it) && words.en.contains(en), "{words:?}");
         }
+    }
+
+    #[test]
+    fn who_can_pay_at_the_desk_alone_is_told_until_when_and_no_day_that_is_past() {
+        let at = |day: &str| format!("{day}T08:00:00Z").parse::<Timestamp>().unwrap();
+        let of = |desk_by: Option<&str>| Conditions {
+            policy: 1,
+            sign_by: at("2026-12-16"),
+            pay_by: at("2026-12-11"),
+            desk_by: desk_by.map(at),
+            remind_s: 0,
+            confirmation: false,
+        };
+        let desk = of(Some("2026-12-16"));
+        for (conditions, sent, due_at, at_desk) in [
+            (of(None), "2026-12-10", "2026-12-11", false),
+            (desk, "2026-12-10", "2026-12-11", false),
+            (desk, "2026-12-11", "2026-12-16", true),
+            (desk, "2026-12-15", "2026-12-16", true),
+        ] {
+            assert_eq!(due(&conditions, at(sent)), (at(due_at), at_desk), "{sent}");
+        }
+        assert_eq!(payment_words(Some(&desk), true).0, "In cassa.");
+        let words = |days, at_desk| due_words(days, at_desk).it;
+        assert!(words(3, false).contains("almeno 3 giorni lavorativi prima") && words(1, false).contains("almeno 1 giorno lavorativo prima"));
+        assert!(words(0, false).contains("prima della visita") && !words(0, false).contains('0') && words(3, true).contains("entro il termine"));
     }
 }
