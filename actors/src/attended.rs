@@ -8,7 +8,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use parking_lot::RwLock;
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::attendance::{Attendance, BeyondCount, Command, DoorDay, Event, Look, Provenance, Refusal, SlotCount};
+use tornello_engine::attendance::{Attendance, BeyondCount, Command, DoorDay, Event, Look, Provenance, Refusal, SlotCount, admitted};
 use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{MuseumId, SlotId};
@@ -80,7 +80,7 @@ pub fn balance_of(attendance: &Attendance) -> Balance {
 }
 
 /// Counts every day that is over and was not counted yet, museum by museum; answers how many that were. A day of which nothing says that anybody was there or
-/// looked is left out: it may have been a day without gates. One that was called off has nobody.
+/// looked is left out: it may have been a day without gates. One that was called off has nobody. A day of which scans have come in since is counted again.
 pub async fn count_days(node: &Node) -> usize {
     let last = building_day(node.now()).saturating_sub(1.day());
     let views = caught_up(node).await;
@@ -90,13 +90,11 @@ pub async fn count_days(node: &Node) -> usize {
         let attendance = node.attended().get(museum);
         let first = last.saturating_sub((MISSED_DAYS - 1).days());
         let missed: Vec<Date> = first.series(1.day()).take_while(|date| *date <= last).filter(|date| !is_counted(&attendance, *date)).collect();
-        // By the time and not by days: slots leave one by one, and what is left of a day would count for all of it.
-        let is_on_board = |date: Date| calendar::instant(date.at(0, 0, 0, 0)) >= node.now().plus_seconds(-FORGET_AFTER_S);
         // What somebody has brought in of a day long past is more than our own lists may have.
-        let is_unknown = |date: &Date| !is_on_board(*date) && !attendance.days().contains_key(date);
+        let is_unknown = |date: &Date| !is_on_board(node, *date) && !attendance.days().contains_key(date);
         let mut long_ago = listed(views, &known, missed.iter().copied().filter(is_unknown)).await;
         for date in missed {
-            let heads = is_on_board(date).then(|| heads_on(node, &known, date));
+            let heads = is_on_board(node, date).then(|| heads_on(node, &known, date));
             let is_off = heads.as_ref().is_some_and(|heads| is_called_off(&attendance, heads));
             let slots = match heads {
                 // Nobody came by any of them.
@@ -120,8 +118,37 @@ pub async fn count_days(node: &Node) -> usize {
             }
             node.sensors().forget_day(museum, date);
         }
+        counted += count_again(node, &known, last).await;
     }
     counted
+}
+
+/// Counts days anew of which gates have said since that they let in more, as those that were without a network until after the night; answers how many those were.
+async fn count_again(node: &Node, known: &Known, last: Date) -> usize {
+    let (museum, mut counted) = (known.museum.id(), 0);
+    let attendance = node.attended().get(museum);
+    let days = std::iter::successors(Some(last), |date| Some(date.saturating_sub(1.day()))).take_while(|date| is_on_board(node, *date));
+    for date in days {
+        let Some(before) = attendance.admitted_on(date) else { continue };
+        let (slots, beyond) = slots_of(heads_on(node, known, date));
+        let admitted = admitted(&slots);
+        if admitted <= before {
+            continue;
+        }
+        let Some(command) = day_of(node, known, date, (slots, beyond), false, false) else { continue };
+        let key = digest(&[b"count again", &museum.0.to_be_bytes(), date.to_string().as_bytes(), &admitted.to_be_bytes()]);
+        match node.attendance(museum, Envelope::by_system(key), command).await {
+            Ok(_) => counted += 1,
+            Err(Failure::Refused(Refusal::AlreadyCounted) | Failure::KeyReused) => {}
+            Err(failure) => tracing::warn!(museum = museum.0, %date, %failure, "a day cannot be counted again of which scans have come in"),
+        }
+    }
+    counted
+}
+
+/// Whether all slots of a day are on the board: by the time and not by days, as slots leave one by one, and what is left of a day would count for all of it.
+fn is_on_board(node: &Node, date: Date) -> bool {
+    calendar::instant(date.at(0, 0, 0, 0)) >= node.now().plus_seconds(-FORGET_AFTER_S)
 }
 
 fn is_counted(attendance: &Attendance, date: Date) -> bool {

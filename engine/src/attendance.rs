@@ -2,7 +2,7 @@
 //! learned from it. Numbers of people only.
 //!
 //! - AD-1: nothing is known of days that were not over when it was written.
-//! - AD-2: a day has one figure with one provenance; what was counted here is never replaced by what is brought in.
+//! - AD-2: a day has one figure with one provenance; what was counted here is never replaced by what is brought in, and counted again only when scans of its gates have come in since.
 //! - AD-3: replay equals live, and time does not go back.
 
 use std::collections::BTreeMap;
@@ -202,7 +202,7 @@ pub enum Refusal {
         /// Today in Rome.
         today: Date,
     },
-    /// The day was counted already.
+    /// The day was counted already, and no gate has said since that it let in more.
     #[error("that day was counted already")]
     AlreadyCounted,
     /// Nothing, or too much, or more people than come in a day.
@@ -269,7 +269,7 @@ impl Aggregate for Attendance {
         let is_over = |day: Date| (FIRST..today).contains(&day);
         let event = match command {
             Command::Count { date, .. } if !is_over(*date) => return Err(Refusal::NotOver { today }),
-            Command::Count { date, .. } if self.days.get(date).is_some_and(|day| day.provenance == Provenance::Counted) => {
+            Command::Count { date, slots, .. } if self.is_counted(*date) && !self.have_more_come(*date, slots) => {
                 return Err(Refusal::AlreadyCounted);
             }
             Command::Count { people, slots, books, beyond, .. }
@@ -279,7 +279,11 @@ impl Aggregate for Attendance {
             }
             Command::Count { date, people, slots, doors, books, beyond } => {
                 let date = *date;
-                let counted = Event::Counted(Counted { date, people: *people, slots: slots.clone(), doors: *doors, books: books.clone() });
+                // What stands beside its gates was written down when it was first counted.
+                let known = self.details.get(&date);
+                let doors = doors.or(known.and_then(|known| known.doors));
+                let books = if known.is_some() { Vec::new() } else { books.clone() };
+                let counted = Event::Counted(Counted { date, people: *people, slots: slots.clone(), doors, books });
                 let beyond = (!beyond.is_empty()).then(|| Event::SoldBeyond(SoldBeyond { date, slots: beyond.clone() }));
                 return Ok([counted].into_iter().chain(beyond).collect());
             }
@@ -352,6 +356,12 @@ impl Aggregate for Attendance {
     }
 }
 
+/// How many gates let in, over all slots.
+#[must_use]
+pub fn admitted(slots: &[SlotCount]) -> u32 {
+    slots.iter().fold(0, |sum, slot| sum.saturating_add(slot.admitted))
+}
+
 /// The last of so many days from `from` on.
 fn last_day(from: Date, days: usize) -> Option<Date> {
     from.checked_add(i64::try_from(days.checked_sub(1)?).ok()?.days()).ok()
@@ -380,6 +390,21 @@ impl Attendance {
         } else {
             Err(Broken { invariant: "AD-2", what: "a day that was counted here was replaced" })
         }
+    }
+
+    fn is_counted(&self, date: Date) -> bool {
+        self.days.get(&date).is_some_and(|day| day.provenance == Provenance::Counted)
+    }
+
+    /// Whether gates have let in more on a day than was known when it was counted: what gates without a network let in is sent in later.
+    fn have_more_come(&self, date: Date, slots: &[SlotCount]) -> bool {
+        self.admitted_on(date).is_some_and(|before| admitted(slots) > before)
+    }
+
+    /// How many gates had let in on a day when it was counted, as long as that is known slot by slot.
+    #[must_use]
+    pub fn admitted_on(&self, date: Date) -> Option<u32> {
+        self.details.get(&date).map(|detail| admitted(&detail.slots))
     }
 
     /// Whose.
@@ -479,7 +504,9 @@ mod tests {
             (vec![], count(0, 5), not_over),
             (vec![], count(-1, 5), Ok(())),
             (vec![], count(-1, PEOPLE_MAX + 1), Err(Refusal::BadImport)),
-            (vec![count(-1, 5)], count(-1, 6), Err(Refusal::AlreadyCounted)),
+            (vec![count(-1, 5)], count(-1, 5), Err(Refusal::AlreadyCounted)),
+            (vec![count(-1, 5)], count(-1, 4), Err(Refusal::AlreadyCounted)),
+            (vec![count(-1, 5)], count(-1, 6), Ok(())),
             (vec![import(-1, &[Some(9)])], count(-1, 6), Ok(())),
             (vec![], import(-2, &[Some(1), Some(2), Some(3)]), not_over),
             (vec![], import(-20_000, &[Some(1)]), not_over),
@@ -513,6 +540,24 @@ mod tests {
             step(&mut attendance, &mut records, &count(-days, 1)).unwrap();
         }
         assert_eq!((attendance.days().len(), attendance.details().len()), (198, DETAILED_DAYS));
+    }
+
+    /// Scans of gates without a network come in when the day was counted: it has more people then, and whatever else was known of it.
+    #[test]
+    fn a_day_is_counted_again_when_gates_have_let_in_more() {
+        let (mut attendance, mut records) = (Attendance::new(MuseumId(1)), Vec::new());
+        step(&mut attendance, &mut records, &count(-1, 5)).unwrap();
+        let slots = vec![SlotCount { route: RouteId(1), from_min: 540, sold: 9, admitted: 8 }];
+        let (books, beyond) = (vec![Look { ahead: 7, booked: 99 }], Vec::new());
+        step(&mut attendance, &mut records, &Command::Count { date: day(-1), people: 8, slots, doors: None, books, beyond }).unwrap();
+        let doors = attendance.details()[&day(-1)].doors.map(|doors| doors.entered);
+        assert_eq!((attendance.days()[&day(-1)].people, attendance.admitted_on(day(-1)), doors), (8, Some(8), Some(5)));
+        assert_eq!(attendance.books(day(6)), [Look { ahead: 7, booked: 5 }], "the books are those of the night");
+        // What is brought in changes nothing, and of a day that is long past it is not known any more who came by which slot.
+        step(&mut attendance, &mut records, &import(-1, &[Some(900)])).unwrap();
+        assert_eq!(attendance.days()[&day(-1)].people, 8);
+        (-200..-2).for_each(|days| step(&mut attendance, &mut records, &count(days, 1)).unwrap());
+        assert_eq!(step(&mut attendance, &mut records, &count(-200, 9)), Err(Refusal::AlreadyCounted));
     }
 
     #[test]

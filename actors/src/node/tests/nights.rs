@@ -107,3 +107,38 @@ async fn nobody_came_on_a_day_that_was_called_off_where_gates_let_people_in_on_o
         house.running.stop().await;
     }
 }
+
+/// A gate without a network sends its scans in when it has one again, which may be in the morning after.
+#[actix_rt::test]
+async fn scans_that_come_in_after_the_night_are_counted_with_their_day() {
+    let house = House::new().await;
+    let (node, today, date) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()), calendar::local_day(now()));
+    node.slot(today, by(1), sell_in(today, 1, 5)).await.unwrap();
+    let door = Reading { museum: MUSEUM, sensor: code("door"), at: now(), measured: Measured::Flow { entered: 7, left: 0 } };
+    node.read(door, KeyId(3)).await.unwrap();
+    let merge = async |key: u128, number: u16| {
+        let ticket = HoldId::new(today, 1).ticket(number);
+        let scan = slot::Scan { ticket, scanned_at: now().plus_seconds(60), gate: code("pda"), direction: slot::Direction::In };
+        node.slot(today, by(key), Command::Merge { scan, issue: Some(1), museum: MUSEUM }).await.unwrap();
+    };
+    let known = || {
+        let attendance = node.attended().get(MUSEUM);
+        let detail = &attendance.details()[&date];
+        (
+            attendance.days()[&date].people,
+            detail.slots.iter().map(|slot| (slot.sold, slot.admitted)).collect::<Vec<_>>(),
+            detail.doors.map(|doors| doors.entered),
+        )
+    };
+    house.clock.set(now().plus_seconds(600));
+    merge(2, 0).await;
+    house.clock.set("2026-06-11T03:00:00Z".parse().unwrap());
+    assert_eq!((attended::count_days(node).await, known()), (1, (1, vec![(5, 1)], Some(7))));
+    house.clock.set("2026-06-11T07:00:00Z".parse().unwrap());
+    merge(3, 1).await;
+    merge(4, 2).await;
+    house.clock.set("2026-06-12T03:00:00Z".parse().unwrap());
+    assert_eq!((attended::count_days(node).await, known()), (1, (3, vec![(5, 3)], Some(7))));
+    assert_eq!(attended::count_days(node).await, 0, "nothing is new");
+    house.running.stop().await;
+}
