@@ -92,7 +92,7 @@ pub fn of_day(node: &Node, known: &Known, date: Date) -> Option<Roster> {
 
 fn lines(forecast: &DayForecast, policy: &Policy, stay: &Stay, decided: &[(Place, Standing)]) -> Vec<Line> {
     let hours = hours(forecast, stay);
-    let rules = rules(policy);
+    let (rules, opens_min) = (rules(policy), hours.first().map_or(0, |(from_min, _)| *from_min));
     let mut lines = Vec::new();
     for (from_min, arrivals) in hours {
         let to_min = from_min.saturating_add(arrivals.minutes as u16);
@@ -102,7 +102,7 @@ fn lines(forecast: &DayForecast, policy: &Policy, stay: &Stay, decided: &[(Place
                 staffing::Role::Gate => Role::Gate,
                 staffing::Role::Guard => Role::Guard,
             };
-            let covers = |(place, standing): &&(Place, Standing)| place.role == role && (place.from_min..standing.what.to_min).contains(&from_min);
+            let covers = |(place, standing): &&(Place, Standing)| place.role == role && holds(place, standing, from_min, opens_min);
             // None is taken that overlaps another; of two that a journal of before has, the one that begins later is the more exact one.
             let decided = decided.iter().filter(covers).max_by_key(|(place, _)| place.from_min).map(|(_, standing)| standing.clone());
             let with = |standing: &Standing| staffing::with(&rules, &arrivals, proposed.role, u32::from(standing.what.people));
@@ -113,6 +113,14 @@ fn lines(forecast: &DayForecast, policy: &Policy, stay: &Stay, decided: &[(Place
         }
     }
     lines
+}
+
+/// Whether what was decided for a time of the day holds for the line that begins at a minute. Lines after midnight are of the evening before and have the clock's times as all: what is decided for a
+/// time that is over before the day opens is meant for the night after it.
+fn holds(place: &Place, standing: &Standing, from_min: u16, opens_min: u16) -> bool {
+    let decided = place.from_min..standing.what.to_min;
+    let in_the_night = || decided.end <= opens_min && from_min.checked_sub(MINUTES_PER_DAY).is_some_and(|minute| decided.contains(&minute));
+    decided.contains(&from_min) || in_the_night()
 }
 
 /// Who comes in each hour from the first opening to the last closing, and who is inside then.
@@ -216,6 +224,28 @@ mod tests {
         let line = lines.iter().find(|line| (line.role, line.from_min) == (Role::Desk, 600)).unwrap();
         assert!(line.proposed.people < 9 && wait(&line.stands) < wait(&line.proposed), "{line:?}");
         assert_eq!(line.stands, staffing::with(&rules(&Policy::default()), &line.arrivals, staffing::Role::Desk, 9));
+    }
+
+    /// A museum that is open until one on a summer's night: its last line reads `00:00`, and that is where a manager decides.
+    #[test]
+    fn what_is_decided_for_the_hour_after_midnight_stands_in_the_night_of_its_day() {
+        let on = date(2026, 6, 10);
+        let decided = |from_min, to_min| {
+            let standing = Standing { what: Override { to_min, people: 9, note: String::new() }, who: None, at: Timestamp::from_seconds(0) };
+            (Place { date: on, from_min, role: Role::Gate }, standing)
+        };
+        let nine = |hours: std::ops::Range<i8>, decided: &[(Place, Standing)]| -> Vec<u16> {
+            let mut night = day(on, hours, 120.0);
+            night.slots.last_mut().unwrap().end = calendar::instant(date(2026, 6, 11).at(1, 0, 0, 0));
+            let lines = lines(&night, &Policy::default(), &Stay::default(), decided);
+            lines.iter().filter(|line| line.role == Role::Gate && line.stands.people == 9).map(|line| line.from_min).collect()
+        };
+        assert_eq!(nine(20..24, &[decided(0, 60)]), [1_440]);
+        assert_eq!(nine(20..24, &[decided(1_380, 1_440)]), [1_380], "24:00 is the end of the day");
+        assert_eq!(nine(20..24, &[decided(0, 60), decided(1_320, 1_440)]), [1_320, 1_380, 1_440]);
+        // What reaches into the day is of the day.
+        assert_eq!(nine(0..24, &[decided(0, 60)]), [0]);
+        assert_eq!(nine(9..24, &[decided(0, 600)]), [540]);
     }
 
     #[test]

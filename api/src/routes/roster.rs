@@ -131,7 +131,7 @@ pub struct OverrideForm {
     /// `desk`, `gate` or `guard`.
     #[schema(value_type = WorkWord)]
     pub role: Role,
-    /// From when, by the clocks in Rome: a time that they show on that day.
+    /// From when, by the clocks in Rome: a time that they show on that day. What is over before the day opens is of the night after it, as its last lines are.
     #[schema(max_length = 5, examples("11:00"))]
     pub from: String,
     /// Until when; 24:00 is the end of the day.
