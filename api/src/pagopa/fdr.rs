@@ -90,7 +90,7 @@ pub struct Flow {
 pub enum Reading {
     /// Revoked payments are subtracted, if there are any.
     Subtracted,
-    /// Revoked payments were added like others: somebody has to look at them.
+    /// Revoked payments were added like others: somebody has to look at them, and nothing is taken back by it.
     Added,
 }
 

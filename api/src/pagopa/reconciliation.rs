@@ -25,7 +25,7 @@ use tornello_engine::money::Cents;
 use tornello_engine::notice::NoticeNumber;
 use tornello_engine::payment::{Command, Receipt, Refusal, Source};
 
-use super::fdr::{self, BankLine, FLOW_MAX, Flow, Flows, Known, KnownReceipt, Taken};
+use super::fdr::{self, BankLine, FLOW_MAX, Flow, Flows, Known, KnownReceipt, Reading, Taken};
 use super::settings::{Creditor, Settings};
 use crate::bank::camt::read_camt053;
 use crate::bank::statement::{Direction, Entry, StatementError, read_csv};
@@ -218,13 +218,18 @@ impl Reconciliation {
     /// Tells all payments of a flow, if it counts and is sound, and marks it as told; answers how many were told now, and how many were paid by it.
     async fn tell(&self, node: &Arc<Node>, creditor: &Creditor, name: &str, flow: &Arc<Flow>) -> Result<(u32, u32), TakeError> {
         let (papers, asked) = (self.papers(), Arc::clone(flow));
-        let counts = blocking(move || papers.flows.iter().any(|there| *there == asked) && asked.reading().is_ok()).await?;
+        let reading = blocking(move || if papers.flows.iter().any(|there| *there == asked) { asked.reading().ok() } else { None }).await?;
         let (mut reported, mut paid) = (0, 0);
+        // Of what is taken back a payment is told that alone; and nothing where it was added to the total, so that it is not known whether the money went.
         let taken_back = flow.taken_back();
-        for line in flow.payments.iter().filter(|_| counts) {
+        let tells = |line: &&fdr::Reported| match line.code {
+            fdr::Code::Revoked => reading == Some(Reading::Subtracted),
+            _ => reading.is_some() && !taken_back.contains(&(line.iuv.as_str(), line.iur.as_str())),
+        };
+        let lines: Vec<&fdr::Reported> = flow.payments.iter().filter(tells).collect();
+        for line in lines {
             let Some(payment) = payment_of(creditor, &line.iuv) else { continue };
-            let has_come = !taken_back.contains(&(line.iuv.as_str(), line.iur.as_str()));
-            let (is_told, is_paid) = tell(node, flow, line, payment, has_come).await?;
+            let (is_told, is_paid) = tell(node, flow, line, payment).await?;
             reported += u32::from(is_told);
             paid += u32::from(is_paid);
         }
@@ -378,7 +383,7 @@ fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Tells a payment what a flow says of it, and takes the money in if it has come; answers whether that was new, and whether it was paid by it.
-async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: PaymentId, has_come: bool) -> Result<(bool, bool), Failure<Refusal>> {
+async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: PaymentId) -> Result<(bool, bool), Failure<Refusal>> {
     let (flow_id, iur, code) = (flow.id.clone(), reported.iur.clone(), code(reported.code));
     let index = u8::try_from(reported.index).unwrap_or(u8::MAX);
     let report = tornello_engine::payment::Reported { flow: flow_id, iur: iur.clone(), index, amount_cents: reported.amount, code };
@@ -388,7 +393,7 @@ async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: 
         Err(Failure::Refused(_)) => false,
         Err(failure) => return Err(failure),
     };
-    if reported.index != 1 || !has_come {
+    if reported.index != 1 || reported.code == fdr::Code::Revoked {
         return Ok((told, false));
     }
     // The receipt's id is the report's: one that comes later is known then.

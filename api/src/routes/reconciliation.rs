@@ -97,7 +97,7 @@ pub struct FlowTaken {
 /// Take a reporting flow in.
 ///
 /// A FlussoRiversamento document. It is kept as it came, and doing it again changes nothing. A payment that it names and that has no such receipt is paid by it: its
-/// receipt says `report`.
+/// receipt says `report`. What it names as revoked is taken back of the receipt that had come.
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "take_flow", security(("key" = ["settle"])), params(FlowQuery, ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     request_body(content = String, content_type = "application/xml", example = "<FlussoRiversamento/>"),
@@ -201,7 +201,7 @@ pub struct FlowView {
     total_cents: i64,
     /// How many payments it says that it has.
     payments: u64,
-    /// `sound`, `added` (revoked payments were added to the total: look at them), or why it is set aside: `total`, `count`, `repeated` or `receiver`.
+    /// `sound`, `added` (revoked payments were added to the total: look at them, nothing is posted), or why it is set aside: `total`, `count`, `repeated` or `receiver`.
     reading: &'static str,
     /// `came`, `missing` or `differs`.
     transfer: &'static str,
@@ -225,8 +225,8 @@ pub struct UnmatchedView {
     payment: Option<String>,
     /// How much, in euro cents.
     amount_cents: i64,
-    /// `paid_by_report` (no receipt came), `not_told` (nor did the report reach the payment yet: that follows by itself), `amount_differs`, `revoked`,
-    /// `no_such_transfer` or `unknown`.
+    /// `paid_by_report` (no receipt came), `not_told` (nor did the report reach the payment yet: that follows by itself), `amount_differs`, `revoked` (what had come
+    /// with that receipt is taken back: see `taken_back_cents` of the payment), `no_such_transfer` or `unknown`.
     what: &'static str,
 }
 

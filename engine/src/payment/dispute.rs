@@ -1,11 +1,12 @@
 //! Rules of money that the payer's bank takes back: a dispute that is decided for the payer takes what came with one receipt, as far as it has not gone back on another way.
+//! A reporting flow that names a receipt as revoked takes what it says, whatever has gone back. The two are about the same money: what one has taken the other does not take again.
 //!
 //! What is taken back stands beside what the money is for: the tickets still stand, and a refund that waits is still owed, until somebody notes that the payer has it from their bank.
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{DisputeResolved, Disputed, Event, Receipt, Source, TakenBack};
-use super::{Broken, Code, Payment, RefundState, Refusal, Stage, refer};
+use super::event::{DisputeResolved, Disputed, Event, Receipt, Reported, Source, TakenBack};
+use super::{Broken, Code, Payment, RefundState, Refusal, Stage, is_of_same, refer};
 use crate::money::Cents;
 use crate::slot::DeskMethod;
 
@@ -59,6 +60,28 @@ impl Payment {
         }
         // That it took nothing is noted where somebody says so: else it is not known.
         Ok((!amount_cents.is_zero() || took.amount_cents.is_some()).then_some(TakenBack { receipt, amount_cents }))
+    }
+
+    /// What a flow takes back that names a receipt as revoked. Of one that has not come nothing can be taken yet.
+    pub(super) fn revoked_by(&self, reported: &Reported) -> Option<TakenBack> {
+        let (place, receipt) = (0..).zip(&self.receipts).find(|(_, receipt)| receipt.id == reported.iur && reported.is_revoked())?;
+        let others = self.reports.iter().filter(|known| !is_of_same(known, reported));
+        self.revoked_of(place, receipt, others.chain([reported]))
+    }
+
+    /// What flows that came before a receipt take back of it.
+    pub(super) fn revoked_before(&self, receipt: &Receipt) -> Option<TakenBack> {
+        self.revoked_of(self.receipts.len() as u32, receipt, self.reports.iter())
+    }
+
+    /// What reports name as revoked of a receipt at that place, and is not known to be taken back.
+    fn revoked_of<'a>(&self, place: u32, receipt: &Receipt, reports: impl Iterator<Item = &'a Reported>) -> Option<TakenBack> {
+        if !matches!(receipt.source, Source::Node | Source::Report) {
+            return None;
+        }
+        let revoked: Cents = reports.filter(|known| known.is_revoked() && known.iur == receipt.id).map(|known| known.amount_cents).sum();
+        let amount_cents = revoked.min(receipt.amount_cents).minus(self.taken_of(place));
+        (amount_cents > Cents::ZERO).then_some(TakenBack { receipt: place, amount_cents })
     }
 
     /// The receipt that a dispute is about if nobody says so, by its place: of those that a bank had a part in the one that paid, unless nothing is left of it.
