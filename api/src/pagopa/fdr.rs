@@ -336,6 +336,8 @@ pub enum Transfer {
     },
     /// No line quotes it.
     Missing,
+    /// No line quotes it, and none will: it makes nothing, as what it took back is as much as what it has.
+    NotDue,
     /// The lines that quote it make another amount, or are several.
     Differs {
         /// Which lines.
@@ -385,6 +387,7 @@ pub fn reconcile(flow: &Flow, creditor: FiscalCode, bank: &[BankLine], known: &B
     let reading = if flow.receiver == creditor.to_string() { flow.reading() } else { Err(Quarantine::Receiver) };
     let lines: Vec<&BankLine> = bank.iter().filter(|line| line.flow_ids().contains(&flow.id)).collect();
     let transfer = match lines[..] {
+        [] if flow.total.is_zero() => Transfer::NotDue,
         [] => Transfer::Missing,
         [line] if line.amount == flow.total => Transfer::Came { line: line.id.clone() },
         _ => Transfer::Differs { lines: lines.iter().map(|line| line.id.clone()).collect(), amount: lines.iter().map(|line| line.amount).sum() },
@@ -613,6 +616,12 @@ mod tests {
         ] {
             assert_eq!(reconcile(&flow, creditor(), &lines, &BTreeMap::new()).transfer, expected);
         }
+        // No bank sends nothing.
+        let nothing = self::flow("0.00", &[self::line("1", "a", "10.00", "0"), self::line("1", "a", "10.00", "3")]);
+        assert_eq!(nothing.reading(), Ok(Reading::Subtracted));
+        assert_eq!(reconcile(&nothing, creditor(), &[], &BTreeMap::new()).transfer, Transfer::NotDue);
+        let came = reconcile(&nothing, creditor(), &[line("1", good, 1_000)], &BTreeMap::new()).transfer;
+        assert_eq!(came, Transfer::Differs { lines: vec!["1".to_owned()], amount: Cents::new(1_000) });
     }
 
     #[test]

@@ -203,7 +203,7 @@ pub struct FlowView {
     payments: u64,
     /// `sound`, `added` (revoked payments were added to the total: look at them, nothing is posted), or why it is set aside: `total`, `count`, `repeated` or `receiver`.
     reading: &'static str,
-    /// `came`, `missing` or `differs`.
+    /// `came`, `missing`, `differs`, or `not_due` where it makes nothing: then nothing is sent.
     transfer: &'static str,
     /// The lines of the bank that quote it.
     lines: Vec<String>,
@@ -353,6 +353,7 @@ fn flow_view(flow: &Flow, report: &fdr::Report, paid_by_report: &BTreeSet<(Payme
     let (transfer, lines) = match &report.transfer {
         Transfer::Came { line } => ("came", vec![line.clone()]),
         Transfer::Missing => ("missing", Vec::new()),
+        Transfer::NotDue => ("not_due", Vec::new()),
         Transfer::Differs { lines, .. } => ("differs", lines.clone()),
     };
     let unmatched = |(reported, found): (&fdr::Reported, &Match)| {
