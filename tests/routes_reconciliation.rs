@@ -278,6 +278,23 @@ async fn what_a_flow_names_as_revoked_is_no_longer_there() {
 }
 
 #[actix_rt::test]
+async fn what_two_flows_have_of_one_receipt_is_named_in_both() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (path, number) = notice(&app, &web, "1").await;
+    for (name, code, paid) in [("2026-11-24BANCA-1", 8, 1), ("2026-11-24BANCA-2", 0, 0)] {
+        let document = named_flow(name, "2026-11-24T06:00:00", "77777777777", "12.00", &[line(&number[1..], "token-1", "12.00", code)]);
+        let (_, done) = send(&app, "/v1/reconciliation/flows", &manager, &document).await;
+        assert_eq!(done, json!({"taken": "new", "reported": 1, "paid": paid}));
+    }
+    let seen = app.get("/v1/reconciliation?to=2026-11-24", &manager).await;
+    let what: Vec<&Value> = seen["flows"].as_array().unwrap().iter().map(|flow| &flow["unmatched"][0]["what"]).collect();
+    assert_eq!(what, [&json!("sent_again"), &json!("sent_again")], "{seen}");
+    assert_eq!(app.get(&path, &web).await["receipts"].as_array().unwrap().len(), 1, "it is one payment");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_receipt_that_no_flow_has_is_missed_after_two_working_days() {
     let app = App::start().await;
     let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);

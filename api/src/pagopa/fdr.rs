@@ -217,6 +217,9 @@ impl Flow {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flows(BTreeMap<(String, String), Arc<Flow>>);
 
+/// One transfer of what was collected: IUV, IUR and index.
+pub type Collection = (String, String, u64);
+
 /// What became of a flow that was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
@@ -247,6 +250,24 @@ impl Flows {
     /// Those that count.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Flow>> {
         self.0.values()
+    }
+
+    /// What they say to have sent more than once, as of a payment that was made while the station was down and is reported again: what took it back is counted off. Flows that
+    /// are set aside have nothing, and of those that added what they took back it is not known that it went.
+    #[must_use]
+    pub fn sent_again(&self) -> BTreeSet<Collection> {
+        let mut times: BTreeMap<(&str, &str, u64), i64> = BTreeMap::new();
+        for (flow, reading) in self.iter().filter_map(|flow| Some((flow, flow.reading().ok()?))) {
+            for payment in &flow.payments {
+                let times = times.entry((payment.iuv.as_str(), payment.iur.as_str(), payment.index)).or_default();
+                match (payment.code, reading) {
+                    (Code::Revoked, Reading::Subtracted) => *times -= 1,
+                    (Code::Revoked, Reading::Added) => {}
+                    (Code::Executed | Code::StandIn | Code::StandInUnasked | Code::Unasked, _) => *times += 1,
+                }
+            }
+        }
+        times.into_iter().filter(|(_, times)| *times > 1).map(|((iuv, iur, index), _)| (iuv.to_owned(), iur.to_owned(), index)).collect()
     }
 }
 
@@ -660,6 +681,30 @@ mod tests {
         let mut flows = Flows::default();
         assert_eq!(all.map(|flow| flows.take(Arc::clone(flow))), [Taken::New, Taken::Replaced, Taken::Replaced]);
         assert_eq!(flows.take(first), Taken::Outdated);
+    }
+
+    #[test]
+    fn what_two_flows_have_was_sent_again_unless_it_was_taken_back_between() {
+        let issue = |name: &str, total: &str, lines: &[String]| {
+            Arc::new(read(document(name, "2026-11-24T06:00:00", lines.len(), total, &lines.concat()).as_bytes(), 0).unwrap())
+        };
+        let again = |issues: &[Arc<Flow>]| {
+            let mut flows = Flows::default();
+            for flow in issues {
+                flows.take(Arc::clone(flow));
+            }
+            flows.sent_again()
+        };
+        let stand_in = issue("F-1", "15.00", &[line("1", "a", "10.00", "8"), line("2", "b", "5.00", "0")]);
+        let executed = issue("F-2", "10.00", &[line("1", "a", "10.00", "0")]);
+        let revoked = issue("F-3", "10.00", &[line("1", "a", "10.00", "3"), line("3", "c", "20.00", "0")]);
+        let added = issue("F-4", "30.00", &[line("1", "a", "10.00", "3"), line("3", "d", "20.00", "0")]);
+        let aside = issue("F-5", "11.00", &[line("1", "a", "10.00", "0")]);
+        let expected = BTreeSet::from([("1".to_owned(), "a".to_owned(), 1)]);
+        assert_eq!(again(&[Arc::clone(&stand_in), aside]), BTreeSet::new());
+        assert_eq!(again(&[Arc::clone(&stand_in), Arc::clone(&executed)]), expected);
+        assert_eq!(again(&[Arc::clone(&stand_in), Arc::clone(&executed), added]), expected);
+        assert_eq!(again(&[stand_in, executed, revoked]), BTreeSet::new());
     }
 
     #[test]
