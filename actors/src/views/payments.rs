@@ -556,7 +556,9 @@ impl Rows {
                 }
                 Event::TakenBack(taken) => {
                     self.taken.push(json!([id, taken.amount_cents.get()]));
-                    self.work(&id, 0, at, Change::HeldBack);
+                    if taken.amount_cents.get() > 0 {
+                        self.work(&id, 0, at, Change::HeldBack);
+                    }
                 }
                 Event::RefundOpened(opened) => {
                     self.refunds.push(json!([id, opened.refund, at, opened.amount_cents.get(), opened.why.name()]));

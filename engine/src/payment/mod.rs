@@ -373,7 +373,9 @@ impl Payment {
             }
             Event::TakenBack(taken) => {
                 self.taken_back.push(*taken);
-                self.hold_back_released();
+                if taken.amount_cents > Cents::ZERO {
+                    self.hold_back_released();
+                }
             }
             Event::Reported(reported) => {
                 self.reports.retain(|known| !is_of_same(known, reported));

@@ -582,6 +582,26 @@ fn what_a_flow_names_as_revoked_is_taken_back_once() {
     let lines = given.records.iter().flat_map(|record| ledger::of_payment(&given.payment, record));
     let treasury: i64 = lines.filter(|line| line.account == ledger::Account::Treasury).map(|line| line.amount_cents.get()).sum();
     assert_eq!((treasury, given.payment.is_charged_back(0)), (0, true));
+    // One that is issued anew and takes less gives back what it took; not what a refund is noted to be paid by, nor what a dispute took.
+    for (before, settled, expected) in [(vec![], 0, 0), (vec![refund(1, 9, 1_200), confirm(0, PaidBackBy::PayersBank)], 1_200, 1_200)] {
+        let mut given = Given::sold();
+        given.ask(4, &revoked("2026-06-01PSP-1", 3_900)).unwrap();
+        for command in &before {
+            given.ask(4, command).unwrap();
+        }
+        given.ask(5, &revoked("2026-06-01PSP-1", 3_000)).unwrap();
+        assert_eq!(taken(&given), 3_000, "{before:?}");
+        assert_eq!(names(&given.ask(5, &report(0)).unwrap()), ["reported", "taken_back"]);
+        assert_eq!(taken(&given), expected, "{before:?}");
+        let lines = given.records.iter().flat_map(|record| ledger::of_payment(&given.payment, record));
+        let treasury: i64 = lines.filter(|line| line.account == ledger::Account::Treasury).map(|line| line.amount_cents.get()).sum();
+        assert_eq!(treasury, 3_900 - settled, "{before:?}");
+    }
+    let mut given = Given::sold();
+    for command in [dispute(), resolve(true), report(3), report(0)] {
+        given.ask(5, &command).unwrap();
+        assert!(command == dispute() || taken(&given) == 3_900, "{command:?}");
+    }
     // A dispute that the payer wins is about the same money, whichever is noted first.
     let mut given = Given::sold();
     for (command, expected) in [(dispute(), 0), (lose(None, Some(1_000)), 1_000), (revoked("F", 1_000), 1_000), (revoked("F", 3_900), 3_900)] {
