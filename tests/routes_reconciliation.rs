@@ -188,6 +188,30 @@ async fn a_transfer_that_a_table_and_another_form_tell_counts_once() {
 }
 
 #[actix_rt::test]
+async fn a_transfer_that_the_bank_books_back_has_not_come() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    let lines = [line("01234567890123456", "x", "24.00", 0)];
+    send(&app, "/v1/reconciliation/flows", &manager, &flow("2026-11-24T06:00:00", "77777777777", "24.00", &lines)).await;
+    let row = |day: u8, euros: &str| format!("{day}/11/2026;{euros};/PUR/LGPE-RIVERSAMENTO/TXT/0/URI/2026-11-24BANCA-1\n");
+    let mut statement = "data;importo;descrizione\n".to_owned();
+    for (day, euros, transfer) in [(24, "24,00", "came"), (25, "-24,00", "missing"), (26, "-0,50", "missing"), (27, "24,00", "came")] {
+        statement.push_str(&row(day, euros));
+        assert_eq!(send(&app, "/v1/reconciliation/statements", &manager, &statement).await.1, json!({"lines": 1}), "of {day}");
+        let seen = app.get("/v1/reconciliation?to=2026-11-24", &manager).await;
+        assert_eq!((&seen["flows"][0]["transfer"], &seen["lines_without_flow"]), (&json!(transfer), &json!([])), "of {day}: {seen}");
+    }
+    // What went out and quotes no flow is no line of it, and of a flow that is not here it is missed nowhere.
+    let others = "data;importo;descrizione\n24/11/2026;-9,00;affitto\n24/11/2026;-7,00;/PUR/LGPE-RIVERSAMENTO/TXT/0/URI/2026-11-24ALTRA-1\n";
+    assert_eq!(send(&app, "/v1/reconciliation/statements", &manager, others).await.1, json!({"lines": 1}));
+    assert_eq!(app.get("/v1/reconciliation?to=2026-11-24", &manager).await["lines_without_flow"], json!([]));
+    let app = app.restart().await;
+    let seen = app.get("/v1/reconciliation?to=2026-11-24", &manager).await;
+    assert_eq!(seen["flows"][0]["transfer"], "came", "{seen}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_is_not_ours_or_does_not_add_up_pays_nothing() {
     let app = App::start().await;
     let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);

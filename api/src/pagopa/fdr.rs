@@ -278,7 +278,7 @@ pub struct BankLine {
     pub id: String,
     /// What the sender wrote; banks may have broken it with blanks.
     pub remittance: String,
-    /// How much came.
+    /// How much came; below zero: went.
     pub amount: Cents,
 }
 
@@ -406,7 +406,7 @@ pub enum Match {
 #[must_use]
 pub fn reconcile(flow: &Flow, creditor: FiscalCode, bank: &[BankLine], known: &BTreeMap<String, Known>) -> Report {
     let reading = if flow.receiver == creditor.to_string() { flow.reading() } else { Err(Quarantine::Receiver) };
-    let lines: Vec<&BankLine> = bank.iter().filter(|line| line.flow_ids().contains(&flow.id)).collect();
+    let lines = standing(bank.iter().filter(|line| line.flow_ids().contains(&flow.id)));
     let transfer = match lines[..] {
         [] if flow.total.is_zero() => Transfer::NotDue,
         [] => Transfer::Missing,
@@ -416,6 +416,17 @@ pub fn reconcile(flow: &Flow, creditor: FiscalCode, bank: &[BankLine], known: &B
     let taken_back = flow.taken_back();
     let payments = if reading.is_ok() { flow.payments.iter().map(|reported| matched(reported, known, &taken_back)).collect() } else { Vec::new() };
     Report { reading, transfer, payments }
+}
+
+/// The lines of money that came, but for those that the bank has booked back: of each amount as many as went. What went and is as much as none that came, as a fee, is no matter.
+fn standing<'a>(lines: impl Iterator<Item = &'a BankLine>) -> Vec<&'a BankLine> {
+    let (mut came, went): (Vec<&BankLine>, Vec<&BankLine>) = lines.partition(|line| line.amount > Cents::ZERO);
+    for back in went {
+        if let Some(place) = came.iter().position(|line| line.amount.plus(back.amount).is_zero()) {
+            came.remove(place);
+        }
+    }
+    came
 }
 
 fn matched(reported: &Reported, known: &BTreeMap<String, Known>, taken_back: &BTreeSet<(&str, &str)>) -> Match {
@@ -631,6 +642,11 @@ mod tests {
                 vec![line("1", good, 1_000), line("2", good, 1_000)],
                 Transfer::Differs { lines: vec!["1".to_owned(), "2".to_owned()], amount: Cents::new(2_000) },
             ),
+            // What the bank has booked back has not come; what it takes for itself is none of it.
+            (vec![line("1", good, 1_000), line("2", good, -1_000)], Transfer::Missing),
+            (vec![line("1", good, 1_000), line("2", good, -1_000), line("3", good, 1_000)], Transfer::Came { line: "3".to_owned() }),
+            (vec![line("1", good, 1_000), line("2", good, -50)], Transfer::Came { line: "1".to_owned() }),
+            (vec![line("2", good, -1_000)], Transfer::Missing),
             (vec![line("1", &format!("{good}0"), 1_000)], Transfer::Missing),
             (vec![line("1", "/PUR/LGPE-RIVERSAMENTO/TXT/x/URI/2026-11-23PSP-1", 1_000)], Transfer::Missing),
             (vec![line("1", "/URI/2026-11-23PSP-1", 1_000)], Transfer::Missing),

@@ -314,21 +314,26 @@ impl Papers {
         self.lines.get(flow).map_or(&[], Vec::as_slice)
     }
 
-    /// The lines of the bank that quote a flow, each once, with the flows that it may be, the likelier first.
+    /// The lines of money that came and quote a flow, each once, with the flows that it may be, the likelier first.
     pub fn lines(&self) -> impl Iterator<Item = (Vec<String>, &BankLine)> {
-        let all = self.lines.iter().flat_map(|(flow, lines)| lines.iter().map(move |line| (flow, line.flow_ids(), line)));
+        let came = |line: &&BankLine| line.amount > Cents::ZERO;
+        let all = self.lines.iter().flat_map(move |(flow, lines)| lines.iter().filter(came).map(move |line| (flow, line.flow_ids(), line)));
         all.filter(|(flow, flows, _)| flows.first() == Some(*flow)).map(|(_, flows, line)| (flows, line))
     }
 
     /// The same line in two statements counts once, as where one covers the days of the other, or is a table and the other is not. Two in one statement are two, unless they have
-    /// the same reference; and so are two in two statements that have different ones.
+    /// the same reference; and so are two in two statements that have different ones. Of what went out only what quotes a flow is kept: by it a bank books its transfer back.
     fn enter(&mut self, digest: &str, entries: Vec<Entry>) -> usize {
         let (mut new, mut here) = (0, BTreeMap::<Said, Alike>::new());
-        for entry in entries.into_iter().filter(|entry| entry.direction == Direction::Credit) {
-            let Entry { bank_reference, booked_on, amount, remittance, line, .. } = entry;
+        for entry in entries {
+            let Entry { bank_reference, booked_on, amount, remittance, line, direction, .. } = entry;
             let id = bank_reference.clone().unwrap_or_else(|| format!("{digest}:{line}"));
+            let amount = if direction == Direction::Credit { amount } else { Cents::ZERO.minus(amount) };
             let line = BankLine { id, remittance, amount };
             let flows = line.flow_ids();
+            if direction == Direction::Debit && flows.is_empty() {
+                continue;
+            }
             let plain = || line.remittance.chars().filter(|c| !c.is_whitespace()).collect::<String>();
             let said: Said = (booked_on, amount, flows.first().cloned().unwrap_or_else(plain));
             let in_this = here.entry(said.clone()).or_default();

@@ -128,13 +128,13 @@ pub async fn take_flow(
 /// What a statement brought.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct StatementTaken {
-    /// How many lines of money that came in are new.
+    /// How many lines are new, of money that came in or that a bank has booked back.
     lines: u32,
 }
 
 /// Take a bank's statement in.
 ///
-/// As CSV or camt.053. It is kept as it came; a line that is known counts once.
+/// As CSV or camt.053. It is kept as it came; a line that is known counts once. One that went out, quotes a flow and is as much as one that came books that back.
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "take_statement", security(("key" = ["settle"])),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
