@@ -55,7 +55,7 @@ pub enum Account {
     },
     /// What is to be paid back.
     Refunds,
-    /// What payers' banks took back of payments: lost, but for what refunds that waited are noted to be paid by.
+    /// What payers' banks took back of payments, over disputes or as flows say: lost, but for what refunds that waited are noted to be paid by.
     TakenBack {
         /// Of which museum.
         museum: MuseumId,

@@ -554,7 +554,12 @@ impl Rows {
                         self.work(&id, 0, at, Change::HeldBack);
                     }
                 }
-                Event::TakenBack(taken) => self.taken.push(json!([id, taken.amount_cents.get()])),
+                Event::TakenBack(taken) => {
+                    self.taken.push(json!([id, taken.amount_cents.get()]));
+                    if taken.amount_cents.get() > 0 {
+                        self.work(&id, 0, at, Change::HeldBack);
+                    }
+                }
                 Event::RefundOpened(opened) => {
                     self.refunds.push(json!([id, opened.refund, at, opened.amount_cents.get(), opened.why.name()]));
                 }

@@ -90,7 +90,7 @@ pub struct Flow {
 pub enum Reading {
     /// Revoked payments are subtracted, if there are any.
     Subtracted,
-    /// Revoked payments were added like others: somebody has to look at them.
+    /// Revoked payments were added like others: somebody has to look at them, and nothing is taken back by it.
     Added,
 }
 
@@ -217,6 +217,9 @@ impl Flow {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flows(BTreeMap<(String, String), Arc<Flow>>);
 
+/// One transfer of what was collected: IUV, IUR and index.
+pub type Collection = (String, String, u64);
+
 /// What became of a flow that was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
@@ -248,6 +251,24 @@ impl Flows {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Flow>> {
         self.0.values()
     }
+
+    /// What they say to have sent more than once, as of a payment that was made while the station was down and is reported again: what took it back is counted off. Flows that
+    /// are set aside have nothing, and of those that added what they took back it is not known that it went.
+    #[must_use]
+    pub fn sent_again(&self) -> BTreeSet<Collection> {
+        let mut times: BTreeMap<(&str, &str, u64), i64> = BTreeMap::new();
+        for (flow, reading) in self.iter().filter_map(|flow| Some((flow, flow.reading().ok()?))) {
+            for payment in &flow.payments {
+                let times = times.entry((payment.iuv.as_str(), payment.iur.as_str(), payment.index)).or_default();
+                match (payment.code, reading) {
+                    (Code::Revoked, Reading::Subtracted) => *times -= 1,
+                    (Code::Revoked, Reading::Added) => {}
+                    (Code::Executed | Code::StandIn | Code::StandInUnasked | Code::Unasked, _) => *times += 1,
+                }
+            }
+        }
+        times.into_iter().filter(|(_, times)| *times > 1).map(|((iuv, iur, index), _)| (iuv.to_owned(), iur.to_owned(), index)).collect()
+    }
 }
 
 /// A line of the bank's statement.
@@ -257,7 +278,7 @@ pub struct BankLine {
     pub id: String,
     /// What the sender wrote; banks may have broken it with blanks.
     pub remittance: String,
-    /// How much came.
+    /// How much came; below zero: went.
     pub amount: Cents,
 }
 
@@ -336,6 +357,8 @@ pub enum Transfer {
     },
     /// No line quotes it.
     Missing,
+    /// No line quotes it, and none will: it makes nothing, as what it took back is as much as what it has.
+    NotDue,
     /// The lines that quote it make another amount, or are several.
     Differs {
         /// Which lines.
@@ -383,8 +406,9 @@ pub enum Match {
 #[must_use]
 pub fn reconcile(flow: &Flow, creditor: FiscalCode, bank: &[BankLine], known: &BTreeMap<String, Known>) -> Report {
     let reading = if flow.receiver == creditor.to_string() { flow.reading() } else { Err(Quarantine::Receiver) };
-    let lines: Vec<&BankLine> = bank.iter().filter(|line| line.flow_ids().contains(&flow.id)).collect();
+    let lines = standing(bank.iter().filter(|line| line.flow_ids().contains(&flow.id)));
     let transfer = match lines[..] {
+        [] if flow.total.is_zero() => Transfer::NotDue,
         [] => Transfer::Missing,
         [line] if line.amount == flow.total => Transfer::Came { line: line.id.clone() },
         _ => Transfer::Differs { lines: lines.iter().map(|line| line.id.clone()).collect(), amount: lines.iter().map(|line| line.amount).sum() },
@@ -392,6 +416,17 @@ pub fn reconcile(flow: &Flow, creditor: FiscalCode, bank: &[BankLine], known: &B
     let taken_back = flow.taken_back();
     let payments = if reading.is_ok() { flow.payments.iter().map(|reported| matched(reported, known, &taken_back)).collect() } else { Vec::new() };
     Report { reading, transfer, payments }
+}
+
+/// The lines of money that came, but for those that the bank has booked back: of each amount as many as went. What went and is as much as none that came, as a fee, is no matter.
+fn standing<'a>(lines: impl Iterator<Item = &'a BankLine>) -> Vec<&'a BankLine> {
+    let (mut came, went): (Vec<&BankLine>, Vec<&BankLine>) = lines.partition(|line| line.amount > Cents::ZERO);
+    for back in went {
+        if let Some(place) = came.iter().position(|line| line.amount.plus(back.amount).is_zero()) {
+            came.remove(place);
+        }
+    }
+    came
 }
 
 fn matched(reported: &Reported, known: &BTreeMap<String, Known>, taken_back: &BTreeSet<(&str, &str)>) -> Match {
@@ -607,12 +642,23 @@ mod tests {
                 vec![line("1", good, 1_000), line("2", good, 1_000)],
                 Transfer::Differs { lines: vec!["1".to_owned(), "2".to_owned()], amount: Cents::new(2_000) },
             ),
+            // What the bank has booked back has not come; what it takes for itself is none of it.
+            (vec![line("1", good, 1_000), line("2", good, -1_000)], Transfer::Missing),
+            (vec![line("1", good, 1_000), line("2", good, -1_000), line("3", good, 1_000)], Transfer::Came { line: "3".to_owned() }),
+            (vec![line("1", good, 1_000), line("2", good, -50)], Transfer::Came { line: "1".to_owned() }),
+            (vec![line("2", good, -1_000)], Transfer::Missing),
             (vec![line("1", &format!("{good}0"), 1_000)], Transfer::Missing),
             (vec![line("1", "/PUR/LGPE-RIVERSAMENTO/TXT/x/URI/2026-11-23PSP-1", 1_000)], Transfer::Missing),
             (vec![line("1", "/URI/2026-11-23PSP-1", 1_000)], Transfer::Missing),
         ] {
             assert_eq!(reconcile(&flow, creditor(), &lines, &BTreeMap::new()).transfer, expected);
         }
+        // No bank sends nothing.
+        let nothing = self::flow("0.00", &[self::line("1", "a", "10.00", "0"), self::line("1", "a", "10.00", "3")]);
+        assert_eq!(nothing.reading(), Ok(Reading::Subtracted));
+        assert_eq!(reconcile(&nothing, creditor(), &[], &BTreeMap::new()).transfer, Transfer::NotDue);
+        let came = reconcile(&nothing, creditor(), &[line("1", good, 1_000)], &BTreeMap::new()).transfer;
+        assert_eq!(came, Transfer::Differs { lines: vec!["1".to_owned()], amount: Cents::new(1_000) });
     }
 
     #[test]
@@ -651,6 +697,30 @@ mod tests {
         let mut flows = Flows::default();
         assert_eq!(all.map(|flow| flows.take(Arc::clone(flow))), [Taken::New, Taken::Replaced, Taken::Replaced]);
         assert_eq!(flows.take(first), Taken::Outdated);
+    }
+
+    #[test]
+    fn what_two_flows_have_was_sent_again_unless_it_was_taken_back_between() {
+        let issue = |name: &str, total: &str, lines: &[String]| {
+            Arc::new(read(document(name, "2026-11-24T06:00:00", lines.len(), total, &lines.concat()).as_bytes(), 0).unwrap())
+        };
+        let again = |issues: &[Arc<Flow>]| {
+            let mut flows = Flows::default();
+            for flow in issues {
+                flows.take(Arc::clone(flow));
+            }
+            flows.sent_again()
+        };
+        let stand_in = issue("F-1", "15.00", &[line("1", "a", "10.00", "8"), line("2", "b", "5.00", "0")]);
+        let executed = issue("F-2", "10.00", &[line("1", "a", "10.00", "0")]);
+        let revoked = issue("F-3", "10.00", &[line("1", "a", "10.00", "3"), line("3", "c", "20.00", "0")]);
+        let added = issue("F-4", "30.00", &[line("1", "a", "10.00", "3"), line("3", "d", "20.00", "0")]);
+        let aside = issue("F-5", "11.00", &[line("1", "a", "10.00", "0")]);
+        let expected = BTreeSet::from([("1".to_owned(), "a".to_owned(), 1)]);
+        assert_eq!(again(&[Arc::clone(&stand_in), aside]), BTreeSet::new());
+        assert_eq!(again(&[Arc::clone(&stand_in), Arc::clone(&executed)]), expected);
+        assert_eq!(again(&[Arc::clone(&stand_in), Arc::clone(&executed), added]), expected);
+        assert_eq!(again(&[stand_in, executed, revoked]), BTreeSet::new());
     }
 
     #[test]

@@ -27,6 +27,8 @@ const OVERLAP_S: i64 = DAY_S;
 const PAGE: &str = "1000";
 /// The most pages of one list.
 const PAGES_MAX: u32 = 1_000;
+/// The outcome of what was taken back, in a document.
+const REVOKED: u8 = 3;
 
 /// Why a flow is not fetched.
 #[derive(Debug, thiserror::Error)]
@@ -231,7 +233,7 @@ fn document(head: &Head, payments: &[Paid]) -> Option<Vec<u8>> {
     for paid in payments {
         let code = match paid.pay_status.as_str() {
             "EXECUTED" => 0,
-            "REVOKED" => 3,
+            "REVOKED" => REVOKED,
             "STAND_IN" => 4,
             "STAND_IN_NO_RPT" => 8,
             "NO_RPT" => 9,
@@ -246,7 +248,7 @@ fn document(head: &Head, payments: &[Paid]) -> Option<Vec<u8>> {
             escaped(&paid.iuv),
             escaped(&paid.iur),
             paid.id_transfer.unwrap_or(paid.index),
-            amount(&paid.pay)?,
+            if code == REVOKED { signed(&paid.pay)? } else { amount(&paid.pay)? },
             day(&paid.pay_date)?,
         )
         .ok()?;
@@ -257,7 +259,19 @@ fn document(head: &Head, payments: &[Paid]) -> Option<Vec<u8>> {
 
 /// A number of the answer as euros with two decimals, digit for digit: no amount is ever a float.
 fn amount(number: &RawValue) -> Option<String> {
-    let (euros, cents) = number.get().split_once('.').unwrap_or((number.get(), ""));
+    decimal(number.get())
+}
+
+/// As [`amount`], of what was taken back: it may be below zero (SACI 3.2.1).
+fn signed(number: &RawValue) -> Option<String> {
+    match number.get().strip_prefix('-') {
+        Some(number) => decimal(number).map(|amount| format!("-{amount}")),
+        None => amount(number),
+    }
+}
+
+fn decimal(number: &str) -> Option<String> {
+    let (euros, cents) = number.split_once('.').unwrap_or((number, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let cents = cents.trim_end_matches('0');
     if euros.is_empty() || !digits(euros) || !digits(cents) || cents.len() > 2 {
@@ -364,6 +378,21 @@ mod tests {
             since = since_next(since, now, is_all_taken);
             assert_eq!(since, now.plus_seconds(-back_days * day_s), "on day {day}");
         }
+    }
+
+    #[test]
+    fn what_was_revoked_may_be_below_zero() {
+        for pay in [json!(-12.1), json!(12.1)] {
+            let mut head = head();
+            head["sumPayments"] = json!(11.9);
+            let flow = made(&head, &[paid("1", json!(24), "EXECUTED"), paid("2", pay.clone(), "REVOKED")]).unwrap();
+            assert_eq!(
+                (flow.payments[1].amount.get(), flow.payments[1].code, flow.reading()),
+                (1_210, Code::Revoked, Ok(Reading::Subtracted)),
+                "{pay}"
+            );
+        }
+        assert_eq!(made(&head(), &[paid("1", json!("-12"), "REVOKED")]), None);
     }
 
     #[test]

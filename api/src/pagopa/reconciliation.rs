@@ -25,7 +25,7 @@ use tornello_engine::money::Cents;
 use tornello_engine::notice::NoticeNumber;
 use tornello_engine::payment::{Command, Receipt, Refusal, Source};
 
-use super::fdr::{self, BankLine, FLOW_MAX, Flow, Flows, Known, KnownReceipt, Taken};
+use super::fdr::{self, BankLine, FLOW_MAX, Flow, Flows, Known, KnownReceipt, Reading, Taken};
 use super::settings::{Creditor, Settings};
 use crate::bank::camt::read_camt053;
 use crate::bank::statement::{Direction, Entry, StatementError, read_csv};
@@ -218,13 +218,18 @@ impl Reconciliation {
     /// Tells all payments of a flow, if it counts and is sound, and marks it as told; answers how many were told now, and how many were paid by it.
     async fn tell(&self, node: &Arc<Node>, creditor: &Creditor, name: &str, flow: &Arc<Flow>) -> Result<(u32, u32), TakeError> {
         let (papers, asked) = (self.papers(), Arc::clone(flow));
-        let counts = blocking(move || papers.flows.iter().any(|there| *there == asked) && asked.reading().is_ok()).await?;
+        let reading = blocking(move || if papers.flows.iter().any(|there| *there == asked) { asked.reading().ok() } else { None }).await?;
         let (mut reported, mut paid) = (0, 0);
+        // Of what is taken back a payment is told that alone; and nothing where it was added to the total, so that it is not known whether the money went.
         let taken_back = flow.taken_back();
-        for line in flow.payments.iter().filter(|_| counts) {
+        let tells = |line: &&fdr::Reported| match line.code {
+            fdr::Code::Revoked => reading == Some(Reading::Subtracted),
+            _ => reading.is_some() && !taken_back.contains(&(line.iuv.as_str(), line.iur.as_str())),
+        };
+        let lines: Vec<&fdr::Reported> = flow.payments.iter().filter(tells).collect();
+        for line in lines {
             let Some(payment) = payment_of(creditor, &line.iuv) else { continue };
-            let has_come = !taken_back.contains(&(line.iuv.as_str(), line.iur.as_str()));
-            let (is_told, is_paid) = tell(node, flow, line, payment, has_come).await?;
+            let (is_told, is_paid) = tell(node, flow, line, payment).await?;
             reported += u32::from(is_told);
             paid += u32::from(is_paid);
         }
@@ -309,21 +314,26 @@ impl Papers {
         self.lines.get(flow).map_or(&[], Vec::as_slice)
     }
 
-    /// The lines of the bank that quote a flow, each once, with the flows that it may be, the likelier first.
+    /// The lines of money that came and quote a flow, each once, with the flows that it may be, the likelier first.
     pub fn lines(&self) -> impl Iterator<Item = (Vec<String>, &BankLine)> {
-        let all = self.lines.iter().flat_map(|(flow, lines)| lines.iter().map(move |line| (flow, line.flow_ids(), line)));
+        let came = |line: &&BankLine| line.amount > Cents::ZERO;
+        let all = self.lines.iter().flat_map(move |(flow, lines)| lines.iter().filter(came).map(move |line| (flow, line.flow_ids(), line)));
         all.filter(|(flow, flows, _)| flows.first() == Some(*flow)).map(|(_, flows, line)| (flows, line))
     }
 
     /// The same line in two statements counts once, as where one covers the days of the other, or is a table and the other is not. Two in one statement are two, unless they have
-    /// the same reference; and so are two in two statements that have different ones.
+    /// the same reference; and so are two in two statements that have different ones. Of what went out only what quotes a flow is kept: by it a bank books its transfer back.
     fn enter(&mut self, digest: &str, entries: Vec<Entry>) -> usize {
         let (mut new, mut here) = (0, BTreeMap::<Said, Alike>::new());
-        for entry in entries.into_iter().filter(|entry| entry.direction == Direction::Credit) {
-            let Entry { bank_reference, booked_on, amount, remittance, line, .. } = entry;
+        for entry in entries {
+            let Entry { bank_reference, booked_on, amount, remittance, line, direction, .. } = entry;
             let id = bank_reference.clone().unwrap_or_else(|| format!("{digest}:{line}"));
+            let amount = if direction == Direction::Credit { amount } else { Cents::ZERO.minus(amount) };
             let line = BankLine { id, remittance, amount };
             let flows = line.flow_ids();
+            if direction == Direction::Debit && flows.is_empty() {
+                continue;
+            }
             let plain = || line.remittance.chars().filter(|c| !c.is_whitespace()).collect::<String>();
             let said: Said = (booked_on, amount, flows.first().cloned().unwrap_or_else(plain));
             let in_this = here.entry(said.clone()).or_default();
@@ -378,7 +388,7 @@ fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Tells a payment what a flow says of it, and takes the money in if it has come; answers whether that was new, and whether it was paid by it.
-async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: PaymentId, has_come: bool) -> Result<(bool, bool), Failure<Refusal>> {
+async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: PaymentId) -> Result<(bool, bool), Failure<Refusal>> {
     let (flow_id, iur, code) = (flow.id.clone(), reported.iur.clone(), code(reported.code));
     let index = u8::try_from(reported.index).unwrap_or(u8::MAX);
     let report = tornello_engine::payment::Reported { flow: flow_id, iur: iur.clone(), index, amount_cents: reported.amount, code };
@@ -388,7 +398,7 @@ async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: 
         Err(Failure::Refused(_)) => false,
         Err(failure) => return Err(failure),
     };
-    if reported.index != 1 || !has_come {
+    if reported.index != 1 || reported.code == fdr::Code::Revoked {
         return Ok((told, false));
     }
     // The receipt's id is the report's: one that comes later is known then.

@@ -65,9 +65,9 @@ fn arrange(receipt: &PrintedReceipt, faces: &Faces) -> Result<Vec<Sheet>, PrintE
     flow.table(&HEADS, &rows);
     flow.skip(4.0);
     if receipt.charged_back {
-        let it = "Il pagamento è stato contestato e la contestazione è stata accolta: la banca di chi ha pagato riprende l'importo.";
+        let it = "Il pagamento è stato revocato, o contestato e la contestazione è stata accolta: la banca di chi ha pagato riprende l'importo.";
         flow.say(Italian, Style::SENTENCE, it);
-        let en = "The payment was contested, and the payer was found to be right: their bank takes the amount back.";
+        let en = "The payment was revoked, or contested and the payer was found to be right: their bank takes the amount back.";
         flow.say(English, Style::SENTENCE_BELOW, en);
         flow.skip(2.0);
     }

@@ -53,7 +53,7 @@ fn payment(refusal: &payment::Refusal) -> Told {
         R::NoDispute => (AGAINST, "no dispute is open", "Nothing has to be done."),
         R::RefundContested => (
             AGAINST,
-            "the payer's bank contests the payment, or was right",
+            "the payer's bank contests the payment, or took it back",
             "It takes the money back by itself: a refund beside that pays twice. Note how the dispute ended, or let the refund go: POST /v1/refunds/{refund}/release.",
         ),
         R::RefundNotContested => (AGAINST, "the refund waits for nobody's word", "Nothing has to be done."),

@@ -17,7 +17,7 @@ use tornello_engine::money::Cents;
 
 use crate::auth::{Caller, Scope};
 use crate::bank::statement::STATEMENT_BYTES_MAX;
-use crate::pagopa::fdr::{self, FLOW_MAX, Flow, KnownReceipt, Match, Quarantine, Reading, Taken, Transfer};
+use crate::pagopa::fdr::{self, Collection, FLOW_MAX, Flow, KnownReceipt, Match, Quarantine, Reading, Taken, Transfer};
 use crate::pagopa::gateway::Pagopa;
 use crate::pagopa::reconciliation::{Papers, Reconciliation, TakeError, blocking, known, payment_of};
 use crate::pagopa::settings::Creditor;
@@ -97,7 +97,7 @@ pub struct FlowTaken {
 /// Take a reporting flow in.
 ///
 /// A FlussoRiversamento document. It is kept as it came, and doing it again changes nothing. A payment that it names and that has no such receipt is paid by it: its
-/// receipt says `report`.
+/// receipt says `report`. What it names as revoked is taken back of the receipt that had come.
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "take_flow", security(("key" = ["settle"])), params(FlowQuery, ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     request_body(content = String, content_type = "application/xml", example = "<FlussoRiversamento/>"),
@@ -128,13 +128,13 @@ pub async fn take_flow(
 /// What a statement brought.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct StatementTaken {
-    /// How many lines of money that came in are new.
+    /// How many lines are new, of money that came in or that a bank has booked back.
     lines: u32,
 }
 
 /// Take a bank's statement in.
 ///
-/// As CSV or camt.053. It is kept as it came; a line that is known counts once.
+/// As CSV or camt.053. It is kept as it came; a line that is known counts once. One that went out, quotes a flow and is as much as one that came books that back.
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "take_statement", security(("key" = ["settle"])),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -201,9 +201,9 @@ pub struct FlowView {
     total_cents: i64,
     /// How many payments it says that it has.
     payments: u64,
-    /// `sound`, `added` (revoked payments were added to the total: look at them), or why it is set aside: `total`, `count`, `repeated` or `receiver`.
+    /// `sound`, `added` (revoked payments were added to the total: look at them, nothing is posted), or why it is set aside: `total`, `count`, `repeated` or `receiver`.
     reading: &'static str,
-    /// `came`, `missing` or `differs`.
+    /// `came`, `missing`, `differs`, or `not_due` where it makes nothing: then nothing is sent.
     transfer: &'static str,
     /// The lines of the bank that quote it.
     lines: Vec<String>,
@@ -225,8 +225,9 @@ pub struct UnmatchedView {
     payment: Option<String>,
     /// How much, in euro cents.
     amount_cents: i64,
-    /// `paid_by_report` (no receipt came), `not_told` (nor did the report reach the payment yet: that follows by itself), `amount_differs`, `revoked`,
-    /// `no_such_transfer` or `unknown`.
+    /// `paid_by_report` (no receipt came), `not_told` (nor did the report reach the payment yet: that follows by itself), `amount_differs`, `revoked` (what had come
+    /// with that receipt is taken back: see `taken_back_cents` of the payment), `sent_again` (another flow has the same transfer of the same receipt, and none took it back:
+    /// what was paid once was sent twice), `no_such_transfer` or `unknown`.
     what: &'static str,
 }
 
@@ -277,6 +278,8 @@ pub async fn get(
     let mut chosen: Vec<Arc<Flow>> = papers.flows.iter().filter(|flow| (from..=to).contains(&flow.settled_on)).take(FLOWS_MAX + 1).cloned().collect();
     let mut truncated = chosen.len() > FLOWS_MAX;
     chosen.truncate(FLOWS_MAX);
+    let all = Arc::clone(&papers);
+    let again = Arc::new(computed(move || all.flows.sent_again()).await?);
     let mut seen = Vec::new();
     for flow in chosen {
         let Some(creditor) = pagopa.settings().creditor_of_code(&flow.receiver).cloned() else { continue };
@@ -284,8 +287,8 @@ pub async fn get(
         named.sort_unstable();
         named.dedup();
         let (receipts, existing) = (views.receipts_of(&named).await?, views.existing(&named).await?);
-        let papers = Arc::clone(&papers);
-        seen.push(computed(move || held_against(&flow, &creditor, &papers, receipts, &existing)).await?);
+        let (papers, again) = (Arc::clone(&papers), Arc::clone(&again));
+        seen.push(computed(move || held_against(&flow, &creditor, &papers, receipts, &existing, &again)).await?);
     }
     let instant = |day: Date| calendar::instant(day.at(0, 0, 0, 0));
     let mut rows = views.receipts_between(instant(from), instant(to.saturating_add(1.day())), RECEIPTS_MAX + 1).await?;
@@ -302,12 +305,19 @@ async fn computed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     blocking(work).await.map_err(|_| Problem::unavailable("the report cannot be made now"))
 }
 
-/// One flow, held against the bank's lines and what the read models know of its payments.
-fn held_against(flow: &Flow, creditor: &Creditor, papers: &Papers, receipts: Vec<ReceiptRow>, existing: &[PaymentId]) -> FlowView {
+/// One flow, held against the bank's lines, what the read models know of its payments, and what flows have sent again.
+fn held_against(
+    flow: &Flow,
+    creditor: &Creditor,
+    papers: &Papers,
+    receipts: Vec<ReceiptRow>,
+    existing: &[PaymentId],
+    again: &BTreeSet<Collection>,
+) -> FlowView {
     let by_report = receipts.iter().filter(|row| row.source == "report").map(|row| (row.payment, row.receipt.clone())).collect();
     let receipts = receipts.into_iter().map(|row| (row.payment, known_receipt(row.receipt, row.amount_cents, row.paid_at))).collect();
     let found = fdr::reconcile(flow, creditor.fiscal_code, papers.lines_of(&flow.id), &known(creditor, receipts, existing));
-    flow_view(flow, &found, &by_report)
+    flow_view(flow, &found, &by_report, again)
 }
 
 /// Lines of the bank that quote a flow which is not there.
@@ -341,7 +351,7 @@ fn known_receipt(id: String, amount_cents: i64, paid_at: tornello_engine::time::
     KnownReceipt { id, amount: Cents::new(amount_cents), paid_at }
 }
 
-fn flow_view(flow: &Flow, report: &fdr::Report, paid_by_report: &BTreeSet<(PaymentId, String)>) -> FlowView {
+fn flow_view(flow: &Flow, report: &fdr::Report, paid_by_report: &BTreeSet<(PaymentId, String)>, again: &BTreeSet<Collection>) -> FlowView {
     let reading = match report.reading {
         Ok(Reading::Subtracted) => "sound",
         Ok(Reading::Added) => "added",
@@ -353,10 +363,13 @@ fn flow_view(flow: &Flow, report: &fdr::Report, paid_by_report: &BTreeSet<(Payme
     let (transfer, lines) = match &report.transfer {
         Transfer::Came { line } => ("came", vec![line.clone()]),
         Transfer::Missing => ("missing", Vec::new()),
+        Transfer::NotDue => ("not_due", Vec::new()),
         Transfer::Differs { lines, .. } => ("differs", lines.clone()),
     };
     let unmatched = |(reported, found): (&fdr::Reported, &Match)| {
+        let is_again = || again.contains(&(reported.iuv.clone(), reported.iur.clone(), reported.index));
         let (payment, what) = match *found {
+            Match::Received { payment } if is_again() => (Some(payment), "sent_again"),
             Match::Received { payment } if paid_by_report.contains(&(payment, reported.iur.clone())) => (Some(payment), "paid_by_report"),
             Match::Received { .. } => return None,
             Match::WithoutReceipt { payment } => (Some(payment), "not_told"),

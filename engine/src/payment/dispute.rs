@@ -1,11 +1,12 @@
 //! Rules of money that the payer's bank takes back: a dispute that is decided for the payer takes what came with one receipt, as far as it has not gone back on another way.
+//! A reporting flow that names a receipt as revoked takes what it says, whatever has gone back. The two are about the same money: what one has taken the other does not take again.
 //!
 //! What is taken back stands beside what the money is for: the tickets still stand, and a refund that waits is still owed, until somebody notes that the payer has it from their bank.
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{DisputeResolved, Disputed, Event, Receipt, Source, TakenBack};
-use super::{Broken, Code, Payment, RefundState, Refusal, Stage, refer};
+use super::event::{DisputeResolved, Disputed, Event, Receipt, Reported, Source, TakenBack};
+use super::{Broken, Code, Payment, RefundState, Refusal, Stage, is_of_same, refer};
 use crate::money::Cents;
 use crate::slot::DeskMethod;
 
@@ -61,6 +62,31 @@ impl Payment {
         Ok((!amount_cents.is_zero() || took.amount_cents.is_some()).then_some(TakenBack { receipt, amount_cents }))
     }
 
+    /// What a flow takes back that names a receipt as revoked, and is not known to be taken back; below zero where it is issued anew and takes less than it did. Of a receipt that
+    /// has not come nothing can be taken yet.
+    pub(super) fn revoked_by(&self, reported: &Reported) -> Option<TakenBack> {
+        let (receipt, came) = (0..).zip(&self.receipts).find(|(_, receipt)| receipt.id == reported.iur)?;
+        let others = self.reports.iter().filter(|known| !is_of_same(known, reported));
+        let (before, now, taken) = (revoked(came, self.reports.iter()), revoked(came, others.chain([reported])), self.taken_of(receipt));
+        let amount_cents = if now < before {
+            // What a dispute took beside stays so, and what refunds are noted to be paid by.
+            let upheld = self.dispute().is_some_and(|dispute| dispute.upheld == Some(true));
+            let less = before.minus(now).min(taken.minus(now)).min(taken.minus(self.settled_of(receipt))).max(Cents::ZERO);
+            if upheld { Cents::ZERO } else { Cents::ZERO.minus(less) }
+        } else if reported.is_revoked() {
+            now.minus(taken).max(Cents::ZERO)
+        } else {
+            Cents::ZERO
+        };
+        (!amount_cents.is_zero()).then_some(TakenBack { receipt, amount_cents })
+    }
+
+    /// What flows that came before a receipt take back of it.
+    pub(super) fn revoked_before(&self, receipt: &Receipt) -> Option<TakenBack> {
+        let amount_cents = revoked(receipt, self.reports.iter());
+        (!amount_cents.is_zero()).then_some(TakenBack { receipt: self.receipts.len() as u32, amount_cents })
+    }
+
     /// The receipt that a dispute is about if nobody says so, by its place: of those that a bank had a part in the one that paid, unless nothing is left of it.
     fn contested_receipt(&self) -> Option<u32> {
         let paid = if let Stage::Paid { receipt, .. } = self.stage { Some(receipt) } else { None };
@@ -109,7 +135,7 @@ impl Payment {
     pub(super) fn recount_taken(&self) -> Result<(), Broken> {
         let fits = |taken: &TakenBack| {
             let of_bank = self.receipts.get(taken.receipt as usize).is_some_and(is_of_bank);
-            of_bank && taken.amount_cents >= Cents::ZERO && self.taken_of(taken.receipt) <= self.came_with(taken.receipt)
+            of_bank && (Cents::ZERO..=self.came_with(taken.receipt)).contains(&self.taken_of(taken.receipt))
         };
         let settled = (0..self.receipts.len() as u32).all(|receipt| self.settled_of(receipt) <= self.taken_of(receipt));
         if settled && self.taken_back.iter().all(fits) {
@@ -118,6 +144,15 @@ impl Payment {
             Err(Broken { invariant: "PY-1", what: "a payer's bank took back what did not come from one, or paid a refund back that it did not" })
         }
     }
+}
+
+/// What reports name as revoked of a receipt, and no more than came with it.
+fn revoked<'a>(receipt: &Receipt, reports: impl Iterator<Item = &'a Reported>) -> Cents {
+    if !matches!(receipt.source, Source::Node | Source::Report) {
+        return Cents::ZERO;
+    }
+    let all: Cents = reports.filter(|known| known.is_revoked() && known.iur == receipt.id).map(|known| known.amount_cents).sum();
+    all.max(Cents::ZERO).min(receipt.amount_cents)
 }
 
 /// Whether a bank had a part in it that can take it back.

@@ -377,12 +377,13 @@ pub struct DisputeResolved {
     pub upheld: bool,
 }
 
-/// The payer's bank took money back: a dispute was decided for the payer. It follows its end in the same record; of ends from before this was noted nothing is known.
+/// The payer's bank took money back: a dispute was decided for the payer, or a flow names the receipt as revoked. It follows that in the same record, or the receipt, where the
+/// flow came before it; of what was from before this was noted nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TakenBack {
     /// Of which receipt's money, by its place.
     pub receipt: u32,
-    /// How much; nothing only where somebody said so.
+    /// How much; nothing only where somebody said so, and below zero where a flow was issued anew that takes less.
     pub amount_cents: Cents,
 }
 
@@ -399,6 +400,14 @@ pub struct Reported {
     pub amount_cents: Cents,
     /// The outcome: 0 executed, 3 revoked, 4 and 8 stand-in, 9 executed without a receipt.
     pub code: u8,
+}
+
+impl Reported {
+    /// Whether the money was taken back. A payment has one transfer.
+    #[must_use]
+    pub const fn is_revoked(&self) -> bool {
+        self.code == 3 && self.index == 1
+    }
 }
 
 /// Everything that can happen to a payment.

@@ -371,7 +371,12 @@ impl Payment {
                     self.hold_back_released();
                 }
             }
-            Event::TakenBack(taken) => self.taken_back.push(*taken),
+            Event::TakenBack(taken) => {
+                self.taken_back.push(*taken);
+                if taken.amount_cents > Cents::ZERO {
+                    self.hold_back_released();
+                }
+            }
             Event::Reported(reported) => {
                 self.reports.retain(|known| !is_of_same(known, reported));
                 self.reports.push(reported.clone());
@@ -408,11 +413,15 @@ impl Payment {
         if self.closing(opened) == Some(closing) { Ok(vec![Event::Closed(Closed { closing, refused })]) } else { Err(Refusal::NotClosing) }
     }
 
-    /// A flow may be issued again with other figures: the last word counts.
+    /// A flow may be issued again with other figures: the last word counts. What it takes back is posted in the same record.
     fn report(&self, reported: &Reported) -> Result<Vec<Event>, Refusal> {
         refer(&reported.flow)?;
         refer(&reported.iur)?;
-        if self.reports.contains(reported) { Err(Refusal::ReportKnown) } else { Ok(vec![Event::Reported(reported.clone())]) }
+        if self.reports.contains(reported) {
+            return Err(Refusal::ReportKnown);
+        }
+        let taken = self.revoked_by(reported).map(Event::TakenBack);
+        Ok([Event::Reported(reported.clone())].into_iter().chain(taken).collect())
     }
 
     /// Why something cannot be done that needs a payment which waits for money.

@@ -46,6 +46,7 @@ impl Payment {
             let (refund, receipt) = (self.refunds.len() as u32, self.receipts.len() as u32);
             Event::RefundOpened(RefundOpened { refund, amount_cents, why, receipt })
         }));
+        events.extend(self.revoked_before(receipt).map(Event::TakenBack));
         Ok(events)
     }
 

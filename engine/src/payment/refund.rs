@@ -1,8 +1,8 @@
 //! Rules of money that goes back: open, sent to the bank, paid back; or returned by the bank, and open again.
 //!
 //! While the payer's bank contests a payment, and once it was found to be right, it takes the money back by itself: a refund beside that would pay twice. So it waits until
-//! somebody says that it may go, or until the bank was found to be wrong and has taken nothing back over an earlier dispute. What they let go and nobody has sent
-//! yet waits again when a dispute begins, or is decided for the payer, after they said so: that they could not know.
+//! somebody says that it may go, or until the bank was found to be wrong and has taken nothing back over an earlier dispute, or as a flow says. What they let go and nobody
+//! has sent yet waits again when a dispute begins, or is decided for the payer, or a flow takes money back, after they said so: that they could not know.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};

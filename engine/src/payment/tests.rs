@@ -551,6 +551,81 @@ fn what_the_payers_bank_takes_back_is_no_longer_there() {
     assert_eq!(before.payment.taken_back(), Cents::ZERO);
 }
 
+/// A flow that names a receipt as revoked takes it back, in whatever order the two come, and not what a dispute has taken already.
+#[test]
+fn what_a_flow_names_as_revoked_is_taken_back_once() {
+    let revoked = |flow: &str, cents: i64| {
+        let reported = Reported { flow: flow.to_owned(), iur: "a".to_owned(), index: 1, amount_cents: Cents::new(cents), code: 3 };
+        Command::Report { reported }
+    };
+    let elsewhere = |index: u8, iur: &str| {
+        let reported = Reported { flow: "F".to_owned(), iur: iur.to_owned(), index, amount_cents: Cents::new(3_900), code: 3 };
+        Command::Report { reported }
+    };
+    table(
+        Given::sold,
+        &[
+            (4, report(0), Ok(&["reported"])),
+            (4, report(3), Ok(&["reported", "taken_back"])),
+            (4, elsewhere(2, "a"), Ok(&["reported"])),
+            (4, elsewhere(1, "b"), Ok(&["reported"])),
+        ],
+    );
+    let taken = |given: &Given| given.payment.taken_back().get();
+    // Each flow takes what it says, one that is issued again what is new in it, all together no more than had come.
+    let mut given = Given::sold();
+    for (flow, cents, expected) in [("F", 1_000, 1_000), ("F", 1_500, 1_500), ("G", 1_000, 2_500), ("H", 3_900, 3_900), ("I", 1, 3_900)] {
+        given.ask(5, &revoked(flow, cents)).unwrap();
+        assert_eq!(taken(&given), expected, "{flow} {cents}");
+    }
+    assert_eq!(given.ask(5, &revoked("F", 1_500)), Err(Refusal::ReportKnown));
+    let lines = given.records.iter().flat_map(|record| ledger::of_payment(&given.payment, record));
+    let treasury: i64 = lines.filter(|line| line.account == ledger::Account::Treasury).map(|line| line.amount_cents.get()).sum();
+    assert_eq!((treasury, given.payment.is_charged_back(0)), (0, true));
+    // One that is issued anew and takes less gives back what it took; not what a refund is noted to be paid by, nor what a dispute took.
+    for (before, settled, expected) in [(vec![], 0, 0), (vec![refund(1, 9, 1_200), confirm(0, PaidBackBy::PayersBank)], 1_200, 1_200)] {
+        let mut given = Given::sold();
+        given.ask(4, &revoked("2026-06-01PSP-1", 3_900)).unwrap();
+        for command in &before {
+            given.ask(4, command).unwrap();
+        }
+        given.ask(5, &revoked("2026-06-01PSP-1", 3_000)).unwrap();
+        assert_eq!(taken(&given), 3_000, "{before:?}");
+        assert_eq!(names(&given.ask(5, &report(0)).unwrap()), ["reported", "taken_back"]);
+        assert_eq!(taken(&given), expected, "{before:?}");
+        let lines = given.records.iter().flat_map(|record| ledger::of_payment(&given.payment, record));
+        let treasury: i64 = lines.filter(|line| line.account == ledger::Account::Treasury).map(|line| line.amount_cents.get()).sum();
+        assert_eq!(treasury, 3_900 - settled, "{before:?}");
+    }
+    let mut given = Given::sold();
+    for command in [dispute(), resolve(true), report(3), report(0)] {
+        given.ask(5, &command).unwrap();
+        assert!(command == dispute() || taken(&given) == 3_900, "{command:?}");
+    }
+    // A dispute that the payer wins is about the same money, whichever is noted first.
+    let mut given = Given::sold();
+    for (command, expected) in [(dispute(), 0), (lose(None, Some(1_000)), 1_000), (revoked("F", 1_000), 1_000), (revoked("F", 3_900), 3_900)] {
+        given.ask(5, &command).unwrap();
+        assert_eq!(taken(&given), expected, "{command:?}");
+    }
+    given.ask(6, &dispute()).unwrap();
+    assert_eq!(names(&given.ask(6, &resolve(true)).unwrap()), ["dispute_resolved"]);
+    // Before the receipt it is known, and taken as soon as that comes. What no bank had a part in is none of it.
+    let mut early = Given::pending();
+    assert_eq!(names(&early.ask(2, &report(3)).unwrap()), ["reported"]);
+    assert_eq!(names(&early.ask(3, &money("a", 3_900)).unwrap()), ["paid", "taken_back"]);
+    let mut cash = Given::of(&[(0, open(usual())), (1, desk("a", 3_900))]);
+    assert_eq!(names(&cash.ask(2, &report(3)).unwrap()), ["reported"]);
+    // What was let go and nobody has sent waits again.
+    let mut waits = Given::sold();
+    for command in [dispute(), refund(1, 9, 1_200), Command::ReleaseRefund { refund: 0 }, report(3)] {
+        waits.ask(4, &command).unwrap();
+    }
+    assert_eq!(waits.ask(5, &export(0)), Err(Refusal::RefundContested));
+    let replayed = Payment::replay(waits.payment.id(), &waits.records);
+    assert_eq!(postcard::to_allocvec(&replayed).unwrap(), postcard::to_allocvec(&waits.payment).unwrap());
+}
+
 /// A refund that waits is done with when the payer has it from their bank; that is so of no more than the bank took, and nobody sends it as well.
 #[test]
 fn what_the_payers_bank_took_back_stands_for_refunds_that_wait() {
