@@ -15,7 +15,7 @@ pub enum Counted {
     Holds = 0,
     /// Sales.
     Sales = 1,
-    /// Sales that were holds before.
+    /// Sales that were holds before, and were not waited for.
     Bought = 2,
     /// Holds that nobody bought.
     Expired = 3,
@@ -189,7 +189,7 @@ impl PartyState {
     }
 
     fn count_in(&mut self, event: &SignalEvent, role: Role) {
-        if let Some(what) = one_of(event.kind) {
+        if let Some(what) = one_of(event) {
             self.add(what, 1.0);
         }
         let people = event.people as f32;
@@ -259,10 +259,11 @@ impl PartyState {
 }
 
 /// What an event is one of for everybody for whom it counts, whoever they are.
-pub(super) const fn one_of(kind: SignalKind) -> Option<Counted> {
-    match kind {
+pub(super) const fn one_of(event: &SignalEvent) -> Option<Counted> {
+    match event.kind {
         SignalKind::Held | SignalKind::Waited => Some(Counted::Holds),
-        SignalKind::Sold { held: true } => Some(Counted::Bought),
+        // What was waited for was never a hold that is not bought: bought, it would make up for one that is.
+        SignalKind::Sold { held: true } if !event.waited => Some(Counted::Bought),
         SignalKind::Expired => Some(Counted::Expired),
         SignalKind::PaymentBegun => Some(Counted::Begun),
         SignalKind::PaymentFailed => Some(Counted::Failed),
