@@ -208,7 +208,7 @@ pub fn places(at: Timestamp, kind: SignalKind, channel: Channel, slot: SlotId, l
         list_cents: full.saturating_mul(i64::from(all)),
         lead_s,
         minute,
-        waited: false,
+        no_hold: false,
     }
 }
 
@@ -322,7 +322,7 @@ impl Hearing {
                     let kind = SignalKind::Sold { held: sold.held };
                     let mut signal = self.asked(record.at, kind, sold.channel, sold.sale, &sold.lines, record.envelope.as_ref());
                     join(&mut signal.parties, self.payers(sold).iter().copied());
-                    signal.waited = self.origins.get(&sold.sale.get()).is_some_and(|origin| origin.waits);
+                    signal.no_hold = self.origins.get(&sold.sale.get()).is_some_and(|origin| origin.waits);
                     self.begun(signal, sold.sale, signals);
                 }
                 slot::Event::MoveBegun(begun) => self.move_begun(begun, record.envelope.as_ref()),
@@ -422,6 +422,7 @@ impl Hearing {
         // Through which channel it was sold counts for what becomes of it; here counts who moves it.
         let origin = origin_of(&signal);
         signal.outlet = moving.outlet;
+        signal.no_hold = true;
         for kind in [SignalKind::Held, SignalKind::Sold { held: true }] {
             signals.push((SignalEvent { kind, ..signal.clone() }, arrived.sale.get()));
         }
@@ -666,19 +667,39 @@ mod tests {
     }
 
     #[test]
-    fn a_sale_of_what_was_waited_for_is_told_from_one_of_what_was_held() {
+    fn what_was_waited_for_or_has_moved_is_told_from_what_was_held_and_bought() {
         let slot = SlotId::new(MuseumId(1), RouteId(1), at(60));
         let (mut hearing, mut signals) = (Hearing::default(), Vec::new());
         let (kept, offered, channel) = (HoldId::new(slot, 1), HoldId::new(slot, 2), Channel::Web);
         let waited = slot::Waited { entry: offered, number: 1, channel, lines: Vec::new(), parties_ahead: 0, people_ahead: 0 };
         let sold = |sale| slot::Event::Sold(slot::Sold { sale, held: true, channel, lines: Vec::new(), settlement: Settlement::Free, contact: None });
         let held = Held { hold: kept, channel, lines: Vec::new(), expires_at: at(15) };
-        let events = vec![slot::Event::Held(held), slot::Event::Waited(waited), sold(kept), sold(offered)];
+        let arrived = slot::Arrived {
+            sale: HoldId::new(slot, 3),
+            from: HoldId::new(SlotId::new(MuseumId(1), RouteId(1), at(120)), 3),
+            who: KeyId(5),
+            order: None,
+            channel,
+            lines: Vec::new(),
+            contact: None,
+            holders: Vec::new(),
+            refund_percent: 100,
+            buyer: None,
+        };
+        let moved = arrived.sale;
+        let events = vec![slot::Event::Held(held), slot::Event::Waited(waited), sold(kept), sold(offered), slot::Event::Arrived(arrived)];
         hearing.slot(slot, &Record { seq: 1, at: at(0), envelope: None, events }, &mut signals);
-        let heard: Vec<_> = signals.iter().map(|(signal, id)| (signal.kind, *id, signal.waited)).collect();
+        let heard: Vec<_> = signals.iter().map(|(signal, id)| (signal.kind, *id, signal.no_hold)).collect();
         let bought = SignalKind::Sold { held: true };
-        let asked = [(SignalKind::Held, kept.get(), false), (SignalKind::Waited, offered.get(), false)];
-        assert_eq!(heard, [&asked[..], &[(bought, kept.get(), false), (bought, offered.get(), true)]].concat());
+        let expected = [
+            (SignalKind::Held, kept.get(), false),
+            (SignalKind::Waited, offered.get(), false),
+            (bought, kept.get(), false),
+            (bought, offered.get(), true),
+            (SignalKind::Held, moved.get(), true),
+            (bought, moved.get(), true),
+        ];
+        assert_eq!(heard, expected);
     }
 
     #[test]

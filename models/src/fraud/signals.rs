@@ -170,8 +170,8 @@ pub struct SignalEvent {
     pub lead_s: i64,
     /// Minutes since midnight where the museum is, 0 to 1439.
     pub minute: u16,
-    /// Whether what is sold was waited for: it was the offer of a waiting list.
-    pub waited: bool,
+    /// Whether it says nothing of which holds are bought: places that are sold were waited for, or tickets have come from another slot.
+    pub no_hold: bool,
 }
 
 impl SignalEvent {
@@ -191,7 +191,7 @@ impl SignalEvent {
             list_cents: 0,
             lead_s: 0,
             minute: 0,
-            waited: false,
+            no_hold: false,
         }
     }
 

@@ -208,7 +208,7 @@ impl Read<'_> {
         self.party(|state| state.distinct(what, window, self.at_us))
     }
 
-    /// Holds. Whoever waits takes places from nobody.
+    /// Holds that somebody may buy or leave. Whoever waits takes places from nobody, and what tickets take that come from another slot is theirs.
     fn kept(&self, span: Span) -> f32 {
         (self.count(Counted::Holds, span) - self.count(Counted::Waits, span)).max(0.0)
     }
@@ -218,7 +218,7 @@ impl Read<'_> {
         (self.kept(span) - self.count(Counted::Bought, span)).max(0.0)
     }
 
-    /// Which share of the holds that is: nobody makes it smaller by waiting.
+    /// Which share of the holds that is: nobody makes it smaller by waiting, nor by moving tickets to and fro.
     fn unsold_share(&self, span: Span) -> f32 {
         (self.unsold(span) / (self.kept(span) + 1.0)).min(1.0)
     }

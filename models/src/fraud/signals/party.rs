@@ -15,7 +15,7 @@ pub enum Counted {
     Holds = 0,
     /// Sales.
     Sales = 1,
-    /// Sales that were holds before, and were not waited for.
+    /// Sales that were holds before, as far as these are none of [`Self::Waits`].
     Bought = 2,
     /// Holds that nobody bought.
     Expired = 3,
@@ -47,7 +47,7 @@ pub enum Counted {
     Gap = 16,
     /// People beyond [`FAMILY`] in holds and in sales without one.
     Large = 17,
-    /// Of the holds those that are places on waiting lists.
+    /// Of the holds those that are none which somebody may buy or leave: places on waiting lists, and what tickets take that come from another slot.
     Waits = 18,
 }
 
@@ -192,13 +192,12 @@ impl PartyState {
         if let Some(what) = one_of(event) {
             self.add(what, 1.0);
         }
+        if is_no_hold(event) {
+            self.add(Counted::Waits, 1.0);
+        }
         let people = event.people as f32;
         match event.kind {
-            SignalKind::Held => self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32),
-            SignalKind::Waited => {
-                self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32);
-                self.add(Counted::Waits, 1.0);
-            }
+            SignalKind::Held | SignalKind::Waited => self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32),
             SignalKind::Sold { held } => {
                 self.add(Counted::Sales, 1.0);
                 self.add(Counted::People, people);
@@ -263,11 +262,20 @@ pub(super) const fn one_of(event: &SignalEvent) -> Option<Counted> {
     match event.kind {
         SignalKind::Held | SignalKind::Waited => Some(Counted::Holds),
         // What was waited for was never a hold that is not bought: bought, it would make up for one that is.
-        SignalKind::Sold { held: true } if !event.waited => Some(Counted::Bought),
+        SignalKind::Sold { held: true } if !event.no_hold => Some(Counted::Bought),
         SignalKind::Expired => Some(Counted::Expired),
         SignalKind::PaymentBegun => Some(Counted::Begun),
         SignalKind::PaymentFailed => Some(Counted::Failed),
         _ => None,
+    }
+}
+
+/// Whether an event is one of [`Counted::Holds`] and of [`Counted::Waits`] as well.
+pub(super) const fn is_no_hold(event: &SignalEvent) -> bool {
+    match event.kind {
+        SignalKind::Waited => true,
+        SignalKind::Held => event.no_hold,
+        _ => false,
     }
 }
 
