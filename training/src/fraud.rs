@@ -105,7 +105,7 @@ pub fn train(data: Option<&Path>, progress: Progress) -> anyhow::Result<Trained>
         approver: None,
     };
     let rows = race::rows(&table)?;
-    let shape = Shape::of(&Preparation::fit(&rows, Treatment::default())?.prepare_all(&rows)?);
+    let shape = Shape::of(&rows);
     let stage = progress.stage("models", 4);
     let mut models = Vec::new();
     if table.positives() >= LABELS_MIN && table.positives() < table.len() {
