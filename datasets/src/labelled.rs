@@ -17,6 +17,9 @@ pub const CONNECTIONS_FILE: &str = "anomaly_kdd/http.csv.gz";
 /// The shipped connections, gzipped.
 pub const CONNECTIONS: &[u8] = include_bytes!("../data/anomaly_kdd/http.csv.gz");
 
+/// A row stands for no more rows than this: their sum is to be a number.
+const WEIGHT_MAX: f64 = 1e12;
+
 /// A table with labels.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Labelled {
@@ -143,6 +146,9 @@ pub fn read(file: &str, text: impl Read) -> Result<Labelled, LoadError> {
         if stands_for <= 0.0 {
             return Err(wrong(line, column, format!("{stands_for} is not more than 0")));
         }
+        if stands_for > WEIGHT_MAX {
+            return Err(wrong(line, column, format!("{stands_for:e} is more than {WEIGHT_MAX:e}")));
+        }
         table.weights.push(stands_for);
         if let (Some(column), Some(times)) = (time, &mut table.times_s) {
             times.push(number(column)?);
@@ -205,6 +211,7 @@ mod tests {
             ("a,label\ninf,0\n", "t.csv, line 2, column a: \"inf\" is not a finite number"),
             ("a,label\n1,2\n", "t.csv, line 2, column label: 2 is neither 0 nor 1"),
             ("a,label,weight\n1,1,0\n", "t.csv, line 2, column weight: 0 is not more than 0"),
+            ("a,label,weight\n1,1,1e308\n", "t.csv, line 2, column weight: 1e308 is more than 1e12"),
             ("a,label\n1\n", "t.csv, line 2: not a row of the table"),
             ("a,label\n", "t.csv: there is no row below the header"),
         ] {

@@ -84,7 +84,8 @@ pub fn train(data: Option<&Path>, progress: Progress) -> anyhow::Result<Trained>
     let judged = table.select(second);
     // Half of a small table may be too little for what all of it is enough for.
     let enough = first.len() > table.features.len();
-    let race = if enough && judged.positives() > 0 { Some(race::run(&table.select(first), &judged, progress)?) } else { None };
+    let is_measure = judged.positives() > 0 && judged.positives() < judged.len();
+    let race = if enough && is_measure { Some(race::run(&table.select(first), &judged, progress)?) } else { None };
     let features = FeatureList::new(table.features.iter().map(|name| (name.clone(), "as in the data")))?;
     let particulars = |method: &str, entrant: &str, settings: &[(&str, String)]| Particulars {
         kind: Kind::Fraud,
@@ -104,7 +105,7 @@ pub fn train(data: Option<&Path>, progress: Progress) -> anyhow::Result<Trained>
         approver: None,
     };
     let rows = race::rows(&table)?;
-    let shape = Shape::of(&Preparation::fit(&rows, Treatment::default())?.prepare_all(&rows)?);
+    let shape = Shape::of(&rows);
     let stage = progress.stage("models", 4);
     let mut models = Vec::new();
     if table.positives() >= LABELS_MIN && table.positives() < table.len() {
@@ -230,6 +231,20 @@ mod tests {
         std::fs::remove_dir_all(&out).unwrap();
         std::fs::remove_file(path).unwrap();
         assert_eq!((written, card), (first.models[0].1.model.clone(), first.models[0].1.card.clone()));
+    }
+
+    #[test]
+    fn rows_of_one_kind_measure_nothing() {
+        let mut chance = Chance::new(5);
+        let mut text = "a,b,label\n".to_owned();
+        for row in 0..400 {
+            let _ = writeln!(text, "{:.3},{:.3},{}", chance.normal(), chance.normal(), u8::from(row >= 150));
+        }
+        let path = std::env::temp_dir().join(format!("tornello-train-kinds-{}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        let card = train(Some(&path), Progress::Hidden).unwrap().card().unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!((card.particulars.method.as_str(), card.particulars.metrics), ("blend", Vec::new()), "the second half is all fraud");
     }
 
     /// The shipped payments have all frauds and an eleventh of the others.

@@ -96,8 +96,8 @@ fn prepared(train: &Labelled, test: &Labelled) -> anyhow::Result<(Rows, Rows)> {
 pub fn run(train: &Labelled, test: &Labelled, progress: Progress) -> anyhow::Result<Race> {
     anyhow::ensure!(train.features == test.features, "the columns of the two files differ: {:?} and {:?}", train.features, test.features);
     let stage = progress.stage("scorers", 8);
+    let shape = Shape::of(&rows(train)?);
     let (fitted_on, judged_on) = prepared(train, test)?;
-    let shape = Shape::of(&fitted_on);
     let mut standings = Vec::new();
     let histograms = Histograms::fit(&fitted_on);
     standings.push(Standing::of("histograms (floor)", &judged_on.iter().map(|row| histograms.score(row)).collect::<Vec<_>>(), test));
@@ -157,6 +157,15 @@ mod tests {
         let race = run(&train, &made_up(2, 3, 1_000), Progress::Hidden).unwrap();
         assert_eq!((race.chosen, race.standing(BLEND)), (Unsupervised::Tails, None));
         assert!(run(&train, &made_up(2, 4, 1_000), Progress::Hidden).unwrap_err().to_string().contains("columns of the two files differ"));
+    }
+
+    #[test]
+    fn values_that_are_missing_choose_no_other_scorer() {
+        let (mut train, test) = (made_up(1, 12, 1_000), made_up(2, 12, 500));
+        train.labels.fill(false);
+        train.values.iter_mut().step_by(7).for_each(|value| *value = f64::NAN);
+        let race = run(&train, &test, Progress::Hidden).unwrap();
+        assert_eq!(race.chosen, Unsupervised::RobustCovariance, "{:?}", race.shape);
     }
 
     #[test]

@@ -47,6 +47,8 @@ struct Origin {
     cents: i64,
     /// The slot of a payment's first hold; 0: of none.
     slot: u64,
+    /// Whether it is a place on a waiting list.
+    waits: bool,
 }
 
 /// A payment, also when it is over: money for it may come later.
@@ -206,6 +208,7 @@ pub fn places(at: Timestamp, kind: SignalKind, channel: Channel, slot: SlotId, l
         list_cents: full.saturating_mul(i64::from(all)),
         lead_s,
         minute,
+        no_hold: false,
     }
 }
 
@@ -319,6 +322,7 @@ impl Hearing {
                     let kind = SignalKind::Sold { held: sold.held };
                     let mut signal = self.asked(record.at, kind, sold.channel, sold.sale, &sold.lines, record.envelope.as_ref());
                     join(&mut signal.parties, self.payers(sold).iter().copied());
+                    signal.no_hold = self.origins.get(&sold.sale.get()).is_some_and(|origin| origin.waits);
                     self.begun(signal, sold.sale, signals);
                 }
                 slot::Event::MoveBegun(begun) => self.move_begun(begun, record.envelope.as_ref()),
@@ -418,6 +422,7 @@ impl Hearing {
         // Through which channel it was sold counts for what becomes of it; here counts who moves it.
         let origin = origin_of(&signal);
         signal.outlet = moving.outlet;
+        signal.no_hold = true;
         for kind in [SignalKind::Held, SignalKind::Sold { held: true }] {
             signals.push((SignalEvent { kind, ..signal.clone() }, arrived.sale.get()));
         }
@@ -601,7 +606,8 @@ impl Hearing {
 
 /// Where what a signal tells of came from.
 fn origin_of(signal: &SignalEvent) -> Origin {
-    Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, slot: signal.slot }
+    let waits = signal.kind == SignalKind::Waited;
+    Origin { outlet: signal.outlet, museum: signal.museum, parties: signal.parties.clone(), cents: signal.cents, slot: signal.slot, waits }
 }
 
 /// A payment came to nothing.
@@ -658,6 +664,42 @@ mod tests {
         assert!(hear(71, judged(vec![none])).is_empty(), "what was taken back is taken back");
         let other = JudgedScan { scan: scan(35, Direction::In), before: None, judged: Judged::Conflict { reason } };
         assert_eq!(hear(72, judged(vec![other])).len(), 1, "a conflict that comes to light in another one's place counts as well");
+    }
+
+    #[test]
+    fn what_was_waited_for_or_has_moved_is_told_from_what_was_held_and_bought() {
+        let slot = SlotId::new(MuseumId(1), RouteId(1), at(60));
+        let (mut hearing, mut signals) = (Hearing::default(), Vec::new());
+        let (kept, offered, channel) = (HoldId::new(slot, 1), HoldId::new(slot, 2), Channel::Web);
+        let waited = slot::Waited { entry: offered, number: 1, channel, lines: Vec::new(), parties_ahead: 0, people_ahead: 0 };
+        let sold = |sale| slot::Event::Sold(slot::Sold { sale, held: true, channel, lines: Vec::new(), settlement: Settlement::Free, contact: None });
+        let held = Held { hold: kept, channel, lines: Vec::new(), expires_at: at(15) };
+        let arrived = slot::Arrived {
+            sale: HoldId::new(slot, 3),
+            from: HoldId::new(SlotId::new(MuseumId(1), RouteId(1), at(120)), 3),
+            who: KeyId(5),
+            order: None,
+            channel,
+            lines: Vec::new(),
+            contact: None,
+            holders: Vec::new(),
+            refund_percent: 100,
+            buyer: None,
+        };
+        let moved = arrived.sale;
+        let events = vec![slot::Event::Held(held), slot::Event::Waited(waited), sold(kept), sold(offered), slot::Event::Arrived(arrived)];
+        hearing.slot(slot, &Record { seq: 1, at: at(0), envelope: None, events }, &mut signals);
+        let heard: Vec<_> = signals.iter().map(|(signal, id)| (signal.kind, *id, signal.no_hold)).collect();
+        let bought = SignalKind::Sold { held: true };
+        let expected = [
+            (SignalKind::Held, kept.get(), false),
+            (SignalKind::Waited, offered.get(), false),
+            (bought, kept.get(), false),
+            (bought, offered.get(), true),
+            (SignalKind::Held, moved.get(), true),
+            (bought, moved.get(), true),
+        ];
+        assert_eq!(heard, expected);
     }
 
     #[test]

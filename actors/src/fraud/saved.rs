@@ -13,7 +13,7 @@ use super::fold::Fold;
 use crate::signing::secret_file;
 
 /// Raised whenever what is saved changes its form, or what is heard of the same journal.
-pub(super) const FORMAT: u32 = 14;
+pub(super) const FORMAT: u32 = 15;
 const MAGIC: &[u8; 8] = b"tornello";
 /// By how much the thread that writes yields to others, as `nice` counts it.
 const PATIENCE: i32 = 10;

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::preparation::ABSURD;
 use super::rows::{Rows, quantile};
 use crate::discrimination::{aucpr, outcomes};
 use crate::fraud::promotion::LABELS_MIN;
@@ -55,12 +56,13 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Looks at prepared rows.
+    /// Looks at rows, best as they are fed: where a value is missing, or cannot be, the column has one less. Prepared, such values are one on which it would seem to pile up.
     #[must_use]
     pub fn of(rows: &Rows) -> Self {
         let smooth = (0..rows.columns())
             .filter(|&column| {
                 let mut values = rows.column(column);
+                values.retain(|x| x.abs() <= ABSURD);
                 values.sort_by(f64::total_cmp);
                 is_smooth(&values)
             })
@@ -119,6 +121,14 @@ mod tests {
         assert_eq!(shape(3, |chance| (3.0 * chance.normal()).exp()).scorer(), Unsupervised::Tails);
         assert_eq!(shape(20, |chance| (3.0 * chance.normal()).exp()), Shape { columns: 20, smooth: 0 });
         assert_eq!(shape(20, |chance| if chance.unit() < 0.8 { 0.0 } else { chance.unit() }).scorer(), Unsupervised::IsolationForest);
+    }
+
+    #[test]
+    fn what_is_missing_is_no_pile() {
+        let value = |chance: &mut Chance| if chance.unit() < 0.3 { f64::NAN } else { chance.normal() };
+        assert_eq!(shape(20, value), Shape { columns: 20, smooth: 20 });
+        assert_eq!(shape(20, |chance| if chance.unit() < 0.3 { 1e13 } else { chance.normal() }).smooth, 20);
+        assert_eq!(shape(3, |_| f64::NAN), Shape { columns: 3, smooth: 0 }, "of a column of nothing nothing is known");
     }
 
     #[test]

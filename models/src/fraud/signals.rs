@@ -170,13 +170,29 @@ pub struct SignalEvent {
     pub lead_s: i64,
     /// Minutes since midnight where the museum is, 0 to 1439.
     pub minute: u16,
+    /// Whether it says nothing of which holds are bought: places that are sold were waited for, or tickets have come from another slot.
+    pub no_hold: bool,
 }
 
 impl SignalEvent {
     /// An event about nothing yet: the fields that most kinds leave empty.
     #[must_use]
     pub const fn new(at_us: i64, kind: SignalKind, outlet: Outlet, museum: u16) -> Self {
-        Self { at_us, kind, outlet, museum, slot: 0, parties: Vec::new(), people: 0, cheap: 0, cents: 0, list_cents: 0, lead_s: 0, minute: 0 }
+        Self {
+            at_us,
+            kind,
+            outlet,
+            museum,
+            slot: 0,
+            parties: Vec::new(),
+            people: 0,
+            cheap: 0,
+            cents: 0,
+            list_cents: 0,
+            lead_s: 0,
+            minute: 0,
+            no_hold: false,
+        }
     }
 
     /// For whom it counts: those who take part, and the slot and the museum that it is about.

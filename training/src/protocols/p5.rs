@@ -30,6 +30,7 @@ pub fn evaluate(inputs: &Inputs, progress: Progress) -> anyhow::Result<Report> {
             report.metric("auc_labels", blend.auc, "with labels", None);
             report.metric("recall_labels", blend.recall, "of frauds in 0.5% alerts", None);
         }
+        None if train.positives() == train.len() => report.notes.push("all rows of training are positive: they teach nothing".to_owned()),
         None => report.notes.push(format!("training has {} labels: too few to learn from", train.positives())),
     }
     report.comparisons.push(race.comparison());
@@ -47,7 +48,12 @@ pub(super) fn halves(inputs: &Inputs, shipped_name: &str, shipped: &[u8], report
             // Without times rows of like values are many, and not the same.
             let left = match (&all.times_s, &test.times_s) {
                 (Some(learned), Some(judged)) if all.features == test.features => apart(keys(&all, learned), keys(&test, judged), report),
-                _ => None,
+                _ => {
+                    if matches!(report.data.as_slice(), [(_, learned, _), (_, judged, _)] if learned == judged) {
+                        report.notes.push("both files are the same: the figures flatter".to_owned());
+                    }
+                    None
+                }
             };
             (if let Some(left) = left { all.select(&left) } else { all }, test)
         }
@@ -58,6 +64,7 @@ pub(super) fn halves(inputs: &Inputs, shipped_name: &str, shipped: &[u8], report
         }
     };
     anyhow::ensure!(test.positives() > 0, "there is nothing to find in the rows to be judged on");
+    anyhow::ensure!(test.positives() < test.len(), "all rows to be judged on are positive: there is none to tell them from");
     let part = |table: &Labelled| format!("{} rows, {} of them positive", table.len(), table.positives());
     report.notes.push(format!("trained on {}; judged on {}", part(&train), part(&test)));
     Ok((train, test))
@@ -93,6 +100,7 @@ pub(super) fn note_choice(race: &Race, report: &mut Report) {
 mod tests {
     use std::fmt::Write;
 
+    use super::super::p6;
     use super::*;
 
     fn file(name: &str, rows: &[u32], times: bool) -> std::path::PathBuf {
@@ -127,6 +135,27 @@ mod tests {
         assert_eq!(told(true, &all), (30, 30, Some(same)));
         // Without times rows of like values are many.
         assert_eq!(told(false, &newest), (30, 18, None));
+        assert_eq!(told(false, &all), (30, 30, Some("both files are the same: the figures flatter".to_owned())));
+    }
+
+    #[test]
+    fn rows_of_one_kind_are_no_measure() {
+        let told = |labels: [u8; 60]| {
+            let mut text = "time_s,a,label\n".to_owned();
+            for (row, label) in labels.iter().enumerate() {
+                let _ = writeln!(text, "{row},{},{label}", row % 7);
+            }
+            let path = std::env::temp_dir().join(format!("tornello-p5-kinds-{}-{}.csv", labels[29], std::process::id()));
+            std::fs::write(&path, text).unwrap();
+            let inputs = Inputs { data: Some(path.clone()), test_data: None, holidays: None };
+            let reports = [evaluate(&inputs, Progress::Hidden), p6::evaluate(&inputs, Progress::Hidden)];
+            std::fs::remove_file(path).unwrap();
+            reports.map(|report| report.unwrap_err().to_string())
+        };
+        // Sorted by label: whatever a scorer says, all that it finds is right.
+        let none = ["all rows to be judged on are positive: there is none to tell them from"; 2];
+        assert_eq!(told(std::array::from_fn(|row| u8::from(row >= 30))), none);
+        assert_eq!(told(std::array::from_fn(|row| u8::from(row < 30))), ["there is nothing to find in the rows to be judged on"; 2]);
     }
 
     #[test]

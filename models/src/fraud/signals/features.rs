@@ -36,7 +36,7 @@ pub const FEATURES: [(&str, &str); N] = [
     ("person_expired_1h", "ln holds expired, half-life 1 h"),
     ("person_expired_1d", "ln holds expired, half-life 1 d"),
     ("person_released_1h", "ln holds given back, half-life 1 h"),
-    ("person_unsold_share_1d", "holds, not waits, less those bought, of (holds + 1), half-life 1 d"),
+    ("person_unsold_share_1d", "holds, not waits, less those bought, of (holds, not waits, + 1), half-life 1 d"),
     ("person_begun_1h", "ln payments begun, half-life 1 h"),
     ("person_failed_10m", "ln payments failed, half-life 10 min"),
     ("person_failed_1h", "ln payments failed, half-life 1 h"),
@@ -85,7 +85,7 @@ pub const FEATURES: [(&str, &str); N] = [
     ("slot_expired_1d", "ln holds in the slot that expired, less the asker's, half-life 1 d"),
     ("slot_unsold_1h", "ln holds in the slot, not waits, less those bought, less the asker's, half-life 1 h"),
     ("slot_unsold_1d", "ln holds in the slot, not waits, less those bought, less the asker's, half-life 1 d"),
-    ("slot_unsold_share_1d", "of holds in the slot less the asker's + 1 those not bought, half-life 1 d"),
+    ("slot_unsold_share_1d", "of holds in the slot, not waits, less the asker's + 1 those not bought, half-life 1 d"),
     ("slot_failed_1h", "ln payments in the slot that failed, less the asker's, half-life 1 h"),
     ("slot_failed_1d", "ln payments in the slot that failed, less the asker's, half-life 1 d"),
     ("slot_failed_share_1d", "of payments begun in the slot less the asker's + 1 those that failed, half-life 1 d"),
@@ -208,9 +208,19 @@ impl Read<'_> {
         self.party(|state| state.distinct(what, window, self.at_us))
     }
 
-    /// Holds that are not bought. Whoever waits takes places from nobody; what is bought after all is one hold more that was.
+    /// Holds that somebody may buy or leave. Whoever waits takes places from nobody, and what tickets take that come from another slot is theirs.
+    fn kept(&self, span: Span) -> f32 {
+        (self.count(Counted::Holds, span) - self.count(Counted::Waits, span)).max(0.0)
+    }
+
+    /// Holds that are not bought.
     fn unsold(&self, span: Span) -> f32 {
-        (self.count(Counted::Holds, span) - self.count(Counted::Waits, span) - self.count(Counted::Bought, span)).max(0.0)
+        (self.kept(span) - self.count(Counted::Bought, span)).max(0.0)
+    }
+
+    /// Which share of the holds that is: nobody makes it smaller by waiting, nor by moving tickets to and fro.
+    fn unsold_share(&self, span: Span) -> f32 {
+        (self.unsold(span) / (self.kept(span) + 1.0)).min(1.0)
     }
 
     fn share(&self, part: f32, of: Counted, span: Span) -> f32 {
@@ -260,7 +270,7 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     put(counted(Counted::Expired, Span::Hour));
     put(counted(Counted::Expired, Span::Day));
     put(counted(Counted::Released, Span::Hour));
-    put(person(&|read| read.share(read.unsold(Span::Day), Counted::Holds, Span::Day)));
+    put(person(&|read| read.unsold_share(Span::Day)));
     put(counted(Counted::Begun, Span::Hour));
     for span in [Span::TenMinutes, Span::Hour, Span::Day] {
         put(counted(Counted::Failed, span));
@@ -322,6 +332,7 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     let place = |role: Roles, what: Counted, span: Span| most(role, &|read| read.count(what, span));
     let others = |role: Roles, what: Counted, span: Span| (place(role, what, span) - asker(&|read| read.count(what, span))).max(0.0);
     let others_unsold = |span: Span| (most(SLOT, &|read| read.unsold(span)) - asker(&|read| read.unsold(span))).max(0.0);
+    let others_kept = |span: Span| (most(SLOT, &|read| read.kept(span)) - asker(&|read| read.kept(span))).max(0.0);
     let share = |part: f32, of: f32| (part / (of + 1.0)).min(1.0);
     let (expired_1h, failed_1h) = (others(SLOT, Counted::Expired, Span::Hour), others(SLOT, Counted::Failed, Span::Hour));
     let failed_1d = others(SLOT, Counted::Failed, Span::Day);
@@ -330,7 +341,7 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
     put(log(others(SLOT, Counted::Expired, Span::Day)));
     put(unsold_1h);
     put(log(others_unsold(Span::Day)));
-    put(share(others_unsold(Span::Day), others(SLOT, Counted::Holds, Span::Day)));
+    put(share(others_unsold(Span::Day), others_kept(Span::Day)));
     put(log(failed_1h));
     put(log(failed_1d));
     put(share(failed_1d, others(SLOT, Counted::Begun, Span::Day)));

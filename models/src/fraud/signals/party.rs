@@ -15,7 +15,7 @@ pub enum Counted {
     Holds = 0,
     /// Sales.
     Sales = 1,
-    /// Sales that were holds before.
+    /// Sales that were holds before, as far as these are none of [`Self::Waits`].
     Bought = 2,
     /// Holds that nobody bought.
     Expired = 3,
@@ -47,7 +47,7 @@ pub enum Counted {
     Gap = 16,
     /// People beyond [`FAMILY`] in holds and in sales without one.
     Large = 17,
-    /// Of the holds those that are places on waiting lists.
+    /// Of the holds those that are none which somebody may buy or leave: places on waiting lists, and what tickets take that come from another slot.
     Waits = 18,
 }
 
@@ -189,16 +189,15 @@ impl PartyState {
     }
 
     fn count_in(&mut self, event: &SignalEvent, role: Role) {
-        if let Some(what) = one_of(event.kind) {
+        if let Some(what) = one_of(event) {
             self.add(what, 1.0);
+        }
+        if is_no_hold(event) {
+            self.add(Counted::Waits, 1.0);
         }
         let people = event.people as f32;
         match event.kind {
-            SignalKind::Held => self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32),
-            SignalKind::Waited => {
-                self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32);
-                self.add(Counted::Waits, 1.0);
-            }
+            SignalKind::Held | SignalKind::Waited => self.add(Counted::Large, event.people.saturating_sub(FAMILY) as f32),
             SignalKind::Sold { held } => {
                 self.add(Counted::Sales, 1.0);
                 self.add(Counted::People, people);
@@ -259,14 +258,24 @@ impl PartyState {
 }
 
 /// What an event is one of for everybody for whom it counts, whoever they are.
-pub(super) const fn one_of(kind: SignalKind) -> Option<Counted> {
-    match kind {
+pub(super) const fn one_of(event: &SignalEvent) -> Option<Counted> {
+    match event.kind {
         SignalKind::Held | SignalKind::Waited => Some(Counted::Holds),
-        SignalKind::Sold { held: true } => Some(Counted::Bought),
+        // What was waited for was never a hold that is not bought: bought, it would make up for one that is.
+        SignalKind::Sold { held: true } if !event.no_hold => Some(Counted::Bought),
         SignalKind::Expired => Some(Counted::Expired),
         SignalKind::PaymentBegun => Some(Counted::Begun),
         SignalKind::PaymentFailed => Some(Counted::Failed),
         _ => None,
+    }
+}
+
+/// Whether an event is one of [`Counted::Holds`] and of [`Counted::Waits`] as well.
+pub(super) const fn is_no_hold(event: &SignalEvent) -> bool {
+    match event.kind {
+        SignalKind::Waited => true,
+        SignalKind::Held => event.no_hold,
+        _ => false,
     }
 }
 

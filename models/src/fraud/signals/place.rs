@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::party::{Counted, one_of};
-use super::{SignalEvent, SignalKind};
+use super::SignalEvent;
+use super::party::{Counted, is_no_hold, one_of};
 use crate::fraud::decay::{COUNT_MAX, SPANS, Span, factor};
 
 /// Over which half-lives.
@@ -62,12 +62,12 @@ impl PlaceState {
             counts.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
         }
         self.last_us = at_us;
-        self.count_in(event.kind);
+        self.count_in(event);
     }
 
-    fn count_in(&mut self, kind: SignalKind) {
-        let waits = (kind == SignalKind::Waited).then_some(Counted::Waits);
-        for place in [one_of(kind), waits].into_iter().flatten().filter_map(place_of) {
+    fn count_in(&mut self, event: &SignalEvent) {
+        let waits = is_no_hold(event).then_some(Counted::Waits);
+        for place in [one_of(event), waits].into_iter().flatten().filter_map(place_of) {
             self.counts[place].iter_mut().for_each(|value| *value = (*value + 1.0).min(COUNT_MAX));
         }
     }
@@ -75,7 +75,7 @@ impl PlaceState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Outlet, PartyState, Role};
+    use super::super::{Outlet, PartyState, Role, SignalKind};
     use super::*;
     use crate::fraud::decay::factors;
 
@@ -98,7 +98,7 @@ mod tests {
         for i in 0..400_i64 {
             // Now and then one comes that is older than the one before.
             at_us += (i * 7_919) % 1_013 * 1_000_000 - 3_000_000;
-            let event = SignalEvent { people: 3, ..SignalEvent::new(at_us, kinds[i as usize % kinds.len()], Outlet::Web, 1) };
+            let event = SignalEvent { people: 3, no_hold: i % 3 == 0, ..SignalEvent::new(at_us, kinds[i as usize % kinds.len()], Outlet::Web, 1) };
             place.take(&event);
             party.take(&event, Role::Slot, 0);
         }

@@ -85,6 +85,37 @@ fn whoever_waits_for_places_asks_for_them_and_keeps_none_from_others() {
 }
 
 #[test]
+fn nobody_hides_holds_that_are_not_bought_among_what_is_no_hold() {
+    let mut store = Store::new(100);
+    for _ in 0..12 {
+        store.fold(&event(0, SignalKind::Held, &[BUYER]));
+    }
+    let (now, other) = (event(0, SignalKind::Held, &[BUYER]), event(0, SignalKind::Held, &[taking(Role::Buyer, 99)]));
+    let told = |store: &Store| {
+        let own = ["person_unsold_1h", "person_unsold_1d", "person_unsold_share_1d"].map(|name| value(store, &now, name));
+        let of_slot = ["slot_unsold_1h", "slot_unsold_1d", "slot_unsold_share_1d"].map(|name| value(store, &other, name));
+        [own, of_slot].concat()
+    };
+    let before = told(&store);
+    assert!((before[0] - ln_1p(12.0)).abs() < 1e-3 && before[2] > 0.9 && (before[3] - ln_1p(12.0)).abs() < 1e-3 && before[5] > 0.9, "{before:?}");
+    for _ in 0..12 {
+        store.fold(&event(0, SignalKind::Waited, &[BUYER]));
+    }
+    assert_eq!(told(&store), before, "whoever waits has not bought more of what they hold");
+    for _ in 0..12 {
+        store.fold(&SignalEvent { no_hold: true, ..event(0, SignalKind::Sold { held: true }, &[BUYER]) });
+    }
+    assert_eq!(told(&store), before, "nor has whoever buys what was offered to them");
+    for kind in [SignalKind::Held, SignalKind::Sold { held: true }].into_iter().cycle().take(24) {
+        store.fold(&SignalEvent { no_hold: true, ..event(0, kind, &[BUYER]) });
+    }
+    assert_eq!(told(&store), before, "nor has whoever moves tickets to and fro");
+    assert!(value(&store, &now, "person_holds_1h") > ln_1p(35.0) && value(&store, &now, "person_sales_1h") > ln_1p(23.0), "all of it is counted");
+    store.fold(&event(0, SignalKind::Sold { held: true }, &[BUYER]));
+    assert!(told(&store).iter().zip(&before).all(|(now, before)| now < before), "what was held and is bought is one less");
+}
+
+#[test]
 fn many_cards_of_a_device_and_many_slots_and_museums_show() {
     let mut store = Store::new(100);
     for i in 0..12 {
