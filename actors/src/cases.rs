@@ -285,7 +285,13 @@ async fn block(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
         is_blocked |= !tickets(node, sale, is_ours).await?.is_empty();
     }
     // What is blocked moves no more: if nothing has begun to meanwhile, nothing got away.
-    if moves::trail(node, sale).await? == (trail, false) { Ok(is_blocked) } else { Err(Failure::Busy) }
+    unless_moved(node, sale, trail, is_blocked).await
+}
+
+/// What came of it, if the tickets still stand where they stood when it began and none is on its way; else it is done once more. What moves takes along what it was under when
+/// it left, or when it was looked at to arrive.
+async fn unless_moved(node: &Node, sale: HoldId, trail: Vec<HoldId>, done: bool) -> Told {
+    if moves::trail(node, sale).await? == (trail, false) { Ok(done) } else { Err(Failure::Busy) }
 }
 
 /// Lifts what a verdict blocked, wherever the tickets have moved; what staff blocked for another reason stays, and what another case that says fraud blocked as well.
@@ -332,13 +338,13 @@ async fn review(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
     unblock(node, id, sale, seq).await?;
     let (trail, _) = moves::trail(node, sale).await?;
     let mut done = false;
-    for found in trail {
+    for &found in &trail {
         if found == sale || !tickets(node, found, stands).await?.is_empty() {
             let step = step_at(id, b"review", seq, found, &[]);
             done |= told(node.slot(found.slot(), step, slot::Command::Review { sale: found }).await)?;
         }
     }
-    Ok(done)
+    unless_moved(node, sale, trail, done).await
 }
 
 /// Keeps a case open as long as the review of its sale that has begun anew: it would end with the first one, and tickets would wait with nobody to see it.
@@ -357,14 +363,15 @@ async fn renew(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Result<(), Ro
     }
 }
 
-/// Makes tickets good, wherever they have moved.
+/// Makes tickets good, wherever they have moved, and those that are on their way when they have arrived: their review may have gone along before it ended here.
 async fn clear(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
     let mut done = unblock(node, id, sale, seq).await?;
-    for sale in moves::trail(node, sale).await?.0 {
+    let (trail, _) = moves::trail(node, sale).await?;
+    for &sale in &trail {
         let step = step_at(id, b"clear", seq, sale, &[]);
         done |= told(node.slot(sale.slot(), step, slot::Command::EndReview { sale, cleared: true }).await)?;
     }
-    Ok(done)
+    unless_moved(node, sale, trail, done).await
 }
 
 /// Opens what wants a case, labels what something speaks against, and does what waits to be done; answers how much of it waits on, as a case does not answer now. One that does not

@@ -305,7 +305,11 @@ impl Rows {
                     self.sold(arrived.sale, slot::total(&arrived.lines), at);
                     self.arrivals.push(json!([arrived.sale.to_string(), at]));
                 }
-                slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
+                slot::Event::ReviewOpened(opened) => {
+                    // With what arrives it has come along, and has the case of the sale that it was of; or the move was suspected, and has one for that.
+                    let arrives = record.events.iter().any(|event| matches!(event, slot::Event::Arrived(arrived) if arrived.sale == opened.sale));
+                    self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at, u8::from(arrives)]));
+                }
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
                 slot::Event::Admitted(admitted) => self.entered.admitted(admitted, at),
                 slot::Event::AdmissionConflict(conflict) => {
@@ -542,12 +546,14 @@ impl Rows {
         // Of whoever bought tickets, as which sale ever.
         const ARRIVED: &str = "INSERT OR IGNORE INTO party SELECT sale.sale, party.kind, party.pseudonym, value ->> 1
             FROM jsonb_each(?) JOIN sale ON sale.sale = value ->> 0 JOIN party ON party.subject = sale.origin";
-        // Staff may ask for a review of what nobody assessed.
+        // Staff may ask for a review of what nobody assessed. One that has come along with tickets wants no case of its own.
         const REVIEWED: &str = "INSERT INTO assessed
-            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0, sale.people, ''
-            FROM jsonb_each(?1) JOIN sale ON sale.sale = value ->> 0 WHERE true
+            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1,
+                CASE WHEN value ->> 3 THEN '' ELSE 'review' END, 0, sale.people, ''
+            FROM jsonb_each(?1) JOIN sale ON sale.sale = value ->> 0
+            WHERE NOT value ->> 3 OR EXISTS (SELECT 1 FROM assessed AS known WHERE known.subject = sale.sale)
             ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until, wants = CASE
-                WHEN assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
+                WHEN excluded.wants = '' OR assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
                 ELSE 'review' END";
         // A return is of those whose sale it was, and of whoever took it back: a desk, if a desk sold it or the museum is the cause.
         const RETURNED: &str = "INSERT OR IGNORE INTO assessed

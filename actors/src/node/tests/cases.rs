@@ -222,6 +222,65 @@ async fn a_verdict_follows_tickets_that_have_moved_and_that_move_while_it_is_giv
     house.running.stop().await;
 }
 
+/// A move of the first ticket by staff, under review.
+fn move_first(arrival: HoldId) -> Command {
+    let prices = vec![(code("full"), Cents::new(1_200))];
+    Command::BeginMove { sale: sale(), owner: None, tickets: vec![0], arrival, via: Channel::BoxOffice, prices }
+}
+
+/// Until when the first ticket of a sale is under review.
+async fn reviewed_until(node: &Node, sale: HoldId) -> Option<Timestamp> {
+    let until = move |slot: &Slot| slot.sale_of(sale).and_then(|sale| sale.tickets[0].review_until);
+    node.look(sale.slot(), until).await.unwrap()
+}
+
+#[actix_rt::test]
+async fn a_verdict_and_its_undo_reach_what_staff_have_moved_under_review() {
+    for verdict in [Verdict::Fraud, Verdict::Legit] {
+        let house = House::new().await;
+        let (node, id, moved) = (house.node(), case_of(Subject::Sale(sale())), HoldId::new(an_hour_later(), 7));
+        house.ask(1, sell(1, 2)).await.unwrap();
+        house.ask(2, Command::Review { sale: sale() }).await.unwrap();
+        node.case(id, by(10), opened()).await.unwrap();
+        let until = reviewed_until(node, sale()).await;
+        move_tickets(node, tomorrow(), by(3), move_first(moved)).await.unwrap();
+        assert!(until.is_some());
+        assert_eq!(reviewed_until(node, moved).await, until, "as long as where it was");
+        decide(node, id, by(11), verdict, code("looked")).await.unwrap();
+        let is_fraud = verdict == Verdict::Fraud;
+        assert_eq!((blocked_of(node, moved).await, blocked(node).await), (vec![is_fraud], vec![false, is_fraud]), "{verdict:?}");
+        assert_eq!(reviewed_until(node, moved).await.is_some(), is_fraud, "{verdict:?}");
+        undo(node, id, by(12)).await.unwrap();
+        assert_eq!((blocked_of(node, moved).await, reviewed_until(node, moved).await.is_some()), (vec![false], true), "{verdict:?}");
+        assert_eq!(node.look_case(id, |case| case.pending()).await, Ok(None), "{verdict:?}");
+        house.running.stop().await;
+    }
+}
+
+/// They have arrived, and where they come from nobody knows it yet.
+#[actix_rt::test]
+async fn a_verdict_reaches_what_was_on_its_way_under_review_when_it_was_given() {
+    for verdict in [Verdict::Fraud, Verdict::Legit] {
+        let house = House::new().await;
+        let (node, id, moved) = (house.node(), case_of(Subject::Sale(sale())), HoldId::new(an_hour_later(), 7));
+        house.ask(1, sell(1, 2)).await.unwrap();
+        house.ask(2, Command::Review { sale: sale() }).await.unwrap();
+        node.case(id, by(10), opened()).await.unwrap();
+        house.ask(3, move_first(moved)).await.unwrap();
+        let arrive = node.look(tomorrow(), move |slot| slot.begun(moved).and_then(|begun| slot.arrival(begun))).await.unwrap();
+        if let Some(arrive) = arrive {
+            let _ = node.slot(an_hour_later(), by(999), arrive).await;
+        }
+        decide(node, id, by(11), verdict, code("looked")).await.unwrap();
+        assert_eq!(moves::resume(node).await, 0);
+        assert_eq!(resume(node).await.unwrap(), 0);
+        let is_fraud = verdict == Verdict::Fraud;
+        assert_eq!((blocked_of(node, moved).await, reviewed_until(node, moved).await.is_some()), (vec![is_fraud], is_fraud), "{verdict:?}");
+        assert_eq!(node.look_case(id, |case| case.pending()).await, Ok(None), "{verdict:?}");
+        house.running.stop().await;
+    }
+}
+
 /// Something that rules refused, as it is kept.
 async fn refused(node: &Node, n: u64, parties: &[Party]) -> Appealed {
     let at = node.now();
