@@ -14,7 +14,7 @@ pub mod report;
 
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attempts::Attempt;
-use tornello_engine::case::{Action, Command, Known, LabelSource, Opened, Origin, Refusal, Subject, Verdict};
+use tornello_engine::case::{Action, Command, Known, LabelSource, Opened, Origin, Refusal, Status, Subject, Verdict};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId};
@@ -363,13 +363,31 @@ async fn renew(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Result<(), Ro
     }
 }
 
-/// Makes tickets good, wherever they have moved, and those that are on their way when they have arrived: their review may have gone along before it ended here.
+/// Whether a sale, or one before it since `bought`, is of a move that was suspected itself, and at which somebody is still to look.
+async fn is_to_be_looked_at(node: &Node, sale: HoldId, bought: HoldId) -> Result<bool, Failure<slot::Refusal>> {
+    for moved in moves::trail_back(node, sale).await?.into_iter().take_while(|moved| *moved != bought) {
+        let is_open = |case: &tornello_engine::case::Case| {
+            case.status() == Some(Status::Open) && case.opened().is_some_and(|opened| opened.origin == Origin::Review)
+        };
+        match node.look_case(case_of(Subject::Sale(moved)), is_open).await {
+            Ok(true) => return Ok(true),
+            Ok(false) | Err(Failure::Refused(_)) => {}
+            Err(failure) => return Err(failure.map(|_| slot::Refusal::UnknownSale)),
+        }
+    }
+    Ok(false)
+}
+
+/// Makes tickets good, wherever they have moved, and those that are on their way when they have arrived: their review may have gone along before it ended here. What is to be
+/// looked at because of how it moved has a case of its own, which ends that.
 async fn clear(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
     let mut done = unblock(node, id, sale, seq).await?;
     let (trail, _) = moves::trail(node, sale).await?;
-    for &sale in &trail {
-        let step = step_at(id, b"clear", seq, sale, &[]);
-        done |= told(node.slot(sale.slot(), step, slot::Command::EndReview { sale, cleared: true }).await)?;
+    for &found in &trail {
+        if !is_to_be_looked_at(node, found, sale).await? {
+            let step = step_at(id, b"clear", seq, found, &[]);
+            done |= told(node.slot(found.slot(), step, slot::Command::EndReview { sale: found, cleared: true }).await)?;
+        }
     }
     unless_moved(node, sale, trail, done).await
 }

@@ -257,6 +257,31 @@ async fn a_verdict_and_its_undo_reach_what_staff_have_moved_under_review() {
     }
 }
 
+/// The move was suspected, and not what was bought.
+#[actix_rt::test]
+async fn a_verdict_on_what_was_bought_ends_no_review_of_how_it_moved() {
+    let house = House::new().await;
+    let (node, moved, third) =
+        (house.node(), HoldId::new(an_hour_later(), 7), SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(7_200)));
+    let (of_sale, of_move, further) = (case_of(Subject::Sale(sale())), case_of(Subject::Sale(moved)), HoldId::new(third, 8));
+    house.ask(1, sell(1, 2)).await.unwrap();
+    node.case(of_sale, by(10), opened()).await.unwrap();
+    move_tickets(node, tomorrow(), by(2), move_first(moved)).await.unwrap();
+    node.slot(an_hour_later(), by(3), Command::Review { sale: moved }).await.unwrap();
+    node.case(of_move, by(11), opened_about(moved)).await.unwrap();
+    // Staff move it on.
+    let mut on = move_first(further);
+    if let Command::BeginMove { sale, .. } = &mut on {
+        *sale = moved;
+    }
+    move_tickets(node, an_hour_later(), by(4), on).await.unwrap();
+    decide(node, of_sale, by(12), Verdict::Legit, code("family")).await.unwrap();
+    assert_eq!((reviewed_until(node, further).await.is_some(), node.look_case(of_sale, |case| case.pending()).await), (true, Ok(None)));
+    decide(node, of_move, by(13), Verdict::Legit, code("family")).await.unwrap();
+    assert_eq!((reviewed_until(node, further).await, node.look_case(of_move, |case| case.pending()).await), (None, Ok(None)));
+    house.running.stop().await;
+}
+
 /// They have arrived, and where they come from nobody knows it yet.
 #[actix_rt::test]
 async fn a_verdict_reaches_what_was_on_its_way_under_review_when_it_was_given() {
