@@ -92,7 +92,15 @@ async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<Ca
     let (subject, now) = (wanting.subject, node.now());
     let id = case_of(subject);
     let lapses_at = wanting.review_until.filter(|until| *until > now).unwrap_or(now.plus_seconds(LAPSES_S));
-    let due_at = now.plus_seconds(DUE_S).min(lapses_at);
+    let mut due_at = now.plus_seconds(DUE_S).min(lapses_at);
+    // They may have moved before there was a case, to where their review ends sooner.
+    if let (Subject::Sale(sale), Some(_)) = (subject, wanting.review_until) {
+        let trail = moves::trail(node, sale).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?.0;
+        for moved in trail.into_iter().filter(|moved| *moved != sale) {
+            let until = reviewed_until(node, moved).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?;
+            due_at = until.filter(|until| *until > now).map_or(due_at, |until| until.min(due_at));
+        }
+    }
     let slot = match subject {
         Subject::Sale(sale) | Subject::Return { sale, .. } | Subject::Hold(sale) => Some(sale.slot()),
         Subject::Attempt(_) | Subject::Till(_) => None,
@@ -113,6 +121,30 @@ async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<Ca
         Ok(_) | Err(Failure::Refused(Refusal::CaseExists) | Failure::KeyReused) => Ok(id),
         Err(failure) => Err(RoundError::Case(id, failure.to_string())),
     }
+}
+
+/// Until when tickets of a sale are under review; none if they are not, and were not.
+async fn reviewed_until(node: &Node, sale: HoldId) -> Result<Option<Timestamp>, Failure<slot::Refusal>> {
+    let until = move |slot: &slot::Slot| slot.sale_of(sale).and_then(|sale| sale.tickets.iter().filter_map(|ticket| ticket.review_until).max());
+    node.look(sale.slot(), until).await
+}
+
+/// Has somebody look sooner at what has arrived under review where that ends sooner than where it left. What has no case yet is due so when one is opened.
+///
+/// # Errors
+/// If a case or a slot does not answer.
+pub(crate) async fn hasten(node: &Node, arrival: HoldId) -> Result<(), Failure<slot::Refusal>> {
+    let Some(due_at) = reviewed_until(node, arrival).await? else { return Ok(()) };
+    for sale in moves::trail_back(node, arrival).await? {
+        let id = case_of(Subject::Sale(sale));
+        let step = step_at(id, b"hasten", due_at.as_micros().cast_unsigned(), arrival, &[]);
+        match node.case(id, step, Command::Hasten { due_at }).await {
+            // It is due by then, somebody has looked, or there is no case.
+            Ok(_) | Err(Failure::Refused(_)) => {}
+            Err(failure) => return Err(failure.map(|_| slot::Refusal::UnknownSale)),
+        }
+    }
+    Ok(())
 }
 
 async fn parties_of(node: &Node, subject: &str) -> Result<Vec<Party>, ViewsError> {
@@ -352,8 +384,7 @@ async fn renew(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Result<(), Ro
     let failed = |failure: &dyn std::fmt::Display| RoundError::Case(id, failure.to_string());
     let mut ends: Option<Timestamp> = None;
     for sale in moves::trail(node, sale).await.map_err(|failure| failed(&failure))?.0 {
-        let until = move |slot: &slot::Slot| slot.sale_of(sale).and_then(|sale| sale.tickets.iter().filter_map(|ticket| ticket.review_until).max());
-        ends = ends.max(node.look(sale.slot(), until).await.map_err(|failure| failed(&failure))?);
+        ends = ends.max(reviewed_until(node, sale).await.map_err(|failure| failed(&failure))?);
     }
     let Some(lapses_at) = ends else { return Ok(()) };
     match node.case(id, envelope(id, b"renew", seq), Command::Renew { lapses_at }).await {

@@ -20,6 +20,7 @@ use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Command, Event, Line, MoveBegun, MoveFate, Refusal, Sale, Settlement, Slot};
 
+use crate::cases;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::fraud::recent::Recent;
@@ -260,6 +261,7 @@ pub async fn advance(node: &Node, source: SlotId, arrival: HoldId) -> Result<(),
     let last = match refused {
         None => {
             keep_people(node, arrival).await?;
+            cases::hasten(node, arrival).await?;
             node.slot(source, step("finish"), Command::FinishMove { arrival }).await
         }
         Some(why) => node.slot(source, step("undo"), Command::UndoMove { arrival, why }).await,

@@ -257,6 +257,29 @@ async fn a_verdict_and_its_undo_reach_what_staff_have_moved_under_review() {
     }
 }
 
+/// The gate opens a day sooner there than where it was bought for, and so the review is over sooner.
+#[actix_rt::test]
+async fn a_case_is_due_before_the_review_of_what_has_moved_is_over() {
+    let house = House::new().await;
+    let (node, day_after) = (house.node(), SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(86_400)));
+    let (bought, moved) = (HoldId::new(day_after, 1), HoldId::new(tomorrow(), 7));
+    node.slot(day_after, by(1), sell_in(day_after, 1, 2)).await.unwrap();
+    node.slot(day_after, by(2), Command::Review { sale: bought }).await.unwrap();
+    let case::Command::Open(mut opened) = opened_about(bought) else { panic!("it opens a case") };
+    (opened.due_at, opened.lapses_at) = (now().plus_seconds(86_400), now().plus_seconds(2 * 86_400));
+    let (id, lapses_at) = (case_of(Subject::Sale(bought)), opened.lapses_at);
+    node.case(id, by(10), case::Command::Open(opened)).await.unwrap();
+    let mut earlier = move_first(moved);
+    if let Command::BeginMove { sale, .. } = &mut earlier {
+        *sale = bought;
+    }
+    move_tickets(node, day_after, by(3), earlier).await.unwrap();
+    let until = reviewed_until(node, moved).await;
+    assert!(until.is_some_and(|until| until < now().plus_seconds(86_400)), "{until:?}");
+    assert_eq!(node.look_case(id, |case| case.deadlines()).await.ok(), until.map(|until| (until, lapses_at)));
+    house.running.stop().await;
+}
+
 /// The move was suspected, and not what was bought.
 #[actix_rt::test]
 async fn a_verdict_on_what_was_bought_ends_no_review_of_how_it_moved() {
