@@ -235,6 +235,30 @@ async fn a_verdict_holds_until_it_is_undone_and_pays_no_visitor_back() {
     app.stop().await;
 }
 
+/// It has the case of the sale that it was of, and no other.
+#[actix_rt::test]
+async fn what_a_desk_moves_under_review_is_kept_from_the_gate_there_until_somebody_has_looked() {
+    let app = App::start().await;
+    let (analyst, office) = (app.key(Role::Analyst).await, app.key(Role::BoxOffice).await);
+    let sale = sell_assessed(&app, slot(TORRE, 15), 1, 70, Outcome::Review, 80).await;
+    look(&app).await;
+    let to = json!({"slot": slot(TORRE, 16).to_string(), "tickets": [0]});
+    let (status, moved) = app.post(&format!("/v1/sales/{sale}/move"), &office, "move", &to).await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    let there: HoldId = moved["sale"].as_str().unwrap().parse().unwrap();
+    look(&app).await;
+    let shown = app.get(&format!("/v1/tickets/{}", there.ticket(0)), &office).await;
+    assert_eq!((&shown["state"], &shown["review_until"]), (&json!("valid"), &json!("2026-11-23T13:15:00Z")), "as where it was: {shown}");
+    assert_eq!(at_gate(&app, there, "1").await, "ticket_under_review");
+    let queue = app.get("/v1/fraud/cases", &analyst).await;
+    let subjects: Vec<&Value> = queue["items"].as_array().unwrap().iter().map(|item| &item["subject"]).collect();
+    assert_eq!(subjects, [&json!(sale.to_string())], "{queue}");
+    let legit = json!({"verdict": "legit", "reason": "checked"});
+    assert_eq!(app.post(&format!("{}/verdict", case_path(sale)), &analyst, "legit", &legit).await.0, StatusCode::OK);
+    assert_eq!(at_gate(&app, there, "2").await, "too_early", "it is valid at once");
+    app.stop().await;
+}
+
 /// One list has sales and holds: their ids are alike.
 #[actix_rt::test]
 async fn the_list_says_what_a_case_is_about_and_why_there_is_one() {

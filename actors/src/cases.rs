@@ -14,7 +14,7 @@ pub mod report;
 
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attempts::Attempt;
-use tornello_engine::case::{Action, Command, Known, LabelSource, Opened, Origin, Refusal, Subject, Verdict};
+use tornello_engine::case::{Action, Command, Known, LabelSource, Opened, Origin, Refusal, Status, Subject, Verdict};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId};
@@ -92,7 +92,15 @@ async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<Ca
     let (subject, now) = (wanting.subject, node.now());
     let id = case_of(subject);
     let lapses_at = wanting.review_until.filter(|until| *until > now).unwrap_or(now.plus_seconds(LAPSES_S));
-    let due_at = now.plus_seconds(DUE_S).min(lapses_at);
+    let mut due_at = now.plus_seconds(DUE_S).min(lapses_at);
+    // They may have moved before there was a case, to where their review ends sooner.
+    if let (Subject::Sale(sale), Some(_)) = (subject, wanting.review_until) {
+        let trail = moves::trail(node, sale).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?.0;
+        for moved in trail.into_iter().filter(|moved| *moved != sale) {
+            let until = reviewed_until(node, moved).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?;
+            due_at = until.filter(|until| *until > now).map_or(due_at, |until| until.min(due_at));
+        }
+    }
     let slot = match subject {
         Subject::Sale(sale) | Subject::Return { sale, .. } | Subject::Hold(sale) => Some(sale.slot()),
         Subject::Attempt(_) | Subject::Till(_) => None,
@@ -113,6 +121,30 @@ async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<Ca
         Ok(_) | Err(Failure::Refused(Refusal::CaseExists) | Failure::KeyReused) => Ok(id),
         Err(failure) => Err(RoundError::Case(id, failure.to_string())),
     }
+}
+
+/// Until when tickets of a sale are under review; none if they are not, and were not.
+async fn reviewed_until(node: &Node, sale: HoldId) -> Result<Option<Timestamp>, Failure<slot::Refusal>> {
+    let until = move |slot: &slot::Slot| slot.sale_of(sale).and_then(|sale| sale.tickets.iter().filter_map(|ticket| ticket.review_until).max());
+    node.look(sale.slot(), until).await
+}
+
+/// Has somebody look sooner at what has arrived under review where that ends sooner than where it left. What has no case yet is due so when one is opened.
+///
+/// # Errors
+/// If a case or a slot does not answer.
+pub(crate) async fn hasten(node: &Node, arrival: HoldId) -> Result<(), Failure<slot::Refusal>> {
+    let Some(due_at) = reviewed_until(node, arrival).await? else { return Ok(()) };
+    for sale in moves::trail_back(node, arrival).await? {
+        let id = case_of(Subject::Sale(sale));
+        let step = step_at(id, b"hasten", due_at.as_micros().cast_unsigned(), arrival, &[]);
+        match node.case(id, step, Command::Hasten { due_at }).await {
+            // It is due by then, somebody has looked, or there is no case.
+            Ok(_) | Err(Failure::Refused(_)) => {}
+            Err(failure) => return Err(failure.map(|_| slot::Refusal::UnknownSale)),
+        }
+    }
+    Ok(())
 }
 
 async fn parties_of(node: &Node, subject: &str) -> Result<Vec<Party>, ViewsError> {
@@ -285,7 +317,13 @@ async fn block(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
         is_blocked |= !tickets(node, sale, is_ours).await?.is_empty();
     }
     // What is blocked moves no more: if nothing has begun to meanwhile, nothing got away.
-    if moves::trail(node, sale).await? == (trail, false) { Ok(is_blocked) } else { Err(Failure::Busy) }
+    unless_moved(node, sale, trail, is_blocked).await
+}
+
+/// What came of it, if the tickets still stand where they stood when it began and none is on its way; else it is done once more. What moves takes along what it was under when
+/// it left, or when it was looked at to arrive.
+async fn unless_moved(node: &Node, sale: HoldId, trail: Vec<HoldId>, done: bool) -> Told {
+    if moves::trail(node, sale).await? == (trail, false) { Ok(done) } else { Err(Failure::Busy) }
 }
 
 /// Lifts what a verdict blocked, wherever the tickets have moved; what staff blocked for another reason stays, and what another case that says fraud blocked as well.
@@ -332,13 +370,13 @@ async fn review(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
     unblock(node, id, sale, seq).await?;
     let (trail, _) = moves::trail(node, sale).await?;
     let mut done = false;
-    for found in trail {
+    for &found in &trail {
         if found == sale || !tickets(node, found, stands).await?.is_empty() {
             let step = step_at(id, b"review", seq, found, &[]);
             done |= told(node.slot(found.slot(), step, slot::Command::Review { sale: found }).await)?;
         }
     }
-    Ok(done)
+    unless_moved(node, sale, trail, done).await
 }
 
 /// Keeps a case open as long as the review of its sale that has begun anew: it would end with the first one, and tickets would wait with nobody to see it.
@@ -346,8 +384,7 @@ async fn renew(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Result<(), Ro
     let failed = |failure: &dyn std::fmt::Display| RoundError::Case(id, failure.to_string());
     let mut ends: Option<Timestamp> = None;
     for sale in moves::trail(node, sale).await.map_err(|failure| failed(&failure))?.0 {
-        let until = move |slot: &slot::Slot| slot.sale_of(sale).and_then(|sale| sale.tickets.iter().filter_map(|ticket| ticket.review_until).max());
-        ends = ends.max(node.look(sale.slot(), until).await.map_err(|failure| failed(&failure))?);
+        ends = ends.max(reviewed_until(node, sale).await.map_err(|failure| failed(&failure))?);
     }
     let Some(lapses_at) = ends else { return Ok(()) };
     match node.case(id, envelope(id, b"renew", seq), Command::Renew { lapses_at }).await {
@@ -357,14 +394,33 @@ async fn renew(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Result<(), Ro
     }
 }
 
-/// Makes tickets good, wherever they have moved.
+/// Whether a sale, or one before it since `bought`, is of a move that was suspected itself, and at which somebody is still to look.
+async fn is_to_be_looked_at(node: &Node, sale: HoldId, bought: HoldId) -> Result<bool, Failure<slot::Refusal>> {
+    for moved in moves::trail_back(node, sale).await?.into_iter().take_while(|moved| *moved != bought) {
+        let is_open = |case: &tornello_engine::case::Case| {
+            case.status() == Some(Status::Open) && case.opened().is_some_and(|opened| opened.origin == Origin::Review)
+        };
+        match node.look_case(case_of(Subject::Sale(moved)), is_open).await {
+            Ok(true) => return Ok(true),
+            Ok(false) | Err(Failure::Refused(_)) => {}
+            Err(failure) => return Err(failure.map(|_| slot::Refusal::UnknownSale)),
+        }
+    }
+    Ok(false)
+}
+
+/// Makes tickets good, wherever they have moved, and those that are on their way when they have arrived: their review may have gone along before it ended here. What is to be
+/// looked at because of how it moved has a case of its own, which ends that.
 async fn clear(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
     let mut done = unblock(node, id, sale, seq).await?;
-    for sale in moves::trail(node, sale).await?.0 {
-        let step = step_at(id, b"clear", seq, sale, &[]);
-        done |= told(node.slot(sale.slot(), step, slot::Command::EndReview { sale, cleared: true }).await)?;
+    let (trail, _) = moves::trail(node, sale).await?;
+    for &found in &trail {
+        if !is_to_be_looked_at(node, found, sale).await? {
+            let step = step_at(id, b"clear", seq, found, &[]);
+            done |= told(node.slot(found.slot(), step, slot::Command::EndReview { sale: found, cleared: true }).await)?;
+        }
     }
-    Ok(done)
+    unless_moved(node, sale, trail, done).await
 }
 
 /// Opens what wants a case, labels what something speaks against, and does what waits to be done; answers how much of it waits on, as a case does not answer now. One that does not

@@ -5,7 +5,8 @@
 //! step is asked again, never undone: it might have been written. A flow that was cut off, by a crash or a caller who went away, is found by the count of moves
 //! under way that every slot's head carries, and goes on from what is written.
 //!
-//! What was suspected when it was asked for is under review where it has arrived, by the record with which it arrives; what concerns a sale concerns all that its tickets have become ([`trail`]).
+//! What was suspected when it was asked for, or was under review where it left, is under review where it has arrived, by the record with which it arrives; what concerns a sale
+//! concerns all that its tickets have become ([`trail`]).
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -19,6 +20,7 @@ use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Command, Event, Line, MoveBegun, MoveFate, Refusal, Sale, Settlement, Slot};
 
+use crate::cases;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::fraud::recent::Recent;
@@ -259,6 +261,7 @@ pub async fn advance(node: &Node, source: SlotId, arrival: HoldId) -> Result<(),
     let last = match refused {
         None => {
             keep_people(node, arrival).await?;
+            cases::hasten(node, arrival).await?;
             node.slot(source, step("finish"), Command::FinishMove { arrival }).await
         }
         Some(why) => node.slot(source, step("undo"), Command::UndoMove { arrival, why }).await,

@@ -432,7 +432,9 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::NotMoving | R::NotOwed => "Nothing has to be done.",
         R::IssuesUsedUp => "Cancel the ticket and sell a new one.",
         R::UntilPast => "Name a later time.",
-        R::TicketUnderReview { .. } => "It is valid by itself at `until`, before the visit, or sooner; at the gate, send the visitor to the desk.",
+        R::TicketUnderReview { .. } => {
+            "It is valid by itself at `until`, before the visit, or sooner; at the gate, send the visitor to the desk, which may move it to another slot."
+        }
         R::NotUnderReview => "Nothing has to be done.",
         R::ReviewTooLate => "Block the tickets if they must let nobody in.",
         R::TooManyForBuyer { .. } => "`has` are in the buyer's holds and tickets, and `max` may be: choose another slot, or ask the group office.",

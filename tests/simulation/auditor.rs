@@ -351,7 +351,9 @@ impl Auditor {
         if let Some(via) = via {
             naive.on_sale(record.at, via)?;
         }
-        let mut told = Asked::default();
+        let arrived = record.events.iter().find_map(|event| if let Event::Arrived(arrived) = event { Some(arrived) } else { None });
+        let along = arrived.and_then(|arrived| Some(self.slots.get(&arrived.from.slot())?.reviewed_since(arrived.sale)));
+        let mut told = Asked { along: along.unwrap_or_default(), ..Asked::default() };
         if let Some(let_in) = let_in {
             told.let_in = let_in;
         } else if let Some(envelope) = record.envelope.as_ref().filter(|_| !of_flow) {
@@ -374,9 +376,10 @@ impl Auditor {
                 Command::SellPaid { keeper, .. } => told.over = keeper,
                 Command::SellBeyond { beyond, ceiling, .. } => told.beyond = Some((beyond, ceiling)),
                 Command::Observe { grant: Some(grant), .. } => told.let_in = grant.admitted,
-                Command::Release { owner, .. } | Command::LeaveWaiting { owner, .. } | Command::Amend { owner, .. } => {
-                    told.by_staff = owner.is_none();
-                }
+                Command::Release { owner, .. }
+                | Command::LeaveWaiting { owner, .. }
+                | Command::Amend { owner, .. }
+                | Command::BeginMove { owner, .. } => told.by_staff = owner.is_none(),
                 Command::Shrink { owner, over, .. } => (told.by_staff, told.over, told.gives_back) = (owner.is_none(), over, true),
                 _ => {}
             }
@@ -402,10 +405,12 @@ impl Auditor {
     /// Answers through whose channel they arrive.
     fn step_of_move(&self, record: &Record<Event>) -> Result<Option<Channel>, String> {
         let has_arrived = |arrival: HoldId| self.slots.get(&arrival.slot()).is_some_and(|naive| naive.sales.contains_key(&arrival));
-        // What arrives with names has them on codes of its own, by the same record.
-        let named = record.events.iter().rev().map_while(|event| if let Event::Renamed(renamed) = event { Some(renamed) } else { None });
+        // What arrives with names has them on codes of its own, by the same record, and then the review under which it was, which the naive slot knows.
+        let reviewed = |event: &&Event| matches!(event, Event::ReviewOpened(_));
+        let events = || record.events.iter().rev().skip_while(reviewed);
+        let named = events().map_while(|event| if let Event::Renamed(renamed) = event { Some(renamed) } else { None });
         let named: Vec<_> = named.collect();
-        match record.events.iter().rev().nth(named.len()) {
+        match events().nth(named.len()) {
             Some(Event::Arrived(arrived)) => {
                 let source = self.slots.get(&arrived.from.slot()).ok_or("tickets arrive from nowhere")?;
                 rule(source.departs(arrived.sale).as_ref() == Some(arrived), "tickets arrive that did not leave so")?;

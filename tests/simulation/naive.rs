@@ -82,8 +82,10 @@ pub struct Asked {
     pub buyers: Vec<Digest>,
     /// How many had been let in when the slot was given its share of the room.
     pub let_in: u32,
-    /// Whether it was staff who let places go.
+    /// Whether it was staff who let places go, or moved tickets.
     pub by_staff: bool,
+    /// Until when the tickets that arrive were under review where they came from, at any time since they left.
+    pub along: Vec<Option<Timestamp>>,
     /// Whether some places of a hold were given back, and nothing else was asked for.
     pub gives_back: bool,
 }
@@ -139,6 +141,8 @@ pub enum Stage {
 #[derive(Clone)]
 pub struct Move {
     pub begun: MoveBegun,
+    /// When it began.
+    at: Timestamp,
     pub stage: Stage,
 }
 
@@ -442,11 +446,12 @@ impl Naive {
             Event::Unblocked(unblocked) => self.unblock(at, unblocked.sale, &unblocked.tickets, None),
             Event::BlockLifted(lifted) => self.unblock(at, lifted.sale, &lifted.tickets, Some(lifted.reason)),
             Event::ReviewOpened(opened) => {
-                let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
-                let until = opens_at.plus_seconds(-1_800).min(at.plus_seconds(policy.limits.review_s.into()));
-                rule(opened.until == until && until > at, "a review lasts longer than an honest visitor can wait")?;
+                let until = self.in_time(at, at.plus_seconds(policy.limits.review_s.into()));
+                let came_along = asked.along.iter().any(|along| self.goes_on(at, *along) == Some(opened.until));
+                let arrives = record.events.iter().any(|event| matches!(event, Event::Arrived(arrived) if arrived.sale == opened.sale));
+                rule(if arrives { came_along } else { until == Some(opened.until) }, "a review lasts longer than an honest visitor can wait")?;
                 let sale = self.sales.get_mut(&opened.sale).ok_or("an unknown sale is looked at")?;
-                sale.tickets.iter_mut().for_each(|ticket| ticket.changes(at).review_until = Some(until));
+                sale.tickets.iter_mut().for_each(|ticket| ticket.changes(at).review_until = Some(opened.until));
                 Ok(())
             }
             Event::ReviewEnded(ended) => {
@@ -553,9 +558,12 @@ impl Naive {
                 rule(self.holds.insert(offered.entry, hold).is_none(), "an offer of a hold's id")
             }
             Event::Renamed(renamed) => self.rename(at, renamed),
-            Event::MoveBegun(begun) => self.begin_move(at, begun),
+            Event::MoveBegun(begun) => self.begin_move(at, begun, asked.by_staff),
             // That it left the other slot so, the auditor sees.
             Event::Arrived(arrived) => {
+                let is_reviewed = record.events.iter().any(|event| matches!(event, Event::ReviewOpened(opened) if opened.sale == arrived.sale));
+                let was_free = asked.along.is_empty() || asked.along.iter().any(|along| self.goes_on(at, *along).is_none());
+                rule(is_reviewed || was_free, "a review is left behind by tickets that move")?;
                 self.has_room(at, arrived.sale, arrived.channel, &arrived.lines)?;
                 self.within_limits(&Vec::from_iter(arrived.buyer), arrived.channel, people(&arrived.lines), false)?;
                 let mut tickets = tickets(&arrived.lines);

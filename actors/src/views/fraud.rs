@@ -29,7 +29,7 @@ use tornello_engine::attempts::{self, Attempt, Ending, Refused};
 use tornello_engine::case::{self, Label, LabelSource, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Outcome, Party, PartyKind};
-use tornello_engine::ids::{BadId, CaseId, Code, HoldId, MuseumId, PaymentId, TicketId, TillId};
+use tornello_engine::ids::{BadId, CaseId, Code, HoldId, KeyId, MuseumId, PaymentId, TicketId, TillId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment;
 use tornello_engine::record::Record;
@@ -283,6 +283,15 @@ fn holder(envelope: &Envelope, channel: Channel, museum: MuseumId) -> String {
     signal.acting().map(|Taking { role, id }| format!("{}:{id:032x}", role as u8)).unwrap_or_default()
 }
 
+/// Whether a review has a case without wanting one. What arrives under review has that of the sale that it was of; or the move was suspected, and has one for that. Beside what is
+/// sold the system reviews for a case alone, as a verdict is undone: there is one, about this sale or about one whose tickets have moved here.
+fn has_case(record: &Record<slot::Event>, sale: HoldId) -> bool {
+    let is_by_system = record.envelope.as_ref().is_some_and(|envelope| envelope.who == KeyId::SYSTEM);
+    let arrives = |event: &slot::Event| matches!(event, slot::Event::Arrived(arrived) if arrived.sale == sale);
+    let is_sold = |event: &slot::Event| matches!(event, slot::Event::Sold(sold) if sold.sale == sale);
+    record.events.iter().any(arrives) || (is_by_system && !record.events.iter().any(is_sold))
+}
+
 impl Rows {
     /// What a slot's record says of those who took part, beside what it says of the sale.
     pub(super) fn slot(&mut self, record: &Record<slot::Event>) {
@@ -305,7 +314,10 @@ impl Rows {
                     self.sold(arrived.sale, slot::total(&arrived.lines), at);
                     self.arrivals.push(json!([arrived.sale.to_string(), at]));
                 }
-                slot::Event::ReviewOpened(opened) => self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at])),
+                slot::Event::ReviewOpened(opened) => {
+                    let has_case = u8::from(has_case(record, opened.sale));
+                    self.reviews.push(json!([opened.sale.to_string(), opened.until.as_micros(), at, has_case]));
+                }
                 slot::Event::Cancelled(cancelled) => self.returned(record, cancelled),
                 slot::Event::Admitted(admitted) => self.entered.admitted(admitted, at),
                 slot::Event::AdmissionConflict(conflict) => {
@@ -542,12 +554,14 @@ impl Rows {
         // Of whoever bought tickets, as which sale ever.
         const ARRIVED: &str = "INSERT OR IGNORE INTO party SELECT sale.sale, party.kind, party.pseudonym, value ->> 1
             FROM jsonb_each(?) JOIN sale ON sale.sale = value ->> 0 JOIN party ON party.subject = sale.origin";
-        // Staff may ask for a review of what nobody assessed.
+        // Staff may ask for a review of what nobody assessed. One that has a case wants none.
         const REVIEWED: &str = "INSERT INTO assessed
-            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1, 'review', 0, sale.people, ''
-            FROM jsonb_each(?1) JOIN sale ON sale.sale = value ->> 0 WHERE true
+            SELECT sale.sale, value ->> 2, sale.museum, sale.channel, 0, ?2, '', sale.total_cents, value ->> 1,
+                CASE WHEN value ->> 3 THEN '' ELSE 'review' END, 0, sale.people, ''
+            FROM jsonb_each(?1) JOIN sale ON sale.sale = value ->> 0
+            WHERE NOT value ->> 3 OR EXISTS (SELECT 1 FROM assessed AS known WHERE known.subject = sale.sale)
             ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until, wants = CASE
-                WHEN assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
+                WHEN excluded.wants = '' OR assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
                 ELSE 'review' END";
         // A return is of those whose sale it was, and of whoever took it back: a desk, if a desk sold it or the museum is the cause.
         const RETURNED: &str = "INSERT OR IGNORE INTO assessed

@@ -73,7 +73,8 @@ async fn prices(node: &Node, (sale, to): (HoldId, SlotId), channel: Channel, lin
 ///
 /// All or nothing, within the museum, at the price that was paid; what costs something else there is to be cancelled and booked anew. The answer is the new sale: its tickets
 /// have new codes, and the old ones are good no more. If the other slot refuses, everything stands as before; the refusal is answered, where places are short with the nearest
-/// slots that have them. While a waiting room is open for the other slot, web shops send what it gave to their buyer, as with a hold, and the buyer in `parties`. Places are
+/// slots that have them. What is under review is moved by keys of desks alone, and to others is `ticket_under_review`; the review goes on in the other slot until the same time, or
+/// until half an hour before the gate opens there. While a waiting room is open for the other slot, web shops send what it gave to their buyer, as with a hold, and the buyer in `parties`. Places are
 /// taken in the other slot: a move is assessed as a hold that is bought at once. Where one more proof is asked for (`step_up_required`), the same request is repeated with it.
 /// After `outcome_unknown` the move goes on by itself: repeat to hear how it ended.
 #[utoipa::path(
@@ -100,8 +101,10 @@ pub async fn to_slot(
     let (MoveForm { slot: to, tickets, parties }, (admission, proof)) = (form.into_inner(), given);
     // A ticket for a quiet day must not be a way past those who wait.
     let passage = waiting_rooms::passage(&node, (sale.slot(), &envelope), (to, caller.channel()), &admission, &parties).await?;
-    let (channel, lines) = seen(&node, &caller, sale, |_, sale| (sale.channel, sale.lines.clone())).await?;
-    let (prices, owner) = (prices(&node, (sale, to), channel, &lines).await?, owner(&node, &caller, sale).await?);
+    let (who, channel, lines) = seen(&node, &caller, sale, |_, sale| (sale.who, sale.channel, sale.lines.clone())).await?;
+    let prices = prices(&node, (sale, to), channel, &lines).await?;
+    // Of a sale of an operator's account whoever sold it is meant: only staff name nobody, as what is under review is moved by them alone.
+    let owner = (!caller.is_desk()).then_some(who);
     let arrival = HoldId::new(to, random());
     let via = caller.channel();
     let command = Command::BeginMove { sale, owner, tickets, arrival, via, prices };

@@ -229,6 +229,11 @@ pub enum Command {
         /// When the review ends by itself.
         lapses_at: Timestamp,
     },
+    /// Its tickets have moved to where their review ends sooner: somebody should have looked by then.
+    Hasten {
+        /// When the review ends by itself there.
+        due_at: Timestamp,
+    },
     /// Somebody who has a party in common with those whose appeal waits here appeals as well: it is looked at with this one.
     Join {
         /// What they were refused.
@@ -402,7 +407,8 @@ pub struct Followed {
     pub is_same: bool,
 }
 
-/// A verdict was taken back when somebody should have looked by then or the time of the case was over, or a review began anew that lasts longer: somebody is to look once more.
+/// A verdict was taken back when somebody should have looked by then or the time of the case was over, or a review began anew that lasts longer: somebody is to look once more. Or
+/// tickets have moved to where their review ends sooner: somebody is to look sooner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Renewed {
     /// When somebody should have looked.

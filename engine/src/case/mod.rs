@@ -241,7 +241,10 @@ impl Aggregate for Case {
                 let due_at = if self.due_at > now { self.due_at } else { now.plus_seconds(APPEAL_DUE_S) };
                 Event::Renewed(Renewed { due_at: due_at.min(*lapses_at), lapses_at: *lapses_at })
             }
-            Command::Renew { .. } => return Err(Refusal::NothingToDo),
+            Command::Hasten { due_at } if self.status() == Some(Status::Open) && now.max(*due_at) < self.due_at => {
+                Event::Renewed(Renewed { due_at: now.max(*due_at), lapses_at: self.lapses_at })
+            }
+            Command::Renew { .. } | Command::Hasten { .. } => return Err(Refusal::NothingToDo),
         };
         Ok(vec![event])
     }

@@ -169,6 +169,23 @@ fn what_is_undone_when_its_time_is_over_is_looked_at_again_and_what_is_undone_be
 }
 
 #[test]
+fn somebody_is_to_look_sooner_where_tickets_have_moved_to_a_gate_that_opens_sooner() {
+    let hasten = |s: i64| Command::Hasten { due_at: NOW.plus_seconds(s) };
+    let mut case = opened();
+    assert_eq!(tell(&mut case, 1, &hasten(DAY_S)), Err(Refusal::NothingToDo), "it is due by then");
+    tell(&mut case, 1, &hasten(3_600)).unwrap();
+    assert_eq!(case.deadlines(), (NOW.plus_seconds(3_600), NOW.plus_seconds(3 * DAY_S)));
+    assert_eq!(tell(&mut case, 2, &hasten(7_200)), Err(Refusal::NothingToDo), "others go to a gate that opens later");
+    tell(&mut case, 60, &hasten(30)).unwrap();
+    assert_eq!(case.deadlines(), (NOW.plus_seconds(60), NOW.plus_seconds(3 * DAY_S)), "no sooner than now");
+    assert_eq!(tell(&mut case, 61, &hasten(30)), Err(Refusal::NothingToDo));
+    let mut decided = opened();
+    tell(&mut decided, 1, &say(Verdict::Legit)).unwrap();
+    assert_eq!(tell(&mut decided, 2, &hasten(3_600)), Err(Refusal::NothingToDo), "somebody has looked");
+    assert_eq!(Case::new(CaseId(2)).decide(NOW, &hasten(3_600)), Err(Refusal::UnknownCase));
+}
+
+#[test]
 fn who_was_refused_may_ask_once_for_another_look() {
     let mut case = opened();
     assert_eq!(tell(&mut case, 1, &APPEAL), Err(Refusal::NothingToAppeal));

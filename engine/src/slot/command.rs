@@ -191,7 +191,7 @@ pub enum Command {
         /// Whose entry it must be.
         owner: Option<KeyId>,
     },
-    /// Send tickets on their way to another slot of the museum: the first step of a move.
+    /// Send tickets on their way to another slot of the museum: the first step of a move. With no owner also those that are under review.
     BeginMove {
         /// Which sale.
         sale: HoldId,
@@ -214,6 +214,8 @@ pub enum Command {
         via: Channel,
         /// Whether they are to be under review from then on, as the move was suspected when it was asked for.
         asks_review: bool,
+        /// Until when they are under review where they come from: that goes on, at most until half an hour before the gate opens here.
+        review_until: Option<Timestamp>,
     },
     /// Let go of tickets that have arrived in the other slot: the third step.
     FinishMove {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::buyer::Had;
 use super::event::{Arrived, Event, Line, MoveBegun, MoveUndone, MovedOut, Renamed, line_of, total};
-use super::sale::{NAMED_ISSUE, standing_unblocked};
+use super::sale::{NAMED_ISSUE, standing_unblocked, unblocked};
 use super::{CancelCause, Command, MoveStage, Refusal, Sale, Slot};
 use crate::channel::Channel;
 use crate::ids::{Code, HoldId, KeyId, PersonId};
@@ -28,7 +28,7 @@ pub enum MoveFate {
 
 impl Slot {
     /// A move begins for tickets that could also be let in: not used, not cancelled, not blocked, and only within the museum and at the price that was paid. The
-    /// slot may be closed: that is when people want to move.
+    /// slot may be closed: that is when people want to move. What is under review is moved by staff alone, who see whose it is, and its review goes along.
     pub(super) fn begin_move(
         &self,
         now: Timestamp,
@@ -48,7 +48,7 @@ impl Slot {
         if sale.moves.iter().any(|moved| moved.begun.arrival == arrival) || self.fate_of(arrival).is_some() {
             return Err(Refusal::IdTaken);
         }
-        let tickets = standing_unblocked(now, sale, tickets)?;
+        let tickets = if owner.is_none() { unblocked(sale, tickets)? } else { standing_unblocked(now, sale, tickets)? };
         let lines = lines_of(&sale.lines, &tickets);
         at_the_same_price(&lines, prices)?;
         let refund_percent = self.refund_percent(now, sale, CancelCause::Visitor);
@@ -56,8 +56,15 @@ impl Slot {
     }
 
     /// Takes in tickets of another slot. Places count as for a sale through the channel that sold them. Whether sales are open goes by the channel of whoever moves them, so
-    /// that a desk helps those who come too late for the web. If the move is to be reviewed, the same record puts it under review: no gate finds it in between, and no crash loses it.
-    pub(super) fn arrive(&self, now: Timestamp, arrived: &Arrived, via: Channel, asks_review: bool) -> Result<Vec<Event>, Refusal> {
+    /// that a desk helps those who come too late for the web. If the move is to be reviewed, or a review comes along, the same record puts it under review: no gate finds it in
+    /// between, and no crash loses it.
+    pub(super) fn arrive(
+        &self,
+        now: Timestamp,
+        arrived: &Arrived,
+        via: Channel,
+        (asks_review, review_until): (bool, Option<Timestamp>),
+    ) -> Result<Vec<Event>, Refusal> {
         // First of all: whoever asks again after a day must hear that they have arrived, whatever else has changed.
         if self.ledger.sales.contains_key(&arrived.sale) {
             return Err(Refusal::IdTaken);
@@ -66,7 +73,7 @@ impl Slot {
         self.on_sale(now, via)?;
         self.places_for(now, arrived.channel, party)?;
         self.room_for_buyer(arrived.buyer.into_iter(), arrived.channel, Had { people: party, holds: 0 })?;
-        let review = if asks_review { self.review_of(now, arrived.sale) } else { None };
+        let review = self.review_of_arrival(now, arrived.sale, asks_review, review_until);
         Ok(std::iter::once(Event::Arrived(arrived.clone())).chain(names_of(arrived)).chain(review).collect())
     }
 
@@ -126,7 +133,8 @@ impl Slot {
         sale.moves.iter().map(|found| &found.begun).find(|begun| begun.arrival == arrival)
     }
 
-    /// The second step of a move that has begun here, or would begin: whether a review is asked for is known of one that has.
+    /// The second step of a move that has begun here, or would begin: whether a review is asked for is known of one that has. What the tickets are under here goes along, as it is
+    /// now: a verdict may have ended it, or begun it anew, since they left.
     #[must_use]
     pub fn arrival(&self, begun: &MoveBegun) -> Option<Command> {
         let sale = self.sale_of(begun.sale)?;
@@ -143,7 +151,8 @@ impl Slot {
             buyer: sale.buyer,
         };
         let asks_review = sale.moves.iter().any(|found| found.begun.arrival == begun.arrival && found.stage == MoveStage::UnderWayToReview);
-        Some(Command::Arrive { arrived: Box::new(arrived), via: begun.via, asks_review })
+        let review_until = begun.tickets.iter().filter_map(|number| sale.tickets.get(usize::from(*number))?.review_until).max();
+        Some(Command::Arrive { arrived: Box::new(arrived), via: begun.via, asks_review, review_until })
     }
 
     /// What became of the move to `arrival`, for at least a day; none if there was none.

@@ -27,10 +27,23 @@ impl Slot {
         Some(Event::ReviewOpened(ReviewOpened { sale, until: self.review_until(now)? }))
     }
 
+    /// The review under which tickets arrive from another slot: one that the move asks for, and the one that they were under there, which lasts until the same time, or as
+    /// long as there is time here. None where there is neither, or the gate opens too soon.
+    pub(super) fn review_of_arrival(&self, now: Timestamp, sale: HoldId, asks_review: bool, goes_on_until: Option<Timestamp>) -> Option<Event> {
+        let asked = if asks_review { self.review_until(now) } else { None };
+        let until = asked.max(goes_on_until.and_then(|until| self.ends_in_time(now, until)))?;
+        Some(Event::ReviewOpened(ReviewOpened { sale, until }))
+    }
+
     /// When a review that begins now ends by itself; none if there is no time for one.
     fn review_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.ends_in_time(now, now.plus_seconds(i64::from(self.opening.policy.limits.review_s)))
+    }
+
+    /// When a review that would last until then is over, in time for the gate; none if that is not to come.
+    fn ends_in_time(&self, now: Timestamp, until: Timestamp) -> Option<Timestamp> {
         let latest = Window::of(&self.opening).opens_at.plus_seconds(-REVIEW_ENDS_BEFORE_S);
-        Some(now.plus_seconds(i64::from(self.opening.policy.limits.review_s)).min(latest)).filter(|until| *until > now)
+        Some(until.min(latest)).filter(|until| *until > now)
     }
 
     /// Puts a sale under review that was not, or whose review has ended.

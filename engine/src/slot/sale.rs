@@ -191,13 +191,18 @@ fn standing(sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
     Ok(numbers)
 }
 
-/// As [`standing`], and none of them is blocked or under review.
-pub(super) fn standing_unblocked(now: Timestamp, sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
+/// As [`standing`], and none of them is blocked.
+pub(super) fn unblocked(sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
     let numbers = standing(sale, named)?;
-    if let Some(reason) = numbers.iter().find_map(|&number| sale.tickets[usize::from(number)].blocked) {
-        return Err(Refusal::TicketBlocked { reason });
+    match numbers.iter().find_map(|&number| sale.tickets[usize::from(number)].blocked) {
+        Some(reason) => Err(Refusal::TicketBlocked { reason }),
+        None => Ok(numbers),
     }
-    // Else a review would be left behind.
+}
+
+/// As [`unblocked`], and none of them is under review: until somebody has looked they stay as they are.
+pub(super) fn standing_unblocked(now: Timestamp, sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
+    let numbers = unblocked(sale, named)?;
     match numbers.iter().find_map(|&number| sale.tickets[usize::from(number)].review_until.filter(|until| now < *until)) {
         Some(until) => Err(Refusal::TicketUnderReview { until }),
         None => Ok(numbers),

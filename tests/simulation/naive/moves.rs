@@ -33,7 +33,7 @@ impl Naive {
         rule(replaced.eq(renamed.replaced.iter().copied()), "other names were replaced than is said")
     }
 
-    pub(super) fn begin_move(&mut self, at: Timestamp, begun: &MoveBegun) -> Result<(), String> {
+    pub(super) fn begin_move(&mut self, at: Timestamp, begun: &MoveBegun, by_staff: bool) -> Result<(), String> {
         let (slot, to) = (self.opening.slot, begun.arrival.slot());
         rule(at < self.opening.end, "a ticket moves when the slot is over")?;
         rule(to != slot && to.museum() == slot.museum(), "tickets move where they may not")?;
@@ -43,13 +43,15 @@ impl Naive {
         let mut lines = begun.lines.iter().flat_map(|line| (0..line.count).map(move |_| line));
         for number in &begun.tickets {
             let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("a ticket moves that was never sold")?;
-            rule(ticket.stands() && !ticket.is_blocked() && !ticket.is_reviewed(at), "a ticket that does not stand moves")?;
+            rule(ticket.stands() && !ticket.is_blocked(), "a ticket that does not stand moves")?;
+            rule(by_staff || !ticket.is_reviewed(at), "a ticket is moved that somebody looks at, and not by staff")?;
             let line = lines.next().map(|line| (line.category, line.price_cents, line.proof));
             rule(line == Some((ticket.line.category, ticket.line.price_cents, ticket.line.proof)), "something else moves than was sold")?;
             ticket.gone = Some(begun.arrival);
         }
         rule(lines.next().is_none(), "more moves than tickets")?;
-        rule(self.moves.insert(begun.arrival, Move { begun: begun.clone(), stage: Stage::Begun }).is_none(), "two moves of one id")
+        let moved = Move { begun: begun.clone(), at, stage: Stage::Begun };
+        rule(self.moves.insert(begun.arrival, moved).is_none(), "two moves of one id")
     }
 
     /// A move ends; answers what was paid for its tickets.
@@ -89,6 +91,29 @@ impl Naive {
             refund_percent: begun.refund_percent,
             buyer: sale.buyer,
         })
+    }
+
+    /// Until when the tickets of a move were under review, at any time since they left: the step by which they arrive may have been asked for at any of them.
+    pub fn reviewed_since(&self, arrival: HoldId) -> Vec<Option<Timestamp>> {
+        let Some(Move { begun, at, .. }) = self.moves.get(&arrival) else { return Vec::new() };
+        let tickets = self.sales.get(&begun.sale).map(|sale| sale.tickets.as_slice()).unwrap_or_default();
+        let moved = begun.tickets.iter().filter_map(|number| tickets.get(usize::from(*number)));
+        let since = |ticket: &Ticket| {
+            let was = ticket.was.iter().filter(|(until, _)| until >= at).map(|(_, (_, _, review_until))| *review_until);
+            was.chain([ticket.review_until]).collect::<Vec<_>>()
+        };
+        moved.flat_map(since).collect()
+    }
+
+    /// When a review that would last until then is over, in time for the gate; none if that is not to come.
+    pub(super) fn in_time(&self, at: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        let opens_at = self.opening.slot.start().plus_seconds(-i64::from(self.opening.policy.admit_early_s));
+        Some(until.min(opens_at.plus_seconds(-1_800))).filter(|until| *until > at)
+    }
+
+    /// When a review that has come along with tickets is over; none if there was none, or it is over.
+    pub(super) fn goes_on(&self, at: Timestamp, along: Option<Timestamp>) -> Option<Timestamp> {
+        along.and_then(|until| self.in_time(at, until))
     }
 
     /// Whether the ticket has left for another slot for good.

@@ -222,6 +222,113 @@ async fn a_verdict_follows_tickets_that_have_moved_and_that_move_while_it_is_giv
     house.running.stop().await;
 }
 
+/// A move of the first ticket by staff, under review.
+fn move_first(arrival: HoldId) -> Command {
+    let prices = vec![(code("full"), Cents::new(1_200))];
+    Command::BeginMove { sale: sale(), owner: None, tickets: vec![0], arrival, via: Channel::BoxOffice, prices }
+}
+
+/// Until when the first ticket of a sale is under review.
+async fn reviewed_until(node: &Node, sale: HoldId) -> Option<Timestamp> {
+    let until = move |slot: &Slot| slot.sale_of(sale).and_then(|sale| sale.tickets[0].review_until);
+    node.look(sale.slot(), until).await.unwrap()
+}
+
+#[actix_rt::test]
+async fn a_verdict_and_its_undo_reach_what_staff_have_moved_under_review() {
+    for verdict in [Verdict::Fraud, Verdict::Legit] {
+        let house = House::new().await;
+        let (node, id, moved) = (house.node(), case_of(Subject::Sale(sale())), HoldId::new(an_hour_later(), 7));
+        house.ask(1, sell(1, 2)).await.unwrap();
+        house.ask(2, Command::Review { sale: sale() }).await.unwrap();
+        node.case(id, by(10), opened()).await.unwrap();
+        let until = reviewed_until(node, sale()).await;
+        move_tickets(node, tomorrow(), by(3), move_first(moved)).await.unwrap();
+        assert!(until.is_some());
+        assert_eq!(reviewed_until(node, moved).await, until, "as long as where it was");
+        decide(node, id, by(11), verdict, code("looked")).await.unwrap();
+        let is_fraud = verdict == Verdict::Fraud;
+        assert_eq!((blocked_of(node, moved).await, blocked(node).await), (vec![is_fraud], vec![false, is_fraud]), "{verdict:?}");
+        assert_eq!(reviewed_until(node, moved).await.is_some(), is_fraud, "{verdict:?}");
+        undo(node, id, by(12)).await.unwrap();
+        assert_eq!((blocked_of(node, moved).await, reviewed_until(node, moved).await.is_some()), (vec![false], true), "{verdict:?}");
+        assert_eq!(node.look_case(id, |case| case.pending()).await, Ok(None), "{verdict:?}");
+        house.running.stop().await;
+    }
+}
+
+/// The gate opens a day sooner there than where it was bought for, and so the review is over sooner.
+#[actix_rt::test]
+async fn a_case_is_due_before_the_review_of_what_has_moved_is_over() {
+    let house = House::new().await;
+    let (node, day_after) = (house.node(), SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(86_400)));
+    let (bought, moved) = (HoldId::new(day_after, 1), HoldId::new(tomorrow(), 7));
+    node.slot(day_after, by(1), sell_in(day_after, 1, 2)).await.unwrap();
+    node.slot(day_after, by(2), Command::Review { sale: bought }).await.unwrap();
+    let case::Command::Open(mut opened) = opened_about(bought) else { panic!("it opens a case") };
+    (opened.due_at, opened.lapses_at) = (now().plus_seconds(86_400), now().plus_seconds(2 * 86_400));
+    let (id, lapses_at) = (case_of(Subject::Sale(bought)), opened.lapses_at);
+    node.case(id, by(10), case::Command::Open(opened)).await.unwrap();
+    let mut earlier = move_first(moved);
+    if let Command::BeginMove { sale, .. } = &mut earlier {
+        *sale = bought;
+    }
+    move_tickets(node, day_after, by(3), earlier).await.unwrap();
+    let until = reviewed_until(node, moved).await;
+    assert!(until.is_some_and(|until| until < now().plus_seconds(86_400)), "{until:?}");
+    assert_eq!(node.look_case(id, |case| case.deadlines()).await.ok(), until.map(|until| (until, lapses_at)));
+    house.running.stop().await;
+}
+
+/// The move was suspected, and not what was bought.
+#[actix_rt::test]
+async fn a_verdict_on_what_was_bought_ends_no_review_of_how_it_moved() {
+    let house = House::new().await;
+    let (node, moved, third) =
+        (house.node(), HoldId::new(an_hour_later(), 7), SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(7_200)));
+    let (of_sale, of_move, further) = (case_of(Subject::Sale(sale())), case_of(Subject::Sale(moved)), HoldId::new(third, 8));
+    house.ask(1, sell(1, 2)).await.unwrap();
+    node.case(of_sale, by(10), opened()).await.unwrap();
+    move_tickets(node, tomorrow(), by(2), move_first(moved)).await.unwrap();
+    node.slot(an_hour_later(), by(3), Command::Review { sale: moved }).await.unwrap();
+    node.case(of_move, by(11), opened_about(moved)).await.unwrap();
+    // Staff move it on.
+    let mut on = move_first(further);
+    if let Command::BeginMove { sale, .. } = &mut on {
+        *sale = moved;
+    }
+    move_tickets(node, an_hour_later(), by(4), on).await.unwrap();
+    decide(node, of_sale, by(12), Verdict::Legit, code("family")).await.unwrap();
+    assert_eq!((reviewed_until(node, further).await.is_some(), node.look_case(of_sale, |case| case.pending()).await), (true, Ok(None)));
+    decide(node, of_move, by(13), Verdict::Legit, code("family")).await.unwrap();
+    assert_eq!((reviewed_until(node, further).await, node.look_case(of_move, |case| case.pending()).await), (None, Ok(None)));
+    house.running.stop().await;
+}
+
+/// They have arrived, and where they come from nobody knows it yet.
+#[actix_rt::test]
+async fn a_verdict_reaches_what_was_on_its_way_under_review_when_it_was_given() {
+    for verdict in [Verdict::Fraud, Verdict::Legit] {
+        let house = House::new().await;
+        let (node, id, moved) = (house.node(), case_of(Subject::Sale(sale())), HoldId::new(an_hour_later(), 7));
+        house.ask(1, sell(1, 2)).await.unwrap();
+        house.ask(2, Command::Review { sale: sale() }).await.unwrap();
+        node.case(id, by(10), opened()).await.unwrap();
+        house.ask(3, move_first(moved)).await.unwrap();
+        let arrive = node.look(tomorrow(), move |slot| slot.begun(moved).and_then(|begun| slot.arrival(begun))).await.unwrap();
+        if let Some(arrive) = arrive {
+            let _ = node.slot(an_hour_later(), by(999), arrive).await;
+        }
+        decide(node, id, by(11), verdict, code("looked")).await.unwrap();
+        assert_eq!(moves::resume(node).await, 0);
+        assert_eq!(resume(node).await.unwrap(), 0);
+        let is_fraud = verdict == Verdict::Fraud;
+        assert_eq!((blocked_of(node, moved).await, reviewed_until(node, moved).await.is_some()), (vec![is_fraud], is_fraud), "{verdict:?}");
+        assert_eq!(node.look_case(id, |case| case.pending()).await, Ok(None), "{verdict:?}");
+        house.running.stop().await;
+    }
+}
+
 /// Something that rules refused, as it is kept.
 async fn refused(node: &Node, n: u64, parties: &[Party]) -> Appealed {
     let at = node.now();

@@ -249,6 +249,36 @@ async fn what_moves_under_suspicion_is_kept_from_the_gate_whichever_step_a_crash
     }
 }
 
+/// Staff move what somebody looks at: it arrives, or finds the other slot full and comes back.
+#[actix_rt::test]
+async fn what_is_moved_under_review_is_kept_from_one_gate_whichever_step_a_crash_cuts_off() {
+    for (is_full, step) in [false, true].into_iter().flat_map(|is_full| (0..=2).map(move |step| (is_full, step))) {
+        for fault in [Fault::Lost, Fault::Written] {
+            let case = format!("{fault:?} at step {step}, the other slot full: {is_full}");
+            let journal = Arc::new(Faulty::default());
+            let house = House::on(Arc::clone(&journal) as _).await;
+            open_museum(house.node()).await;
+            house.ask(1, sell(1, 3)).await.unwrap();
+            house.ask(2, Command::Review { sale: sale() }).await.unwrap();
+            house.node().slot(later(), by(2), sell_in(later(), 2, if is_full { 20 } else { 5 })).await.unwrap();
+            journal.faults.lock().extend(std::iter::repeat_n(Fault::Pass, step).chain([fault]));
+            let _ = house.node().slot(tomorrow(), by(3), begin(&[0], arrival(7))).await;
+            let _ = advance(house.node(), tomorrow(), arrival(7)).await;
+            house.running.stop().await;
+            journal.faults.lock().clear();
+
+            let house = House::on(Arc::clone(&journal) as _).await;
+            assert_eq!(moves::resume(house.node()).await, 0, "{case}");
+            let (here, stays) = (house.ask(4, at_gate(sale(), 0)).await, house.ask(5, at_gate(sale(), 1)).await);
+            let there = house.node().slot(later(), by(4), at_gate(arrival(7), 0)).await;
+            let is_reviewed = |answer: &Answer<Slot>| matches!(answer, Err(Failure::Refused(Refusal::TicketUnderReview { .. })));
+            assert!(here.is_err() && there.is_err(), "{case}: {here:?} {there:?}");
+            assert!(is_reviewed(&here) != is_reviewed(&there) && is_reviewed(&stays), "{case}: {here:?} {there:?} {stays:?}");
+            house.running.stop().await;
+        }
+    }
+}
+
 #[actix_rt::test]
 async fn of_two_moves_of_one_sale_one_wins_and_two_of_one_key_are_one() {
     for others in [[arrival(7), arrival(8)], [arrival(7), HoldId::new(SlotId::new(MUSEUM, RouteId(1), later().start().plus_seconds(3_600)), 8)]] {

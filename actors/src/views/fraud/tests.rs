@@ -219,6 +219,68 @@ async fn it_makes_no_difference_in_how_many_rounds_something_is_taken_in() {
     }
 }
 
+#[tokio::test]
+async fn a_review_that_comes_along_with_tickets_wants_no_case_beside_that_of_where_they_were_bought() {
+    let (here, there, until) = (slot_at(0), slot_at(1), Timestamp::from_seconds(9_000));
+    let (bought, [unsaid, allowed, suspected]) = (HoldId::new(here, 30), [31, 32, 33].map(|n| HoldId::new(there, n)));
+    let (allow, suspect) = (Some((Outcome::Allow, 5)), Some((Outcome::Review, 90)));
+    let review = |sale| slot::Event::ReviewOpened(ReviewOpened { sale, until });
+    let leaves = |ticket, arrival, said| {
+        let (tickets, lines, via) = (vec![ticket], lines(1), Channel::BoxOffice);
+        let begun = slot::MoveBegun { sale: bought, arrival, tickets, lines, via, refund_percent: 100 };
+        Told::Slot(here, by(2, said), vec![slot::Event::MoveBegun(begun)])
+    };
+    let arrives = |sale| Told::Slot(there, by(9, None), vec![arrived(sale, bought), review(sale)]);
+    let story = || {
+        let mut said = vec![Told::Slot(here, by(1, suspect), vec![sold(bought, false, 3), review(bought)])];
+        // Of a move that was suspected itself there is a case as well.
+        for (ticket, sale, of_move) in [(0, unsaid, None), (1, allowed, allow), (2, suspected, suspect)] {
+            said.extend([leaves(ticket, sale, of_move), arrives(sale)]);
+        }
+        said
+    };
+    for in_a_round in [1, 2, 3, 100] {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        take_in(&views, story(), in_a_round).await;
+        let mut found: Vec<_> = views.wanting_cases(10).await.unwrap().iter().map(|wanting| (wanting.subject, wanting.review_until)).collect();
+        found.sort_unstable_by_key(|(subject, _)| *subject);
+        assert_eq!(found, [bought, suspected].map(|sale| (Subject::Sale(sale), Some(until))), "{in_a_round} in a round");
+        views.close().await;
+    }
+}
+
+/// Its verdict was undone: what has moved is looked at again with what has stayed, whether or not anything was said of it.
+#[tokio::test]
+async fn a_review_that_a_case_begins_anew_wants_no_other_case_where_tickets_have_moved() {
+    let (here, there, until) = (slot_at(0), slot_at(1), Timestamp::from_seconds(9_000));
+    let (bought, moved) = (HoldId::new(here, 30), HoldId::new(there, 31));
+    let allow = Some((Outcome::Allow, 5));
+    let of = |who| Envelope { who, ..by(9, None) };
+    let opened = |sale| vec![slot::Event::ReviewOpened(ReviewOpened { sale, until })];
+    for (said, in_a_round) in [None, allow].into_iter().flat_map(|said| [1, 2, 100].map(|in_a_round| (said, in_a_round))) {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let begun = slot::MoveBegun { sale: bought, arrival: moved, tickets: vec![0], lines: lines(1), via: Channel::Web, refund_percent: 100 };
+        let story = vec![
+            Told::Slot(here, by(1, said), vec![sold(bought, false, 2)]),
+            Told::Slot(here, by(2, said), vec![slot::Event::MoveBegun(begun)]),
+            Told::Slot(there, by(9, None), vec![arrived(moved, bought)]),
+            Told::Slot(here, of(KeyId::SYSTEM), opened(bought)),
+            Told::Slot(there, of(KeyId::SYSTEM), opened(moved)),
+        ];
+        take_in(&views, story, in_a_round).await;
+        assert!(views.wanting_cases(10).await.unwrap().is_empty(), "{said:?}, {in_a_round} in a round");
+        // What staff want looked at is nobody's yet.
+        let mut rows = Rows::default();
+        rows.slot(&Record { seq: 9, at: Timestamp::from_seconds(200), envelope: Some(of(KeyId(3))), events: opened(moved) });
+        rows.write(&mut views.pool().acquire().await.unwrap(), &[]).await.unwrap();
+        let wanting: Vec<_> = views.wanting_cases(10).await.unwrap().iter().map(|wanting| wanting.subject).collect();
+        assert_eq!(wanting, [Subject::Sale(moved)], "{said:?}, {in_a_round} in a round");
+        views.close().await;
+    }
+}
+
 /// An option of a quote is kept for weeks and somebody waits for days before they are bought; others buy at once.
 #[tokio::test]
 async fn what_is_bought_long_after_it_was_asked_for_is_picked_in_the_hour_in_which_it_is_bought() {

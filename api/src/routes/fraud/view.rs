@@ -305,7 +305,7 @@ impl Read {
             Event::Appealed(_) => "appealed".to_owned(),
             Event::Joined(joined) => format!("another attempt is looked at with it: {}", joined.attempt),
             Event::Followed(followed) => format!("looked at with case {}", followed.case),
-            Event::Renewed(renewed) => format!("to be looked at again by {}", renewed.due_at),
+            Event::Renewed(renewed) => format!("to be looked at by {}", renewed.due_at),
             Event::Lapsed(_) => "lapsed".to_owned(),
             Event::Labelled(labelled) => format!("{} said by {}", label_name(labelled.label), labelled.source.name()),
             Event::Acted(acted) => {

@@ -348,7 +348,9 @@ impl HistoryQuery {
         let price = |line: &Line| Some((line.category, price_of(museum, to, channel, line.category).ok()?.0));
         let prices = found.map_or_else(Vec::new, |sale| sale.lines.iter().filter_map(price).collect());
         let (arrival, via) = (HoldId::new(to, random()), asker.channel(self.channel)?.unwrap_or(channel));
-        Ok(Command::BeginMove { sale, owner: asker.owner_of_sale(), tickets: self.numbers()?, arrival, via, prices })
+        // As when it is asked for: only staff name nobody.
+        let owner = asker.owner_of_sale().or_else(|| asker.owner().and(found.map(|sale| sale.who)));
+        Ok(Command::BeginMove { sale, owner, tickets: self.numbers()?, arrival, via, prices })
     }
 
     /// Who would come, through which channel.

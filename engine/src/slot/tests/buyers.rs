@@ -78,7 +78,12 @@ fn a_buyer_has_so_many_places_of_a_slot_and_no_more() {
     tell(&mut slot, -DAY, asked(11, None, Outcome::Allow), &hold(11, Channel::Web, &[free(2)])).unwrap();
     assert_eq!(tell(&mut slot, -DAY, by(12), &sell(11, Settlement::Free)), too_many(3));
     // And what comes from another slot.
-    let arrive = |buyer| Command::Arrive { arrived: Box::new(Arrived { buyer, ..arrived(13, &[free(2)]) }), via: Channel::Web, asks_review: false };
+    let arrive = |buyer| Command::Arrive {
+        arrived: Box::new(Arrived { buyer, ..arrived(13, &[free(2)]) }),
+        via: Channel::Web,
+        asks_review: false,
+        review_until: None,
+    };
     assert_eq!(tell(&mut slot, -DAY, asked(13, None, Outcome::Allow), &arrive(Some(Digest(7)))), too_many(3));
     tell(&mut slot, -DAY, asked(14, None, Outcome::Allow), &arrive(Some(Digest(9)))).unwrap();
     assert_eq!(slot.had(Digest(9)).people, 2);
@@ -152,7 +157,7 @@ fn what_moves_under_suspicion_is_under_review_by_the_record_with_which_it_arrive
     }
     for (arrives_at, until) in [(-10 * DAY, Some(-7 * DAY)), (-DAY, Some(-45 * MIN)), (-45 * MIN, None)] {
         let mut slot = limited(None, None);
-        let arrive = Command::Arrive { arrived: Box::new(arrived(1, &[full(2)])), via: Channel::Web, asks_review: true };
+        let arrive = Command::Arrive { arrived: Box::new(arrived(1, &[full(2)])), via: Channel::Web, asks_review: true, review_until: None };
         let events = tell(&mut slot, arrives_at, asked(1, None, Outcome::Allow), &arrive).unwrap();
         let opened = events.iter().find_map(|event| if let Event::ReviewOpened(opened) = event { Some(opened.until) } else { None });
         assert_eq!(opened, until.map(at), "arrived at {arrives_at}");
@@ -175,6 +180,74 @@ fn a_name_on_the_tickets_is_no_way_around_a_review_nor_around_what_a_buyer_may_h
     assert_eq!(tell(&mut slot, -10 * DAY, by(4), &named(2)), Err(Refusal::TooManyForBuyer { max: 4, has: 3 }));
 }
 
+/// A move that those ask for who sold it, and no staff.
+fn moved_by_its_shop(n: u64) -> Command {
+    let mut command = begin_move(n, &[], 9);
+    if let Command::BeginMove { owner, .. } = &mut command {
+        *owner = Some(KeyId(5));
+    }
+    command
+}
+
+#[test]
+fn what_is_under_review_is_moved_by_staff_alone_and_its_review_goes_along() {
+    let nothing = |n| asked(n, None, Outcome::Allow);
+    let mut slot = limited(None, None);
+    let sold = Command::SellDirect { sale: id(1), channel: Channel::Web, lines: vec![free(2)], settlement: Settlement::Free, contact: None };
+    tell(&mut slot, -10 * DAY, asked(1, None, Outcome::Review), &sold).unwrap();
+    let until = at(-7 * DAY);
+    let under_review = Refusal::TicketUnderReview { until };
+    assert_eq!(tell(&mut slot, -9 * DAY, nothing(2), &moved_by_its_shop(1)), Err(under_review.clone()));
+    tell(&mut slot, -9 * DAY, nothing(3), &begin_move(1, &[0], 9)).unwrap();
+    let along = |slot: &Slot| match slot.begun(there(9)).and_then(|begun| slot.arrival(begun)) {
+        Some(Command::Arrive { asks_review, review_until, .. }) => (asks_review, review_until),
+        other => panic!("it is under way: {other:?}"),
+    };
+    assert_eq!(along(&slot), (false, Some(until)));
+    // It comes back as it left.
+    let mut undone = slot.clone();
+    tell(&mut undone, -9 * DAY, nothing(4), &undo_move(9)).unwrap();
+    assert_eq!(at_gate(&undone, 1, -8 * DAY), Err(under_review));
+    // Somebody has looked while it was on its way, and then again.
+    let mut looked = slot.clone();
+    tell(&mut looked, -9 * DAY, nothing(4), &Command::EndReview { sale: id(1), cleared: true }).unwrap();
+    assert_eq!(along(&looked), (false, None));
+    tell(&mut looked, -8 * DAY, nothing(5), &Command::Review { sale: id(1) }).unwrap();
+    assert_eq!(along(&looked), (false, Some(at(-5 * DAY))));
+    // The one that stays is still looked at.
+    tell(&mut slot, -9 * DAY, nothing(4), &finish_move(9)).unwrap();
+    let stays = slot.ticket_of(id(1).ticket(1)).map(|(_, ticket)| (ticket.state, ticket.review_until));
+    assert_eq!(stays, Some((TicketState::Valid, Some(until))));
+}
+
+#[test]
+fn a_review_that_comes_along_lasts_as_long_as_it_would_have_and_not_into_the_visit() {
+    for (arrives_at, asks_review, along, until) in [
+        (-9 * DAY, false, Some(-7 * DAY), Some(-7 * DAY)),
+        (-9 * DAY, false, None, None),
+        // The gate opens earlier here: half an hour before that it is over.
+        (-2 * HOUR, false, Some(DAY), Some(-45 * MIN)),
+        (-45 * MIN, false, Some(DAY), None),
+        // It was over, or ended on the way.
+        (-7 * DAY, false, Some(-7 * DAY), None),
+        // The move was suspected as well: there is one review, the longer one.
+        (-9 * DAY, true, Some(-7 * DAY), Some(-6 * DAY)),
+        (-9 * DAY, true, Some(-5 * DAY), Some(-5 * DAY)),
+        (-2 * HOUR, true, Some(DAY), Some(-45 * MIN)),
+    ] {
+        let mut slot = limited(None, None);
+        let (arrived, review_until) = (Box::new(arrived(1, &[full(2)])), along.map(at));
+        let arrive = Command::Arrive { arrived, via: Channel::Web, asks_review, review_until };
+        let events = tell(&mut slot, arrives_at, asked(1, None, Outcome::Allow), &arrive).unwrap();
+        let opened = events.iter().filter_map(|event| if let Event::ReviewOpened(opened) = event { Some(opened.until) } else { None });
+        assert_eq!(opened.collect::<Vec<_>>(), Vec::from_iter(until.map(at)), "{along:?} along, at {arrives_at}");
+        if let Some(until) = until {
+            assert_eq!(at_gate(&slot, 1, until - 1), Err(Refusal::TicketUnderReview { until: at(until) }));
+        }
+        assert_eq!(at_gate(&slot, 1, 0), Ok(1), "an honest visitor is let in");
+    }
+}
+
 #[test]
 fn a_review_ends_by_a_word_and_can_be_asked_for_again() {
     let mut slot = limited(None, None);
@@ -186,8 +259,7 @@ fn a_review_ends_by_a_word_and_can_be_asked_for_again() {
     tell(&mut slot, -10 * DAY, asked(2, None, Outcome::Review), &sold).unwrap();
     let until = at(-7 * DAY);
     let under_review = Err(Refusal::TicketUnderReview { until });
-    // Else a review would be left behind.
-    assert_eq!(tell(&mut slot, -9 * DAY, nothing(3), &begin_move(1, &[], 1)), under_review);
+    assert_eq!(tell(&mut slot, -9 * DAY, nothing(3), &moved_by_its_shop(1)), under_review);
     assert_eq!(tell(&mut slot, -9 * DAY, nothing(4), &Command::Rename { sale: id(1), owner: None, tickets: vec![], holder: None }), under_review);
     tell(&mut slot, -9 * DAY, nothing(5), &clear).unwrap();
     assert_eq!(tell(&mut slot, -9 * DAY, nothing(6), &clear), Err(Refusal::NotUnderReview));
@@ -243,7 +315,7 @@ fn tickets_that_arrive_count_beside_what_their_buyer_has_by_other_pseudonyms() {
     tell(&mut slot, -DAY, asked(1, Some(8), Outcome::Allow), &hold(1, Channel::Web, &[free(3)])).unwrap();
     let arrive = |n: u64| {
         let arrived = Arrived { buyer: Some(Digest(7)), ..arrived(n, &[free(2)]) };
-        Command::Arrive { arrived: Box::new(arrived), via: Channel::Web, asks_review: false }
+        Command::Arrive { arrived: Box::new(arrived), via: Channel::Web, asks_review: false, review_until: None }
     };
     // Of a step that the system takes nobody is named but by what goes along with it.
     let moving = |key: u128, named: &[u128]| Envelope { formerly: named.iter().copied().map(Digest).collect(), ..Envelope::by_system(Digest(key)) };

@@ -569,6 +569,7 @@ impl Naive {
                 arrived: Box::new(Arrived { channel, ..arrived(self.next, &[full(people)]) }),
                 via: Channel::BoxOffice,
                 asks_review: false,
+                review_until: None,
             },
             Ask::Rename(i, ticket) => {
                 Command::Rename { sale: id(n(i)), owner: None, tickets: vec![ticket], holder: Some(PersonId(self.next.into())) }
