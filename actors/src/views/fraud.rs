@@ -565,7 +565,7 @@ impl Rows {
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM jsonb_each(?)";
         const REFUSED: &str = "INSERT OR IGNORE INTO refused
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM jsonb_each(?)";
-        let review = Outcome::Review as u8;
+        let review = Some(i64::from(Outcome::Review as u8));
         let (mut signs, mut met, mut not_met) = (Vec::new(), Vec::new(), Vec::new());
         for ((ticket, gate, scanned_at), since) in &self.met {
             let sale = ticket.sale();
@@ -581,40 +581,33 @@ impl Rows {
         // Of several signs against a sale the first stays.
         signs.sort_by_key(|(since, _)| *since);
         let conflicts: Vec<Value> = signs.into_iter().map(|(_, sign)| sign).collect();
-        if !self.raised.is_empty() {
-            sqlx::query(RAISED).bind(written(&self.raised)).execute(&mut *tx).await?;
-        }
+        rows::write(RAISED, None, rows::arrays(&self.raised)?, tx).await?;
         let assessed = rows::arrays(self.assessed.iter().map(|(hold, assessed)| assessed.row(*hold)))?;
-        rows::write(ASSESSED, assessed, tx).await?;
+        rows::write(ASSESSED, None, assessed, tx).await?;
         let grown: Vec<Value> = self.grown.iter().map(|(hold, (cents, people))| json!([hold, cents, people])).collect();
         let parties = self.parties.iter().map(|((subject, kind, party), at)| (Text(*subject), *kind, Text(Pseudonym(*party)), *at));
-        rows::write(PARTIES, rows::arrays(parties)?, tx).await?;
-        for (query, rows) in [
-            (GROWN, &grown),
-            (LATE, &self.sold),
-            (SOLD, &self.sold),
-            (HOLDERS, &self.unsold),
-            (UNSOLD, &self.unsold),
-            (ARRIVED, &self.arrivals),
-            (REVIEWED, &self.reviews),
-            (RETURNED, &self.returns),
-            (RETURNED_OF, &self.returns),
-            (RETURNED_BY, &self.returns),
-            (COUNTED, &self.counts),
-            (BY_BANK, &self.by_bank),
-            (CONFLICTS, &conflicts),
-            (MET, &met),
-            (NOT_MET, &not_met),
-            (CLEARED, &not_met),
-            (ATTEMPTS, &self.attempts),
-            (REFUSED, &self.refused),
+        rows::write(PARTIES, None, rows::arrays(parties)?, tx).await?;
+        for (query, number, rows) in [
+            (GROWN, review, &grown),
+            (LATE, Some(LATE_US), &self.sold),
+            (SOLD, review, &self.sold),
+            (HOLDERS, review, &self.unsold),
+            (UNSOLD, None, &self.unsold),
+            (ARRIVED, None, &self.arrivals),
+            (REVIEWED, review, &self.reviews),
+            (RETURNED, review, &self.returns),
+            (RETURNED_OF, None, &self.returns),
+            (RETURNED_BY, None, &self.returns),
+            (COUNTED, review, &self.counts),
+            (BY_BANK, None, &self.by_bank),
+            (CONFLICTS, None, &conflicts),
+            (MET, None, &met),
+            (NOT_MET, None, &not_met),
+            (CLEARED, None, &not_met),
+            (ATTEMPTS, None, &self.attempts),
+            (REFUSED, None, &self.refused),
         ] {
-            if !rows.is_empty() {
-                let with_severity = [GROWN, SOLD, HOLDERS, REVIEWED, RETURNED, COUNTED].contains(&query);
-                let ask = sqlx::query(query).bind(written(rows));
-                let ask = if query == LATE { ask.bind(LATE_US) } else { ask };
-                if with_severity { ask.bind(review) } else { ask }.execute(&mut *tx).await?;
-            }
+            rows::write(query, number, rows::arrays(rows)?, tx).await?;
         }
         for (sale, at) in elsewhere {
             write_met(tx, sale, *at).await?;
