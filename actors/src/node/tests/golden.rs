@@ -205,13 +205,13 @@ async fn beside(writer: &mut Writer) {
         to: jiff::civil::date(2026, 12, 31),
     };
     let why = TakeBackReason::Cancelled { sale, seq: 3 };
+    let institution = Institution { vat: "00484960588".parse().ok(), ..Institution::default() };
+    let change = |suspended| account::Command::Change { institution, limit_cents: Some(Cents::new(90_000)), suspended };
     for command in [
         account::Command::Open { code: code("tours"), institution: Institution::default(), limit_cents: None },
-        account::Command::SetInstitution { institution: Institution { vat: "00484960588".parse().ok(), ..Institution::default() } },
         account::Command::SetAgreements { agreements: vec![agreement] },
-        account::Command::SetLimit { limit_cents: Some(Cents::new(90_000)) },
-        account::Command::Suspend,
-        account::Command::Resume,
+        change(true),
+        change(false),
         account::Command::Charge { of: of_quote, amount_cents: cents, extras_cents: Cents::new(100), museum },
         account::Command::Charge { of: ChargeOf::Sale { sale }, amount_cents: cents, extras_cents: zero, museum },
         account::Command::NoteDelivered { sale },
