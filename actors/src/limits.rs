@@ -140,30 +140,24 @@ impl DayLimits {
 
     /// Takes in what was written of a slot, once. Called in the order of commits.
     pub fn take(&self, limits: &Limits, record: &Record<Event>) {
-        if !limits_over_slots(limits) {
-            return;
-        }
-        let mut known = self.0.lock();
-        if limits.day_max.is_some() {
-            known.counts.take(record);
-        }
-        if limits.holds_max.is_some() {
-            known.open.take(record);
-        }
+        self.count(limits, |counts| counts.take(record), |open| open.take(record));
     }
 
     /// Counts a slot anew that was read back from the disk: something was written of it that nobody was told of.
     pub fn put(&self, slot: &Slot) {
-        let limits = &slot.opening().policy.limits;
+        self.count(&slot.opening().policy.limits, |counts| counts.put(slot), |open| open.put(slot));
+    }
+
+    fn count(&self, limits: &Limits, people: impl FnOnce(&mut DayCounts), holds: impl FnOnce(&mut OpenHolds)) {
         if !limits_over_slots(limits) {
             return;
         }
         let mut known = self.0.lock();
         if limits.day_max.is_some() {
-            known.counts.put(slot);
+            people(&mut known.counts);
         }
         if limits.holds_max.is_some() {
-            known.open.put(slot);
+            holds(&mut known.open);
         }
     }
 

@@ -28,12 +28,11 @@ use tornello_engine::till::Till;
 use tornello_engine::time::{DAY_S, Timestamp};
 use tornello_engine::voucher::Voucher;
 
-use crate::accounts::{self, Accounts};
+use crate::accounts::Accounts;
 use crate::attended::Attended;
 use crate::availability::{Near, Nearby};
 use crate::board::{Board, SlotHead};
 use crate::buildings::{Buildings, Found};
-use crate::cases;
 use crate::cases::appeals::AppealCodes;
 use crate::cases::board::Cases;
 use crate::clock::Clock;
@@ -47,14 +46,14 @@ use crate::journal::writer::{self, Health, Lease, Limits, StallWatch};
 use crate::journal::{Head, Journal, StreamId};
 use crate::keys::Keys;
 use crate::limits::DayLimits;
-use crate::moves::{self, Driving};
+use crate::moves::Driving;
 use crate::museums::Museums;
 use crate::owner::{Silent, Tell};
-use crate::payments::{self, Gateway, Paying, Payments};
+use crate::payments::{Gateway, Paying, Payments};
 use crate::people::{MasterKey, People, Pseudonymiser};
 use crate::plans::Plans;
-use crate::quotes::{self, Quotes, Quoting};
-use crate::registry::Registry;
+use crate::quotes::{Quotes, Quoting};
+use crate::registry::{Registry, Shared};
 use crate::rooms::Rooms;
 use crate::sensors::{Beside, Occupancy, Reading, Rejected, Sensors};
 use crate::signing::{SigningKeys, secret_file};
@@ -249,6 +248,24 @@ enum Writing {
     Here(tokio::task::JoinHandle<()>),
 }
 
+impl Writing {
+    /// Starts it behind what is in the journal; answers with where records are put.
+    fn start(
+        journal: Arc<dyn Journal>,
+        head: Head,
+        clock: Arc<dyn Clock>,
+        settings: &Settings,
+        tap: Option<writer::Tap>,
+    ) -> Result<(writer::Queue, Self), StartError> {
+        if settings.on_one_thread {
+            let (queue, writer) = writer::prepare(journal, head, clock, settings.limits, tap);
+            return Ok((queue, Self::Here(tokio::spawn(writer))));
+        }
+        let (queue, thread) = writer::start(journal, head, clock, settings.limits, tap).map_err(StartError::Thread)?;
+        Ok((queue, Self::Apart(thread)))
+    }
+}
+
 /// Passes on what became of a start, and closes the lists if it failed, so that whoever tries again finds nothing open. What the lists know of lost batches must outlive the
 /// machine, so they are closed flushed: then they are believed after its next boot too. Not once there are threads, as somebody may still write.
 async fn closing(started: Result<Running, StartError>, views: &Views) -> Result<Running, StartError> {
@@ -378,13 +395,7 @@ impl Node {
         let scoring = Scoring::prepare(settings.scoring, data, Arc::clone(cases.passes()), !settings.on_one_thread);
         let scoring = scoring.map_err(StartError::Thread)?;
         let tap = settings.drives.then(|| scoring.tap());
-        let (queue, writer) = if settings.on_one_thread {
-            let (queue, writer) = writer::prepare(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap);
-            (queue, Writing::Here(tokio::spawn(writer)))
-        } else {
-            let started = writer::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings.limits, tap);
-            started.map(|(queue, thread)| (queue, Writing::Apart(thread))).map_err(StartError::Thread)?
-        };
+        let (queue, writer) = Writing::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings, tap)?;
         let (committed, health, stalls) = (queue.committed(), queue.health(), queue.stall_watch());
         scoring.scoring.follow(&defences);
         let (scoring, scored) = match settings.drives {
@@ -392,70 +403,34 @@ impl Node {
             false => (scoring.scoring, oneshot::channel().1),
         };
         let threads = Arc::new(if settings.on_one_thread { Threads::none() } else { Threads::start(settings.arbiters) });
-        let streams = Arc::new(streams);
-        let parts = || (Arc::clone(&threads), queue.clone(), Arc::clone(&clock));
-        let (run_on, jobs, time) = parts();
-        let slots = Registry::new(
-            run_on,
-            jobs,
-            time,
-            Arc::clone(&streams) as _,
-            Arc::new(SlotTell(Arc::clone(&board), Arc::clone(&day_limits), Arc::clone(&buildings))),
-            Arc::clone(&streams) as _,
-        );
-        let (run_on, jobs, time) = parts();
-        let museum_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&museums), Arc::clone(&streams) as _);
-        let (run_on, jobs, time) = parts();
-        let payment_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&payments), Arc::clone(&streams) as _);
-        let (run_on, jobs, time) = parts();
-        let voucher_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), Arc::clone(&streams) as _);
-        let (run_on, jobs, time) = parts();
-        let order_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), Arc::clone(&streams) as _);
-        let (run_on, jobs, time) = parts();
-        let quote_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&quotes), Arc::clone(&streams) as _);
-        let (run_on, jobs, time) = parts();
-        let till_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&tills), Arc::clone(&streams) as _);
-        let (run_on, jobs, time) = parts();
-        let account_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&accounts), Arc::clone(&streams) as _);
-        let (run_on, jobs, time) = parts();
-        let case_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&cases), Arc::clone(&streams) as _);
-        let (run_on, jobs, time) = parts();
-        let rules_owner = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&defences), Arc::clone(&streams) as _);
-        let (run_on, jobs, time) = parts();
-        let model_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&defences), Arc::clone(&streams) as _);
-        let (run_on, jobs, time) = parts();
-        let attempt_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::new(Silent), Arc::clone(&streams) as _);
-        let (run_on, jobs, time) = parts();
-        let attendance_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&attended), Arc::clone(&streams) as _);
-        let (run_on, jobs, time) = parts();
-        let planning_owners = Registry::new(run_on, jobs, time, Arc::clone(&streams) as _, Arc::clone(&plans), streams as _);
-        drop(queue);
+        let shared = Shared { threads, queue, clock, streams: Arc::new(streams) };
 
         let mut ending: Vec<_> = writing.map(|writing| tokio::spawn(writing.run(Arc::clone(&journal)))).into_iter().collect();
         ending.push(tokio::spawn(async move { drop(scored.await) }));
         let listed = views.as_ref().map(|views| views.follow_apart(Arc::clone(&journal), Arc::clone(&board), committed.clone()));
         let listed = listed.transpose().map_err(StartError::Thread)?;
+        let silent = Arc::new(Silent);
         let node = Arc::new(Self {
-            clock,
+            slots: shared.registry(&Arc::new(SlotTell(Arc::clone(&board), Arc::clone(&day_limits), Arc::clone(&buildings)))),
+            museum_owners: shared.registry(&museums),
+            payment_owners: shared.registry(&payments),
+            voucher_owners: shared.registry(&silent),
+            order_owners: shared.registry(&silent),
+            quote_owners: shared.registry(&quotes),
+            till_owners: shared.registry(&tills),
+            account_owners: shared.registry(&accounts),
+            case_owners: shared.registry(&cases),
+            rules_owner: shared.registry(&defences),
+            model_owners: shared.registry(&defences),
+            attempt_owners: shared.registry(&silent),
+            attendance_owners: shared.registry(&attended),
+            planning_owners: shared.registry(&plans),
+            clock: shared.clock,
             board,
             museums,
-            slots,
-            museum_owners,
-            payment_owners,
-            voucher_owners,
-            order_owners,
-            quote_owners,
-            till_owners,
-            account_owners,
-            case_owners,
-            rules_owner,
-            model_owners,
-            attempt_owners,
             cases,
             defences,
             day_limits,
-            attendance_owners,
-            planning_owners,
             attended,
             plans,
             forecaster: Forecaster::kept_in(files.is_some().then(|| settings.data.join("forecaster.model"))),
@@ -476,7 +451,7 @@ impl Node {
             rooms: Rooms::default(),
             nearby: Nearby::default(),
             driving: Driving::default(),
-            threads,
+            threads: shared.threads,
             committed,
             health,
             stalls,
@@ -485,27 +460,7 @@ impl Node {
             started,
             files,
         });
-        let mut tasks = vec![
-            tokio::spawn(Self::keep_deadlines(Arc::clone(&node))),
-            tokio::spawn(Self::keep_house(Arc::clone(&node))),
-            tokio::spawn(Self::keep_keys(Arc::clone(&node))),
-        ];
-        let moving = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
-        if settings.drives {
-            let paying = Arc::clone(&node);
-            tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
-            let quoting = Arc::clone(&node);
-            tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
-            let charging = Arc::clone(&node);
-            tasks.push(tokio::spawn(async move { accounts::keep_charging(&charging).await }));
-            let looking = Arc::clone(&node);
-            tasks.push(tokio::spawn(async move { cases::keep_looking(&looking).await }));
-            let noting = Arc::clone(&node);
-            tasks.push(tokio::spawn(async move { noting.keep_noting().await }));
-        }
-        let merging = Arc::clone(&node);
-        tasks.push(tokio::spawn(async move { merging.keep_merging().await }));
+        let tasks = Self::go_on(&node, settings.drives);
         Ok(Running { node, writer, ending, views, listed, tasks, lock: None })
     }
 

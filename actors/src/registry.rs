@@ -49,6 +49,32 @@ pub trait Source<A: Aggregate>: Send + Sync + 'static {
     fn retired(&self, stream: StreamId, state: &A);
 }
 
+/// What the registries of all kinds of streams share.
+pub struct Shared<S> {
+    /// What owners run on, spread by stream.
+    pub threads: Arc<Threads>,
+    /// Where they put their records.
+    pub queue: Queue,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where streams are read back from.
+    pub streams: Arc<S>,
+}
+
+impl<S> Shared<S> {
+    /// An empty registry, whose owners tell what becomes of their streams.
+    pub fn registry<A: Aggregate, T: Tell<A>>(&self, tell: &Arc<T>) -> Registry<A, T>
+    where
+        A::Event: Wire,
+        S: Source<A> + ReadBack<A>,
+    {
+        let (threads, queue, clock) = (Arc::clone(&self.threads), self.queue.clone(), Arc::clone(&self.clock));
+        let (source, tell, read) = (Arc::clone(&self.streams), Arc::clone(tell), Arc::clone(&self.streams));
+        let (starting, reading) = (Semaphore::new(STARTING), Semaphore::new(STARTING));
+        Registry { owners: Mutex::default(), rebuilds: Mutex::default(), starting, reading, threads, queue, clock, source, tell, read }
+    }
+}
+
 /// The owners of all streams of one kind.
 pub struct Registry<A: Aggregate, T: Tell<A>>
 where
@@ -110,19 +136,6 @@ where
     A::Event: Wire,
     A::Command: Clone,
 {
-    /// An empty registry; owners run on `threads`, spread by stream.
-    pub fn new(
-        threads: Arc<Threads>,
-        queue: Queue,
-        clock: Arc<dyn Clock>,
-        source: Arc<dyn Source<A>>,
-        tell: Arc<T>,
-        read: Arc<dyn ReadBack<A>>,
-    ) -> Self {
-        let (starting, reading) = (Semaphore::new(STARTING), Semaphore::new(STARTING));
-        Self { owners: Mutex::default(), rebuilds: Mutex::default(), starting, reading, threads, queue, clock, source, tell, read }
-    }
-
     /// Gives a command and waits until what it did is on the disk. If the owner stops meanwhile, the command is given to its successor, which knows by the
     /// key whether it was done.
     pub async fn ask(&self, stream: StreamId, envelope: Envelope, command: A::Command) -> Answer<A> {

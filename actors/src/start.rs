@@ -4,16 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use futures_util::future::join;
-use tornello_engine::account::{self, Account};
+use tornello_engine::account::Account;
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::attendance::{self, Attendance};
+use tornello_engine::attendance::Attendance;
 use tornello_engine::case::{self, Case, Pass};
 use tornello_engine::fraud_rules::Rules;
 use tornello_engine::ids::{AccountId, CaseId, MuseumId, PaymentId, QuoteId, SlotId, TillId};
 use tornello_engine::model_registry::{ModelKind, Models};
-use tornello_engine::museum::{self, Museum};
+use tornello_engine::museum::Museum;
 use tornello_engine::payment::{self, Payment};
-use tornello_engine::planning::{self, Planning};
+use tornello_engine::planning::Planning;
 use tornello_engine::quote::{self, Quote, Status};
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::{self, Till};
@@ -217,36 +217,25 @@ impl Memory {
         if heads_complete > 0 {
             self.note_ends(batch, batch.number <= heads_complete);
         }
-        for frame in wire::frames(&batch.records) {
-            let frame = frame.map_err(|error| corrupt(batch, &error))?;
+        self.take_records(&batch.records, batch.number > heads_complete).map_err(|error| corrupt(batch, &error))
+    }
+
+    fn take_records(&mut self, records: &[u8], are_in_no_head: bool) -> Result<(), WireError> {
+        for frame in wire::frames(records) {
+            let frame = frame?;
             match frame.stream {
-                StreamId::Museum(id) => {
-                    let record = frame.record::<museum::Event>().map_err(|error| corrupt(batch, &error))?;
-                    self.museums.entry(id).or_insert_with(|| Museum::new(id)).apply(&record);
-                }
-                StreamId::Slot(id) => self.take_slot(id, &frame, batch.number > heads_complete).map_err(|error| corrupt(batch, &error))?,
+                StreamId::Museum(id) => self.museums.entry(id).or_insert_with(|| Museum::new(id)).apply(&frame.record()?),
+                StreamId::Slot(id) => self.take_slot(id, &frame, are_in_no_head)?,
                 StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Attempts(_) => {}
-                StreamId::Account(id) => {
-                    let record = frame.record::<account::Event>().map_err(|error| corrupt(batch, &error))?;
-                    self.accounts.entry(id).or_insert_with(|| Account::new(id)).apply(&record);
-                }
-                StreamId::Case(id) => self.take_case(id, &frame).map_err(|error| corrupt(batch, &error))?,
-                StreamId::Rules => self.rules.apply(&frame.record().map_err(|error| corrupt(batch, &error))?),
-                StreamId::Models(kind) => {
-                    let record = frame.record().map_err(|error| corrupt(batch, &error))?;
-                    self.models.entry(kind).or_insert_with(|| Models::new(kind)).apply(&record);
-                }
-                StreamId::Attendance(id) => {
-                    let record = frame.record::<attendance::Event>().map_err(|error| corrupt(batch, &error))?;
-                    self.attendances.entry(id).or_insert_with(|| Attendance::new(id)).apply(&record);
-                }
-                StreamId::Planning(id) => {
-                    let record = frame.record::<planning::Event>().map_err(|error| corrupt(batch, &error))?;
-                    self.plannings.entry(id).or_insert_with(|| Planning::new(id)).apply(&record);
-                }
-                StreamId::Quote(id) => self.take_quote(id, &frame).map_err(|error| corrupt(batch, &error))?,
-                StreamId::Till(id) => self.take_till(id, &frame).map_err(|error| corrupt(batch, &error))?,
-                StreamId::Payment(id) => self.take_payment(id, &frame).map_err(|error| corrupt(batch, &error))?,
+                StreamId::Account(id) => self.accounts.entry(id).or_insert_with(|| Account::new(id)).apply(&frame.record()?),
+                StreamId::Case(id) => self.take_case(id, &frame)?,
+                StreamId::Rules => self.rules.apply(&frame.record()?),
+                StreamId::Models(kind) => self.models.entry(kind).or_insert_with(|| Models::new(kind)).apply(&frame.record()?),
+                StreamId::Attendance(id) => self.attendances.entry(id).or_insert_with(|| Attendance::new(id)).apply(&frame.record()?),
+                StreamId::Planning(id) => self.plannings.entry(id).or_insert_with(|| Planning::new(id)).apply(&frame.record()?),
+                StreamId::Quote(id) => self.take_quote(id, &frame)?,
+                StreamId::Till(id) => self.take_till(id, &frame)?,
+                StreamId::Payment(id) => self.take_payment(id, &frame)?,
             }
         }
         Ok(())

@@ -149,11 +149,6 @@ pub enum Command {
         /// How much may be owed; none: no limit. An account whose limit is written a moment later could be charged without one in between, or for good.
         limit_cents: Option<Cents>,
     },
-    /// Say anew who it is.
-    SetInstitution {
-        /// Who it is, by codes.
-        institution: Institution,
-    },
     /// Put these agreements in the place of all before.
     SetAgreements {
         /// At most [`AGREEMENTS_MAX`].
@@ -166,15 +161,6 @@ pub enum Command {
         /// At most [`AGREEMENTS_MAX`], with those that stay.
         agreements: Vec<Agreement>,
     },
-    /// Say how much may be owed; none: no limit.
-    SetLimit {
-        /// How much.
-        limit_cents: Option<Cents>,
-    },
-    /// Charge no more, until resumed.
-    Suspend,
-    /// Charge again.
-    Resume,
     /// Say anew who it is, how much it may owe and whether it is charged: all of it, or nothing.
     Change {
         /// Who it is, by codes.
@@ -463,7 +449,6 @@ impl Aggregate for Account {
                 let charged = if *suspended { Event::Suspended(Suspended {}) } else { Event::Resumed(Resumed {}) };
                 return Ok(vec![limited(*limit_cents)?, Event::InstitutionSet(InstitutionSet { institution: *institution }), charged]);
             }
-            Command::SetInstitution { institution } => Event::InstitutionSet(InstitutionSet { institution: *institution }),
             Command::SetAgreements { agreements } => {
                 sound_agreements(agreements)?;
                 Event::AgreementsSet(AgreementsSet { agreements: agreements.clone() })
@@ -475,9 +460,6 @@ impl Aggregate for Account {
                 sound_agreements(agreements)?;
                 Event::AgreementsSet(AgreementsSet { agreements: agreements.clone() })
             }
-            Command::SetLimit { limit_cents } => limited(*limit_cents)?,
-            Command::Suspend => Event::Suspended(Suspended {}),
-            Command::Resume => Event::Resumed(Resumed {}),
             Command::Charge { of, amount_cents, extras_cents, museum } => self.charge(*of, amount(*amount_cents)?, *extras_cents, *museum)?,
             Command::NoteDelivered { sale } if self.awaited.contains(sale) => Event::Delivered(Delivered { sale: *sale }),
             Command::NoteDelivered { .. } => return Err(Refusal::UnknownCharge),

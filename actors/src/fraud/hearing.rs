@@ -307,7 +307,8 @@ impl Hearing {
         self.tills.get(&till.0).map(|(museum, who)| (MuseumId(*museum), KeyId(*who)))
     }
 
-    fn slot(&mut self, slot: SlotId, record: &Record<slot::Event>, signals: &mut Vec<Signal>) {
+    /// What a slot's record says, as [`Self::record`] has it.
+    pub(super) fn slot(&mut self, slot: SlotId, record: &Record<slot::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             match event {
                 slot::Event::Held(held) => {
@@ -486,7 +487,8 @@ impl Hearing {
         }
     }
 
-    fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>, signals: &mut Vec<Signal>) {
+    /// What a payment's record says.
+    pub(super) fn payment(&mut self, payment: PaymentId, record: &Record<payment::Event>, signals: &mut Vec<Signal>) {
         for event in &record.events {
             match event {
                 payment::Event::Opened(opened) => {

@@ -11,6 +11,7 @@ use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{CaseId, KeyId, PaymentId};
 use tornello_engine::payment;
+use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Settlement};
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::rules::{Action, RuleSet};
@@ -19,10 +20,10 @@ use tornello_models::fraud::signals::{Outlet, SignalEvent, SignalKind, features}
 use super::again::{Mark, PAID};
 use super::counters::Counters;
 use super::fold::is_asked;
-use super::hearing::Hearing;
+use super::hearing::{Hearing, Signal};
 use super::recent::Recent;
 use super::said::is_never_refused;
-use crate::journal::wire::{self, Framed, WireError};
+use crate::journal::wire::{self, WireError};
 use crate::journal::{Batch, Journal, JournalError, StreamId, batches_after};
 use crate::streams::corrupt;
 
@@ -173,16 +174,26 @@ impl Trying {
         let mut heard = Vec::new();
         for frame in wire::frames(&batch.records) {
             let (frame, from) = (frame?, heard.len());
-            self.hearing.record(&frame, &mut heard)?;
-            // A move that begins says nothing by itself; what it says of who moves is needed when the tickets arrive.
-            if heard.len() > from || matches!(frame.stream, StreamId::Slot(_)) && !self.desks.is_empty() {
-                let given = self.given(&frame)?;
-                heard[from..].iter().for_each(|(signal, subject)| self.hear(signal, *subject, &given));
-            }
-        }
-        if !self.fates.is_empty() {
-            for frame in wire::frames(&batch.records) {
-                self.follow(&frame?)?;
+            match frame.stream {
+                StreamId::Slot(slot) => {
+                    let record = frame.record()?;
+                    self.hearing.slot(slot, &record, &mut heard);
+                    let given = self.given_by_slot(&record);
+                    self.hear(&heard[from..], &given);
+                    record.events.iter().for_each(|event| self.follow_slot(event));
+                }
+                StreamId::Payment(payment) => {
+                    let record = frame.record()?;
+                    self.hearing.payment(payment, &record, &mut heard);
+                    let given = self.given_by_payment(&record);
+                    self.hear(&heard[from..], &given);
+                    record.events.iter().for_each(|event| self.follow_payment(payment, event));
+                }
+                StreamId::Case(case) if !self.fates.is_empty() => self.follow_case(case, &frame.record()?),
+                _ => {
+                    self.hearing.record(&frame, &mut heard)?;
+                    self.hear(&heard[from..], &Given::default());
+                }
             }
         }
         let signals: Vec<_> = heard.into_iter().map(|(signal, _)| signal).collect();
@@ -190,52 +201,47 @@ impl Trying {
         Ok(())
     }
 
-    /// What a record says of its signals beside what they say themselves.
-    fn given(&mut self, frame: &Framed<'_>) -> Result<Given, WireError> {
-        let mut given = Given::default();
-        match frame.stream {
-            StreamId::Slot(_) => {
-                let record = frame.record::<slot::Event>()?;
-                let envelope = record.envelope.as_ref();
-                let said = envelope.and_then(|envelope| envelope.assessment.as_deref());
-                given.is_own = envelope.is_none_or(|envelope| envelope.who == KeyId::SYSTEM);
-                given.is_desk = self.is_desk(envelope);
-                for event in &record.events {
-                    match event {
-                        slot::Event::Held(held) => given.is_option |= given.is_own && held.channel == Channel::Group,
-                        slot::Event::Sold(sold) => {
-                            let is_paid = matches!(sold.settlement, Settlement::Payment { .. });
-                            let is_carried = said.is_some_and(|said| self.begun.get(&Mark::of(said)).is_some());
-                            // The group office's own sales are assessed, those of quotes are not.
-                            if is_paid || is_carried || (said.is_none() && sold.channel == Channel::Group) {
-                                given.follow.push(sold.sale.get());
-                            }
-                        }
-                        slot::Event::MoveBegun(begun) if given.is_desk => self.moved.put(begun.arrival.get(), ()),
-                        slot::Event::MoveUndone(undone) => drop(self.moved.take(&undone.arrival.get())),
-                        slot::Event::Arrived(arrived) => {
-                            given.arrived.push(arrived.sale.get());
-                            given.is_desk |= self.moved.take(&arrived.sale.get()).is_some();
-                        }
-                        _ => {}
+    /// What a slot's record says of its signals beside what they say themselves. A move that begins says nothing else; who moves is to be known when the tickets arrive.
+    fn given_by_slot(&mut self, record: &Record<slot::Event>) -> Given {
+        let envelope = record.envelope.as_ref();
+        let said = envelope.and_then(|envelope| envelope.assessment.as_deref());
+        let is_own = envelope.is_none_or(|envelope| envelope.who == KeyId::SYSTEM);
+        let mut given = Given { is_own, is_desk: self.is_desk(envelope), ..Given::default() };
+        for event in &record.events {
+            match event {
+                slot::Event::Held(held) => given.is_option |= is_own && held.channel == Channel::Group,
+                slot::Event::Sold(sold) => {
+                    let is_paid = matches!(sold.settlement, Settlement::Payment { .. });
+                    let is_carried = said.is_some_and(|said| self.begun.get(&Mark::of(said)).is_some());
+                    // The group office's own sales are assessed, those of quotes are not.
+                    if is_paid || is_carried || (said.is_none() && sold.channel == Channel::Group) {
+                        given.follow.push(sold.sale.get());
                     }
                 }
-            }
-            StreamId::Payment(_) => {
-                let record = frame.record::<payment::Event>()?;
-                given.is_desk = self.is_desk(record.envelope.as_ref());
-                for event in &record.events {
-                    let payment::Event::Opened(opened) = event else { continue };
-                    given.is_own |= opened.quote.is_some();
-                    given.due.extend(opened.items.iter().map(|item| item.hold.get()));
-                    if let Some(said) = record.envelope.as_ref().and_then(|envelope| envelope.assessment.as_deref()) {
-                        self.begun.put(Mark::of(said), ());
-                    }
+                slot::Event::MoveBegun(begun) if given.is_desk => self.moved.put(begun.arrival.get(), ()),
+                slot::Event::MoveUndone(undone) => drop(self.moved.take(&undone.arrival.get())),
+                slot::Event::Arrived(arrived) => {
+                    given.arrived.push(arrived.sale.get());
+                    given.is_desk |= self.moved.take(&arrived.sale.get()).is_some();
                 }
+                _ => {}
             }
-            _ => {}
         }
-        Ok(given)
+        given
+    }
+
+    /// The same of a payment's record.
+    fn given_by_payment(&mut self, record: &Record<payment::Event>) -> Given {
+        let mut given = Given { is_desk: self.is_desk(record.envelope.as_ref()), ..Given::default() };
+        for event in &record.events {
+            let payment::Event::Opened(opened) = event else { continue };
+            given.is_own |= opened.quote.is_some();
+            given.due.extend(opened.items.iter().map(|item| item.hold.get()));
+            if let Some(said) = record.envelope.as_ref().and_then(|envelope| envelope.assessment.as_deref()) {
+                self.begun.put(Mark::of(said), ());
+            }
+        }
+        given
     }
 
     /// Whether whoever gave a command has desk rights.
@@ -244,29 +250,35 @@ impl Trying {
     }
 
     /// Asks the rules about what is asked for, and notes what becomes of what they would have stopped.
-    fn hear(&mut self, signal: &SignalEvent, subject: u128, given: &Given) {
-        if signal.at_us >= self.from.as_micros() && given.asks(signal, subject) {
-            self.trial.asked += 1;
-            let known = self.counters.known(signal).map(|(_, known)| known).unwrap_or_default();
-            let fired = self.rules.ask(&features(&known, signal), signal.outlet, signal.museum);
-            self.trial.step_up += u64::from(fired.needs_proof() && !given.is_option && !given.is_desk && is_proof_asked(signal));
-            match fired.action {
-                Some(Action::Review) => self.trial.review += 1,
-                Some(Action::Block) if given.is_option || is_never_refused(signal) => self.trial.review += 1,
-                Some(Action::Block) => {
-                    self.trial.block += 1;
-                    self.stop(signal.kind, subject, &given.due);
+    fn hear(&mut self, signals: &[Signal], given: &Given) {
+        for &(ref signal, subject) in signals {
+            if signal.at_us >= self.from.as_micros() && given.asks(signal, subject) {
+                self.ask(signal, subject, given);
+            }
+            if let Some(fate) = self.fates.get_mut(&subject) {
+                match signal.kind {
+                    SignalKind::Sold { .. } => fate.bought = true,
+                    SignalKind::AdmittedTwice { .. } | SignalKind::Conflict => fate.met += 1,
+                    SignalKind::Withdrawn { .. } => fate.met = fate.met.saturating_sub(1),
+                    _ => {}
                 }
-                Some(Action::StepUp) | None => {}
             }
         }
-        if let Some(fate) = self.fates.get_mut(&subject) {
-            match signal.kind {
-                SignalKind::Sold { .. } => fate.bought = true,
-                SignalKind::AdmittedTwice { .. } | SignalKind::Conflict => fate.met += 1,
-                SignalKind::Withdrawn { .. } => fate.met = fate.met.saturating_sub(1),
-                _ => {}
+    }
+
+    fn ask(&mut self, signal: &SignalEvent, subject: u128, given: &Given) {
+        self.trial.asked += 1;
+        let known = self.counters.known(signal).map(|(_, known)| known).unwrap_or_default();
+        let fired = self.rules.ask(&features(&known, signal), signal.outlet, signal.museum);
+        self.trial.step_up += u64::from(fired.needs_proof() && !given.is_option && !given.is_desk && is_proof_asked(signal));
+        match fired.action {
+            Some(Action::Review) => self.trial.review += 1,
+            Some(Action::Block) if given.is_option || is_never_refused(signal) => self.trial.review += 1,
+            Some(Action::Block) => {
+                self.trial.block += 1;
+                self.stop(signal.kind, subject, &given.due);
             }
+            Some(Action::StepUp) | None => {}
         }
     }
 
@@ -285,61 +297,46 @@ impl Trying {
         }
     }
 
-    /// What somebody says of what would have been stopped.
-    fn follow(&mut self, frame: &Framed<'_>) -> Result<(), WireError> {
-        match frame.stream {
-            StreamId::Slot(_) => {
-                for event in frame.record::<slot::Event>()?.events {
-                    self.of_slot(&event);
-                }
-            }
-            StreamId::Payment(payment) => {
-                for event in frame.record::<payment::Event>()?.events {
-                    let fraud = match event {
-                        payment::Event::Disputed(_) => true,
-                        payment::Event::DisputeResolved(resolved) => resolved.upheld,
-                        _ => continue,
-                    };
-                    for sale in self.paid.get(&payment).into_iter().flatten() {
-                        if let Some(fate) = self.fates.get_mut(sale) {
-                            fate.by_bank = Some(fraud);
-                        }
-                    }
-                }
-            }
-            StreamId::Case(id) => {
-                let record = frame.record::<case::Event>()?;
-                let is_followed = |event: &case::Event| match event {
-                    case::Event::Opened(opened) => matches!(opened.subject, Subject::Sale(sale) if self.fates.contains_key(&sale.get())),
-                    _ => false,
-                };
-                if self.cases.contains_key(&id) || record.events.iter().any(is_followed) {
-                    self.cases.entry(id).or_insert_with(|| Case::new(id)).apply(&record);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn of_slot(&mut self, event: &slot::Event) {
-        match event {
-            slot::Event::Blocked(blocked) => {
-                if let Some(fate) = self.fates.get_mut(&blocked.sale.get()) {
-                    fate.blocked = true;
-                }
-            }
-            slot::Event::Unblocked(unblocked) => {
-                if let Some(fate) = self.fates.get_mut(&unblocked.sale.get()) {
-                    fate.blocked = false;
-                }
-            }
+    /// What is said of what would have been stopped: by whoever blocks tickets, and which payment it is paid by.
+    fn follow_slot(&mut self, event: &slot::Event) {
+        let (sale, blocked) = match event {
+            slot::Event::Blocked(blocked) => (blocked.sale, true),
+            slot::Event::Unblocked(unblocked) => (unblocked.sale, false),
             slot::Event::Sold(sold) if self.fates.contains_key(&sold.sale.get()) => {
                 if let Settlement::Payment { id } = sold.settlement {
                     self.paid.entry(id).or_default().push(sold.sale.get());
                 }
+                return;
             }
-            _ => {}
+            _ => return,
+        };
+        if let Some(fate) = self.fates.get_mut(&sale.get()) {
+            fate.blocked = blocked;
+        }
+    }
+
+    /// By the payer's bank.
+    fn follow_payment(&mut self, payment: PaymentId, event: &payment::Event) {
+        let fraud = match event {
+            payment::Event::Disputed(_) => true,
+            payment::Event::DisputeResolved(resolved) => resolved.upheld,
+            _ => return,
+        };
+        for sale in self.paid.get(&payment).into_iter().flatten() {
+            if let Some(fate) = self.fates.get_mut(sale) {
+                fate.by_bank = Some(fraud);
+            }
+        }
+    }
+
+    /// By an analyst.
+    fn follow_case(&mut self, id: CaseId, record: &Record<case::Event>) {
+        let is_followed = |event: &case::Event| match event {
+            case::Event::Opened(opened) => matches!(opened.subject, Subject::Sale(sale) if self.fates.contains_key(&sale.get())),
+            _ => false,
+        };
+        if self.cases.contains_key(&id) || record.events.iter().any(is_followed) {
+            self.cases.entry(id).or_insert_with(|| Case::new(id)).apply(record);
         }
     }
 }

@@ -18,21 +18,22 @@ use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 use tornello_engine::{museum, planning, till};
 
-/// An envelope before assessments said what is to be done.
+/// An envelope with assessments of then.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(Serialize))]
-struct Envelope1 {
+struct EnvelopeUnder<A> {
     who: KeyId,
     key: Digest,
     body: Digest,
     parties: Vec<Party>,
-    assessment: Option<Box<Assessment1>>,
+    assessment: Option<Box<A>>,
     order: Option<OrderId>,
 }
 
+/// Before they said what is to be done: version 1 of envelopes.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(Serialize))]
-struct Assessment1 {
+pub(super) struct Assessment1 {
     model: Code,
     rules_version: u32,
     position: u64,
@@ -41,35 +42,17 @@ struct Assessment1 {
     reasons: Vec<Code>,
 }
 
-/// Reads an envelope of version 1 from the front.
-pub(super) fn envelope_1(bytes: &[u8]) -> Option<(Option<Envelope>, &[u8])> {
-    let (envelope, rest) = postcard::take_from_bytes::<Option<Envelope1>>(bytes).ok()?;
-    let assessment = |before: Assessment1| {
+impl From<Assessment1> for Assessment {
+    fn from(before: Assessment1) -> Self {
         let Assessment1 { model, rules_version, position, features, score, reasons } = before;
         // When it was assessed was not written: it was never said of any command either.
         let at = Timestamp::from_micros(0);
         let (outcome, rules, probability_ppm, basis) = (Outcome::Allow, Vec::new(), None, None);
-        Assessment { model, rules_version, at, position, features, score, reasons, outcome, rules, probability_ppm, basis }
-    };
-    let envelope = envelope.map(|before| {
-        let Envelope1 { who, key, body, parties, assessment: assessed, order } = before;
-        Envelope { who, key, body, parties, assessment: assessed.map(|assessed| Box::new(assessment(*assessed))), order, formerly: Vec::new() }
-    });
-    Some((envelope, rest))
+        Self { model, rules_version, at, position, features, score, reasons, outcome, rules, probability_ppm, basis }
+    }
 }
 
-/// An envelope before assessments said how likely fraud is.
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
-struct Envelope2 {
-    who: KeyId,
-    key: Digest,
-    body: Digest,
-    parties: Vec<Party>,
-    assessment: Option<Box<Assessment2>>,
-    order: Option<OrderId>,
-}
-
+/// Before they said how likely fraud is: version 2.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(Serialize))]
 pub(super) struct Assessment2 {
@@ -91,18 +74,7 @@ impl From<Assessment2> for Assessment {
     }
 }
 
-/// An envelope before assessments said what they rest on.
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
-struct Envelope3 {
-    who: KeyId,
-    key: Digest,
-    body: Digest,
-    parties: Vec<Party>,
-    assessment: Option<Box<Assessment3>>,
-    order: Option<OrderId>,
-}
-
+/// Before they said what they rest on: version 3.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(Serialize))]
 pub(super) struct Assessment3 {
@@ -125,69 +97,48 @@ impl From<Assessment3> for Assessment {
     }
 }
 
-/// Reads an envelope of version 3 from the front.
-pub(super) fn envelope_3(bytes: &[u8]) -> Option<(Option<Envelope>, &[u8])> {
-    let (envelope, rest) = postcard::take_from_bytes::<Option<Envelope3>>(bytes).ok()?;
+/// Reads an envelope with assessments of then from the front.
+pub(super) fn envelope_under<'a, A>(bytes: &'a [u8]) -> Option<(Option<Envelope>, &'a [u8])>
+where
+    A: Deserialize<'a>,
+    Assessment: From<A>,
+{
+    let (envelope, rest) = postcard::take_from_bytes::<Option<EnvelopeUnder<A>>>(bytes).ok()?;
     let envelope = envelope.map(|before| {
-        let Envelope3 { who, key, body, parties, assessment, order } = before;
-        Envelope { who, key, body, parties, assessment: assessment.map(|assessed| Box::new((*assessed).into())), order, formerly: Vec::new() }
+        let EnvelopeUnder { who, key, body, parties, assessment, order } = before;
+        let assessment = assessment.map(|assessed| Box::new(Assessment::from(*assessed)));
+        Envelope { who, key, body, parties, assessment, order, formerly: Vec::new() }
     });
     Some((envelope, rest))
 }
 
-/// Reads an envelope of version 2 from the front.
-pub(super) fn envelope_2(bytes: &[u8]) -> Option<(Option<Envelope>, &[u8])> {
-    let (envelope, rest) = postcard::take_from_bytes::<Option<Envelope2>>(bytes).ok()?;
-    let envelope = envelope.map(|before| {
-        let Envelope2 { who, key, body, parties, assessment, order } = before;
-        Envelope { who, key, body, parties, assessment: assessment.map(|assessed| Box::new((*assessed).into())), order, formerly: Vec::new() }
-    });
-    Some((envelope, rest))
+/// [`case::Opened`] with assessments of then.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct CaseOpenedUnder<A> {
+    subject: Subject,
+    origin: Origin,
+    assessment: Option<A>,
+    slot: Option<SlotId>,
+    museum: MuseumId,
+    channel: Channel,
+    amount_cents: Cents,
+    parties: Vec<Party>,
+    due_at: Timestamp,
+    lapses_at: Timestamp,
 }
 
 /// [`case::Opened`] before assessments said how likely fraud is.
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
-pub(super) struct CaseOpened1 {
-    subject: Subject,
-    origin: Origin,
-    assessment: Option<Assessment2>,
-    slot: Option<SlotId>,
-    museum: MuseumId,
-    channel: Channel,
-    amount_cents: Cents,
-    parties: Vec<Party>,
-    due_at: Timestamp,
-    lapses_at: Timestamp,
-}
-
-impl From<CaseOpened1> for case::Opened {
-    fn from(before: CaseOpened1) -> Self {
-        let CaseOpened1 { subject, origin, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at } = before;
-        let assessment = assessment.map(Assessment::from);
-        Self { subject, origin, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at }
-    }
-}
-
+pub(super) type CaseOpened1 = CaseOpenedUnder<Assessment2>;
 /// [`case::Opened`] before assessments said what they rest on.
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
-pub(super) struct CaseOpened2 {
-    subject: Subject,
-    origin: Origin,
-    assessment: Option<Assessment3>,
-    slot: Option<SlotId>,
-    museum: MuseumId,
-    channel: Channel,
-    amount_cents: Cents,
-    parties: Vec<Party>,
-    due_at: Timestamp,
-    lapses_at: Timestamp,
-}
+pub(super) type CaseOpened2 = CaseOpenedUnder<Assessment3>;
 
-impl From<CaseOpened2> for case::Opened {
-    fn from(before: CaseOpened2) -> Self {
-        let CaseOpened2 { subject, origin, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at } = before;
+impl<A> From<CaseOpenedUnder<A>> for case::Opened
+where
+    Assessment: From<A>,
+{
+    fn from(before: CaseOpenedUnder<A>) -> Self {
+        let CaseOpenedUnder { subject, origin, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at } = before;
         let assessment = assessment.map(Assessment::from);
         Self { subject, origin, assessment, slot, museum, channel, amount_cents, parties, due_at, lapses_at }
     }
@@ -566,9 +517,9 @@ mod tests {
         let (model, features, reasons) = ("forest-1".parse().unwrap(), Digest(3), vec!["people".parse().unwrap()]);
         let assessed = Assessment1 { model, rules_version: 2, position: 7, features, score: 40, reasons: reasons.clone() };
         let (key, body) = (Digest(8), Digest(9));
-        let before = Envelope1 { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessed)), order: None };
+        let before = EnvelopeUnder { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessed)), order: None };
         let bytes = [postcard::to_allocvec(&Some(before)).unwrap(), vec![1, 2]].concat();
-        let (envelope, rest) = envelope_1(&bytes).unwrap();
+        let (envelope, rest) = envelope_under::<Assessment1>(&bytes).unwrap();
         let (at, outcome, rules) = (Timestamp::from_micros(0), Outcome::Allow, Vec::new());
         let (probability_ppm, basis) = (None, None);
         let assessment =
@@ -607,10 +558,10 @@ mod tests {
         use crate::journal::wire::Wire;
         let (key, body, parties) = (Digest(8), Digest(9), Vec::new());
         let ((before, said), expected) = (assessed(), Some(assessed().1));
-        let envelope = Envelope2 { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(before)), order: None };
+        let envelope = EnvelopeUnder { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(before)), order: None };
         let bytes = [postcard::to_allocvec(&Some(envelope)).unwrap(), vec![1, 2]].concat();
         let envelope = Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(said)), order: None, formerly: Vec::new() };
-        assert_eq!(envelope_2(&bytes), Some((Some(envelope), &[1, 2][..])));
+        assert_eq!(envelope_under::<Assessment2>(&bytes), Some((Some(envelope), &[1, 2][..])));
 
         let (at, museum, channel, amount_cents) = (Timestamp::from_micros(12), MuseumId(3), Channel::Web, Cents::new(2_400));
         let (subject, origin, slot) = (Subject::Attempt(AttemptId::new(20_000, 5)), Origin::Appeal, None);
@@ -662,13 +613,13 @@ mod tests {
         };
         let expected = Assessment { probability_ppm: Some(70_000), ..assessed().1 };
         let (key, body) = (Digest(8), Digest(9));
-        let envelope = Envelope3 { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(before())), order: None };
+        let envelope = EnvelopeUnder { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(before())), order: None };
         let bytes = [postcard::to_allocvec(&Some(envelope)).unwrap(), vec![1, 2]].concat();
         let said = |assessment: &Assessment| {
             let assessment = Some(Box::new(assessment.clone()));
             Envelope { who: KeyId(5), key, body, parties: vec![], assessment, order: None, formerly: Vec::new() }
         };
-        assert_eq!(envelope_3(&bytes), Some((Some(said(&expected)), &[1, 2][..])));
+        assert_eq!(envelope_under::<Assessment3>(&bytes), Some((Some(said(&expected)), &[1, 2][..])));
 
         let (at, museum, channel, amount_cents, slot) = (Timestamp::from_micros(12), MuseumId(3), Channel::Web, Cents::new(2_400), None);
         let (id, parties) = (AttemptId::new(20_000, 5), || vec![Party { kind: tornello_engine::envelope::PartyKind::Buyer, pseudonym: Digest(1) }]);

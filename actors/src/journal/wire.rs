@@ -125,9 +125,9 @@ impl Framed<'_> {
         let mut bytes = Bytes(self.rest);
         let version = bytes.u16().ok_or_else(malformed)?;
         let (envelope, rest) = match version {
-            1 => before::envelope_1(bytes.0).ok_or_else(malformed)?,
-            2 => before::envelope_2(bytes.0).ok_or_else(malformed)?,
-            3 => before::envelope_3(bytes.0).ok_or_else(malformed)?,
+            1 => before::envelope_under::<before::Assessment1>(bytes.0).ok_or_else(malformed)?,
+            2 => before::envelope_under::<before::Assessment2>(bytes.0).ok_or_else(malformed)?,
+            3 => before::envelope_under::<before::Assessment3>(bytes.0).ok_or_else(malformed)?,
             ENVELOPE_VERSION => postcard::take_from_bytes::<Option<Envelope>>(bytes.0).map_err(|_| malformed())?,
             version => return Err(WireError::Unknown { kind: 0, version }),
         };

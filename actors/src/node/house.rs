@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tornello_engine::ids::Code;
 use tornello_engine::time::Timestamp;
@@ -12,8 +13,8 @@ use tornello_engine::time::Timestamp;
 use super::{FORGET_AFTER_S, Node, Running, Writing};
 use crate::clock::{RealClock, Stopwatch};
 use crate::journal::writer::{Health, STALLED_AFTER_US};
-use crate::limits;
 use crate::pauses::Pauses;
+use crate::{accounts, cases, limits, moves, payments, quotes};
 
 /// Owners that nobody asked for so long are retired.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
@@ -30,6 +31,32 @@ const MODELS_EVERY: Duration = Duration::from_millis(500);
 const MODELS_AGAIN: u32 = 120;
 
 impl Node {
+    /// What goes on as long as it runs. Unless it drives what goes on by itself, whoever holds it does the rest.
+    pub(super) fn go_on(node: &Arc<Self>, drives: bool) -> Vec<JoinHandle<()>> {
+        let mut tasks = vec![
+            tokio::spawn(Self::keep_deadlines(Arc::clone(node))),
+            tokio::spawn(Self::keep_house(Arc::clone(node))),
+            tokio::spawn(Self::keep_keys(Arc::clone(node))),
+        ];
+        let moving = Arc::clone(node);
+        tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
+        if drives {
+            let paying = Arc::clone(node);
+            tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
+            let quoting = Arc::clone(node);
+            tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
+            let charging = Arc::clone(node);
+            tasks.push(tokio::spawn(async move { accounts::keep_charging(&charging).await }));
+            let looking = Arc::clone(node);
+            tasks.push(tokio::spawn(async move { cases::keep_looking(&looking).await }));
+            let noting = Arc::clone(node);
+            tasks.push(tokio::spawn(async move { noting.keep_noting().await }));
+        }
+        let merging = Arc::clone(node);
+        tasks.push(tokio::spawn(async move { merging.keep_merging().await }));
+        tasks
+    }
+
     /// Retires the owners that nobody has asked since the last time, and takes slots that ended days ago off the board: what the node does by itself once a
     /// minute, for replays whose years are minutes.
     pub async fn tidy(&self) {
@@ -68,7 +95,7 @@ impl Node {
     }
 
     /// Wakes what is due, whenever something is. Runs until dropped.
-    pub(super) async fn keep_deadlines(node: Arc<Self>) {
+    async fn keep_deadlines(node: Arc<Self>) {
         let mut pauses = Pauses::default();
         loop {
             let beside = [node.payments.next_wake(), node.quotes.next_wake(), node.cases.next_wake()];
@@ -91,7 +118,7 @@ impl Node {
 
     /// Looks again at API keys and at those that sign tickets: what was revoked in another process lets nobody in a second later, whatever else the node has to do. Runs
     /// until dropped.
-    pub(super) async fn keep_keys(node: Arc<Self>) {
+    async fn keep_keys(node: Arc<Self>) {
         let Some(files) = &node.files else { return };
         let mut look = tokio::time::interval(KEYS_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -107,7 +134,7 @@ impl Node {
     }
 
     /// Retires owners, and looks again at models and contacts that are due. Runs until dropped.
-    pub(super) async fn keep_house(node: Arc<Self>) {
+    async fn keep_house(node: Arc<Self>) {
         let (mut look, mut retire) = (tokio::time::interval(MODELS_EVERY), tokio::time::interval(RETIRE_EVERY));
         // The first time it is done at once. The first tick of an interval comes when the machine's timer has gone on, and so sooner or later among all that a start has to do.
         look.reset();
@@ -183,7 +210,7 @@ impl Running {
         for _ in 0..2 {
             early.wait_for(node.slots.retire_idle()).await;
         }
-        tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        tasks.iter().for_each(JoinHandle::abort);
         for task in tasks {
             deadline.wait_for(task).await;
         }

@@ -77,12 +77,12 @@ fn hold(n: u64, count: u16) -> Command {
     Command::Hold { hold: HoldId::new(tomorrow(), n), channel: Channel::Web, lines: lines(count) }
 }
 
-/// A web buyer begins to pay for so many places in each of some holds, by a notice that can be begun for a quarter of an hour.
-fn pay(holds: &[(HoldId, u16)], at: Timestamp) -> tornello_engine::payment::Command {
-    use tornello_engine::payment::{Command, Gateway, Item, Opened};
+/// What a web buyer is to pay for so many places in each of some holds, by a notice that can be begun for a quarter of an hour.
+fn bill(holds: &[(HoldId, u16)], at: Timestamp) -> tornello_engine::payment::Opened {
+    use tornello_engine::payment::{Gateway, Item, Opened};
     let item = |&(hold, count): &(HoldId, u16)| Item { hold, lines: lines(count), amount_cents: Cents::new(1_200).times(u32::from(count)) };
     let items: Vec<Item> = holds.iter().map(item).collect();
-    let opened = Opened {
+    Opened {
         who: by(0).who,
         order: None,
         quote: None,
@@ -95,8 +95,11 @@ fn pay(holds: &[(HoldId, u16)], at: Timestamp) -> tornello_engine::payment::Comm
         subject: "Biglietti".to_owned(),
         gateway: Gateway::Notice,
         due_at: at.plus_seconds(900),
-    };
-    Command::Open { opened: Box::new(opened) }
+    }
+}
+
+fn pay(holds: &[(HoldId, u16)], at: Timestamp) -> tornello_engine::payment::Command {
+    tornello_engine::payment::Command::Open { opened: Box::new(bill(holds, at)) }
 }
 
 fn sell(n: u64, count: u16) -> Command {

@@ -16,35 +16,38 @@ use crate::owner::Answer;
 pub async fn release(node: &Node, hold: HoldId, envelope: Envelope, owner: Option<KeyId>) -> Answer<Slot> {
     let kept_for = node.look(hold.slot(), move |slot| slot.hold_of(hold).and_then(|hold| hold.kept_for)).await?;
     let command = match keeper_over(node, hold, kept_for).await? {
-        Some(over) => slot::Command::GiveBack { hold, owner, over },
+        Some(over) => slot::Command::GiveBack { hold, owner, over: Keeper::Payment(over) },
         None => slot::Command::Release { hold, owner },
     };
     node.slot(hold.slot(), envelope, command).await
 }
 
 /// Gives some places of a hold back, as [`release`] gives back all: so many people of each category are kept. The others rest by the lot that is drawn, where places rest. What
-/// was remembered of the hold is forgotten meanwhile: whoever buys it before this is answered asks the slot, also if whoever asked has gone away.
+/// was remembered of the hold is forgotten meanwhile: whoever buys it before this is answered asks the slot, also if whoever asked has gone away. Answers with what was kept.
 ///
 /// # Errors
 /// `hold_kept` if a payment can still be paid for it, or is paid. Else what the slot says to it.
-pub async fn shrink(node: &Node, hold: HoldId, envelope: Envelope, (counts, draw): (Vec<(Code, u16)>, u32), owner: Option<KeyId>) -> Answer<Slot> {
+pub async fn shrink(
+    node: &Node,
+    hold: HoldId,
+    envelope: Envelope,
+    (counts, draw): (Vec<(Code, u16)>, u32),
+    owner: Option<KeyId>,
+) -> Result<Option<Vec<Line>>, Failure<slot::Refusal>> {
     // Whoever begins to pay for it reads what is due, and then has it kept: in between it stays as it is.
     let _turn = node.paying().beginning(&[hold]).await;
     let kept_for = node.look(hold.slot(), move |slot| slot.hold_of(hold).and_then(|hold| hold.kept_for)).await?;
-    let over = match needed_no_more(node, hold, kept_for).await? {
-        Some(Keeper::Payment(payment)) => Some(payment),
-        Some(Keeper::Quote(_)) | None => None,
-    };
+    let over = needed_no_more(node, hold, kept_for).await?;
     let known = node.scoring().forget(hold);
     let answer = node.slot(hold.slot(), envelope, slot::Command::Shrink { hold, counts, owner, over }.drawn(draw)).await;
-    if let (Some(known), Ok(_) | Err(Failure::Refused(_) | Failure::KeyReused)) = (known, &answer) {
-        let events = answer.iter().flat_map(|record| &record.events);
-        let mut amended = events.filter_map(|event| if let Event::Amended(amended) = event { Some(&amended.lines) } else { None });
+    let amended = |event| if let Event::Amended(amended) = event { Some(amended.lines) } else { None };
+    let kept = answer.map(|record| record.events.into_iter().find_map(amended));
+    if let (Some(known), Ok(_) | Err(Failure::Refused(_) | Failure::KeyReused)) = (known, &kept) {
         // What is repeated says nothing new, where fewer still are kept by now.
-        let kept = amended.find(|kept| people(kept) < people(&known.lines)).unwrap_or(&known.lines);
-        node.scoring().remember(hold, known.channel, kept, known.parties.clone());
+        let fewer = kept.iter().flatten().find(|kept| people(kept) < people(&known.lines));
+        node.scoring().remember(hold, known.channel, fewer.unwrap_or(&known.lines), known.parties.clone());
     }
-    answer
+    kept
 }
 
 /// Leaves a waiting list. An offer is given back with it, as a hold is by [`release`].
@@ -60,7 +63,7 @@ pub async fn leave_waiting(node: &Node, entry: HoldId, envelope: Envelope, owner
     };
     let kept_for = node.look(entry.slot(), kept_for).await?;
     let command = match keeper_over(node, entry, kept_for).await? {
-        Some(over) => slot::Command::GiveBack { hold: entry, owner, over },
+        Some(over) => slot::Command::GiveBack { hold: entry, owner, over: Keeper::Payment(over) },
         None => slot::Command::LeaveWaiting { entry, owner },
     };
     node.slot(entry.slot(), envelope, command).await
@@ -95,10 +98,7 @@ impl Confirmation {
             Some((found.kept_for, found.lines.clone()))
         };
         let (kept_for, lines) = node.look(hold.slot(), held).await?.unwrap_or_default();
-        self.over = match keeper_over(node, hold, kept_for).await? {
-            Some(Keeper::Payment(payment)) => Some((payment, lines)),
-            Some(Keeper::Quote(_)) | None => None,
-        };
+        self.over = keeper_over(node, hold, kept_for).await?.map(|payment| (payment, lines));
         Ok(self.over.is_some())
     }
 
@@ -113,24 +113,18 @@ impl Confirmation {
     }
 }
 
-/// What a hold was kept for, if that is a payment that needs it no more. One that is just about to be written down is waited for.
-async fn keeper_over(node: &Node, hold: HoldId, kept_for: Option<Keeper>) -> Result<Option<Keeper>, Failure<slot::Refusal>> {
-    match kept_for {
-        Some(Keeper::Payment(_)) => {
-            let _turn = node.paying().beginning(&[hold]).await;
-            needed_no_more(node, hold, kept_for).await
-        }
-        Some(Keeper::Quote(_)) | None => Ok(None),
-    }
+/// The payment that a hold was kept for, if it needs it no more. One that is just about to be written down is waited for.
+async fn keeper_over(node: &Node, hold: HoldId, kept_for: Option<Keeper>) -> Result<Option<PaymentId>, Failure<slot::Refusal>> {
+    let Some(Keeper::Payment(_)) = kept_for else { return Ok(None) };
+    let _turn = node.paying().beginning(&[hold]).await;
+    needed_no_more(node, hold, kept_for).await
 }
 
 /// As [`keeper_over`], for one whose turn it is: nobody else begins to pay for the hold.
-async fn needed_no_more(node: &Node, hold: HoldId, kept_for: Option<Keeper>) -> Result<Option<Keeper>, Failure<slot::Refusal>> {
-    match kept_for {
-        Some(Keeper::Payment(payment)) => match is_under_way(node, payment, hold).await {
-            Ok(is_needed) => Ok(kept_for.filter(|_| !is_needed)),
-            Err(failure) => Err(failure.map(|_| slot::Refusal::HoldKept { payment })),
-        },
-        Some(Keeper::Quote(_)) | None => Ok(None),
+async fn needed_no_more(node: &Node, hold: HoldId, kept_for: Option<Keeper>) -> Result<Option<PaymentId>, Failure<slot::Refusal>> {
+    let Some(Keeper::Payment(payment)) = kept_for else { return Ok(None) };
+    match is_under_way(node, payment, hold).await {
+        Ok(is_needed) => Ok((!is_needed).then_some(payment)),
+        Err(failure) => Err(failure.map(|_| slot::Refusal::HoldKept { payment })),
     }
 }

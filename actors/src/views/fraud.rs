@@ -47,6 +47,8 @@ use crate::journal::{Journal, JournalError};
 
 /// What was waited for, or kept, for longer before it was bought, in microseconds, counts when it was bought.
 const LATE_US: i64 = 3_600_000_000;
+/// So severe is what somebody is to look at: what queries take beside their rows.
+const REVIEW: Option<i64> = Some(Outcome::Review as i64);
 
 /// The tables.
 ///
@@ -519,6 +521,27 @@ impl Rows {
 
     /// Writes it all; `elsewhere` as [`Self::elsewhere`] had it before tickets were written.
     pub(super) async fn write(&self, tx: &mut SqliteConnection, elsewhere: &[(String, i64)]) -> Result<(), sqlx::Error> {
+        const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM jsonb_each(?)";
+        const REFUSED: &str = "INSERT OR IGNORE INTO refused
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM jsonb_each(?)";
+        self.write_assessed(tx).await?;
+        self.write_returned(tx).await?;
+        self.write_signs(tx).await?;
+        rows::write(ATTEMPTS, None, rows::arrays(&self.attempts)?, tx).await?;
+        rows::write(REFUSED, None, rows::arrays(&self.refused)?, tx).await?;
+        for (sale, at) in elsewhere {
+            write_met(tx, sale, *at).await?;
+        }
+        // One after the other: a later one builds on what an earlier one has left. They are an analyst's work, and few.
+        for (case, at, event) in &self.cases {
+            write_case(tx, &case.to_string(), *at, event).await?;
+        }
+        Ok(())
+    }
+
+    /// Holds and sales, and who takes part in anything.
+    async fn write_assessed(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         // Of a hold and its sale, what was said more severely counts.
         const RAISED: &str = "UPDATE assessed SET score = said.score, severity = said.severity, data = said.data
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS score, value ->> 2 AS severity, value ->> 3 AS data FROM jsonb_each(?) ORDER BY key) AS said
@@ -563,6 +586,28 @@ impl Rows {
             ON CONFLICT (subject) DO UPDATE SET review_until = excluded.review_until, wants = CASE
                 WHEN excluded.wants = '' OR assessed.severity = ?2 OR EXISTS (SELECT 1 FROM fraud_case WHERE fraud_case.subject = assessed.subject) THEN assessed.wants
                 ELSE 'review' END";
+        rows::write(RAISED, None, rows::arrays(&self.raised)?, tx).await?;
+        let assessed = rows::arrays(self.assessed.iter().map(|(hold, assessed)| assessed.row(*hold)))?;
+        rows::write(ASSESSED, None, assessed, tx).await?;
+        let parties = self.parties.iter().map(|((subject, kind, party), at)| (Text(*subject), *kind, Text(Pseudonym(*party)), *at));
+        rows::write(PARTIES, None, rows::arrays(parties)?, tx).await?;
+        let grown = self.grown.iter().map(|(hold, (cents, people))| (hold, cents, people));
+        rows::write(GROWN, REVIEW, rows::arrays(grown)?, tx).await?;
+        for (query, number, rows) in [
+            (LATE, Some(LATE_US), &self.sold),
+            (SOLD, REVIEW, &self.sold),
+            (HOLDERS, REVIEW, &self.unsold),
+            (UNSOLD, None, &self.unsold),
+            (ARRIVED, None, &self.arrivals),
+            (REVIEWED, REVIEW, &self.reviews),
+        ] {
+            rows::write(query, number, rows::arrays(rows)?, tx).await?;
+        }
+        Ok(())
+    }
+
+    /// What was given back or taken back, and counts of cash.
+    async fn write_returned(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         // A return is of those whose sale it was, and of whoever took it back: a desk, if a desk sold it or the museum is the cause.
         const RETURNED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, sale.museum, sale.channel, value ->> 3, value ->> 4, value ->> 5, value ->> 6, NULL,
@@ -575,15 +620,18 @@ impl Rows {
         const COUNTED: &str = "INSERT OR IGNORE INTO assessed
             SELECT value ->> 0, value ->> 1, till.museum, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, NULL,
                 CASE WHEN value ->> 5 = ?2 THEN 'review' ELSE '' END, 0, 0, '' FROM jsonb_each(?1) JOIN till ON till.session = value ->> 2";
-        const ATTEMPTS: &str = "INSERT OR IGNORE INTO attempt
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM jsonb_each(?)";
-        const REFUSED: &str = "INSERT OR IGNORE INTO refused
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM jsonb_each(?)";
-        let review = Outcome::Review as u8;
+        rows::write(RETURNED, REVIEW, rows::arrays(&self.returns)?, tx).await?;
+        rows::write(RETURNED_OF, None, rows::arrays(&self.returns)?, tx).await?;
+        rows::write(RETURNED_BY, None, rows::arrays(&self.returns)?, tx).await?;
+        rows::write(COUNTED, REVIEW, rows::arrays(&self.counts)?, tx).await
+    }
+
+    /// What banks and gates say.
+    async fn write_signs(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         let (mut signs, mut met, mut not_met) = (Vec::new(), Vec::new(), Vec::new());
         for ((ticket, gate, scanned_at), since) in &self.met {
             let sale = ticket.sale();
-            let row = json!([sale.to_string(), ticket.to_string(), gate.as_str(), scanned_at, LabelSource::GateRefusal.rank()]);
+            let row = (sale, ticket, gate, scanned_at, LabelSource::GateRefusal.rank());
             match since {
                 Some(since) => {
                     signs.push((*since, sign(sale, Label::Fraud, LabelSource::GateRefusal, *since)));
@@ -594,50 +642,11 @@ impl Rows {
         }
         // Of several signs against a sale the first stays.
         signs.sort_by_key(|(since, _)| *since);
-        let conflicts: Vec<Value> = signs.into_iter().map(|(_, sign)| sign).collect();
-        if !self.raised.is_empty() {
-            sqlx::query(RAISED).bind(written(&self.raised)).execute(&mut *tx).await?;
-        }
-        let assessed = rows::arrays(self.assessed.iter().map(|(hold, assessed)| assessed.row(*hold)))?;
-        rows::write(ASSESSED, assessed, tx).await?;
-        let grown: Vec<Value> = self.grown.iter().map(|(hold, (cents, people))| json!([hold, cents, people])).collect();
-        let parties = self.parties.iter().map(|((subject, kind, party), at)| (Text(*subject), *kind, Text(Pseudonym(*party)), *at));
-        rows::write(PARTIES, rows::arrays(parties)?, tx).await?;
-        for (query, rows) in [
-            (GROWN, &grown),
-            (LATE, &self.sold),
-            (SOLD, &self.sold),
-            (HOLDERS, &self.unsold),
-            (UNSOLD, &self.unsold),
-            (ARRIVED, &self.arrivals),
-            (REVIEWED, &self.reviews),
-            (RETURNED, &self.returns),
-            (RETURNED_OF, &self.returns),
-            (RETURNED_BY, &self.returns),
-            (COUNTED, &self.counts),
-            (BY_BANK, &self.by_bank),
-            (CONFLICTS, &conflicts),
-            (MET, &met),
-            (NOT_MET, &not_met),
-            (CLEARED, &not_met),
-            (ATTEMPTS, &self.attempts),
-            (REFUSED, &self.refused),
-        ] {
-            if !rows.is_empty() {
-                let with_severity = [GROWN, SOLD, HOLDERS, REVIEWED, RETURNED, COUNTED].contains(&query);
-                let ask = sqlx::query(query).bind(written(rows));
-                let ask = if query == LATE { ask.bind(LATE_US) } else { ask };
-                if with_severity { ask.bind(review) } else { ask }.execute(&mut *tx).await?;
-            }
-        }
-        for (sale, at) in elsewhere {
-            write_met(tx, sale, *at).await?;
-        }
-        // One after the other: a later one builds on what an earlier one has left. They are an analyst's work, and few.
-        for (case, at, event) in &self.cases {
-            write_case(tx, &case.to_string(), *at, event).await?;
-        }
-        Ok(())
+        rows::write(BY_BANK, None, rows::arrays(&self.by_bank)?, tx).await?;
+        rows::write(CONFLICTS, None, rows::arrays(signs.iter().map(|(_, sign)| sign))?, tx).await?;
+        rows::write(MET, None, rows::arrays(&met)?, tx).await?;
+        rows::write(NOT_MET, None, rows::arrays(&not_met)?, tx).await?;
+        rows::write(CLEARED, None, rows::arrays(&not_met)?, tx).await
     }
 }
 

@@ -12,7 +12,7 @@ use tornello_engine::slot::DeskMethod;
 use tornello_engine::till;
 use tornello_engine::time::Timestamp;
 
-use super::{Views, ViewsError, json as written, stored};
+use super::{Views, ViewsError, json as written, rows, stored};
 
 /// The tables. Times are microseconds; a date is its text.
 pub(super) const SCHEMA: &str = "
@@ -654,9 +654,7 @@ impl Rows {
             (REFUNDS, &self.refunds),
         ];
         for (query, rows) in each {
-            if !rows.is_empty() {
-                sqlx::query(query).bind(written(rows)).execute(&mut *tx).await?;
-            }
+            rows::write(query, None, rows::arrays(rows)?, tx).await?;
         }
         // One after the other: a later one builds on what an earlier one has left. They are an operator's work, and few.
         for work in &self.work {

@@ -37,10 +37,11 @@ pub(super) fn arrays<R: Serialize>(rows: impl IntoIterator<Item = R>) -> Result<
     }
 }
 
-/// Runs `query` over them, in a transaction of the caller's: no row may depend on what another one has written.
-pub(super) async fn write(query: &'static str, arrays: Vec<String>, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+/// Runs `query` over them, one after the other, in a transaction of the caller's: it has to come to the same in however many pieces. Beside rows it may take a number, `?2`.
+pub(super) async fn write(query: &'static str, number: Option<i64>, arrays: Vec<String>, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     for array in arrays {
-        sqlx::query(query).bind(array).execute(&mut *tx).await?;
+        let ask = sqlx::query(query).bind(array);
+        if let Some(number) = number { ask.bind(number) } else { ask }.execute(&mut *tx).await?;
     }
     Ok(())
 }
@@ -66,8 +67,8 @@ mod tests {
         let query = "INSERT INTO some SELECT value ->> 0, value ->> 1 FROM jsonb_each(?)";
         let rows = arrays((0..count).map(|n| (n, Text(text(n))))).unwrap();
         assert!(rows.len() > 5, "{}", rows.len());
-        write(query, rows, &mut connection).await.unwrap();
-        write(query, arrays(std::iter::empty::<u64>()).unwrap(), &mut connection).await.unwrap();
+        write(query, None, rows, &mut connection).await.unwrap();
+        write(query, None, arrays(std::iter::empty::<u64>()).unwrap(), &mut connection).await.unwrap();
         let row = sqlx::query("SELECT count(*), sum(n), (SELECT text FROM some WHERE n = 7) FROM some").fetch_one(&mut connection).await.unwrap();
         assert_eq!((row.get::<i64, _>(0).unsigned_abs(), row.get::<i64, _>(1).unsigned_abs()), (count, count * (count - 1) / 2));
         assert_eq!(row.get::<String, _>(2), long);

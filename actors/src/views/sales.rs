@@ -454,22 +454,15 @@ impl Rows {
         // In the order of their keys: neighbours share a page.
         self.sales.sort_unstable_by_key(|sold| sold.sale);
         self.tickets.sort_unstable_by_key(|(ticket, ..)| *ticket);
-        rows::write(SALES, rows::arrays(self.sales.iter().map(Sold::row))?, tx).await?;
+        rows::write(SALES, None, rows::arrays(self.sales.iter().map(Sold::row))?, tx).await?;
         let tickets = self.tickets.iter().map(|(ticket, category, at)| {
             let category = category.as_ref().map_or("", Code::as_str);
             (*ticket, ticket.sale(), ticket.slot(), category, *at)
         });
-        rows::write(TICKETS, rows::arrays(tickets)?, tx).await?;
-        let turn = |(ticket, Turn { state, blocked, at, gate }): (&TicketId, &Turn)| {
-            json!([ticket.to_string(), state, blocked.map(u8::from), at, gate.map(|gate| gate.to_string())])
-        };
-        let turns: Vec<Value> = self.turns.iter().map(turn).collect();
-        for (query, rows) in [(CHANGES, &self.changes), (TURNS, &turns)] {
-            if !rows.is_empty() {
-                sqlx::query(query).bind(written(rows)).execute(&mut *tx).await?;
-            }
-        }
-        Ok(())
+        rows::write(TICKETS, None, rows::arrays(tickets)?, tx).await?;
+        rows::write(CHANGES, None, rows::arrays(&self.changes)?, tx).await?;
+        let turns = self.turns.iter().map(|(ticket, Turn { state, blocked, at, gate })| (ticket, state, blocked.map(u8::from), at, gate));
+        rows::write(TURNS, None, rows::arrays(turns)?, tx).await
     }
 }
 

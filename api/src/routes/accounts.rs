@@ -516,8 +516,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Accou
         Museums::All => None,
         Museums::Only(museums) => Some(museums.as_slice()),
     };
-    let (rows, more) = page(views.accounts(museums, &after, size + 1).await?, size);
-    let next_cursor = rows.last().filter(|_| more).map(|row| row.account.clone());
+    let (rows, next_cursor) = page(views.accounts(museums, &after, size + 1).await?, size, |row| row.account.clone());
     Ok(HttpResponse::Ok().json(AccountPage {
         items: rows.into_iter().map(|row| AccountItem::new(row, museums.is_none())).collect(),
         next_cursor,

@@ -120,8 +120,8 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Cases
     };
     let (size, views) = (page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
-    let (rows, more) = page(views.fraud_cases(&filter, size + 1).await?, size);
-    let next_cursor = more.then(|| cursor_of(filter.after.unwrap_or_default().read(&rows)));
+    let (rows, last) = page(views.fraud_cases(&filter, size + 1).await?, size, |_| ());
+    let next_cursor = last.map(|()| cursor_of(filter.after.unwrap_or_default().read(&rows)));
     let items = rows.into_iter().map(|row| CaseItem::new(row, &node)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(CasePage { items, next_cursor, as_of_batch }))
 }

@@ -307,14 +307,12 @@ pub async fn shrink(
     caller.may_at(Scope::Book, hold.slot().museum())?;
     let envelope = envelope(&node, &caller, &key, &["shrink", &hold.to_string()], &*form, &[], None)?;
     let counts = form.lines.iter().map(|line| (line.category, line.count)).collect();
-    let record = payments::shrink(&node, hold, envelope, (counts, draw()), caller.owner()).await?;
-    let kept = record.events.iter().find_map(|event| if let Event::Amended(amended) = event { Some(&amended.lines) } else { None });
-    let kept = kept.ok_or_else(not_rebuilt)?;
+    let kept = payments::shrink(&node, hold, envelope, (counts, draw()), caller.owner()).await?.ok_or_else(not_rebuilt)?;
     Ok(HttpResponse::Ok().json(ShrunkView {
         hold: hold.to_string(),
         lines: kept.iter().map(LineView::from).collect(),
-        people: people_of(kept),
-        total_cents: total(kept).get(),
+        people: people_of(&kept),
+        total_cents: total(&kept).get(),
     }))
 }
 

@@ -337,11 +337,12 @@ fn instant_of(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Probl
     text.map(str::parse).transpose().map_err(unread)
 }
 
-/// One page of rows that were read with one more than its size, and whether others follow.
-fn page<T>(mut rows: Vec<T>, size: u32) -> (Vec<T>, bool) {
+/// One page of rows that were read with one more than its size, and, if others follow, behind which row they do.
+fn page<T, C>(mut rows: Vec<T>, size: u32, cursor: impl Fn(&T) -> C) -> (Vec<T>, Option<C>) {
     let more = rows.len() > size as usize;
     rows.truncate(size as usize);
-    (rows, more)
+    let last = rows.last().filter(|_| more).map(cursor);
+    (rows, last)
 }
 
 /// The answer to whoever has made something: where it is found, and what it is.

@@ -137,8 +137,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, asked: web::Query<Page>
         .filter_map(|known| Some(MuseumView::new(known.museum.id(), known.museum.profile()?.clone())))
         .take(size as usize + 1)
         .collect();
-    let (items, more) = page(rows, size);
-    let next_cursor = items.last().filter(|_| more).map(|last| last.number.to_string());
+    let (items, next_cursor) = page(rows, size, |last| last.number.to_string());
     Ok(HttpResponse::Ok().json(MuseumsView { items, next_cursor }))
 }
 

@@ -110,8 +110,8 @@ pub async fn list(
         if card.is_some_and(|card| card.serves()) { views.bookings_at(museum, (from, to), caller.owner(), SALES_MAX).await? } else { Vec::new() };
     let listed = apart(move || node.forecaster().reminders(&bookings, now)).await?;
     let why_empty = listed.is_none().then(|| if card.is_some() { "no_better_than_a_rate" } else { "no_model" });
-    let (rows, more) = page(listed.into_iter().flatten().skip(before as usize).take(size as usize + 1).collect(), size);
-    let next_cursor = more.then(|| before.saturating_add(size));
+    let listed = listed.into_iter().flatten().skip(before as usize).take(size as usize + 1).collect();
+    let (rows, next_cursor) = page(listed, size, |_| before.saturating_add(size));
     let items = rows.iter().map(item).collect();
     Ok(HttpResponse::Ok().json(ReminderPage { museum: museum.0, date, items, why_empty, next_cursor, as_of_batch }))
 }

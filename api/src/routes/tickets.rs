@@ -405,8 +405,7 @@ pub async fn of_slot(
     let (size, views) = (page_size(query.limit)?, &files(&node)?.views);
     let after = query.cursor.map(|cursor| cursor.to_string()).unwrap_or_default();
     let as_of_batch = views.as_of_batch();
-    let (rows, more) = page(views.tickets(slot, &after, size + 1).await?, size);
-    let next_cursor = rows.last().filter(|_| more).map(|row| row.ticket.clone());
+    let (rows, next_cursor) = page(views.tickets(slot, &after, size + 1).await?, size, |row| row.ticket.clone());
     Ok(HttpResponse::Ok().json(TicketPage { items: rows.into_iter().map(TicketItem::from).collect(), next_cursor, as_of_batch }))
 }
 

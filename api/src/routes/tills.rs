@@ -253,8 +253,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Tills
     let filter = TillFilter { museums: museums(&node, &caller, Scope::Desk, query.museum.as_deref())?, open: query.open, after: query.cursor };
     let (size, views) = (page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
-    let (rows, more) = page(views.till_sessions(&filter, size + 1).await?, size);
-    let next_cursor = rows.last().filter(|_| more).map(|row| row.session.to_string());
+    let (rows, next_cursor) = page(views.till_sessions(&filter, size + 1).await?, size, |row| row.session.to_string());
     Ok(HttpResponse::Ok().json(TillPage { items: rows.into_iter().map(TillItem::from).collect(), next_cursor, as_of_batch }))
 }
 

@@ -309,8 +309,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, slot: web::Path<SlotId>
     let read = move |slot: &Slot| -> Vec<QueueItem> {
         slot.waiting().filter(|party| party.number > after).take(size as usize + 1).map(QueueItem::from).collect()
     };
-    let (items, more) = page(node.look(slot, read).await?, size);
-    let next_cursor = items.last().filter(|_| more).map(|item| item.number);
+    let (items, next_cursor) = page(node.look(slot, read).await?, size, |item| item.number);
     Ok(HttpResponse::Ok().json(QueuePage { items, next_cursor }))
 }
 

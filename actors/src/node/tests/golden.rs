@@ -8,7 +8,7 @@ use tornello_engine::account::{self, Account, ChargeOf, PaidBy, TakeBackReason};
 use tornello_engine::ids::{AccountId, OrderId, PaymentId, QuoteId, TillId, VoucherId};
 use tornello_engine::institution::Institution;
 use tornello_engine::order::{self, Order};
-use tornello_engine::payment::{self, Closing, Gateway, Item, Opened, PaidBackBy, Payment, Receipt, Reported, Source};
+use tornello_engine::payment::{self, Closing, Gateway, Opened, PaidBackBy, Payment, Receipt, Reported, Source};
 use tornello_engine::quote::{self, About, Asked, GroupPolicy, Kind, Quote, Rules, Settle};
 use tornello_engine::till::{self, Till};
 use tornello_engine::voucher::{self, Voucher};
@@ -71,26 +71,11 @@ impl Writer {
     }
 }
 
-fn item(n: u64) -> Item {
-    Item { hold: HoldId::new(tomorrow(), n), lines: lines(2), amount_cents: Cents::new(2_400) }
-}
-
-fn opened(items: &[u64], gateway: Gateway) -> Box<Opened> {
-    let items: Vec<Item> = items.iter().map(|n| item(*n)).collect();
-    Box::new(Opened {
-        who: KeyId(7),
-        order: Some(OrderId(5)),
-        quote: Some(QuoteId(4)),
-        channel: Channel::Group,
-        amount_cents: items.iter().map(|item| item.amount_cents).sum(),
-        items,
-        extras: Vec::new(),
-        payer: None,
-        museum: MUSEUM,
-        subject: "Biglietti".to_owned(),
-        gateway,
-        due_at: now().plus_seconds(1_800),
-    })
+/// For two places in each of these holds, for a quote.
+fn opened(holds: &[u64], gateway: Gateway) -> Box<Opened> {
+    let holds: Vec<(HoldId, u16)> = holds.iter().map(|n| (HoldId::new(tomorrow(), *n), 2)).collect();
+    let (order, quote, due_at) = (Some(OrderId(5)), Some(QuoteId(4)), now().plus_seconds(1_800));
+    Box::new(Opened { order, quote, channel: Channel::Group, gateway, due_at, ..bill(&holds, now()) })
 }
 
 fn receipt(id: &str, source: Source, cents: i64) -> Receipt {
@@ -205,13 +190,13 @@ async fn beside(writer: &mut Writer) {
         to: jiff::civil::date(2026, 12, 31),
     };
     let why = TakeBackReason::Cancelled { sale, seq: 3 };
+    let institution = Institution { vat: "00484960588".parse().ok(), ..Institution::default() };
+    let change = |suspended| account::Command::Change { institution, limit_cents: Some(Cents::new(90_000)), suspended };
     for command in [
         account::Command::Open { code: code("tours"), institution: Institution::default(), limit_cents: None },
-        account::Command::SetInstitution { institution: Institution { vat: "00484960588".parse().ok(), ..Institution::default() } },
         account::Command::SetAgreements { agreements: vec![agreement] },
-        account::Command::SetLimit { limit_cents: Some(Cents::new(90_000)) },
-        account::Command::Suspend,
-        account::Command::Resume,
+        change(true),
+        change(false),
         account::Command::Charge { of: of_quote, amount_cents: cents, extras_cents: Cents::new(100), museum },
         account::Command::Charge { of: ChargeOf::Sale { sale }, amount_cents: cents, extras_cents: zero, museum },
         account::Command::NoteDelivered { sale },

@@ -216,12 +216,9 @@ async fn open_office(node: &Node) {
     let policy = GroupPolicy { group_min: 5, group_max: 12, signature_days: 3, ..GroupPolicy::default() };
     let set = museum::Command::SetGroupPolicy { valid_from: calendar::local_day(now()), policy: Box::new(policy) };
     node.museum(MUSEUM, by(2_000), set).await.unwrap();
-    for (key, command) in (2_001..).zip([
-        account::Command::Open { code: code("tours"), institution: Institution::default(), limit_cents: None },
-        account::Command::SetLimit { limit_cents: Some(Cents::new(100_000)) },
-    ]) {
-        node.account(code("tours"), by(key), command).await.unwrap();
-    }
+    let limit_cents = Some(Cents::new(100_000));
+    let open = account::Command::Open { code: code("tours"), institution: Institution::default(), limit_cents };
+    node.account(code("tours"), by(2_001), open).await.unwrap();
 }
 
 /// For how many an option is kept, and whether what it becomes is to be reviewed.

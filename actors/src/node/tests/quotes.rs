@@ -79,9 +79,8 @@ impl Office {
             to: jiff::civil::date(2026, 12, 31),
         };
         for (key, command) in (2_001..).zip([
-            account::Command::Open { code: code("tours"), institution: Institution::default(), limit_cents: None },
+            account::Command::Open { code: code("tours"), institution: Institution::default(), limit_cents: Some(Cents::new(20_000)) },
             account::Command::SetAgreements { agreements: vec![agreed] },
-            account::Command::SetLimit { limit_cents: Some(Cents::new(20_000)) },
         ]) {
             self.node().account(code("tours"), by(key), command).await.unwrap();
         }

@@ -194,8 +194,7 @@ pub async fn list(
     caller.may(Scope::Book)?;
     let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
-    let (rows, more) = page(views.payments(&filter, size + 1).await?, size);
-    let next_cursor = rows.last().filter(|_| more).map(|row| row.payment.to_string());
+    let (rows, next_cursor) = page(views.payments(&filter, size + 1).await?, size, |row| row.payment.to_string());
     if wants_csv(&request) {
         return Ok(csv_page(&request, table(&rows, &connected), next_cursor));
     }
@@ -221,8 +220,7 @@ pub async fn export(
 ) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
     let filter = query.filter(&node, &caller)?;
-    let (rows, more) = page(files(&node)?.views.payments(&filter, TABLE_ROWS_MAX + 1).await?, TABLE_ROWS_MAX);
-    let last = rows.last().filter(|_| more).map(|row| row.payment.to_string());
+    let (rows, last) = page(files(&node)?.views.payments(&filter, TABLE_ROWS_MAX + 1).await?, TABLE_ROWS_MAX, |row| row.payment.to_string());
     Ok(csv_page(&request, table(&rows, &connected), last))
 }
 

@@ -139,8 +139,8 @@ pub async fn list(
     }
     let (before, size) = (query.cursor.unwrap_or(0), page_size(query.limit)?);
     let listed = apart(move || node.forecaster().releasable(&node, &known)).await?;
-    let (rows, more) = page(listed.into_iter().skip(before as usize).take(size as usize + 1).collect(), size);
-    let next_cursor = more.then(|| before.saturating_add(size));
+    let listed = listed.into_iter().skip(before as usize).take(size as usize + 1).collect();
+    let (rows, next_cursor) = page(listed, size, |_| before.saturating_add(size));
     Ok(HttpResponse::Ok().json(OptionPage { items: rows.iter().map(item).collect(), next_cursor }))
 }
 

@@ -119,13 +119,12 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
     };
     let (size, views) = (page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
-    let (rows, more) = page(views.refunds(&filter, size + 1).await?, size);
-    let items: Vec<RefundItem> = rows.iter().map(RefundItem::from).collect();
-    let next_cursor = items.last().filter(|_| more).map(|item| item.refund.clone());
+    let id = |row: &RefundRow| RefundId { payment: row.payment, number: row.number }.to_string();
+    let (rows, next_cursor) = page(views.refunds(&filter, size + 1).await?, size, id);
     if wants_csv(&request) {
         return Ok(csv_page(&request, table(&rows), next_cursor));
     }
-    Ok(HttpResponse::Ok().json(RefundPage { items, next_cursor, as_of_batch }))
+    Ok(HttpResponse::Ok().json(RefundPage { items: rows.iter().map(RefundItem::from).collect(), next_cursor, as_of_batch }))
 }
 
 fn table(rows: &[RefundRow]) -> Vec<u8> {

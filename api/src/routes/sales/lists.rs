@@ -141,8 +141,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
     caller.may(Scope::Book)?;
     let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
-    let (rows, more) = page(views.sales(&filter, size + 1).await?, size);
-    let next_cursor = rows.last().filter(|_| more).map(|row| row.sale.to_string());
+    let (rows, next_cursor) = page(views.sales(&filter, size + 1).await?, size, |row| row.sale.to_string());
     if wants_csv(&request) {
         return Ok(csv_page(&request, table(&rows), next_cursor));
     }
@@ -161,8 +160,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
 pub async fn export(node: web::Data<Node>, caller: Caller, request: HttpRequest, query: web::Query<SalesQuery>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
     let filter = query.filter(&node, &caller)?;
-    let (rows, more) = page(files(&node)?.views.sales(&filter, TABLE_ROWS_MAX + 1).await?, TABLE_ROWS_MAX);
-    let last = rows.last().filter(|_| more).map(|row| row.sale.to_string());
+    let (rows, last) = page(files(&node)?.views.sales(&filter, TABLE_ROWS_MAX + 1).await?, TABLE_ROWS_MAX, |row| row.sale.to_string());
     Ok(csv_page(&request, table(&rows), last))
 }
 

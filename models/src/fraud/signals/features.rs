@@ -240,149 +240,195 @@ pub fn features(known: &Known, event: &SignalEvent) -> FeatureVector {
             Read { role: roles(&[*role]), generation: *generation, state, factors, at_us }
         })
         .collect();
-    let mut values = [0.0; N];
-    let mut at = 0;
-    let mut put = |value: f32| {
-        // The last guard: whatever is asked, a model is never given what is no number.
-        values[at] = if value.is_finite() { value.clamp(0.0, VALUE_MAX) } else { VALUE_MAX };
-        at += 1;
-    };
-    // Of most features nobody is there whom they are about, as at a desk: that is told once for all.
     let there = reads.iter().fold(0, |there, read| there | read.role);
-    let most = |roles: Roles, value: &dyn Fn(&Read<'_>) -> f32| {
-        if roles & there == 0 { 0.0 } else { reads.iter().filter(|read| roles & read.role != 0).map(value).fold(0.0, f32::max) }
-    };
-    let person = |value: &dyn Fn(&Read<'_>) -> f32| most(PERSON, value);
-    let log = |value: f32| ln_1p(value);
-    let counted = |what: Counted, span: Span| log(person(&|read| read.count(what, span)));
+    let (all, mut vector) = (Reads { reads, there, event }, Vector { values: [0.0; N], at: 0 });
+    all.put_person(&mut vector);
+    all.put_parties(&mut vector);
+    all.put_command(&mut vector);
+    let in_slot = all.put_place(&mut vector);
+    all.put_since(in_slot, &mut vector);
+    debug_assert_eq!(vector.at, N, "a feature without a value");
+    vector.values
+}
 
-    for span in [Span::Minute, Span::TenMinutes, Span::Hour, Span::Day, Span::Week] {
-        put(counted(Counted::Holds, span));
+/// The values, in their order.
+struct Vector {
+    values: FeatureVector,
+    at: usize,
+}
+
+impl Vector {
+    fn put(&mut self, value: f32) {
+        // The last guard: whatever is asked, a model is never given what is no number.
+        self.values[self.at] = if value.is_finite() { value.clamp(0.0, VALUE_MAX) } else { VALUE_MAX };
+        self.at += 1;
     }
-    for span in [Span::TenMinutes, Span::Hour, Span::Day, Span::Week] {
-        put(counted(Counted::Sales, span));
+}
+
+/// All who take part in a command.
+struct Reads<'a> {
+    reads: Vec<Read<'a>>,
+    /// Of most features nobody is there whom they are about, as at a desk: that is told once for all.
+    there: Roles,
+    event: &'a SignalEvent,
+}
+
+impl Reads<'_> {
+    fn most(&self, roles: Roles, value: &dyn Fn(&Read<'_>) -> f32) -> f32 {
+        if roles & self.there == 0 { 0.0 } else { self.reads.iter().filter(|read| roles & read.role != 0).map(value).fold(0.0, f32::max) }
     }
-    put(counted(Counted::People, Span::Day));
-    put(counted(Counted::People, Span::Week));
-    put(counted(Counted::Cents, Span::Day));
-    put(log(person(&|read| read.unsold(Span::Hour))));
-    put(log(person(&|read| read.unsold(Span::Day))));
-    put(counted(Counted::Expired, Span::Hour));
-    put(counted(Counted::Expired, Span::Day));
-    put(counted(Counted::Released, Span::Hour));
-    put(person(&|read| read.unsold_share(Span::Day)));
-    put(counted(Counted::Begun, Span::Hour));
-    for span in [Span::TenMinutes, Span::Hour, Span::Day] {
-        put(counted(Counted::Failed, span));
+
+    fn person(&self, value: &dyn Fn(&Read<'_>) -> f32) -> f32 {
+        self.most(PERSON, value)
     }
-    put(counted(Counted::Refunds, Span::Week));
-    put(person(&|read| read.share(read.count(Counted::Refunds, Span::Week), Counted::People, Span::Week)));
-    put(person(&|read| read.share(read.count(Counted::Cheap, Span::Week), Counted::People, Span::Week)));
-    for what in [Distinct::Slots, Distinct::Museums] {
-        put(log(person(&|read| read.distinct(what, Window::Hour))));
-        put(log(person(&|read| read.distinct(what, Window::Day))));
+
+    fn counted(&self, what: Counted, span: Span) -> f32 {
+        ln_1p(self.person(&|read| read.count(what, span)))
     }
-    put(counted(Counted::Blocked, Span::Day));
-    put(counted(Counted::Twice, Span::Week));
-    put(counted(Counted::Apart, Span::Week));
-    let seconds = |from_us: i64| ((event.at_us.saturating_sub(from_us)).max(0) / 1_000_000) as f32;
-    put(log(reads.iter().filter(|read| PERSON & read.role != 0).map(|read| seconds(read.state.last_us())).reduce(f32::min).unwrap_or(0.0)));
-    put(log(person(&|read| read.party(|state| seconds(state.first_us())))));
 
-    put(log(most(DEVICE, &|read| read.distinct(Distinct::Cards, Window::Hour))));
-    put(log(most(DEVICE, &|read| read.distinct(Distinct::Cards, Window::Day))));
-    put(log(most(DEVICE, &|read| read.distinct(Distinct::Buyers, Window::Day))));
-    put(log(most(CARD, &|read| read.distinct(Distinct::Devices, Window::Day))));
-    put(log(most(CARD, &|read| read.distinct(Distinct::Buyers, Window::Day))));
-    put(log(most(BUYER, &|read| read.distinct(Distinct::Cards, Window::Day))));
-    put(log(most(BUYER, &|read| read.distinct(Distinct::Devices, Window::Day))));
+    /// What buyer, device and card did.
+    fn put_person(&self, to: &mut Vector) {
+        for span in [Span::Minute, Span::TenMinutes, Span::Hour, Span::Day, Span::Week] {
+            to.put(self.counted(Counted::Holds, span));
+        }
+        for span in [Span::TenMinutes, Span::Hour, Span::Day, Span::Week] {
+            to.put(self.counted(Counted::Sales, span));
+        }
+        to.put(self.counted(Counted::People, Span::Day));
+        to.put(self.counted(Counted::People, Span::Week));
+        to.put(self.counted(Counted::Cents, Span::Day));
+        to.put(ln_1p(self.person(&|read| read.unsold(Span::Hour))));
+        to.put(ln_1p(self.person(&|read| read.unsold(Span::Day))));
+        to.put(self.counted(Counted::Expired, Span::Hour));
+        to.put(self.counted(Counted::Expired, Span::Day));
+        to.put(self.counted(Counted::Released, Span::Hour));
+        to.put(self.person(&|read| read.unsold_share(Span::Day)));
+        to.put(self.counted(Counted::Begun, Span::Hour));
+        for span in [Span::TenMinutes, Span::Hour, Span::Day] {
+            to.put(self.counted(Counted::Failed, span));
+        }
+        to.put(self.counted(Counted::Refunds, Span::Week));
+        to.put(self.person(&|read| read.share(read.count(Counted::Refunds, Span::Week), Counted::People, Span::Week)));
+        to.put(self.person(&|read| read.share(read.count(Counted::Cheap, Span::Week), Counted::People, Span::Week)));
+        for what in [Distinct::Slots, Distinct::Museums] {
+            to.put(ln_1p(self.person(&|read| read.distinct(what, Window::Hour))));
+            to.put(ln_1p(self.person(&|read| read.distinct(what, Window::Day))));
+        }
+        to.put(self.counted(Counted::Blocked, Span::Day));
+        to.put(self.counted(Counted::Twice, Span::Week));
+        to.put(self.counted(Counted::Apart, Span::Week));
+        let seconds = |from_us: i64| ((self.event.at_us.saturating_sub(from_us)).max(0) / 1_000_000) as f32;
+        let since = self.reads.iter().filter(|read| PERSON & read.role != 0).map(|read| seconds(read.state.last_us())).reduce(f32::min);
+        to.put(ln_1p(since.unwrap_or(0.0)));
+        to.put(ln_1p(self.person(&|read| read.party(|state| seconds(state.first_us())))));
+    }
 
-    put(log(most(NETWORK, &|read| read.count(Counted::Holds, Span::TenMinutes))));
-    put(log(most(NETWORK, &|read| read.count(Counted::Holds, Span::Hour))));
-    put(log(most(NETWORK, &|read| read.unsold(Span::Hour))));
-    put(log(most(NETWORK, &|read| read.count(Counted::Failed, Span::Hour))));
-    put(log(most(NETWORK, &|read| read.distinct(Distinct::Cards, Window::Hour))));
-    put(log(most(NETWORK, &|read| read.distinct(Distinct::Buyers, Window::Hour))));
+    /// What devices, cards and buyers have of each other; what networks, accounts and staff did.
+    fn put_parties(&self, to: &mut Vector) {
+        to.put(ln_1p(self.most(DEVICE, &|read| read.distinct(Distinct::Cards, Window::Hour))));
+        to.put(ln_1p(self.most(DEVICE, &|read| read.distinct(Distinct::Cards, Window::Day))));
+        to.put(ln_1p(self.most(DEVICE, &|read| read.distinct(Distinct::Buyers, Window::Day))));
+        to.put(ln_1p(self.most(CARD, &|read| read.distinct(Distinct::Devices, Window::Day))));
+        to.put(ln_1p(self.most(CARD, &|read| read.distinct(Distinct::Buyers, Window::Day))));
+        to.put(ln_1p(self.most(BUYER, &|read| read.distinct(Distinct::Cards, Window::Day))));
+        to.put(ln_1p(self.most(BUYER, &|read| read.distinct(Distinct::Devices, Window::Day))));
 
-    put(log(most(ACCOUNT, &|read| read.count(Counted::Holds, Span::Hour))));
-    put(log(most(ACCOUNT, &|read| read.count(Counted::People, Span::Day))));
-    put(log(most(ACCOUNT, &|read| read.unsold(Span::Day))));
+        to.put(ln_1p(self.most(NETWORK, &|read| read.count(Counted::Holds, Span::TenMinutes))));
+        to.put(ln_1p(self.most(NETWORK, &|read| read.count(Counted::Holds, Span::Hour))));
+        to.put(ln_1p(self.most(NETWORK, &|read| read.unsold(Span::Hour))));
+        to.put(ln_1p(self.most(NETWORK, &|read| read.count(Counted::Failed, Span::Hour))));
+        to.put(ln_1p(self.most(NETWORK, &|read| read.distinct(Distinct::Cards, Window::Hour))));
+        to.put(ln_1p(self.most(NETWORK, &|read| read.distinct(Distinct::Buyers, Window::Hour))));
 
-    put(log(most(STAFF, &|read| read.count(Counted::Voids, Span::Hour))));
-    put(log(most(STAFF, &|read| read.count(Counted::Voids, Span::Day))));
-    put(most(STAFF, &|read| read.share(read.count(Counted::Voids, Span::Day), Counted::People, Span::Day)));
-    // Of a count of cash that is about to be noted its own difference, and what was voided just before, count already.
-    let gap = if let SignalKind::TillClosed { difference_cents } = event.kind { Some(difference_cents.unsigned_abs() as f32) } else { None };
-    let late = |read: &Read<'_>| gap.map_or(0.0, |_| read.count(Counted::Voids, Span::TenMinutes));
-    put(log(most(STAFF, &|read| read.count(Counted::LateVoids, Span::Week) + late(read))));
-    put(log(most(STAFF, &|read| read.count(Counted::Gap, Span::Week)) + gap.unwrap_or(0.0)));
+        to.put(ln_1p(self.most(ACCOUNT, &|read| read.count(Counted::Holds, Span::Hour))));
+        to.put(ln_1p(self.most(ACCOUNT, &|read| read.count(Counted::People, Span::Day))));
+        to.put(ln_1p(self.most(ACCOUNT, &|read| read.unsold(Span::Day))));
 
-    let people = event.people as f32;
-    put(log(people));
-    put(log(event.cents.max(0) as f32));
-    put(price_ratio(event));
-    put(if event.people == 0 { 0.0 } else { (event.cheap as f32 / people).min(1.0) });
-    put(log(event.lead_s.max(0) as f32));
-    put((f32::from(event.minute.min(1_439)) - 720.0).abs() / 720.0);
-    put(if event.parties.iter().any(|taking| is_person(taking.role)) { 0.0 } else { 1.0 });
+        to.put(ln_1p(self.most(STAFF, &|read| read.count(Counted::Voids, Span::Hour))));
+        to.put(ln_1p(self.most(STAFF, &|read| read.count(Counted::Voids, Span::Day))));
+        to.put(self.most(STAFF, &|read| read.share(read.count(Counted::Voids, Span::Day), Counted::People, Span::Day)));
+        // Of a count of cash that is about to be noted its own difference, and what was voided just before, count already.
+        let gap = if let SignalKind::TillClosed { difference_cents } = self.event.kind { Some(difference_cents.unsigned_abs() as f32) } else { None };
+        let late = |read: &Read<'_>| gap.map_or(0.0, |_| read.count(Counted::Voids, Span::TenMinutes));
+        to.put(ln_1p(self.most(STAFF, &|read| read.count(Counted::LateVoids, Span::Week) + late(read))));
+        to.put(ln_1p(self.most(STAFF, &|read| read.count(Counted::Gap, Span::Week)) + gap.unwrap_or(0.0)));
+    }
 
-    // What others do in the same slot or museum: nobody is to be strange by what stands for them already. What whoever asks did in this place is not counted by itself;
-    // what they did in all places is an upper bound of it and is taken off, so that what is left is at most what others did, and less where whoever asks is busy elsewhere.
-    let asker = |value: &dyn Fn(&Read<'_>) -> f32| most(PERSON | ACCOUNT, value);
-    let place = |role: Roles, what: Counted, span: Span| most(role, &|read| read.count(what, span));
-    let others = |role: Roles, what: Counted, span: Span| (place(role, what, span) - asker(&|read| read.count(what, span))).max(0.0);
-    let others_unsold = |span: Span| (most(SLOT, &|read| read.unsold(span)) - asker(&|read| read.unsold(span))).max(0.0);
-    let others_kept = |span: Span| (most(SLOT, &|read| read.kept(span)) - asker(&|read| read.kept(span))).max(0.0);
-    let share = |part: f32, of: f32| (part / (of + 1.0)).min(1.0);
-    let (expired_1h, failed_1h) = (others(SLOT, Counted::Expired, Span::Hour), others(SLOT, Counted::Failed, Span::Hour));
-    let failed_1d = others(SLOT, Counted::Failed, Span::Day);
-    let unsold_1h = log(others_unsold(Span::Hour));
-    put(log(expired_1h));
-    put(log(others(SLOT, Counted::Expired, Span::Day)));
-    put(unsold_1h);
-    put(log(others_unsold(Span::Day)));
-    put(share(others_unsold(Span::Day), others_kept(Span::Day)));
-    put(log(failed_1h));
-    put(log(failed_1d));
-    put(share(failed_1d, others(SLOT, Counted::Begun, Span::Day)));
-    let museum_failed = others(MUSEUM, Counted::Failed, Span::Hour);
-    put(log(museum_failed));
-    put(share(museum_failed, others(MUSEUM, Counted::Begun, Span::Hour)));
-    put((log(person(&|read| read.count(Counted::Failed, Span::Day))) * log(failed_1h)).max(0.0).sqrt());
+    /// What is asked for.
+    fn put_command(&self, to: &mut Vector) {
+        let people = self.event.people as f32;
+        to.put(ln_1p(people));
+        to.put(ln_1p(self.event.cents.max(0) as f32));
+        to.put(price_ratio(self.event));
+        to.put(if self.event.people == 0 { 0.0 } else { (self.event.cheap as f32 / people).min(1.0) });
+        to.put(ln_1p(self.event.lead_s.max(0) as f32));
+        to.put((f32::from(self.event.minute.min(1_439)) - 720.0).abs() / 720.0);
+        to.put(if self.event.parties.iter().any(|taking| is_person(taking.role)) { 0.0 } else { 1.0 });
+    }
 
-    // What a party was seen with under one key was noted under the same: under the other key this one would be another one.
-    let crossed = |role: Roles, what: Distinct, with: Role| {
-        most(role, &|read| {
-            let this = event.beside(with, read.generation);
-            this.map_or(0.0, |this| read.party(|state| state.distinct_others(what, this, Window::Day, read.at_us)))
-        })
-    };
-    put(log(crossed(DEVICE, Distinct::Cards, Role::Card)));
-    put(log(crossed(DEVICE, Distinct::Buyers, Role::Buyer)));
-    put(log(crossed(CARD, Distinct::Devices, Role::Device)));
-    put(log(crossed(CARD, Distinct::Buyers, Role::Buyer)));
-    put(log(crossed(BUYER, Distinct::Cards, Role::Card)));
-    put(log(crossed(BUYER, Distinct::Devices, Role::Device)));
-    put(counted(Counted::Large, Span::Day));
-    put(counted(Counted::Large, Span::Week));
-    put(log(most(NETWORK, &|read| read.count(Counted::Large, Span::Day))));
-    let before = |read: &Read<'_>| (read.count(Counted::People, Span::Week) - read.count(Counted::People, Span::Day)).max(0.0);
-    put(log(person(&before)));
-    put((log(person(&|read| read.unsold(Span::Day))) * log(expired_1h)).max(0.0).sqrt());
-    put(person(&|read| (log(before(read)) * log(read.count(Counted::Large, Span::Week))).max(0.0).sqrt()));
-    // A desk or totem sells to whoever stands there; who asks from afar chose the slot that others rush for. Whoever comes alone takes no places from others, and beyond a
-    // family it makes no difference how many more they are.
-    let from_afar = !event.parties.iter().any(|taking| STAFF & roles(&[taking.role]) != 0);
-    let many = if from_afar && takes_places(event.kind) { (people - 1.0).clamp(0.0, FAMILY as f32) / FAMILY as f32 } else { 0.0 };
-    put(unsold_1h * many);
-    // Within minutes: whoever chooses places for a family goes through few slots and museums so fast, and through one card.
-    put(log(person(&|read| read.distinct(Distinct::Slots, Window::TenMinutes))));
-    put(log(person(&|read| read.distinct(Distinct::Museums, Window::TenMinutes))));
-    put(log(most(DEVICE, &|read| read.distinct(Distinct::Cards, Window::TenMinutes))));
-    put(log(most(NETWORK, &|read| read.count(Counted::Failed, Span::TenMinutes))));
-    put(log(most(NETWORK, &|read| read.distinct(Distinct::Cards, Window::TenMinutes))));
-    debug_assert_eq!(at, N, "a feature without a value");
-    values
+    /// What others do in the same slot or museum: nobody is to be strange by what stands for them already. What whoever asks did in this place is not counted by itself; what they
+    /// did in all places is an upper bound of it and is taken off, so that what is left is at most what others did, and less where whoever asks is busy elsewhere. Answers how many
+    /// holds of others in the slot expired within the hour, and with the logarithm of those not bought.
+    fn put_place(&self, to: &mut Vector) -> (f32, f32) {
+        let asker = |value: &dyn Fn(&Read<'_>) -> f32| self.most(PERSON | ACCOUNT, value);
+        let place = |role: Roles, what: Counted, span: Span| self.most(role, &|read| read.count(what, span));
+        let others = |role: Roles, what: Counted, span: Span| (place(role, what, span) - asker(&|read| read.count(what, span))).max(0.0);
+        let others_unsold = |span: Span| (self.most(SLOT, &|read| read.unsold(span)) - asker(&|read| read.unsold(span))).max(0.0);
+        let others_kept = |span: Span| (self.most(SLOT, &|read| read.kept(span)) - asker(&|read| read.kept(span))).max(0.0);
+        let share = |part: f32, of: f32| (part / (of + 1.0)).min(1.0);
+        let (expired_1h, failed_1h) = (others(SLOT, Counted::Expired, Span::Hour), others(SLOT, Counted::Failed, Span::Hour));
+        let failed_1d = others(SLOT, Counted::Failed, Span::Day);
+        let unsold_1h = ln_1p(others_unsold(Span::Hour));
+        to.put(ln_1p(expired_1h));
+        to.put(ln_1p(others(SLOT, Counted::Expired, Span::Day)));
+        to.put(unsold_1h);
+        to.put(ln_1p(others_unsold(Span::Day)));
+        to.put(share(others_unsold(Span::Day), others_kept(Span::Day)));
+        to.put(ln_1p(failed_1h));
+        to.put(ln_1p(failed_1d));
+        to.put(share(failed_1d, others(SLOT, Counted::Begun, Span::Day)));
+        let museum_failed = others(MUSEUM, Counted::Failed, Span::Hour);
+        to.put(ln_1p(museum_failed));
+        to.put(share(museum_failed, others(MUSEUM, Counted::Begun, Span::Hour)));
+        to.put((ln_1p(self.person(&|read| read.count(Counted::Failed, Span::Day))) * ln_1p(failed_1h)).max(0.0).sqrt());
+        (expired_1h, unsold_1h)
+    }
+
+    /// What was added since: more of the same parties, and of who asks for many places, or leaves them, while others do in the same slot.
+    fn put_since(&self, (expired_1h, unsold_1h): (f32, f32), to: &mut Vector) {
+        // What a party was seen with under one key was noted under the same: under the other key this one would be another one.
+        let crossed = |role: Roles, what: Distinct, with: Role| {
+            self.most(role, &|read| {
+                let this = self.event.beside(with, read.generation);
+                this.map_or(0.0, |this| read.party(|state| state.distinct_others(what, this, Window::Day, read.at_us)))
+            })
+        };
+        to.put(ln_1p(crossed(DEVICE, Distinct::Cards, Role::Card)));
+        to.put(ln_1p(crossed(DEVICE, Distinct::Buyers, Role::Buyer)));
+        to.put(ln_1p(crossed(CARD, Distinct::Devices, Role::Device)));
+        to.put(ln_1p(crossed(CARD, Distinct::Buyers, Role::Buyer)));
+        to.put(ln_1p(crossed(BUYER, Distinct::Cards, Role::Card)));
+        to.put(ln_1p(crossed(BUYER, Distinct::Devices, Role::Device)));
+        to.put(self.counted(Counted::Large, Span::Day));
+        to.put(self.counted(Counted::Large, Span::Week));
+        to.put(ln_1p(self.most(NETWORK, &|read| read.count(Counted::Large, Span::Day))));
+        let before = |read: &Read<'_>| (read.count(Counted::People, Span::Week) - read.count(Counted::People, Span::Day)).max(0.0);
+        to.put(ln_1p(self.person(&before)));
+        to.put((ln_1p(self.person(&|read| read.unsold(Span::Day))) * ln_1p(expired_1h)).max(0.0).sqrt());
+        to.put(self.person(&|read| (ln_1p(before(read)) * ln_1p(read.count(Counted::Large, Span::Week))).max(0.0).sqrt()));
+        // A desk or totem sells to whoever stands there; who asks from afar chose the slot that others rush for. Whoever comes alone takes no places from others, and beyond a
+        // family it makes no difference how many more they are.
+        let from_afar = !self.event.parties.iter().any(|taking| STAFF & roles(&[taking.role]) != 0);
+        let more = (self.event.people as f32 - 1.0).clamp(0.0, FAMILY as f32);
+        let many = if from_afar && takes_places(self.event.kind) { more / FAMILY as f32 } else { 0.0 };
+        to.put(unsold_1h * many);
+        // Within minutes: whoever chooses places for a family goes through few slots and museums so fast, and through one card.
+        to.put(ln_1p(self.person(&|read| read.distinct(Distinct::Slots, Window::TenMinutes))));
+        to.put(ln_1p(self.person(&|read| read.distinct(Distinct::Museums, Window::TenMinutes))));
+        to.put(ln_1p(self.most(DEVICE, &|read| read.distinct(Distinct::Cards, Window::TenMinutes))));
+        to.put(ln_1p(self.most(NETWORK, &|read| read.count(Counted::Failed, Span::TenMinutes))));
+        to.put(ln_1p(self.most(NETWORK, &|read| read.distinct(Distinct::Cards, Window::TenMinutes))));
+    }
 }
 
 const fn is_person(role: Role) -> bool {
