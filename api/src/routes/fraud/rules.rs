@@ -203,7 +203,8 @@ pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse,
 
 /// Draft a fraud rule.
 ///
-/// Nothing changes before somebody else puts it in force. It takes the place of a draft of its name; not of one for museums that the key is not good for (`draft_of_others`).
+/// Nothing changes before somebody else puts it in force. It takes the place of a draft of its name; with a key for some museums not of one for others, nor of
+/// one for all that another key drafted (`draft_of_others`).
 #[utoipa::path(
     tag = "Fraud", operation_id = "draft_fraud_rule", security(("key" = ["investigate"])), request_body = RuleForm,
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
