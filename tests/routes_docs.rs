@@ -152,7 +152,7 @@ fn numbers_have_formats(value: &Value, at: &str, missing: &mut Vec<String>) {
 }
 
 #[actix_rt::test]
-async fn the_pages_load_nothing_from_elsewhere() {
+async fn the_pages_bear_our_name_and_load_nothing_from_elsewhere() {
     let app = App::start().await;
     for page in ["/docs/", "/docs/swagger-initializer.js", "/docs/problems"] {
         let response = app.request(Method::GET, page, "").send().await.unwrap();
@@ -160,6 +160,10 @@ async fn the_pages_load_nothing_from_elsewhere() {
         assert!(response.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'self'"), "{page}");
         let text = response.text().await.unwrap();
         assert!(!text.contains("src=\"http") && !text.contains("<link rel=\"stylesheet\" href=\"http"), "{page}");
+    }
+    for (page, title) in [("/docs/", "Interface"), ("/docs/index.html", "Interface"), ("/docs/problems", "Problems")] {
+        let text = app.request(Method::GET, page, "").send().await.unwrap().text().await.unwrap();
+        assert!(text.contains(&format!("<title>{title} - Tornello</title>")), "{page}");
     }
     let problems = app.request(Method::GET, "/docs/problems", "").send().await.unwrap().text().await.unwrap();
     assert!(problems.contains("<tr id=\"not_enough_places\">") && problems.contains("<tr id=\"outcome_unknown\">"));
