@@ -46,6 +46,10 @@ pub struct SalesQuery {
     /// Only those that were sold on this day or earlier.
     #[param(value_type = Option<String>, format = Date)]
     sold_to: Option<Date>,
+    /// Whether a table is for a spreadsheet, which keeps 15 digits of a number and no leading zero: texts that begin with a digit are then formulas that say them, as
+    /// `="302000000000000057"`. Programs leave it out.
+    #[serde(default)]
+    spreadsheet: bool,
     /// Where the page before said to go on.
     #[param(value_type = Option<String>)]
     cursor: Option<HoldId>,
@@ -171,7 +175,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
     let (rows, more) = page(views.sales(&filter, size + 1).await?, size);
     let next_cursor = rows.last().filter(|_| more).map(|row| row.sale.to_string());
     if wants_csv(&request) {
-        return Ok(csv_page(&request, table(&rows), next_cursor));
+        return Ok(csv_page(&request, table(&rows, query.spreadsheet), next_cursor));
     }
     Ok(HttpResponse::Ok().json(SalePage { items: rows.into_iter().map(SaleItem::from).collect(), next_cursor, as_of_batch }))
 }
@@ -190,10 +194,10 @@ pub async fn export(node: web::Data<Node>, caller: Caller, request: HttpRequest,
     let filter = query.filter(&node, &caller)?;
     let (rows, more) = page(files(&node)?.views.sales(&filter, TABLE_ROWS_MAX + 1).await?, TABLE_ROWS_MAX);
     let last = rows.last().filter(|_| more).map(|row| row.sale.to_string());
-    Ok(csv_page(&request, table(&rows), last))
+    Ok(csv_page(&request, table(&rows, query.spreadsheet), last))
 }
 
-fn table(rows: &[SaleRow]) -> Vec<u8> {
+fn table(rows: &[SaleRow], as_texts: bool) -> Vec<u8> {
     const HEADS: [&str; 17] = [
         "sale",
         "museum",
@@ -214,7 +218,7 @@ fn table(rows: &[SaleRow]) -> Vec<u8> {
         "quote",
     ];
     let euros = |cents| CsvCell::Euros(Cents::new(cents));
-    let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
+    let mut table = CsvWriter::new(CsvForm::ITALIAN.with_texts(as_texts), HEADS);
     for row in rows {
         let (sale, slot) = (row.sale.to_string(), row.slot.to_string());
         table.row([
