@@ -322,21 +322,6 @@ fn headers_that_let_a_request_through_stand_in_the_contract() {
     assert_eq!(taking("Waiting-Room-Admission"), ["create_hold", "join_waiting_list", "move_sale"]);
 }
 
-#[test]
-fn what_desks_and_offices_send_has_an_example() {
-    for (path, method) in [
-        ("/v1/sales/{sale}/cancel", "post"),
-        ("/v1/sales/{sale}/move", "post"),
-        ("/v1/vouchers", "post"),
-        ("/v1/tills/{session}/close", "post"),
-        ("/v1/refunds/{refund}/payout", "post"),
-        ("/v1/refunds/{refund}/payee", "put"),
-        ("/v1/slots/{slot}/capacity", "put"),
-    ] {
-        assert!(example(path, method).is_object(), "{method} {path} has no example");
-    }
-}
-
 #[actix_rt::test]
 async fn long_answers_are_compressed_for_who_asks() {
     let app = App::start().await;
