@@ -93,7 +93,7 @@ async fn every_refusal_of_holds_and_sales_has_its_status_and_code() {
     let app = App::start().await;
     let (web, office, reseller, manager) =
         (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Reseller).await, app.key(Role::Manager).await);
-    let ten = slot(TORRE, 10);
+    let (admin, ten) = (app.key(Role::Admin).await, slot(TORRE, 10));
     let holds = |slot: SlotId| format!("/v1/slots/{slot}/holds");
     let sales = |slot: SlotId| format!("/v1/slots/{slot}/sales");
     let confirm = |hold: &str| format!("/v1/holds/{hold}/confirm");
@@ -150,6 +150,7 @@ async fn every_refusal_of_holds_and_sales_has_its_status_and_code() {
                 422,
                 "settlement_not_allowed",
             ),
+            ("an administrator at a desk", sales(ten), &admin, sale("full", 1, desk("R1")), 422, "settlement_not_allowed"),
             ("blank reference", sales(ten), &office, sale("full", 1, desk(" ")), 422, "invalid"),
             ("long reference", sales(ten), &office, sale("full", 1, desk(&"x".repeat(65))), 422, "invalid"),
             ("odd reference", sales(ten), &office, sale("full", 1, desk("a\nb")), 422, "invalid"),
