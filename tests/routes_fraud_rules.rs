@@ -103,8 +103,11 @@ async fn a_key_for_some_museums_reads_what_holds_there_and_nothing_of_others() {
     assert_eq!([told(&drafted, "in_force"), told(&drafted, "drafts")], ["both [1]", "everywhere [], here [1], own [1]"], "{drafted}");
     // Nor does a draft take the place of one for others, which they would miss and nobody would know.
     assert_eq!(app.post("/v1/fraud/rules", &analyst, "far", &rule("far", json!(["mare"]))).await.0, StatusCode::CREATED);
-    let (status, problem) = app.post("/v1/fraud/rules", &local, "taken", &rule("far", json!(["torre"]))).await;
-    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("draft_of_others")), "{problem}");
+    for (name, museums) in [("far", json!(["torre"])), ("everywhere", json!(["torre"])), ("everywhere", json!([]))] {
+        let key = format!("taken {name} {museums}").replace(['"', ' '], "-");
+        let (status, problem) = app.post("/v1/fraud/rules", &local, &key, &rule(name, museums)).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("draft_of_others")), "{problem}");
+    }
     let all = app.get("/v1/fraud/rules", &analyst).await;
     assert_eq!(told(&all, "drafts"), "everywhere [], far [2], here [1], own [1]", "{all}");
     app.stop().await;

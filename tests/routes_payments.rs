@@ -354,6 +354,14 @@ async fn owners_see_their_own_and_desks_see_those_of_their_museums() {
     assert!(table.lines().nth(1).unwrap().starts_with(&payment) && table.contains(";12,00;"), "{table}");
     let same = app.request(Method::GET, "/v1/payments", &manager).header("Accept", "text/csv").send().await.unwrap().text().await.unwrap();
     assert_eq!(same, table);
+    // A spreadsheet would show 3.02E+17 for the number of a notice: whoever asks for that is told all of its digits, also on the next page.
+    let listed = app.get("/v1/payments", &manager).await;
+    let notice = listed["items"][0]["notice_number"].as_str().unwrap();
+    assert!(table.contains(&format!(";{notice};")), "{table}");
+    for path in ["/v1/payments?spreadsheet=true", "/v1/payments/export.csv?spreadsheet=true"] {
+        let table = app.request(Method::GET, path, &manager).header("Accept", "text/csv").send().await.unwrap().text().await.unwrap();
+        assert!(table.contains(&format!(";\"=\"\"{notice}\"\"\";")) && table.contains(";12,00;"), "{path}: {table}");
+    }
     app.stop().await;
 }
 

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{KeyId, SlotId};
+use tornello_engine::ids::{KeyId, MuseumId, SlotId};
 use tornello_engine::museum;
 use tornello_engine::slot::Command;
 use tornello_engine::tariff::{FreeDayBooking, FreeDays, Tariff};
@@ -93,7 +93,7 @@ async fn every_refusal_of_holds_and_sales_has_its_status_and_code() {
     let app = App::start().await;
     let (web, office, reseller, manager) =
         (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Reseller).await, app.key(Role::Manager).await);
-    let ten = slot(TORRE, 10);
+    let (admin, ten) = (app.key(Role::Admin).await, slot(TORRE, 10));
     let holds = |slot: SlotId| format!("/v1/slots/{slot}/holds");
     let sales = |slot: SlotId| format!("/v1/slots/{slot}/sales");
     let confirm = |hold: &str| format!("/v1/holds/{hold}/confirm");
@@ -150,6 +150,7 @@ async fn every_refusal_of_holds_and_sales_has_its_status_and_code() {
                 422,
                 "settlement_not_allowed",
             ),
+            ("an administrator at a desk", sales(ten), &admin, sale("full", 1, desk("R1")), 422, "settlement_not_allowed"),
             ("blank reference", sales(ten), &office, sale("full", 1, desk(" ")), 422, "invalid"),
             ("long reference", sales(ten), &office, sale("full", 1, desk(&"x".repeat(65))), 422, "invalid"),
             ("odd reference", sales(ten), &office, sale("full", 1, desk("a\nb")), 422, "invalid"),
@@ -410,6 +411,57 @@ async fn lists_go_page_by_page_and_each_sees_its_own() {
         (&format!("/v1/slots/{}/tickets", slot(TORRE, 11)), &mare_office, 404),
     ] {
         assert_eq!(app.request(Method::GET, path, key).send().await.unwrap().status().as_u16(), status, "{path}");
+    }
+    app.stop().await;
+}
+
+/// Whoever asks who comes tomorrow, or what was sold yesterday, need not read everything that was ever sold.
+#[actix_rt::test]
+async fn sales_are_listed_by_the_day_of_the_visit_and_by_that_of_the_sale() {
+    const DAY_S: i64 = 86_400;
+    let app = App::start().await;
+    let (web, office) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await);
+    let in_days = |museum: MuseumId, days: i64| {
+        let first = slot(museum, 11);
+        SlotId::new(museum, first.route(), first.start().plus_seconds(days * DAY_S))
+    };
+    let mut sold = Vec::new();
+    for (name, slot) in [("later", in_days(TORRE, 2)), ("sea", in_days(MARE, 1)), ("next", in_days(TORRE, 1))] {
+        sold.push(sell(&app, &web, slot, 1, name).await["sale"].as_str().unwrap().to_owned());
+    }
+    // Half past midnight in Rome, which is the day before in UTC.
+    app.pass(15 * 3_600).await;
+    sold.push(sell(&app, &web, in_days(TORRE, 1), 1, "night").await["sale"].as_str().unwrap().to_owned());
+    app.node().files().unwrap().views.reach(app.node().head().number).await;
+    let [later, sea, next, night] = <[String; 4]>::try_from(sold).unwrap();
+    let listed = async |query: &str, key: &str| {
+        let (mut cursor, mut found) = (String::new(), Vec::new());
+        loop {
+            let page = app.get(&format!("/v1/sales?limit=1&{query}{cursor}"), key).await;
+            found.extend(page["items"].as_array().unwrap().iter().map(|item| item["sale"].as_str().unwrap().to_owned()));
+            let Some(next) = page["next_cursor"].as_str() else { return found };
+            cursor = format!("&cursor={next}");
+        }
+    };
+    let mut tomorrow = vec![next.clone(), night.clone()];
+    tomorrow.sort_unstable();
+    assert_eq!(listed("museum=torre&from=2026-11-24&to=2026-11-24", &office).await, tomorrow);
+    assert_eq!(listed("from=2026-11-25", &office).await, [later.clone()]);
+    assert_eq!(listed("to=2026-11-24", &web).await.len(), 3);
+    assert_eq!(listed("sold_from=2026-11-23&sold_to=2026-11-23&museum=torre", &office).await.len(), 2);
+    assert_eq!(listed("sold_from=2026-11-24", &office).await, [night.clone()]);
+    assert_eq!(listed("sold_to=2026-11-23&from=2026-11-24&to=2026-11-24&museum=mare", &office).await, [sea]);
+    assert_eq!(listed("sold_to=2026-11-22", &office).await, Vec::<String>::new());
+    let table = app.request(Method::GET, "/v1/sales/export.csv?sold_from=2026-11-24", &office).send().await.unwrap().text().await.unwrap();
+    assert!(table.lines().count() == 2 && table.contains(&night), "{table}");
+    for (query, status) in [
+        ("from=2026-11-24&to=2026-11-23", 422),
+        ("sold_from=2026-11-24&sold_to=2026-11-23", 422),
+        ("from=tomorrow", 400),
+        ("sold_to=2026-11-23T00:00:00Z", 400),
+    ] {
+        let path = format!("/v1/sales?{query}");
+        assert_eq!(app.request(Method::GET, &path, &office).send().await.unwrap().status().as_u16(), status, "{path}");
     }
     app.stop().await;
 }

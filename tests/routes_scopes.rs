@@ -6,7 +6,7 @@ use tornello_actors::keys::{Museums, Role};
 use tornello_api::auth::Scope;
 use tornello_api::server;
 
-use crate::support::{App, MARE, TORRE, slot};
+use crate::support::{App, MARE, TORRE, body_of, slot};
 
 /// Open to everybody, and published.
 const PUBLIC: [&str; 3] = ["get_metrics", "get_status", "list_ticket_keys"];
@@ -131,6 +131,34 @@ async fn every_operation_asks_for_the_scope_that_it_publishes_and_answers_with_a
             };
             wrong.extend((!good).then(|| format!("{id} ({}) as {role:?}: {status}", scope.name())));
             wrong.extend((!statuses.contains(&status)).then(|| format!("{id} as {role:?}: {status} is none of {statuses:?}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    app.stop().await;
+}
+
+/// Whoever writes a client begins with what the contract shows: a whole body for each operation that takes one, and one that can be read.
+#[actix_rt::test]
+async fn every_body_has_an_example_that_can_be_read() {
+    let (app, contract, mut wrong) = (App::start().await, serde_json::to_value(server::contract()).unwrap(), Vec::new());
+    let key = app.key(Role::Admin).await;
+    for (path, item) in contract["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            for (kind, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+                let Some(example) = content.get("example") else {
+                    wrong.push(format!("{id}: there is none of {kind}"));
+                    continue;
+                };
+                if kind != "application/json" {
+                    continue;
+                }
+                let request = app.request(method.to_uppercase().parse().unwrap(), &nowhere(path, operation), &key);
+                let answer = request.header("Idempotency-Key", id).header("Content-Type", kind).body(example.to_string()).send().await.unwrap();
+                // What was read, and leads nowhere, is refused without saying where in it something stands.
+                let told = body_of(answer).await;
+                wrong.extend(told["title"].as_str().filter(|title| title.contains(" at line ")).map(|title| format!("{id}: {title}")));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

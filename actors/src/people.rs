@@ -215,18 +215,19 @@ async fn attach(connection: &mut SqliteConnection, keys: &str) -> Result<(), sql
 
 impl People {
     /// Opens `people.db` and `people-keys.db` in `folder`, which must exist, and makes them if there are none. Whoever `erased.log` beside them lists, and these have all
-    /// the same, as they were put back from an older copy, is erased again, as of `now`, before this returns.
+    /// the same, as they were put back from an older copy, is erased again, as of `now`, before this returns. No other process may have the folder open: whoever starts a node
+    /// has locked it.
     ///
     /// # Errors
     /// If the master key is not the one that the keys were wrapped under, or the disk fails.
     pub async fn open(folder: &Path, master: MasterKey, now: Timestamp) -> Result<Self, PeopleError> {
-        let (people, keys) = (folder.join("people.db"), folder.join("people-keys.db"));
+        let (contacts, keys) = (folder.join("people.db"), folder.join("people-keys.db"));
         let attached: Arc<str> = keys.to_str().ok_or_else(|| PeopleError::FolderName(folder.to_owned()))?.into();
-        for path in [&people, &keys] {
+        for path in [&contacts, &keys] {
             secret_file::ensure_private(path).map_err(|error| PeopleError::File(Arc::new(error)))?;
         }
         let options = SqliteConnectOptions::new()
-            .filename(&people)
+            .filename(&contacts)
             .journal_mode(SqliteJournalMode::Truncate)
             .synchronous(SqliteSynchronous::Full)
             .pragma("secure_delete", "ON")
@@ -249,6 +250,10 @@ impl People {
         let erasures = folder.join(erasures::FILE);
         let people = Self { inner: Arc::new(Inner { pool, wrapping, erasures, waiting: Mutex::default(), listed: Mutex::default() }) };
         people.prepare().await?;
+        // A transaction over both has just ended: what a kill had cut short of the one before was undone by it.
+        if let Err(error) = crate::sqlite::remove_leftovers(&[&contacts, &keys]) {
+            tracing::warn!(%error, "what a kill has left beside the contacts is not removed: it does no harm");
+        }
         people.erase_again(now).await?;
         Ok(people)
     }

@@ -1,5 +1,8 @@
 //! How the files beside the journal are opened: read models, keys, contacts. What is in them is theirs.
 
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{Connection as _, Error};
 
@@ -68,6 +71,52 @@ pub fn pool() -> SqlitePoolOptions {
     })
 }
 
+/// Removes what a kill has left of transactions over several files, of which the first is the main one, and answers how many there were. For each transaction SQLite makes a
+/// file with the names of their journals, and removes it with the commit; one that no journal names yet when the process ends is looked at by nobody again. One that is named
+/// says that its transaction is to be undone: without it half of that would stay. So this is for whoever has the files alone and has begun to write to all of them, by which
+/// whatever had to be undone is; and nothing is removed while any of their journals says something.
+pub fn remove_leftovers(files: &[&Path]) -> io::Result<u32> {
+    let Some((folder, name)) = files.first().and_then(|main| Some((main.parent()?, main.file_name()?.to_str()?))) else { return Ok(0) };
+    for file in files {
+        if says_something(&beside(file, "-journal"))? {
+            return Ok(0);
+        }
+    }
+    let mut removed = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_leftover = entry.file_name().to_str().and_then(|found| found.strip_prefix(name)).is_some_and(ends_leftover);
+        if is_leftover && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// The file that SQLite keeps beside another one.
+fn beside(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// Whether there is anything in a file, or may be.
+fn says_something(file: &Path) -> io::Result<bool> {
+    match fs::metadata(file) {
+        Ok(found) => Ok(found.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a name goes on, after that of the main file, as SQLite names the list of the journals of a transaction: `-mj`, six digits, a nine, and two digits, all of these
+/// hexadecimal and in capitals.
+fn ends_leftover(end: &str) -> bool {
+    let is_digit = |digit: u8| digit.is_ascii_digit() || (b'A'..=b'F').contains(&digit);
+    end.strip_prefix("-mj").is_some_and(|digits| digits.len() == 9 && digits.bytes().all(is_digit) && digits.as_bytes()[6] == b'9')
+}
+
 #[cfg(test)]
 mod tests {
     use sqlx::ConnectOptions;
@@ -80,6 +129,41 @@ mod tests {
         let mut connection = SqliteConnectOptions::new().in_memory(true).connect().await.unwrap();
         sqlx::raw_sql("CREATE TABLE some (n INTEGER PRIMARY KEY) STRICT; INSERT INTO some VALUES (1)").execute(&mut connection).await.unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(ask)).execute(&mut connection).await.map(drop).unwrap_err()
+    }
+
+    #[test]
+    fn what_a_kill_has_left_is_removed_unless_a_journal_may_name_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (main, other) = (folder.path().join("people.db"), folder.path().join("people-keys.db"));
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let left = || {
+            let mut names: Vec<String> =
+                fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort_unstable();
+            names
+        };
+        let others = [
+            "people-keys.db-mj0123ABC9F",
+            "people.db",
+            "people.db-mj0123AB8CF",
+            "people.db-mj0123AB9CF.old",
+            "people.db-mj0123ab9cf",
+            "people.db-wal",
+        ];
+        others.into_iter().chain(["people.db-mj0123AB9CF", "people.db-mjFFFFFF900"]).for_each(|name| write(name, "some"));
+        let all = left();
+        for journal in ["people.db-journal", "people-keys.db-journal"] {
+            write(journal, "what is to be undone");
+            assert_eq!(remove_leftovers(&[&main, &other]).unwrap(), 0);
+            fs::remove_file(folder.path().join(journal)).unwrap();
+            assert_eq!(left(), all, "while {journal} says something");
+        }
+        // A journal that was done with is empty, or is not there.
+        write("people.db-journal", "");
+        assert_eq!(remove_leftovers(&[&main, &other]).unwrap(), 2);
+        fs::remove_file(folder.path().join("people.db-journal")).unwrap();
+        assert_eq!(left(), others);
+        assert_eq!(remove_leftovers(&[&main, &other]).unwrap(), 0);
     }
 
     #[tokio::test]

@@ -109,6 +109,27 @@ pub fn table() -> String {
     table
 }
 
+/// Through which channel each role that sells does so, in Markdown: what the contract and the README say.
+#[must_use]
+pub fn channels() -> String {
+    let of = |channel: Channel| {
+        let roles: Vec<String> = Scope::Book.roles().filter(|role| channel_of(*role) == channel).map(|role| format!("`{role}`")).collect();
+        format!("`{}` with a key of {}", channel.name(), roles.join(" or "))
+    };
+    Channel::ALL.map(of).join(", ")
+}
+
+/// The channel of a role. Administrators set up and look after what others sell, so they have no channel of their own: what they hold and sell is the web's.
+const fn channel_of(role: Role) -> Channel {
+    match role {
+        Role::Kiosk => Channel::Kiosk,
+        Role::BoxOffice | Role::Gate | Role::Manager => Channel::BoxOffice,
+        Role::GroupOffice | Role::Operator => Channel::Group,
+        Role::Reseller => Channel::Reseller,
+        Role::Web | Role::Sensor | Role::Analyst | Role::Ministry | Role::Admin => Channel::Web,
+    }
+}
+
 /// The caller of a request, known by its key.
 #[derive(Debug, Clone)]
 pub struct Caller(pub Arc<Key>);
@@ -164,13 +185,7 @@ impl Caller {
     /// The channel through which the caller sells, or looks at availability.
     #[must_use]
     pub fn channel(&self) -> Channel {
-        match self.0.role {
-            Role::Kiosk => Channel::Kiosk,
-            Role::BoxOffice | Role::Gate | Role::Manager => Channel::BoxOffice,
-            Role::GroupOffice | Role::Operator => Channel::Group,
-            Role::Reseller => Channel::Reseller,
-            Role::Web | Role::Sensor | Role::Analyst | Role::Ministry | Role::Admin => Channel::Web,
-        }
+        channel_of(self.0.role)
     }
 }
 
@@ -192,5 +207,11 @@ mod tests {
     fn the_guide_shows_who_has_which_scope() {
         let (guide, table) = (include_str!("../../README.md"), table());
         assert!(guide.contains(&table), "README.md should have this table:\n{table}");
+    }
+
+    #[test]
+    fn the_guide_says_through_which_channel_each_key_sells() {
+        let (guide, channels) = (include_str!("../../README.md"), channels());
+        assert!(guide.contains(&channels), "README.md should say:\n{channels}");
     }
 }

@@ -1,7 +1,8 @@
 //! Tables as comma-separated values (RFC 4180): written row by row for downloads, read from what banks export.
 //!
 //! A cell that a spreadsheet would take for a formula is written with an apostrophe in front, so that a name which somebody typed into a form computes nothing
-//! on a clerk's machine. Numbers and days are cells of their own kinds and stay as they are.
+//! on a clerk's machine. Numbers and days are cells of their own kinds and stay as they are. So do, for programs, texts that look like numbers, as the 18 digits of a
+//! notice; whoever opens the table in a spreadsheet, which would keep 15 of them, asks for these as texts ([`CsvForm::with_texts`]).
 
 use std::fmt::Write as _;
 
@@ -18,11 +19,20 @@ pub struct CsvForm {
     pub separator: Separator,
     /// Whether a byte order mark tells spreadsheets that this is UTF-8.
     pub byte_order_mark: bool,
+    /// Whether texts that a spreadsheet would take for a number or a day are formulas that say them, as `="302000000000000057"`: it shows each sign of these, and no leading
+    /// zero is lost. A program reads the formula.
+    pub as_texts: bool,
 }
 
 impl CsvForm {
     /// What a spreadsheet set to Italian opens without asking.
-    pub const ITALIAN: Self = Self { separator: Separator::Semicolon, byte_order_mark: true };
+    pub const ITALIAN: Self = Self { separator: Separator::Semicolon, byte_order_mark: true, as_texts: false };
+
+    /// The same, with or without formulas that say what would be taken for a number.
+    #[must_use]
+    pub const fn with_texts(self, as_texts: bool) -> Self {
+        Self { as_texts, ..self }
+    }
 }
 
 /// What stands between cells.
@@ -64,7 +74,7 @@ pub enum CsvCell<'a> {
 /// Writes a table of `N` columns. What has been written is taken away in pieces, so that a table of any length needs little memory.
 #[derive(Debug)]
 pub struct CsvWriter<const N: usize> {
-    separator: Separator,
+    form: CsvForm,
     written: String,
 }
 
@@ -73,7 +83,7 @@ impl<const N: usize> CsvWriter<N> {
     #[must_use]
     pub fn new(form: CsvForm, heads: [&str; N]) -> Self {
         let written = if form.byte_order_mark { "\u{feff}".to_owned() } else { String::new() };
-        let mut writer = Self { separator: form.separator, written };
+        let mut writer = Self { form, written };
         writer.row(heads.map(CsvCell::Text));
         writer
     }
@@ -82,7 +92,7 @@ impl<const N: usize> CsvWriter<N> {
     pub fn row(&mut self, cells: [CsvCell<'_>; N]) {
         for (at, cell) in cells.into_iter().enumerate() {
             if at > 0 {
-                self.written.push(self.separator.character());
+                self.written.push(self.form.separator.character());
             }
             self.cell(cell);
         }
@@ -109,7 +119,7 @@ impl<const N: usize> CsvWriter<N> {
                 Ok(())
             }
             CsvCell::Count(count) => write!(self.written, "{count}"),
-            CsvCell::Euros(amount) if self.separator == Separator::Semicolon => {
+            CsvCell::Euros(amount) if self.form.separator == Separator::Semicolon => {
                 self.written.push_str(&amount.to_string().replace('.', ","));
                 Ok(())
             }
@@ -124,6 +134,13 @@ impl<const N: usize> CsvWriter<N> {
     }
 
     fn text(&mut self, text: &str) {
+        if self.form.as_texts && is_misread(text) {
+            // Twice in quotes: in those of the formula, and in those of the cell.
+            self.written.push_str("\"=\"\"");
+            self.written.push_str(&text.replace('"', "\"\"\"\""));
+            self.written.push_str("\"\"\"");
+            return;
+        }
         // Separators of the other kind are quoted too: not every spreadsheet splits where we think.
         let is_quoted = text.contains(['"', ',', ';', '\t', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ');
         if is_quoted {
@@ -150,6 +167,16 @@ impl<const N: usize> CsvWriter<N> {
 fn is_formula(text: &str) -> bool {
     let first = text.trim_start_matches(|c: char| c == ' ' || c == '\u{a0}' || (c.is_control() && !matches!(c, '\t' | '\r' | '\n'))).chars().next();
     first.is_some_and(|c| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}'))
+}
+
+/// The longest text that a formula of a spreadsheet may hold, in characters.
+const FORMULA_TEXT_MAX: usize = 255;
+
+/// Whether a spreadsheet might take a text for a number, a day or an hour: it begins with a digit, as `302000000000000057`, `00123`, `1e5` and `3-4` do.
+fn is_misread(text: &str) -> bool {
+    text.trim_start().starts_with(|first: char| first.is_ascii_digit())
+        && !text.contains(char::is_control)
+        && text.chars().count() <= FORMULA_TEXT_MAX
 }
 
 /// A line of a table; a cell in quotes may make it several lines of the file.
@@ -323,10 +350,37 @@ mod tests {
         }
     }
 
+    /// A spreadsheet keeps 15 digits of a number, and no leading zero; whoever opens the table in one is told all of them.
+    #[test]
+    fn texts_that_look_like_numbers_are_told_to_spreadsheets_as_texts() {
+        let row = |form: CsvForm, text: &str| table(form, text).split_once("by\r\n").unwrap().1.strip_suffix("\r\n").unwrap().to_owned();
+        for (text, told) in [
+            ("302000000000000057", r#""=""302000000000000057""";-3;-1234,50;2027-03-08"#),
+            ("01234567890", r#""=""01234567890""";-3;-1234,50;2027-03-08"#),
+            (" 1e5", r#""="" 1e5""";-3;-1234,50;2027-03-08"#),
+            ("3-4", r#""=""3-4""";-3;-1234,50;2027-03-08"#),
+            (r#"3 "A";"#, r#""=""3 """"A"""";""";-3;-1234,50;2027-03-08"#),
+            ("R-1", "R-1;-3;-1234,50;2027-03-08"),
+            ("=1", "'=1;-3;-1234,50;2027-03-08"),
+            ("", ";-3;-1234,50;2027-03-08"),
+        ] {
+            let form = CsvForm::ITALIAN.with_texts(true);
+            assert_eq!(row(form, text), told);
+            let text_of = |form: CsvForm| records(&row(form, text), ';').next().unwrap().unwrap().cells.remove(0);
+            // For programs nothing is added.
+            assert!(text.starts_with('=') || text_of(CsvForm::ITALIAN) == text, "{text}");
+            let formula = format!("=\"{}\"", text.replace('"', "\"\""));
+            assert!(!told.starts_with("\"=") || text_of(form) == formula, "{text}");
+        }
+        let (long, lines) = ("1".repeat(256), "1\n2");
+        assert_eq!(row(CsvForm::ITALIAN.with_texts(true), &long), row(CsvForm::ITALIAN, &long));
+        assert_eq!(row(CsvForm::ITALIAN.with_texts(true), lines), row(CsvForm::ITALIAN, lines));
+    }
+
     #[test]
     fn what_is_written_is_read_again() {
         for text in ["", "a", " a ", "a,b", "a;b", "a\"b", "\"", "\"\"", "a\nb", "a\r\nb", "Scuola \"Dante\", sez. A;\n2º piano", "è 日本"] {
-            for form in [CsvForm::default(), CsvForm { separator: Separator::Semicolon, byte_order_mark: false }] {
+            for form in [CsvForm::default(), CsvForm { byte_order_mark: false, ..CsvForm::ITALIAN }] {
                 let table = table(form, text);
                 let read: Vec<CsvRecord> = records(&table, form.separator.character()).collect::<Result<_, _>>().unwrap();
                 assert_eq!((read.len(), read[1].line, &*read[1].cells[0]), (2, 2, text), "{table}");

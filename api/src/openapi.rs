@@ -185,7 +185,12 @@ pub fn frame() -> OpenApi {
 }
 
 fn key_description() -> String {
-    format!("An API key. Its role opens the scopes that the operations name:\n\n{}", auth::table())
+    format!(
+        "An API key. Its role opens the scopes that the operations name:\n\n{}\nIt sells through one channel, and no request names another: {}. What is sold at a desk is sold \
+        with a key of the desk, also by an administrator.",
+        auth::table(),
+        auth::channels()
+    )
 }
 
 /// Adds to what the handlers say of themselves what holds for all of them: the problems that follow from what they take, the headers that every answer carries, the form

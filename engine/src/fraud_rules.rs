@@ -113,7 +113,8 @@ pub enum Command {
         /// Who drafts.
         by: KeyId,
     },
-    /// The same for somebody who speaks for some museums only: a draft for others keeps its name, or it would go and nobody who wrote it would know.
+    /// The same for somebody who speaks for some museums only: a draft for others, or one for all that somebody else wrote, keeps its name, or it would go and nobody who wrote
+    /// it would know.
     DraftAt {
         /// Which museums.
         museums: Vec<MuseumId>,
@@ -185,8 +186,8 @@ pub enum Refusal {
     /// A rule that cannot be asked.
     #[error("the rule cannot be used: give 1 to 8 conditions, at most 64 channels and museums, and a sentence in both languages")]
     BadRule,
-    /// A draft of that name is for museums that are somebody else's.
-    #[error("a draft of that name is for other museums: choose another name")]
+    /// A draft of that name is for museums that are somebody else's, or somebody else's for all of them.
+    #[error("a draft of that name is for other museums, or for all: choose another name")]
     DraftOfOthers,
     /// There is no such rule.
     #[error("there is no rule of that name")]
@@ -332,8 +333,12 @@ impl Rules {
             return Err(Refusal::BadRule);
         }
         let before = self.drafts.get(&rule.name);
-        let is_of_others = |museum: &MuseumId| museums.is_some_and(|own| !own.contains(museum));
-        if before.is_some_and(|before| before.rule.museums.iter().any(is_of_others)) {
+        let is_of_others = |before: &Written, own: &[MuseumId]| match before.rule.museums.as_slice() {
+            // One for all museums is whose who wrote it.
+            [] => before.author != by,
+            named => named.iter().any(|museum| !own.contains(museum)),
+        };
+        if before.zip(museums).is_some_and(|(before, own)| is_of_others(before, own)) {
             return Err(Refusal::DraftOfOthers);
         }
         if before.is_none() && self.drafts.len() >= RULES_MAX {
@@ -450,13 +455,20 @@ mod tests {
         tell(&mut rules, &Command::Draft { rule: at(&[1]), by: ann }).unwrap();
         assert_eq!(tell(&mut rules, &draft(2, at(&[2]))), Err(Refusal::DraftOfOthers));
         tell(&mut rules, &draft(1, at(&[1]))).unwrap();
-        // One that is partly its own is not its own; one for all it can read.
+        // One that is partly its own is not its own.
         tell(&mut rules, &Command::Draft { rule: at(&[1, 2]), by: ann }).unwrap();
         assert_eq!(tell(&mut rules, &draft(1, at(&[1]))), Err(Refusal::DraftOfOthers));
         assert_eq!(rules.drafts().map(|written| (written.author, written.rule.museums.len())).collect::<Vec<_>>(), [(ann, 2)]);
+        // Nor is one for all museums: it can be read, and would be gone everywhere else. One of its own it may write anew, as whoever speaks for all may any.
         tell(&mut rules, &Command::Draft { rule: at(&[]), by: ann }).unwrap();
+        for rule in [at(&[2]), at(&[])] {
+            assert_eq!(tell(&mut rules, &draft(2, rule)), Err(Refusal::DraftOfOthers));
+        }
+        assert_eq!(rules.drafts().map(|written| (written.author, written.draft)).collect::<Vec<_>>(), [(ann, 4)]);
+        tell(&mut rules, &Command::Draft { rule: at(&[]), by: bob }).unwrap();
         tell(&mut rules, &draft(2, at(&[2]))).unwrap();
-        assert_eq!(rules.drafts().map(|written| (written.author, written.draft)).collect::<Vec<_>>(), [(bob, 5)]);
+        tell(&mut rules, &Command::Draft { rule: at(&[2]), by: ann }).unwrap();
+        assert_eq!(rules.drafts().map(|written| (written.author, written.draft)).collect::<Vec<_>>(), [(ann, 7)]);
     }
 
     #[test]

@@ -76,6 +76,23 @@ async fn a_contact_comes_back_as_it_went_in() {
     assert_eq!(people.get(person(3)).await.unwrap(), Some(with_account));
 }
 
+/// A kill between the first and the last step of a commit over both files leaves the list of their journals, which SQLite looks at no more.
+#[tokio::test]
+async fn what_a_kill_has_left_of_a_commit_is_gone_with_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    people.put(person(1), &contact(), at(0), None).await.unwrap();
+    people.close().await;
+    let journals = ["people.db-journal", "people-keys.db-journal"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    for left in ["people.db-mj5E3C7B90A", "people.db-mj00000A9FF"] {
+        std::fs::write(folder.path().join(left), format!("{}\0{}\0", journals[0], journals[1])).unwrap();
+    }
+    let people = open(folder.path()).await;
+    let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.contains("-mj")).collect::<Vec<_>>(), Vec::<String>::new());
+    assert_eq!(people.get(person(1)).await.unwrap(), Some(contact()));
+}
+
 #[tokio::test]
 async fn another_master_key_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();

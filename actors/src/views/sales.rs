@@ -23,7 +23,7 @@ pub(super) const SCHEMA: &str = "
         refunded_cents INTEGER NOT NULL, cancelled INTEGER NOT NULL, admitted INTEGER NOT NULL, carried_cents INTEGER NOT NULL, moved INTEGER NOT NULL,
         quote TEXT NOT NULL, origin TEXT NOT NULL -- the sale as which its tickets were bought: itself, or one from which they have moved
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX sale_by_museum ON sale (museum, sold_at, sale);
+    CREATE INDEX sale_by_sold ON sale (sold_at, sale);
     CREATE INDEX sale_by_start ON sale (starts, sale);
     CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
     CREATE INDEX sale_by_who ON sale (who, sale) WHERE channel IN ('web', 'kiosk', 'reseller', 'group');
@@ -103,9 +103,27 @@ pub struct SaleFilter {
     pub through: Option<Channel>,
     /// Beside those of that key also those that this account was charged with, or that were made for its quotes.
     pub account: Option<Code>,
-    /// Only after this sale, in the order of ids.
+    /// Only for visits that begin from the first instant up to before the second, in the order of these; none: whenever they begin.
+    pub visits: Option<(Timestamp, Timestamp)>,
+    /// Only those that were sold from the first instant up to before the second, in the order of that if not in that of visits; none: whenever it was.
+    pub sold: Option<(Timestamp, Timestamp)>,
+    /// Only after this sale, in the order in which they are listed: that of ids, if neither of these says another one.
     pub after: Option<HoldId>,
 }
+
+/// In which order sales are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// That of their ids.
+    Ids,
+    /// That of their visits, and of ids among those that begin together.
+    Visits,
+    /// That in which they were sold.
+    Sold,
+}
+
+/// Which part of an order is asked for: after which instant and sale, and up to before which instant.
+type Stretch = (Timestamp, String, Timestamp);
 
 /// The sales that an operator sees: those of its key, those that its account was charged with or that were made for its quotes, and those to which tickets of these have moved.
 /// Each by its own index, as what one condition says of several tables is asked of all that was ever sold.
@@ -118,17 +136,51 @@ const OF_OPERATOR: &str = "sale.sale IN (
     UNION SELECT moved.sale FROM quote CROSS JOIN sale AS quoted ON quoted.quote = quote.quote AND quoted.quote <> ''
         CROSS JOIN sale AS moved ON moved.origin = quoted.sale AND moved.settlement = 'moved' WHERE quote.account = ?4)";
 
+/// The ids of the museums, or of the slot, that are asked for.
+const IN_IDS: &str = "sale.sale BETWEEN ?6 AND ?7";
+
 impl SaleFilter {
     /// Whether an index finds the sales of the key: it has what is sold through channels whose keys see nothing but their own. What desks sell pays for no entry; of a slot,
     /// or of a reference, there are few anyway.
     fn has_index(&self) -> bool {
-        let is_in_it = matches!(self.through, Some(Channel::Web | Channel::Kiosk | Channel::Reseller | Channel::Group));
-        is_in_it && self.slot.is_none() && self.reference.as_ref().is_none_or(String::is_empty)
+        matches!(self.through, Some(Channel::Web | Channel::Kiosk | Channel::Reseller | Channel::Group)) && !self.is_few()
+    }
+
+    /// Whether it asks for those of a slot, or of a reference, of which there are few.
+    fn is_few(&self) -> bool {
+        self.slot.is_some() || self.reference.as_ref().is_some_and(|reference| !reference.is_empty())
+    }
+
+    const fn order(&self) -> Order {
+        match (self.visits, self.sold) {
+            (Some(_), _) => Order::Visits,
+            (None, Some(_)) => Order::Sold,
+            (None, None) => Order::Ids,
+        }
     }
 
     /// The query of [`Views::sales`]: only conditions that are asked for stand in it, so that each finds its index.
     fn query(&self) -> String {
-        let mut conditions = String::from("sale.sale > ?5 AND sale.sale BETWEEN ?6 AND ?7");
+        // Few are sorted; of all others so much of the index that is in their order is read as a page takes. The plus keeps a condition from other indexes.
+        let (index, order, mut conditions) = match (self.order(), self.is_few()) {
+            (Order::Ids, _) => ("", "sale.sale", "sale.sale > ?5 AND sale.sale BETWEEN ?6 AND ?7".to_owned()),
+            (Order::Visits, true) => {
+                ("", "sale.starts, sale.sale", format!("{IN_IDS} AND (+sale.starts, sale.sale) > (?9, ?5) AND +sale.starts < ?10"))
+            }
+            (Order::Sold, true) => {
+                ("", "sale.sold_at, sale.sale", format!("{IN_IDS} AND (+sale.sold_at, sale.sale) > (?9, ?5) AND +sale.sold_at < ?10"))
+            }
+            (Order::Visits, false) => (
+                " INDEXED BY sale_by_start",
+                "sale.starts, sale.sale",
+                format!("+{IN_IDS} AND (sale.starts, sale.sale) > (?9, ?5) AND sale.starts < ?10"),
+            ),
+            (Order::Sold, false) => (
+                " INDEXED BY sale_by_sold",
+                "sale.sold_at, sale.sale",
+                format!("+{IN_IDS} AND (sale.sold_at, sale.sale) > (?9, ?5) AND sale.sold_at < ?10"),
+            ),
+        };
         let mut and = |asked: bool, condition: &str| {
             if asked {
                 conditions.push_str(" AND ");
@@ -149,11 +201,12 @@ impl SaleFilter {
             (false, false) => "sale.who = ?3",
         };
         and(self.who.is_some(), whose);
+        and(self.visits.is_some() && self.sold.is_some(), "+sale.sold_at >= ?11 AND +sale.sold_at < ?12");
         format!(
             "SELECT sale.sale, sale.slot, sale.sold_at, sale.channel, sale.who, sale.settlement, sale.reference, sale.account, sale.people,
                 sale.total_cents, sale.refunded_cents, sale.cancelled, sale.admitted, sale.carried_cents, sale.moved, coalesce(bought.quote, '')
-            FROM sale LEFT JOIN sale AS bought ON bought.sale = sale.origin LEFT JOIN quote ON quote.quote = bought.quote
-            WHERE {conditions} ORDER BY sale.sale LIMIT ?8"
+            FROM sale{index} LEFT JOIN sale AS bought ON bought.sale = sale.origin LEFT JOIN quote ON quote.quote = bought.quote
+            WHERE {conditions} ORDER BY {order} LIMIT ?8"
         )
     }
 
@@ -173,22 +226,46 @@ impl SaleFilter {
 }
 
 impl Views {
-    /// Sales in the order of their ids, at most `limit`.
+    /// Sales in the order of their ids, or of what is asked for of them, at most `limit`.
     pub async fn sales(&self, filter: &SaleFilter, limit: u32) -> Result<Vec<SaleRow>, ViewsError> {
         let (first, last) = filter.ids();
+        let Some((from, after, before)) = self.stretch(filter).await? else { return Ok(Vec::new()) };
+        let (sold_from, sold_before) = filter.sold.unwrap_or((Timestamp::MIN, Timestamp::MAX));
         let rows = sqlx::query(sqlx::AssertSqlSafe(filter.query()))
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.reference.clone())
             .bind(filter.who.clone())
             .bind(filter.account.map(|account| account.to_string()))
-            .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
+            .bind(after)
             .bind(first)
             .bind(last)
             .bind(i64::from(limit))
+            .bind(from.as_micros())
+            .bind(before.as_micros())
+            .bind(sold_from.as_micros())
+            .bind(sold_before.as_micros())
             .fetch_all(&self.pool())
             .await
             .map_err(|error| self.noted(error))?;
         rows.iter().map(|row| sale_row(row).map_err(|error| self.noted(error))).collect()
+    }
+
+    /// Which part of its order a filter asks for; none where it goes on after a sale of which nobody knows when it was made.
+    async fn stretch(&self, filter: &SaleFilter) -> Result<Option<Stretch>, ViewsError> {
+        let (from, before) = filter.visits.or(filter.sold).unwrap_or((Timestamp::MIN, Timestamp::MAX));
+        let Some(after) = filter.after else { return Ok(Some((from, String::new(), before))) };
+        let at = match filter.order() {
+            Order::Ids => from,
+            Order::Visits => after.slot().start(),
+            Order::Sold => {
+                let sold_at = sqlx::query_scalar("SELECT sold_at FROM sale WHERE sale = ?").bind(after.to_string());
+                let found: Option<i64> = sold_at.fetch_optional(&self.pool()).await.map_err(|error| self.noted(error))?;
+                let Some(found) = found else { return Ok(None) };
+                Timestamp::from_micros(found)
+            }
+        };
+        // All that is asked for comes after a sale that is before it.
+        Ok(Some(if at < from { (from, String::new(), before) } else { (at, after.to_string(), before) }))
     }
 
     /// The operator's account that was charged with a sale, or whose quote it was made for: of tickets that have moved, where they were bought.
@@ -481,6 +558,13 @@ mod tests {
         views.close().await;
     }
 
+    const BY_START: &str = "SEARCH sale USING INDEX sale_by_start ((starts,sale)>(?,?) AND starts<?)";
+    const BY_SOLD: &str = "SEARCH sale USING INDEX sale_by_sold ((sold_at,sale)>(?,?) AND sold_at<?)";
+
+    fn days() -> Option<(Timestamp, Timestamp)> {
+        Some((Timestamp::from_seconds(1), Timestamp::from_seconds(2)))
+    }
+
     #[tokio::test]
     async fn sales_are_found_without_looking_at_all() {
         let folder = tempfile::tempdir().unwrap();
@@ -515,6 +599,14 @@ mod tests {
             // It may have sold what somebody held over the web.
             (SaleFilter { who: Some("desk".into()), ..SaleFilter::default() }, "SEARCH sale USING PRIMARY KEY (sale>? AND sale<?)"),
             (of_operator(), "SEARCH sale USING PRIMARY KEY (sale=?)"),
+            (SaleFilter { visits: days(), ..SaleFilter::default() }, BY_START),
+            (
+                SaleFilter { visits: days(), sold: days(), museums: Some(vec![MuseumId(3)]), who: Some("desk".into()), ..SaleFilter::default() },
+                BY_START,
+            ),
+            (SaleFilter { visits: days(), ..of_operator() }, BY_START),
+            (SaleFilter { sold: days(), museums: Some(vec![MuseumId(3)]), ..SaleFilter::default() }, BY_SOLD),
+            (SaleFilter { sold: days(), who: Some("shop".into()), through: Some(Channel::Web), ..SaleFilter::default() }, BY_SOLD),
         ];
         for (filter, expected) in cases {
             let steps = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", filter.query()))).fetch_all(&views.pool()).await.unwrap();
@@ -572,6 +664,51 @@ mod tests {
         assert_eq!(found(of_key("operator", Some(Channel::Group))).await, [id(1), id(12)]);
         assert_eq!(found(of_key("operator", None)).await, [id(1), id(12)]);
         assert_eq!(found(of_key("shop", Some(Channel::Web))).await, [id(9), id(10)]);
+        views.close().await;
+    }
+
+    #[tokio::test]
+    async fn sales_of_some_days_come_page_by_page_in_the_order_of_these() {
+        const SOLD: &str = "INSERT INTO sale VALUES (?1, ?2, ?3, ?4, ?5, 'web', '', 'free', ?6, '', 1, 0, 0, 0, 0, 0, 0, '', ?1)";
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let at = |minute: i64| Timestamp::from_seconds(1_800_000_000 + 60 * minute);
+        let id = |museum: u16, minute: i64, n: u64| HoldId::new(SlotId::new(MuseumId(museum), tornello_engine::ids::RouteId(1), at(minute)), n);
+        // Which sale, and in which minute it was made; the visit of the first museum is the last one, so that ids are in no other order.
+        let sold = [(id(1, 9, 1), 3), (id(1, 9, 2), 1), (id(2, 5, 1), 2), (id(2, 7, 1), 1), (id(3, 5, 1), 4)];
+        for (sale, minute) in sold {
+            let (slot, museum) = (sale.slot(), i64::from(sale.slot().museum().0));
+            let insert = sqlx::query(SOLD).bind(sale.to_string()).bind(slot.to_string()).bind(museum).bind(slot.start().as_micros());
+            insert.bind(at(minute).as_micros()).bind("R-1").execute(&views.pool()).await.unwrap();
+        }
+        let read = async |filter: SaleFilter| {
+            let (mut filter, mut found) = (filter, Vec::new());
+            loop {
+                let rows = views.sales(&filter, 2).await.unwrap();
+                let Some(last) = rows.last() else { return found };
+                filter.after = Some(last.sale);
+                found.extend(rows.iter().map(|row| row.sale));
+            }
+        };
+        let within = |from: i64, to: i64| Some((at(from), at(to)));
+        let [nine, nine_too, five, seven, five_too] = sold.map(|(sale, _)| sale);
+        let all = SaleFilter::default;
+        for by in [None, Some("R-1".to_owned())] {
+            let all = || SaleFilter { reference: by.clone(), ..all() };
+            assert_eq!(read(all()).await, sold.map(|(sale, _)| sale));
+            assert_eq!(read(SaleFilter { visits: within(5, 9), ..all() }).await, [five, five_too, seven]);
+            assert_eq!(read(SaleFilter { visits: within(6, 10), ..all() }).await, [seven, nine, nine_too]);
+            assert_eq!(read(SaleFilter { visits: Some((Timestamp::MIN, Timestamp::MAX)), ..all() }).await, [five, five_too, seven, nine, nine_too]);
+            assert_eq!(read(SaleFilter { sold: within(1, 4), ..all() }).await, [nine_too, seven, five, nine]);
+            assert_eq!(read(SaleFilter { sold: within(2, 9), ..all() }).await, [five, nine, five_too]);
+            assert_eq!(read(SaleFilter { visits: within(5, 9), sold: within(2, 4), ..all() }).await, [five]);
+            assert_eq!(read(SaleFilter { sold: within(1, 4), museums: Some(vec![MuseumId(2)]), ..all() }).await, [seven, five]);
+            // Whoever names one from before what is asked for begins where that begins; one that nobody sold has nothing after it.
+            assert_eq!(read(SaleFilter { visits: within(7, 8), after: Some(five), ..all() }).await, [seven]);
+            assert_eq!(read(SaleFilter { sold: within(2, 3), after: Some(nine_too), ..all() }).await, [five]);
+            assert!(read(SaleFilter { sold: within(1, 9), after: Some(id(4, 1, 1)), ..all() }).await.is_empty());
+        }
+        assert_eq!(read(SaleFilter { slot: Some(nine.slot()), visits: within(9, 10), ..all() }).await, [nine, nine_too]);
         views.close().await;
     }
 

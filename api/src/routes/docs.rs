@@ -1,8 +1,10 @@
 //! The contract itself, and its readable forms: Swagger UI, served from here without a call to anybody else, and a page of all problems. Public.
 
+use std::sync::Arc;
+
 use actix_web::http::header::{self, AcceptEncoding, ContentType, Encoding, Header};
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{HttpRequest, HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, guard, web};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::contract::Contract;
@@ -15,11 +17,25 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 pub fn routes(routes: &mut web::ServiceConfig) {
     let config = Config::new(["/openapi.json"]).validator_url("none").doc_expansion("none").filter(true).display_request_duration(true);
     let pages = web::scope("/docs").wrap(DefaultHeaders::new().add((header::CONTENT_SECURITY_POLICY, POLICY))).service(problems);
+    let operations = web::resource(["/", "/index.html"]).guard(guard::Get()).to(operations);
     routes
         .service(contract)
         .service(web::redirect("/", "/docs/"))
         .service(web::redirect("/docs", "/docs/"))
-        .service(pages.service(SwaggerUi::new("/{_:.*}").config(config)));
+        .service(pages.service(operations).service(SwaggerUi::new("/{_:.*}").config(config)));
+}
+
+/// The page of all operations, which bears our name and not that of the program that draws it: a tab of a browser, or a bookmark, shows nothing else.
+async fn operations() -> HttpResponse {
+    // What is configured stands in another file.
+    let file = utoipa_swagger_ui::serve("index.html", Arc::new(Config::default())).ok().flatten();
+    match file.and_then(|file| String::from_utf8(file.bytes.into_owned()).ok()) {
+        Some(page) => {
+            let page = page.replace("<title>Swagger UI</title>", "<title>Interface - Tornello</title>");
+            HttpResponse::Ok().content_type("text/html; charset=utf-8").body(page)
+        }
+        None => HttpResponse::NotFound().finish(),
+    }
 }
 
 /// The contract. It is packed once and not for each who asks: whoever has no key may ask as well, and packing it takes longer than most that is done for those who have one.

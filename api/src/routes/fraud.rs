@@ -167,7 +167,8 @@ fn can_look(node: &Node, to: KeyId, museum: MuseumId) -> Result<(), Problem> {
 
 /// Assign a fraud case.
 #[utoipa::path(
-    tag = "Fraud", operation_id = "assign_fraud_case", security(("key" = ["investigate"])), request_body = AssignForm,
+    tag = "Fraud", operation_id = "assign_fraud_case", security(("key" = ["investigate"])),
+    request_body(content = AssignForm, example = json!({"to": "000000000000c"})),
     params(("case" = String, Path, description = "The case"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is noted", body = CaseView), crate::openapi::Problems),
 )]
@@ -209,7 +210,8 @@ pub struct VerdictForm {
 /// is undone or another one is given. Money is not paid back by a verdict: cancel the sale for that, as the museum. A repeat is answered with the case as it was decided: `GET` says
 /// what has become of it.
 #[utoipa::path(
-    tag = "Fraud", operation_id = "decide_fraud_case", security(("key" = ["investigate"])), request_body = VerdictForm,
+    tag = "Fraud", operation_id = "decide_fraud_case", security(("key" = ["investigate"])),
+    request_body(content = VerdictForm, example = json!({"verdict": "legit", "reason": "known-family"})),
     params(("case" = String, Path, description = "The case"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is decided", body = CaseView), crate::openapi::Problems),
 )]
@@ -358,7 +360,8 @@ async fn may_appeal(node: &Node, caller: &Caller, appealed: &Appealed) -> Result
 ///
 /// A repeat is answered as the appeal stood when it was made. A code of a museum that the key is not good for is `unknown_case`, like one that was never given.
 #[utoipa::path(
-    tag = "Fraud", operation_id = "appeal_refusal", security(("key" = ["book"])), request_body = AppealForm,
+    tag = "Fraud", operation_id = "appeal_refusal", security(("key" = ["book"])),
+    request_body(content = AppealForm, example = json!({"code": "000a000102r4e"})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 202, description = "Somebody looks at it", body = AppealView), crate::openapi::Problems),
 )]
@@ -395,7 +398,8 @@ async fn told(node: &Node, caller: &Caller, code: &str) -> Result<HttpResponse, 
 ///
 /// As `GET` with the code, which stands in the body here: no proxy writes it into its log.
 #[utoipa::path(
-    tag = "Fraud", operation_id = "look_up_appeal", security(("key" = ["book"])), request_body = AppealForm,
+    tag = "Fraud", operation_id = "look_up_appeal", security(("key" = ["book"])),
+    request_body(content = AppealForm, example = json!({"code": "000a000102r4e"})),
     responses((status = 200, description = "How it stands", body = AppealView), crate::openapi::Problems),
 )]
 #[post("/fraud/appeal-lookups")]

@@ -160,7 +160,9 @@ pub async fn get(node: web::Data<Node>, caller: Caller, museum: web::Path<String
 ///
 /// It opens and sells when it has a plan and a tariff. Number and slug are for good.
 #[utoipa::path(
-    tag = "Museums", operation_id = "register_museum", security(("key" = ["administer"])), request_body = MuseumForm,
+    tag = "Museums", operation_id = "register_museum", security(("key" = ["administer"])),
+    request_body(content = MuseumForm, example = json!({"number": 26, "profile": {"slug": "marta-taranto", "name": "Museo archeologico nazionale di Taranto",
+        "city": "Taranto", "region": "Puglia", "latitude_microdeg": 40_475_900, "longitude_microdeg": 17_238_700, "patron": "05-10"}})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 201, description = "The museum is registered", body = MuseumView), crate::openapi::Problems),
 )]

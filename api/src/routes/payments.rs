@@ -620,7 +620,8 @@ pub async fn checkout(
 /// The whole amount, whatever way it was begun on: a notice is closed at pagoPA as paid elsewhere. One that is paid already is not taken a second time. What a desk has said before,
 /// the same till and reference, is the same money under any key, and answered as it was then.
 #[utoipa::path(
-    tag = "Payments", operation_id = "pay_at_desk", security(("key" = ["desk"])), request_body = DeskForm,
+    tag = "Payments", operation_id = "pay_at_desk", security(("key" = ["desk"])),
+    request_body(content = DeskForm, example = json!({"till": "till-1", "method": "card", "reference": "R-2026-000123"})),
     params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is paid", body = PaymentView), crate::openapi::Problems, crate::openapi::Ended),
 )]
@@ -686,7 +687,8 @@ pub struct DisputeEndForm {
 
 /// Note that a payment is contested.
 #[utoipa::path(
-    tag = "Payments", operation_id = "dispute_payment", security(("key" = ["settle"])), request_body = DisputeForm,
+    tag = "Payments", operation_id = "dispute_payment", security(("key" = ["settle"])),
+    request_body(content = DisputeForm, example = json!({"reason": "not_recognised", "reference": "CASE-17"})),
     params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is noted", body = PaymentView), crate::openapi::Problems),
 )]
@@ -712,7 +714,8 @@ pub async fn dispute(
 ///
 /// Where the payer was right, what their bank took back is posted, and stands beside what came (`taken_back_cents`). Refunds that wait still do.
 #[utoipa::path(
-    tag = "Payments", operation_id = "resolve_dispute", security(("key" = ["settle"])), request_body = DisputeEndForm,
+    tag = "Payments", operation_id = "resolve_dispute", security(("key" = ["settle"])),
+    request_body(content = DisputeEndForm, example = json!({"upheld": true, "taken_back_cents": 2_400})),
     params(("payment" = String, Path, description = "The payment"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is noted", body = PaymentView), crate::openapi::Problems),
 )]

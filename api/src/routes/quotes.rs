@@ -620,7 +620,8 @@ pub struct CancelQuoteForm {
 /// has moved, and the fee and the extras; all of that is to go back as refunds of its payment, or is taken off its account. Tickets that were let in stay used. A `group`
 /// that comes no more cancels its tickets, sale by sale, and the refund policy decides.
 #[utoipa::path(
-    tag = "Quotes", operation_id = "cancel_quote", security(("key" = ["quote"])), request_body = CancelQuoteForm,
+    tag = "Quotes", operation_id = "cancel_quote", security(("key" = ["quote"])),
+    request_body(content = CancelQuoteForm, example = json!({"cause": "group"})),
     params(("quote" = String, Path, description = "The quote"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is cancelled", body = QuoteView), crate::openapi::Problems),
 )]

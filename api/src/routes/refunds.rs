@@ -351,7 +351,8 @@ pub struct RefundConfirmForm {
 ///
 /// Of a refund that was exported, or of an open one that somebody paid by hand. Or that the payer's bank has paid it, by what it took back of the same receipt (`by_payers_bank`).
 #[utoipa::path(
-    tag = "Refunds", operation_id = "confirm_refund", security(("key" = ["settle"])), request_body = RefundConfirmForm,
+    tag = "Refunds", operation_id = "confirm_refund", security(("key" = ["settle"])),
+    request_body(content = RefundConfirmForm, example = json!({"reference": "CRO 12345678901", "executed_on": "2026-11-25"})),
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The money has gone back", body = RefundView), crate::openapi::Problems),
 )]
@@ -397,7 +398,8 @@ impl RefundReturnForm {
 ///
 /// The refund is open again: name another account, and send it again.
 #[utoipa::path(
-    tag = "Refunds", operation_id = "return_refund", security(("key" = ["settle"])), request_body = RefundReturnForm,
+    tag = "Refunds", operation_id = "return_refund", security(("key" = ["settle"])),
+    request_body(content = RefundReturnForm, example = json!({"why": "AC04"})),
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is open again", body = RefundView), crate::openapi::Problems),
 )]

@@ -400,7 +400,8 @@ impl BlockedView {
 ///
 /// The gate refuses a blocked ticket and shows the reason.
 #[utoipa::path(
-    tag = "Sales", operation_id = "block_tickets", security(("key" = ["manage"])), request_body = BlockForm,
+    tag = "Sales", operation_id = "block_tickets", security(("key" = ["manage"])),
+    request_body(content = BlockForm, example = json!({"tickets": [0, 1], "reason": "resold"})),
     params(("sale" = String, Path, description = "The sale"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The tickets are blocked", body = BlockedView), crate::openapi::Problems),
 )]
@@ -427,7 +428,8 @@ pub async fn block(
 ///
 /// What staff block. What the verdict of a fraud case blocks (`fraud`) is lifted by undoing the verdict: until then it is answered `ticket_blocked`.
 #[utoipa::path(
-    tag = "Sales", operation_id = "unblock_tickets", security(("key" = ["manage"])), request_body = UnblockForm,
+    tag = "Sales", operation_id = "unblock_tickets", security(("key" = ["manage"])),
+    request_body(content = UnblockForm, example = json!({"tickets": [0, 1], "reason": "resold"})),
     params(("sale" = String, Path, description = "The sale"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The tickets are good again", body = BlockedView), crate::openapi::Problems),
 )]

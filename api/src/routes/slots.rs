@@ -443,7 +443,8 @@ pub async fn set_quotas(
 ///
 /// What was sold stays sold, enters, and may be cancelled with a full refund.
 #[utoipa::path(
-    tag = "Slots", operation_id = "close_slot", security(("key" = ["manage"])), request_body = CloseForm,
+    tag = "Slots", operation_id = "close_slot", security(("key" = ["manage"])),
+    request_body(content = CloseForm, example = json!({"reason": "strike"})),
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"),
         ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "The slot is closed", body = ClosingView), crate::openapi::Problems),

@@ -139,7 +139,8 @@ pub struct VoucherLookupForm {
 ///
 /// Whoever has the code may see what is left, and may spend it: here it stands in the body, which no proxy writes into its log.
 #[utoipa::path(
-    tag = "Vouchers", operation_id = "look_up_voucher", security(("key" = ["book"])), request_body = VoucherLookupForm,
+    tag = "Vouchers", operation_id = "look_up_voucher", security(("key" = ["book"])),
+    request_body(content = VoucherLookupForm, example = json!({"code": "000a000102r4e"})),
     responses((status = 200, description = "The voucher", body = VoucherView), crate::openapi::Problems),
 )]
 #[post("/voucher-lookups")]

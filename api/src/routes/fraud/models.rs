@@ -408,7 +408,9 @@ pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<Model
 ///
 /// A model of fraud must stand in `models/fraud/NAME` of the data folder with these bytes, be fed what the node feeds its own, and be quick enough.
 #[utoipa::path(
-    tag = "Fraud", operation_id = "register_model", security(("key" = ["investigate"])), request_body = ModelForm,
+    tag = "Fraud", operation_id = "register_model", security(("key" = ["investigate"])),
+    request_body(content = ModelForm, example = json!({"kind": "fraud", "artifact": "forest-2",
+        "checksum": "9b74c9897bac770ffc029102a200c5de", "card": "5d41402abc4b2a76b9719d911017c592"})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 201, description = "It is known", body = ModelsView), crate::openapi::Problems),
 )]
@@ -434,7 +436,8 @@ pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
 ///
 /// It scores beside the one that acts, and acts on nothing.
 #[utoipa::path(
-    tag = "Fraud", operation_id = "challenge_model", security(("key" = ["investigate"])), request_body = KindForm,
+    tag = "Fraud", operation_id = "challenge_model", security(("key" = ["investigate"])),
+    request_body(content = KindForm, example = json!({"kind": "fraud"})),
     params(("artifact" = String, Path, description = "The model"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It scores", body = ModelsView), crate::openapi::Problems),
 )]
@@ -687,7 +690,9 @@ pub async fn weigh(
 /// all the time since the model challenges, or over the part that `from` and `to` name (see `GET .../evidence`). A refusal says what is `missing`. Without evidence a word overrides it
 /// (`overridden`), and the promotion is marked so. `busy` if another model acts or challenges by the time that this is worked out.
 #[utoipa::path(
-    tag = "Fraud", operation_id = "promote_model", security(("key" = ["manage"])), request_body = PromotionForm,
+    tag = "Fraud", operation_id = "promote_model", security(("key" = ["manage"])),
+    request_body(content = PromotionForm, example = json!({"kind": "demand", "evidence": {"labels": 364, "recall_milli": 810,
+        "recall_before_milli": 760, "precision_milli": 420, "precision_before_milli": 400, "report": "7d793037a0760186574b0282f2f435e7"}})),
     params(("artifact" = String, Path, description = "The model"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It acts", body = ModelsView), crate::openapi::Problems),
 )]
@@ -728,7 +733,8 @@ pub async fn promote(
 ///
 /// It scores no more; if it acted, only rules do until another one is promoted.
 #[utoipa::path(
-    tag = "Fraud", operation_id = "retire_model", security(("key" = ["manage"])), request_body = KindForm,
+    tag = "Fraud", operation_id = "retire_model", security(("key" = ["manage"])),
+    request_body(content = KindForm, example = json!({"kind": "fraud"})),
     params(("artifact" = String, Path, description = "The model"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is retired", body = ModelsView), crate::openapi::Problems),
 )]

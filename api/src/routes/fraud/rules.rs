@@ -203,9 +203,12 @@ pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse,
 
 /// Draft a fraud rule.
 ///
-/// Nothing changes before somebody else puts it in force. It takes the place of a draft of its name; not of one for museums that the key is not good for (`draft_of_others`).
+/// Nothing changes before somebody else puts it in force. It takes the place of a draft of its name; with a key for some museums not of one for others, nor of
+/// one for all that another key drafted (`draft_of_others`).
 #[utoipa::path(
-    tag = "Fraud", operation_id = "draft_fraud_rule", security(("key" = ["investigate"])), request_body = RuleForm,
+    tag = "Fraud", operation_id = "draft_fraud_rule", security(("key" = ["investigate"])),
+    request_body(content = RuleForm, example = json!({"name": "early-work", "when": [{"feature": "person_unsold_1h", "op": "at_least", "threshold_milli": 3_000}],
+        "channels": ["web"], "museums": [], "action": "step_up", "sentence_it": "Prenotazioni lasciate senza acquisto", "sentence_en": "Holds that were not bought"})),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 201, description = "It is drafted", body = RulesView), crate::openapi::Problems),
 )]
@@ -268,7 +271,8 @@ pub struct ActivateForm {
 /// the answer is `draft_changed`, so that nothing is in force that two have not seen. The draft is checked once more as when it was drafted: one from when less was
 /// asked of rules may be `bad_rule`, and is to be drafted anew.
 #[utoipa::path(
-    tag = "Fraud", operation_id = "activate_fraud_rule", security(("key" = ["manage"])), request_body = ActivateForm,
+    tag = "Fraud", operation_id = "activate_fraud_rule", security(("key" = ["manage"])),
+    request_body(content = ActivateForm, example = json!({"draft": 1})),
     params(("rule" = String, Path, description = "The rule's name"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     responses((status = 200, description = "It is in force", body = RulesView), crate::openapi::Problems, crate::openapi::Outdated),
 )]

@@ -48,7 +48,10 @@ pub struct TrialView {
 ///
 /// The journal is read from its beginning, so this takes a while where it is long, and one rule is tried at a time: `busy` while another is. Nothing changes.
 #[utoipa::path(
-    tag = "Fraud", operation_id = "try_fraud_rule", security(("key" = ["investigate"])), request_body = TrialForm,
+    tag = "Fraud", operation_id = "try_fraud_rule", security(("key" = ["investigate"])),
+    request_body(content = TrialForm, example = json!({"rule": {"name": "early-work", "when": [{"feature": "person_unsold_1h", "op": "at_least", "threshold_milli": 3_000}],
+        "channels": ["web"], "museums": [], "action": "step_up", "sentence_it": "Prenotazioni lasciate senza acquisto", "sentence_en": "Holds that were not bought"},
+        "since": "2026-11-01T00:00:00Z"})),
     responses((status = 200, description = "What it would have done", body = TrialView), crate::openapi::Problems),
 )]
 #[post("/fraud/rules/dry-run")]

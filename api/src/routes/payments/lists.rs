@@ -36,6 +36,10 @@ pub struct PaymentsQuery {
     /// Only those of the caller's key. Without desk rights it sees no others, but an operator those of its quotes.
     #[serde(default)]
     mine: bool,
+    /// Whether a table is for a spreadsheet, which keeps 15 digits of a number and no leading zero: texts that begin with a digit are then formulas that say them, as
+    /// `="302000000000000057"`. Programs leave it out.
+    #[serde(default)]
+    spreadsheet: bool,
     /// Where the page before said to go on.
     #[param(value_type = Option<String>)]
     cursor: Option<PaymentId>,
@@ -196,7 +200,7 @@ pub async fn list(
     let as_of_batch = views.as_of_batch();
     let (rows, next_cursor) = page(views.payments(&filter, size + 1).await?, size, |row| row.payment.to_string());
     if wants_csv(&request) {
-        return Ok(csv_page(&request, table(&rows, &connected), next_cursor));
+        return Ok(csv_page(&request, table(&rows, &connected, query.spreadsheet), next_cursor));
     }
     let items = rows.into_iter().map(|row| PaymentItem::new(row, &connected)).collect();
     Ok(HttpResponse::Ok().json(PaymentPage { items, next_cursor, as_of_batch }))
@@ -221,7 +225,7 @@ pub async fn export(
     caller.may(Scope::Book)?;
     let filter = query.filter(&node, &caller)?;
     let (rows, last) = page(files(&node)?.views.payments(&filter, TABLE_ROWS_MAX + 1).await?, TABLE_ROWS_MAX, |row| row.payment.to_string());
-    Ok(csv_page(&request, table(&rows, &connected), last))
+    Ok(csv_page(&request, table(&rows, &connected, query.spreadsheet), last))
 }
 
 /// Whether a caller would rather have a table.
@@ -251,7 +255,7 @@ fn next_link(path: &str, query: &str, last: &str) -> String {
     format!("<{path}?{}>; rel=\"next\"", others.chain([cursor.as_str()]).collect::<Vec<_>>().join("&"))
 }
 
-fn table(rows: &[PaymentRow], connected: &Connected) -> Vec<u8> {
+fn table(rows: &[PaymentRow], connected: &Connected, as_texts: bool) -> Vec<u8> {
     const HEADS: [&str; 19] = [
         "payment",
         "museum",
@@ -273,7 +277,7 @@ fn table(rows: &[PaymentRow], connected: &Connected) -> Vec<u8> {
         "charged_back",
         "taken_back",
     ];
-    let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
+    let mut table = CsvWriter::new(CsvForm::ITALIAN.with_texts(as_texts), HEADS);
     for row in rows {
         let item = PaymentItem::new(row.clone(), connected);
         let euros = |cents| CsvCell::Euros(Cents::new(cents));

@@ -46,6 +46,10 @@ pub struct QuotesQuery {
     /// Only those with a deadline that ends before this instant (RFC 3339).
     #[param(format = DateTime)]
     due_before: Option<String>,
+    /// Whether a table is for a spreadsheet, which keeps 15 digits of a number and no leading zero: texts that begin with a digit are then formulas that say them, as
+    /// `="302000000000000057"`. Programs leave it out.
+    #[serde(default)]
+    spreadsheet: bool,
     /// Where the page before said to go on.
     #[param(value_type = Option<String>)]
     cursor: Option<QuoteId>,
@@ -231,7 +235,7 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
     let as_of_batch = views.as_of_batch();
     let (rows, next_cursor) = page(views.quotes(&filter, size + 1).await?, size, |row| row.quote.to_string());
     if wants_csv(&request) {
-        return Ok(csv_page(&request, table(&rows), next_cursor));
+        return Ok(csv_page(&request, table(&rows, query.spreadsheet), next_cursor));
     }
     let items = rows.into_iter().map(|row| QuoteItem::with_lapse(row, &node, &caller)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(QuotePage { items, next_cursor, as_of_batch }))
@@ -250,10 +254,10 @@ pub async fn export(node: web::Data<Node>, caller: Caller, request: HttpRequest,
     caller.may(Scope::Quote)?;
     let filter = query.filter(&node, &caller)?;
     let (rows, last) = page(files(&node)?.views.quotes(&filter, TABLE_ROWS_MAX + 1).await?, TABLE_ROWS_MAX, |row| row.quote.to_string());
-    Ok(csv_page(&request, table(&rows), last))
+    Ok(csv_page(&request, table(&rows, query.spreadsheet), last))
 }
 
-fn table(rows: &[QuoteRow]) -> Vec<u8> {
+fn table(rows: &[QuoteRow], as_texts: bool) -> Vec<u8> {
     const HEADS: [&str; 26] = [
         "quote",
         "museum",
@@ -283,7 +287,7 @@ fn table(rows: &[QuoteRow]) -> Vec<u8> {
         "reason",
     ];
     let instant = |at: Option<Timestamp>| at.map_or(CsvCell::Empty, CsvCell::Instant);
-    let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
+    let mut table = CsvWriter::new(CsvForm::ITALIAN.with_texts(as_texts), HEADS);
     for row in rows {
         let id = row.quote.to_string();
         table.row([

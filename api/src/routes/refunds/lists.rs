@@ -89,6 +89,10 @@ pub struct RefundsQuery {
     museum: Option<String>,
     /// Only in this state: `open`, `contested`, `exported` or `paid_back`.
     state: Option<String>,
+    /// Whether a table is for a spreadsheet, which keeps 15 digits of a number and no leading zero: texts that begin with a digit are then formulas that say them, as
+    /// `="302000000000000057"`. Programs leave it out.
+    #[serde(default)]
+    spreadsheet: bool,
     /// Where the page before said to go on.
     #[param(value_type = Option<String>)]
     cursor: Option<RefundId>,
@@ -122,14 +126,14 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
     let id = |row: &RefundRow| RefundId { payment: row.payment, number: row.number }.to_string();
     let (rows, next_cursor) = page(views.refunds(&filter, size + 1).await?, size, id);
     if wants_csv(&request) {
-        return Ok(csv_page(&request, table(&rows), next_cursor));
+        return Ok(csv_page(&request, table(&rows, query.spreadsheet), next_cursor));
     }
     Ok(HttpResponse::Ok().json(RefundPage { items: rows.iter().map(RefundItem::from).collect(), next_cursor, as_of_batch }))
 }
 
-fn table(rows: &[RefundRow]) -> Vec<u8> {
+fn table(rows: &[RefundRow], as_texts: bool) -> Vec<u8> {
     const HEADS: [&str; 11] = ["refund", "museum", "opened_at", "amount", "why", "state", "batch", "way", "reference", "executed_on", "returned"];
-    let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
+    let mut table = CsvWriter::new(CsvForm::ITALIAN.with_texts(as_texts), HEADS);
     for row in rows {
         let item = RefundItem::from(row);
         table.row([
@@ -142,7 +146,7 @@ fn table(rows: &[RefundRow]) -> Vec<u8> {
             CsvCell::Text(&item.batch),
             CsvCell::Text(&item.way),
             CsvCell::Text(&item.reference),
-            CsvCell::Text(&item.executed_on),
+            item.executed_on.parse().map_or(CsvCell::Empty, CsvCell::Day),
             CsvCell::Text(&item.returned),
         ]);
     }

@@ -2,12 +2,15 @@
 
 use actix_web::middleware::Compress;
 use actix_web::{HttpRequest, HttpResponse, get, web};
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_actors::views::{SaleFilter, SaleRow};
+use tornello_engine::calendar;
 use tornello_engine::ids::{HoldId, SlotId};
 use tornello_engine::money::Cents;
+use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::csv::{CsvCell, CsvForm, CsvWriter};
@@ -31,6 +34,22 @@ pub struct SalesQuery {
     /// for its quotes.
     #[serde(default)]
     mine: bool,
+    /// Only for visits on this day, in Rome, or later. With `from` or `to` the list is in the order of visits.
+    #[param(value_type = Option<String>, format = Date)]
+    from: Option<Date>,
+    /// Only for visits on this day or earlier.
+    #[param(value_type = Option<String>, format = Date)]
+    to: Option<Date>,
+    /// Only those that were sold on this day, in Rome, or later. With `sold_from` or `sold_to`, and neither `from` nor `to`, the list is in the order in which they were sold.
+    #[param(value_type = Option<String>, format = Date)]
+    sold_from: Option<Date>,
+    /// Only those that were sold on this day or earlier.
+    #[param(value_type = Option<String>, format = Date)]
+    sold_to: Option<Date>,
+    /// Whether a table is for a spreadsheet, which keeps 15 digits of a number and no leading zero: texts that begin with a digit are then formulas that say them, as
+    /// `="302000000000000057"`. Programs leave it out.
+    #[serde(default)]
+    spreadsheet: bool,
     /// Where the page before said to go on.
     #[param(value_type = Option<String>)]
     cursor: Option<HoldId>,
@@ -55,8 +74,19 @@ impl SalesQuery {
         let (reference, who) = (self.reference.clone(), who.map(|who| who.to_string()));
         // Who serves others may have sold what they had held, through their channel.
         let through = caller.owner().map(|_| caller.channel());
-        Ok(SaleFilter { museums, slot: self.slot, reference, who, through, account, after: self.cursor })
+        let (visits, sold) = (days(["from", "to"], self.from, self.to)?, days(["sold_from", "sold_to"], self.sold_from, self.sold_to)?);
+        Ok(SaleFilter { museums, slot: self.slot, reference, who, through, account, visits, sold, after: self.cursor })
     }
+}
+
+/// From which instant up to before which one the days are that a query names, in Rome; none if it names none.
+fn days([first, last]: [&str; 2], from: Option<Date>, to: Option<Date>) -> Result<Option<(Timestamp, Timestamp)>, Problem> {
+    if from.zip(to).is_some_and(|(from, to)| from > to) {
+        return Err(Problem::invalid(format!("let `{first}` not be after `{last}`")));
+    }
+    let begin = |day: Date| calendar::instant(day.at(0, 0, 0, 0));
+    let end = to.and_then(|to| to.tomorrow().ok()).map_or(Timestamp::MAX, begin);
+    Ok((from.is_some() || to.is_some()).then(|| (from.map_or(Timestamp::MIN, begin), end)))
 }
 
 /// A sale in a list.
@@ -119,7 +149,7 @@ impl From<SaleRow> for SaleItem {
 /// A page of sales.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct SalePage {
-    /// The sales, in the order of their ids.
+    /// The sales, in the order of their ids, or in that of the days that were asked for.
     items: Vec<SaleItem>,
     /// Where to go on; none on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,7 +160,8 @@ pub struct SalePage {
 
 /// List sales.
 ///
-/// From the read models, which follow the journal within moments: `as_of_batch` says how far. Callers without desk rights see their own. With `Accept: text/csv` the page
+/// From the read models, which follow the journal within moments: `as_of_batch` says how far. Callers without desk rights see their own. Those of some days are asked for by
+/// the days of the visits (`from`, `to`) or those on which they were sold (`sold_from`, `sold_to`): one day by naming it as both. With `Accept: text/csv` the page
 /// is a table, and the header `Link` names the next one (`rel="next"`), if there is one.
 #[utoipa::path(
     tag = "Sales", operation_id = "list_sales", security(("key" = ["book"])), params(SalesQuery),
@@ -143,14 +174,14 @@ pub async fn list(node: web::Data<Node>, caller: Caller, request: HttpRequest, q
     let as_of_batch = views.as_of_batch();
     let (rows, next_cursor) = page(views.sales(&filter, size + 1).await?, size, |row| row.sale.to_string());
     if wants_csv(&request) {
-        return Ok(csv_page(&request, table(&rows), next_cursor));
+        return Ok(csv_page(&request, table(&rows, query.spreadsheet), next_cursor));
     }
     Ok(HttpResponse::Ok().json(SalePage { items: rows.into_iter().map(SaleItem::from).collect(), next_cursor, as_of_batch }))
 }
 
 /// Export sales as a table.
 ///
-/// All that fit, up to 20,000, in the order of their ids: the bookings of a museum or a slot for a spreadsheet, with instants by the clocks of Rome and their
+/// All that fit, up to 20,000, in the order of the list: the bookings of a museum, a slot or a day for a spreadsheet, with instants by the clocks of Rome and their
 /// offset. If there are more, the header `Link` names the table that goes on (`rel="next"`). `limit` does not count.
 #[utoipa::path(
     tag = "Sales", operation_id = "export_sales", security(("key" = ["book"])), params(SalesQuery),
@@ -161,10 +192,10 @@ pub async fn export(node: web::Data<Node>, caller: Caller, request: HttpRequest,
     caller.may(Scope::Book)?;
     let filter = query.filter(&node, &caller)?;
     let (rows, last) = page(files(&node)?.views.sales(&filter, TABLE_ROWS_MAX + 1).await?, TABLE_ROWS_MAX, |row| row.sale.to_string());
-    Ok(csv_page(&request, table(&rows), last))
+    Ok(csv_page(&request, table(&rows, query.spreadsheet), last))
 }
 
-fn table(rows: &[SaleRow]) -> Vec<u8> {
+fn table(rows: &[SaleRow], as_texts: bool) -> Vec<u8> {
     const HEADS: [&str; 17] = [
         "sale",
         "museum",
@@ -185,7 +216,7 @@ fn table(rows: &[SaleRow]) -> Vec<u8> {
         "quote",
     ];
     let euros = |cents| CsvCell::Euros(Cents::new(cents));
-    let mut table = CsvWriter::new(CsvForm::ITALIAN, HEADS);
+    let mut table = CsvWriter::new(CsvForm::ITALIAN.with_texts(as_texts), HEADS);
     for row in rows {
         let (sale, slot) = (row.sale.to_string(), row.slot.to_string());
         table.row([
