@@ -56,12 +56,7 @@ impl Shares {
     pub const BOOSTED: Self = Self { logistic: 0.0, forest: 0.0, boosted: 1.0 };
 
     fn total(self) -> f64 {
-        self.told() + self.boosted
-    }
-
-    /// Of those whose reasons are told in microseconds.
-    fn told(self) -> f64 {
-        self.logistic + self.forest
+        self.logistic + self.forest + self.boosted
     }
 }
 
@@ -122,34 +117,39 @@ impl Supervised {
     }
 
     /// The mean log odds, and what each column does to them as far as it can be told in microseconds: by the regression and the forest, each scaled to add up to
-    /// its share. What the boosted trees make of a column is for [`Self::examine`].
+    /// its share. What the boosted trees make of a column is for [`Self::examine`]; until then the forest, which cuts as they do, speaks for them.
     pub fn explain(&self, row: &[f64], parts: &mut [f64]) -> f64 {
-        let linear = self.logistic.explain(row, parts);
-        let columns = parts.len();
-        let mut moved = [0.0; FEATURES_MAX];
-        let grown = forest_odds(self.forest.explain(row, &mut moved[..columns]));
-        normalise(parts);
-        normalise(&mut moved[..columns]);
         let shares = self.shares;
-        let (of_line, of_forest) = if shares.told() > 0.0 { (shares.logistic, shares.forest) } else { (1.0, 1.0) };
-        for (part, moved) in parts.iter_mut().zip(moved) {
-            *part = (of_line * *part + of_forest * moved) / (of_line + of_forest);
-        }
+        let (linear, grown) = self.tell(row, parts, shares.logistic, shares.forest + shares.boosted);
         let boosted = if shares.boosted > 0.0 { shares.boosted * self.boosted_odds(row) } else { 0.0 };
         (shares.logistic * linear + shares.forest * grown + boosted) / shares.total()
     }
 
     /// What each column does to the odds, the boosted trees included: exact SHAP, slow.
     pub fn examine(&self, row: &[f64], parts: &mut [f64]) -> Result<(), ModelError> {
-        self.explain(row, parts);
+        let shares = self.shares;
+        self.tell(row, parts, shares.logistic, shares.forest);
         let mut shap = self.boosted.explain(row)?;
         shap.truncate(parts.len());
         normalise(&mut shap);
-        let shares = self.shares;
         for (part, shap) in parts.iter_mut().zip(shap) {
-            *part = (shares.told() * *part + shares.boosted * shap) / shares.total();
+            *part += shares.boosted / shares.total() * shap;
         }
         Ok(())
+    }
+
+    /// Writes what each column does to the odds of the regression and of the forest, by these shares of the whole. The odds of both.
+    fn tell(&self, row: &[f64], parts: &mut [f64], of_line: f64, of_forest: f64) -> (f64, f64) {
+        let linear = self.logistic.explain(row, parts);
+        let columns = parts.len();
+        let mut moved = [0.0; FEATURES_MAX];
+        let grown = forest_odds(self.forest.explain(row, &mut moved[..columns]));
+        normalise(parts);
+        normalise(&mut moved[..columns]);
+        for (part, moved) in parts.iter_mut().zip(moved) {
+            *part = (of_line * *part + of_forest * moved) / self.shares.total();
+        }
+        (linear, grown)
     }
 
     /// Whether a value lies above the middle of its column.
