@@ -201,3 +201,18 @@ async fn what_is_wrong_with_a_plan_is_told() {
     assert_eq!(status, StatusCode::OK, "{set}");
     app.stop().await;
 }
+
+/// They are larger than other bodies, and as many may be sent at once as there are changes.
+#[actix_rt::test]
+async fn a_plan_or_a_tariff_is_read_of_nobody_who_may_not_set_it() {
+    let app = App::start().await;
+    let (manager, web) = (app.key(Role::Manager).await, app.key(Role::Web).await);
+    for path in ["/v1/museums/torre/plan", "/v1/museums/torre/tariff"] {
+        // Whoever reads it says that it is none.
+        for (key, status) in [(&manager, 422), (&web, 403), (&String::new(), 401)] {
+            let (told, problem) = app.ask(Method::PUT, path, key, "none", &json!({"valid_from": true})).await;
+            assert_eq!(told.as_u16(), status, "{path}: {problem}");
+        }
+    }
+    app.stop().await;
+}

@@ -1,5 +1,7 @@
 //! Reconciliation over HTTP: flows and statements, what they change and what does not match.
 
+use std::path::Path;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
@@ -369,6 +371,37 @@ async fn payments_that_a_flow_has_not_told_yet_are_told_at_the_next_start() {
     let seen = app.get(path, &manager).await;
     assert_eq!(seen["flows"][0]["unmatched"][0]["what"], "paid_by_report", "{seen}");
     assert!(app.folder().join("reconciliation/flow.1.0.told").exists());
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_a_flow_paid_is_paid_again_when_an_older_journal_is_put_back() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (reported, number) = notice(&app, &web, "1").await;
+    let document = flow("2026-11-24T06:00:00", "77777777777", "12.00", &[line(&number[1..], "token-1", "12.00", 0)]);
+    let backup = |folder: &Path| {
+        std::fs::copy(folder.join("journal.log"), folder.join("journal.copy")).unwrap();
+    };
+    let put_back = |folder: &Path| {
+        std::fs::rename(folder.join("journal.copy"), folder.join("journal.log")).unwrap();
+        // Nobody knows of what is lost, so nobody is asked.
+        for file in ["views.db", "views.db-wal", "views.db-shm", "scorers.state"] {
+            let _ = std::fs::remove_file(folder.join(file));
+        }
+    };
+    let app = app.restart_after(backup).await;
+    assert_eq!(send(&app, "/v1/reconciliation/flows", &manager, &document).await.1["paid"], 1);
+    app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    let settings = Pagopa::demo_settings().unwrap();
+    let tell = async |app: &App| app.reconciliation.as_ref().unwrap().tell_untold(&app.shared_node(), &settings).await;
+    let app = app.restart_after(put_back).await;
+    assert_eq!(app.get(&reported, &web).await["state"], "pending");
+    assert_eq!(app.get("/v1/reconciliation?to=2026-11-24", &manager).await["flows"][0]["unmatched"][0]["what"], "not_told");
+    tell(&app).await;
+    app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    tell(&app).await;
+    assert_eq!(app.get(&reported, &web).await["receipts"].as_array().unwrap().len(), 1);
     app.stop().await;
 }
 

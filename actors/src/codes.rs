@@ -9,10 +9,11 @@ use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 
 use crate::signing::{SigningError, SigningKeys};
 
-/// A ticket may be read, and so signed, after its window has begun: a key is good for tickets that were valid so long before it was drawn.
-const BEFORE_S: i64 = 2 * DAY_S;
-/// Tickets are printed so long ahead: a key is good for tickets that are valid until so long after it last signed.
-const AHEAD_S: i64 = 400 * DAY_S;
+/// A ticket may be read, and so signed, long after its window has begun, as one that lets in on any day of a season: a key is good for tickets however long they were valid before
+/// it was drawn. Nothing could be forged by it for a window that is over.
+const FROM: Timestamp = Timestamp::from_seconds(0);
+/// Tickets are printed so long ahead, and let in for so long from their day on: a key is good for tickets that are valid until so long after it last signed.
+const AHEAD_S: i64 = 3 * 366 * DAY_S;
 
 /// Why codes cannot be signed or verified with the keys that there are.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,7 @@ impl Ready {
         let until = today.plus_seconds(DAY_S);
         let public = keys.seeds().map(|key| {
             let last_signed = key.retired_at.unwrap_or(until);
-            SigningKey::new(key.id, &key.seed).public(key.created_at.plus_seconds(-BEFORE_S), last_signed.plus_seconds(AHEAD_S))
+            SigningKey::new(key.id, &key.seed).public(FROM, last_signed.plus_seconds(AHEAD_S))
         });
         let ring = Keyring::new(public)?;
         let (id, seed) = keys.current();
@@ -111,6 +112,10 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn minute(text: &str) -> u32 {
+        u32::try_from(at(text).as_seconds() / 60).unwrap()
+    }
+
     fn payload(start: &str) -> Payload {
         let slot = SlotId::new(MuseumId(1), RouteId(1), at(start));
         Payload::new(HoldId::new(slot, 7).ticket(0), 1, Proof::None, at(start), at(start).plus_seconds(3_600))
@@ -134,14 +139,35 @@ mod tests {
             assert_eq!(codes.verify(code), Ok(said));
         }
         assert_eq!(codes.public_keys().len(), 2);
-        assert_eq!(codes.verify(&codes.sign(&payload("2028-06-10T08:00:00Z"))), Err(CodeError::KeyNotValid { key: 2 }), "too far ahead");
+        assert_eq!(codes.verify(&codes.sign(&payload("2030-06-10T08:00:00Z"))), Err(CodeError::KeyNotValid { key: 2 }), "too far ahead");
 
         assert!(codes.refresh(at("2027-06-10T08:00:00Z")).unwrap(), "a new day");
-        assert!(codes.verify(&codes.sign(&payload("2028-06-10T08:00:00Z"))).is_ok(), "the current key goes with the time");
+        assert!(codes.verify(&codes.sign(&payload("2030-06-10T08:00:00Z"))).is_ok(), "the current key goes with the time");
 
         std::fs::write(&path, "not keys").unwrap();
         assert!(codes.refresh(now).is_err());
         assert!(codes.verify(&new).is_ok(), "a damaged file takes nothing away");
+    }
+
+    /// The gate of a slot may open long before it and close long after it, and sales long before that: whatever a plan allows.
+    #[test]
+    fn a_ticket_of_a_long_window_is_good_whichever_key_signs_it() {
+        let (folder, now) = (tempfile::tempdir().unwrap(), at("2026-06-10T08:00:00Z"));
+        let path = folder.path().join("signing.keys");
+        let codes = Codes::new(SigningKeys::load_or_create(&path, now).unwrap(), now).unwrap();
+        let windows = [
+            ("2026-06-01T08:00:00Z", "2026-06-30T18:00:00Z"),
+            ("2026-05-10T08:00:00Z", "2026-06-10T18:00:00Z"),
+            ("2027-07-01T08:00:00Z", "2028-07-01T18:00:00Z"),
+        ];
+        let tickets = windows.map(|(from, until)| Payload { valid_from_min: minute(from), valid_until_min: minute(until), ..payload(from) });
+        let read = |codes: &Codes| tickets.map(|ticket| codes.sign(&ticket));
+        let printed = read(&codes);
+        SigningKeys::load_or_create(&path, now).unwrap().rotate(now.plus_seconds(60)).unwrap();
+        assert!(codes.refresh(now.plus_seconds(60)).unwrap());
+        for (texts, which) in [(printed, "printed before the rotation"), (read(&codes), "read after it")] {
+            assert_eq!(texts.map(|text| codes.verify(&text)), tickets.map(Ok), "{which}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{OrderId, SlotId};
 use tornello_engine::time::Timestamp;
 
-use crate::auth::Caller;
+use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::server::BODY_MAX;
 use crate::strict::{self, Strict};
@@ -251,7 +251,7 @@ pub fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<O
     Option::deserialize(from)
 }
 
-/// A body of JSON that may be larger than others: up to [`LARGE_BODY_MAX`].
+/// A body of JSON that may be larger than others: up to [`LARGE_BODY_MAX`]. Managers' only: nobody else's is read, as there may be as many of them as changes under way.
 #[derive(Debug)]
 pub struct Large<T>(pub T);
 
@@ -261,8 +261,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Large<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = request.content_type().eq_ignore_ascii_case("application/json");
+        let may = request.extensions().get::<Caller>().ok_or_else(Problem::unauthorized).and_then(|caller| caller.may(Scope::Manage));
         let (is_plain, mut payload) = (as_it_is(request), payload.take());
         Box::pin(async move {
+            may?;
             if !is_json {
                 return Err(Problem::unsupported("send the body as application/json"));
             }

@@ -54,6 +54,19 @@ fn a_reader_that_has_enough_is_no_error() {
     assert_eq!(text(&run(folder.path(), &["keys", "list"]).stdout).lines().count(), 4, "a head, a line, two keys");
 }
 
+/// As `tornello verify --assessments | grep -q sound` does, which reads no further than that.
+#[test]
+fn whatever_is_to_be_verified_is_looked_at_also_if_nobody_reads_on() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("journal.log"), "").unwrap();
+    for verify in [&["verify"][..], &["verify", "--lists"]] {
+        let sound = run_unread(folder.path(), verify);
+        assert!(sound.status.success(), "{verify:?}: {}", text(&sound.stderr));
+        let wrong = run_unread(folder.path(), &[verify, &["--assessments", "--case", "000a000102r4e"]].concat());
+        assert!(!wrong.status.success() && text(&wrong.stderr).contains("there is no case 000a000102r4e"), "{verify:?}: {}", text(&wrong.stderr));
+    }
+}
+
 #[test]
 fn a_key_is_made_for_museums_that_there_are() {
     let folder = tempfile::tempdir().unwrap();

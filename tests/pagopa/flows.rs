@@ -67,7 +67,7 @@ async fn flows_are_fetched_once_and_again_when_they_are_issued_anew() {
     );
     let settings = Settings::parse(&text, folder.path(), |_| Some("flows-key".to_owned())).unwrap();
     let service = FlowService::new(settings.flows.as_ref().unwrap()).unwrap();
-    let (app, kept) = (App::start().await, Reconciliation::open(folder.path()).unwrap());
+    let (app, kept) = (App::start().await, Reconciliation::open(folder.path(), 0).unwrap());
     let node = app.shared_node();
     let pull = async || service.pull(&node, &settings, &settings.creditors()[0], &kept, node.now()).await.unwrap();
     let taken = |taken| Pulled { taken, left: 0 };

@@ -115,7 +115,8 @@ impl App {
     }
 
     fn serve(running: Running, folder: TempDir, clock: Arc<ManualClock>, settings: ServerSettings) -> Self {
-        let reconciliation = settings.pagopa.is_some().then(|| Arc::new(Reconciliation::open(folder.path()).unwrap()));
+        let batches = running.node().started().head.number;
+        let reconciliation = settings.pagopa.is_some().then(|| Arc::new(Reconciliation::open(folder.path(), batches).unwrap()));
         let settings = ServerSettings { reconciliation: reconciliation.clone(), ..settings };
         let (server, address) = server::start(Arc::clone(running.node()), &settings).unwrap();
         let handle = server.handle();

@@ -209,6 +209,15 @@ fn start_log(format: LogFormat, level: &str) {
 #[error("nobody reads the standard output any more")]
 struct NobodyReads;
 
+/// What was said before something else is looked at: whether or not anybody reads it, that is done. To who asks whether all is well and has heard the beginning, nothing else would
+/// ever be wrong.
+fn go_on(said: anyhow::Result<()>) -> anyhow::Result<()> {
+    match said {
+        Err(error) if error.is::<NobodyReads>() => Ok(()),
+        said => said,
+    }
+}
+
 /// Writes a line to the standard output.
 fn say(text: impl Display) -> anyhow::Result<()> {
     put(format_args!("{text}\n"))

@@ -249,7 +249,10 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     }
     let mqtt = broker.map(|broker| (broker, Link::default()));
     let reconciliation = match &pagopa {
-        Some(_) => Some(Arc::new(Reconciliation::open(data).with_context(|| format!("flows cannot be kept in {}", data.display()))?)),
+        Some(_) => {
+            let kept = Reconciliation::open(data, node.started().head.number);
+            Some(Arc::new(kept.with_context(|| format!("flows cannot be kept in {}", data.display()))?))
+        }
         None => None,
     };
     let settings = ServerSettings {

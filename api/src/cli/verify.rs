@@ -44,7 +44,7 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.cut_torn_tail
         && let Some((first, last)) = journal.cut_gap().await.with_context(|| format!("cannot cut {}", path.display()))?
     {
-        super::say(format_args!("batches {first} to {last} were cut off: zeros stood in the place of the first"))?;
+        super::go_on(super::say(format_args!("batches {first} to {last} were cut off: zeros stood in the place of the first")))?;
     }
     let verified = tornello_actors::verify::verify(&journal, arguments.cut_torn_tail, |_| {}).await;
     let end = tornello_actors::journal::Journal::head(&journal).await;
@@ -57,12 +57,12 @@ pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
             let told = print(&verified);
             // Whether or not anybody reads all of that: a missing end is an error.
             goes_on?;
-            told?;
+            super::go_on(told)?;
             if let Some(head) = &arguments.head {
-                super::say(format_args!("it goes on from the head of batch {}", head.number))?;
+                super::go_on(super::say(format_args!("it goes on from the head of batch {}", head.number)))?;
             }
             if arguments.lists {
-                lists(folder, &journal).await?;
+                super::go_on(lists(folder, &journal).await)?;
             }
             if arguments.assessments { super::again::again(&journal, folder, arguments.case).await } else { Ok(()) }
         }
@@ -92,7 +92,7 @@ async fn lists(folder: &Path, journal: &FileJournal) -> anyhow::Result<()> {
         }
         Compared::At { batch, differences } => {
             for Difference { table, missing, wrong, example } in &differences {
-                super::say(format_args!("table {table}: {missing} rows are missing and {wrong} are wrong: {example}"))?;
+                super::go_on(super::say(format_args!("table {table}: {missing} rows are missing and {wrong} are wrong: {example}")))?;
             }
             bail!("the lists are not what the journal says up to batch {batch}: run `tornello views rebuild`")
         }

@@ -1,6 +1,7 @@
 //! Reporting flows and bank statements, kept: the files themselves, as they came, in `reconciliation/` of the data folder, named by their digest so that one that
 //! comes twice is there once. What they say of payments is journaled with the payments; all else here can be read again from the files at any start. A flow whose
-//! payments are all told has an empty file `.told` beside it: the others are told again.
+//! payments are all told has a file `.told` beside it, with the number of the journal's last batch by then: the others are told again, and so are those of which a journal that
+//! ends before that batch, as one that was put back from a backup, need not know.
 //!
 //! Matching is `fdr`'s. Everything that was read stays in memory: a year of flows is some tens of megabytes, and files that nobody asks about any more can be moved
 //! away while the server does not run.
@@ -108,11 +109,11 @@ pub struct Reconciliation {
 type Look = (u64, Option<SystemTime>);
 
 impl Reconciliation {
-    /// Reads what the data folder holds. A file that cannot be read any more is reported and passed over.
+    /// Reads what the data folder holds, beside a journal that has so many batches. A file that cannot be read any more is reported and passed over.
     ///
     /// # Errors
     /// If the folder cannot be made or listed.
-    pub fn open(data: &Path) -> std::io::Result<Self> {
+    pub fn open(data: &Path, batches: u64) -> std::io::Result<Self> {
         let folder = data.join(FOLDER);
         // They name who paid, and are on the disk only if it is.
         secret_file::make_folder(&folder)?;
@@ -129,7 +130,7 @@ impl Reconciliation {
                         Some(flow) => {
                             let flow = Arc::new(flow);
                             papers.flows.take(Arc::clone(&flow));
-                            if files.binary_search(&told_mark(path)).is_err() {
+                            if !is_told(&told_mark(path), batches) {
                                 untold.insert(name.to_owned(), flow);
                             }
                             true
@@ -233,8 +234,10 @@ impl Reconciliation {
             reported += u32::from(is_told);
             paid += u32::from(is_paid);
         }
-        let mark = told_mark(Path::new(name)).to_string_lossy().into_owned();
-        self.keep(mark, Vec::new()).await?;
+        let mark = told_mark(&self.folder.join(name));
+        let batches = node.head().number.to_string();
+        // In the place of one that is of a journal which went further.
+        blocking(move || secret_file::replace(&mark, batches.as_bytes())).await?.map_err(std::io::Error::from)?;
         lock(&self.untold).remove(name);
         Ok((reported, paid))
     }
@@ -377,6 +380,12 @@ fn told_mark(flow: &Path) -> PathBuf {
     flow.with_extension("told")
 }
 
+/// Whether the payments of a flow are all told in a journal that has so many batches, by the file that says so: in one that had more then, they need not be. Earlier versions wrote
+/// nothing of that.
+fn is_told(mark: &Path, batches: u64) -> bool {
+    std::fs::read_to_string(mark).is_ok_and(|then| then.trim().parse::<u64>().ok().is_none_or(|then| then <= batches))
+}
+
 /// Runs what waits for the disk, or computes for long, where nobody waits for it.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)
@@ -481,7 +490,7 @@ mod tests {
         let folder = data.path().join(FOLDER);
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         for name in ["flow.a.0.xml", "flow.b.0.xml"] {
-            let kept = Reconciliation::open(data.path()).unwrap();
+            let kept = Reconciliation::open(data.path(), 0).unwrap();
             kept.keep(name.to_owned(), b"<a/>".to_vec()).await.unwrap();
             assert_eq!((mode(&folder), mode(&folder.join(name))), (0o700, 0o600), "{name}");
             std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();

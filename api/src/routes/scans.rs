@@ -2,7 +2,10 @@
 //! direction: to send it again does no harm, so no idempotency key is needed.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use futures_util::{StreamExt, stream};
 use metrics::counter;
@@ -12,7 +15,7 @@ use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{Code, MuseumId, SlotId, TicketId};
+use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId, TicketId};
 use tornello_engine::offline::Noted;
 use tornello_engine::slot::{Command, ConflictReason, Direction, Event, Judged, JudgedScan, Refusal, Scan, judged};
 use tornello_engine::time::Timestamp;
@@ -22,6 +25,7 @@ use crate::problem::Problem;
 use crate::request::random;
 use crate::routes::readings::MuseumName;
 use crate::routes::{files, museum_of};
+use crate::server::BODY_MAX;
 use crate::strict;
 use crate::words::GateDirectionWord;
 
@@ -31,6 +35,47 @@ const LINES_MAX: usize = 10_000;
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How many tickets of a batch are on their way to the disk at once.
 const AT_ONCE: usize = 64;
+/// How many batches that are larger than other requests are read and taken in at once: each is some megabytes, and what gates ask has no place of all that there are.
+const LARGE_MAX: usize = 32;
+/// How many of them of one key: whoever has it and sends slowly keeps no other gate's out.
+const LARGE_OF_KEY_MAX: usize = 16;
+
+/// How many large batches are under way, by key.
+static LARGE: Mutex<BTreeMap<KeyId, usize>> = Mutex::new(BTreeMap::new());
+
+fn large() -> MutexGuard<'static, BTreeMap<KeyId, usize>> {
+    LARGE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The turn of a large batch: one of all that there are, and one of its key's.
+struct Turn(KeyId);
+
+impl Turn {
+    fn take(key: KeyId) -> Result<Self, Problem> {
+        let mut large = large();
+        let (all, of_key) = (large.values().sum::<usize>(), large.get(&key).copied().unwrap_or_default());
+        if of_key >= LARGE_OF_KEY_MAX {
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "as many large batches of this key as may are under way");
+            return Err(problem.retry_after(1));
+        }
+        if all >= LARGE_MAX {
+            return Err(Problem::busy());
+        }
+        large.insert(key, of_key + 1);
+        Ok(Self(key))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = large().entry(self.0) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
 
 /// A scan: `code` as it was scanned, or `ticket` and the `issue` on its code (none if the id was typed).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -414,7 +459,7 @@ fn read(body: &[u8], is_array: bool) -> Result<Vec<Line>, Problem> {
 /// Send in what a gate without a network has done.
 ///
 /// Up to 10,000 scans and 4 MiB, a JSON array or one on each line, as `tornello gate` writes them. A scan is known by ticket, gate, `scanned_at` and direction, so a batch may be sent again: no
-/// `Idempotency-Key` is needed.
+/// `Idempotency-Key` is needed. Of batches beyond 64 KiB 32 are taken in at once, 16 of one key.
 ///
 /// Each scan is judged by its own time, and by the block, the review and the issue of the code that held then; the scans of a ticket in the order in which they happened. It is merged, or kept as a
 /// conflict if somebody was let in who should not have been: that happened, and `/v1/slots/{slot}/conflicts` lists it.
@@ -437,11 +482,15 @@ pub async fn merge(node: web::Data<Node>, caller: Caller, request: HttpRequest, 
         return Err(Problem::unsupported("send an array of scans as application/json, or lines of scans as application/x-ndjson"));
     }
     // The whole before the first: the scans of a ticket may stand in any order.
-    let mut body = Vec::new();
+    let (mut body, mut turn) = (Vec::new(), None);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Problem::malformed("the body cannot be read to its end"))?;
         if body.len() + chunk.len() > BATCH_BYTES_MAX {
             return Err(Problem::too_large(BATCH_BYTES_MAX).detail("Nothing was taken in: send it in several batches."));
+        }
+        // What a gate sends of a few minutes without a network waits for nobody.
+        if turn.is_none() && body.len() + chunk.len() > BODY_MAX {
+            turn = Some(Turn::take(caller.id())?);
         }
         body.extend_from_slice(&chunk);
     }
@@ -502,4 +551,23 @@ pub async fn conflicts(node: web::Data<Node>, caller: Caller, slot: web::Path<Sl
         reason: reason.code(),
     };
     Ok(HttpResponse::Ok().json(ConflictsView { slot: id.to_string(), items: found.into_iter().map(view).collect() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_has_half_of_the_large_batches_and_leaves_others_theirs() {
+        let [one, other, third] = [1, 2, 3].map(KeyId);
+        let code = |turn: Result<Turn, Problem>| turn.err().map(|problem| problem.code());
+        let mut of_one: Vec<Turn> = (0..LARGE_OF_KEY_MAX).map(|_| Turn::take(one).unwrap()).collect();
+        assert_eq!(code(Turn::take(one)), Some("too_many_requests"));
+        let of_other: Vec<Turn> = (LARGE_OF_KEY_MAX..LARGE_MAX).map(|_| Turn::take(other).unwrap()).collect();
+        assert_eq!(code(Turn::take(third)), Some("busy"));
+        of_one.pop();
+        assert_eq!(code(Turn::take(third)), None, "whoever is done leaves a turn");
+        drop((of_one, of_other));
+        assert!(large().is_empty(), "nothing is kept of those who are done");
+    }
 }

@@ -60,6 +60,12 @@ impl Issued {
         all.filter(|issued| !matches!(issued.ticket.state, TicketState::Cancelled | TicketState::Moving | TicketState::Moved)).collect()
     }
 
+    /// Its number in its sale, from 0: it keeps that whatever becomes of others.
+    #[must_use]
+    pub const fn number(&self) -> u16 {
+        self.id.number()
+    }
+
     /// A ticket that the caller may see.
     pub async fn find(node: &Node, caller: &Caller, id: TicketId) -> Result<Self, Problem> {
         seen(node, caller, id.sale(), move |slot, sale| Self::of(slot.opening(), sale, id)).await?.ok_or_else(Problem::not_found)

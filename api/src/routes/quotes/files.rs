@@ -329,17 +329,22 @@ pub async fn tickets_document(
     let (id, from) = (quote.into_inner(), usize::from(query.from()));
     let quote = seen(&node, &caller, Scope::Quote, id).await?;
     let Stage::Ticketed { sales, .. } = quote.stage() else { return Err(Refusal::WrongState { state: quote.status() }.into()) };
-    let mut issued = Vec::new();
+    let (mut issued, mut before) = (Vec::new(), 0_usize);
     for &bought in sales {
         for sale in with_moved(&node, bought).await? {
-            let standing = move |slot: &Slot| slot.sale_of(sale).map(|found| Issued::standing(slot.opening(), found, sale, 0));
-            issued.extend(node.look(sale.slot(), standing).await?.unwrap_or_default());
+            let standing = move |slot: &Slot| slot.sale_of(sale).map(|found| (Issued::standing(slot.opening(), found, sale, 0), found.tickets.len()));
+            let Some((standing, count)) = node.look(sale.slot(), standing).await? else { continue };
+            // Counted with those that stand no more: else one that is cancelled between two files would move another one out of both.
+            issued.extend(standing.into_iter().map(|ticket| (before + usize::from(ticket.number()), ticket)));
+            before += count;
         }
     }
     let known = quote.about().and_then(|about| node.museums().get(about.museum)).ok_or_else(Problem::not_found)?;
-    let next = (issued.len() > from + TICKETS_MAX).then(|| format!("</v1/quotes/{id}/tickets.pdf?from={}>; rel=\"next\"", from + TICKETS_MAX));
-    let mut printed = Vec::new();
-    for ticket in issued.iter().skip(from).take(TICKETS_MAX) {
+    issued.retain(|(number, _)| *number >= from);
+    let next = issued.get(TICKETS_MAX).map(|(number, _)| format!("</v1/quotes/{id}/tickets.pdf?from={number}>; rel=\"next\""));
+    issued.truncate(TICKETS_MAX);
+    let mut printed = Vec::with_capacity(issued.len());
+    for (_, ticket) in &issued {
         printed.push(ticket.printed(&node, &known).await?);
     }
     if printed.is_empty() {
