@@ -10,8 +10,8 @@
 //! decides first, wherever that is. A caller who was told that an outcome is unknown is told so until the journal knows.
 //!
 //! A disk that stalls is not waited for, though what is on its way through the journal then may be written at any time. If one request alone is on its way with a ticket, the
-//! fork answers it, under the key of that request: so it is written once, also when it is sent again. If several have asked for one ticket at once, the outcome is unknown until
-//! the journal knows.
+//! fork answers it, under the key of that request: so it is written once, also when it is sent again. Unless the fork would refuse it: the slot may have let them pass a moment
+//! before, and that be written, so the outcome is unknown until the journal knows. So it is if several have asked for one ticket at once.
 //!
 //! The ceiling of a building holds over all slots together, forked or not: people are counted before they may be told to come in ([`Buildings`](crate::buildings::Buildings)).
 
@@ -139,6 +139,11 @@ impl Gates {
     fn doubt(&self, ticket: TicketId, only: Option<Request>) {
         self.doubtful.lock().entry(ticket).and_modify(|known| *known = only.filter(|only| *known == Some(*only))).or_insert(only);
         self.changed.notify_one();
+    }
+
+    /// Whether what this request asks may be done already, without anybody having been told.
+    fn may_be_done(&self, ticket: TicketId, request: Request) -> bool {
+        self.doubtful.lock().get(&ticket) == Some(&Some(request))
     }
 
     /// The one request that might be told was, if this is one: whoever comes with the ticket now comes after it. Answers whether it was.
@@ -337,7 +342,10 @@ impl Node {
         if answer.is_ok() {
             self.gates.changed.notify_one();
         }
-        Some(answer)
+        let is_refused = matches!(answer, Err(Failure::Refused(_)));
+        // A moment before, by another reading or just within its time, the slot itself may have said yes.
+        let may_be_done = is_refused && self.gates.may_be_done(passage.ticket, (envelope.who, envelope.key));
+        Some(if may_be_done { Err(Failure::OutcomeUnknown) } else { answer })
     }
 
     async fn tell(&self, slot: SlotId, fork: &mut Fork, envelope: &Envelope, passage: Passage) -> Answer<Slot> {

@@ -425,6 +425,50 @@ async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is
 }
 
 #[actix_rt::test]
+async fn nobody_is_refused_whom_the_slot_may_have_let_in_before_the_disk_was_found_to_stall() {
+    let last = now().plus_seconds(3_600 + 900);
+    // Let in by the slot: in the last second of its gate, or as the last one for whom there was room.
+    for is_full in [false, true] {
+        let journal = Arc::new(Faulty::default());
+        let house = sold(&journal).await;
+        let read = async |at: Timestamp, people: u32| {
+            let measured = Measured::Inside { people, sd: Some(0) };
+            house.node().read(Reading { museum: MUSEUM, sensor: code("door"), at, measured }, KeyId(3)).await
+        };
+        let before = if is_full { now().plus_seconds(60) } else { last };
+        house.clock.set(before);
+        if is_full {
+            read(before, 29).await.unwrap();
+        }
+        let watching = house.watched().await;
+        let stall = journal.stall.lock().await;
+        let (begun, after) = (journal.appends.load(Ordering::Relaxed), before.plus_seconds(2));
+        let mut asked = Box::pin(house.pass(10, enter(0)));
+        assert!((&mut asked).now_or_never().is_none(), "it is on its way");
+        while journal.appends.load(Ordering::Relaxed) == begun {
+            tokio::task::yield_now().await;
+        }
+        house.clock.set(after);
+        if is_full {
+            // No slot can write it down; at the gates it counts at once.
+            assert!(read(after, 30).now_or_never().is_none());
+        }
+        let answer = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("gates do not wait for the disk");
+        assert_eq!(answer, Err(Failure::OutcomeUnknown), "full: {is_full}");
+        let refused = if is_full { "wait" } else { "too_late" };
+        assert_eq!(house.told(11, enter(1)).await, Err(refused), "of another ticket all is known");
+        drop(stall);
+        while house.node().health() != Health::Writing {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((house.told(10, enter(0)).await, house.inside().await), (Ok(None), (1, 1)), "full: {is_full}");
+        watching.abort();
+        let _ = watching.await;
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
 async fn a_stop_gives_a_disk_that_stalls_time_to_take_what_gates_were_told() {
     let journal = Arc::new(Faulty::default());
     let house = sold(&journal).await;
