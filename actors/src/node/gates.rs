@@ -230,7 +230,11 @@ impl Node {
                     let on_way = self.gates.set_out(passage.ticket, (envelope.who, envelope.key));
                     let seat = self.seat(&passage);
                     let command = passage.command(seat.as_ref().map(Seat::room));
-                    let Some(answer) = self.slot_unless_stalled(slot, envelope.clone(), command).await else { continue };
+                    let Some(answer) = self.slot_unless_stalled(slot, envelope.clone(), command).await else {
+                        // It is on its way all the same.
+                        last = Failure::OutcomeUnknown;
+                        continue;
+                    };
                     on_way.answered();
                     // Who is in doubt is so before anybody can end that.
                     match answer {

@@ -550,6 +550,58 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
 }
 
 #[actix_rt::test]
+async fn of_a_request_that_is_on_its_way_no_gate_hears_that_nothing_was_changed_though_the_disk_stalls_again_and_again() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = house.watched().await;
+    let is = async |health: Health| {
+        while house.node().health() != health {
+            tokio::task::yield_now().await;
+        }
+    };
+    let stall = journal.stall.lock().await;
+    let (node, begun) = (Arc::clone(house.node()), journal.appends.load(Ordering::Relaxed));
+    let first = actix_rt::spawn(async move { node.slot(tomorrow(), by(9), hold(9, 1)).await });
+    while journal.appends.load(Ordering::Relaxed) == begun {
+        tokio::task::yield_now().await;
+    }
+    // It is in the batch behind that one, as soon as the slot has decided it.
+    let mut asked = Box::pin(house.pass(10, enter(0)));
+    assert!((&mut asked).now_or_never().is_none());
+    let decided = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&decided);
+    let mut look = Box::pin(house.node().look(today(), move |_| seen.store(true, Ordering::Relaxed)));
+    assert!((&mut look).now_or_never().is_none());
+    while !decided.load(Ordering::Relaxed) {
+        tokio::task::yield_now().await;
+    }
+    // The gate goes on by itself; before it can, the disk has written the first batch.
+    let others = house.node().gates.forks.read().await;
+    house.clock.set(now().plus_seconds(2));
+    is(Health::Stalled).await;
+    assert!((&mut asked).now_or_never().is_none());
+    let mut next = Box::pin(journal.stall.lock());
+    assert!((&mut next).now_or_never().is_none());
+    drop(stall);
+    let stall = next.await;
+    is(Health::Writing).await;
+    drop(others);
+    // So it asks the slot again, which waits for the second one.
+    assert!((&mut asked).now_or_never().is_none());
+    house.clock.set(now().plus_seconds(4));
+    is(Health::Stalled).await;
+    let answer = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("gates do not wait for the disk");
+    assert_eq!(answer, Err(Failure::OutcomeUnknown));
+    drop(stall);
+    assert!(first.await.unwrap().is_ok() && look.await.is_ok());
+    is(Health::Writing).await;
+    assert_eq!((house.told(10, enter(0)).await, house.inside().await), (Ok(None), (1, 1)));
+    watching.abort();
+    let _ = watching.await;
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_stall_that_ends_in_an_error_loses_nothing_that_was_told() {
     for (fault, health) in [(Fault::Lost, Health::Writing), (Fault::Flush, Health::Stopped)] {
         let journal = Arc::new(Faulty::default());
