@@ -18,7 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -98,8 +98,10 @@ pub(super) struct Gates {
     pub(super) forks: RwLock<BTreeMap<SlotId, Arc<Mutex<Fork>>>>,
     /// How many scans wait in all forks.
     pub(super) waiting: AtomicUsize,
-    /// The tickets of which nobody knows whether they were let in or out, until the journal writes again; with the one request that may be told, if there is one.
-    doubtful: parking_lot::Mutex<HashMap<TicketId, Option<Request>>>,
+    /// The tickets of which nobody knows whether they were let in or out, until the journal writes again.
+    doubtful: parking_lot::Mutex<HashMap<TicketId, Doubt>>,
+    /// How many doubts there have been.
+    doubts: AtomicU64,
     /// The requests with a ticket that are on their way through the journal.
     on_way: parking_lot::Mutex<HashMap<TicketId, Requests>>,
     /// There is something to merge, or to forget.
@@ -108,6 +110,15 @@ pub(super) struct Gates {
 
 /// Who asked, under which key.
 type Request = (KeyId, Digest);
+
+/// Nobody knows what became of the requests with a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Doubt {
+    /// The one request that may be told, if there is one.
+    only: Option<Request>,
+    /// The number of the doubt that came last: when that one ends, so do those before.
+    number: u64,
+}
 
 /// Those with one ticket that are on their way at once.
 #[derive(Debug)]
@@ -137,19 +148,23 @@ impl Gates {
 
     /// Whether all is known of a ticket depends on what the journal will say it holds. One request may be told, if it is the only one with that ticket.
     fn doubt(&self, ticket: TicketId, only: Option<Request>) {
-        self.doubtful.lock().entry(ticket).and_modify(|known| *known = only.filter(|only| *known == Some(*only))).or_insert(only);
+        let number = self.doubts.fetch_add(1, Ordering::Relaxed);
+        let mut doubtful = self.doubtful.lock();
+        let doubt = doubtful.entry(ticket).or_insert(Doubt { only, number });
+        *doubt = Doubt { only: only.filter(|only| doubt.only == Some(*only)), number };
+        drop(doubtful);
         self.changed.notify_one();
     }
 
     /// Whether what this request asks may be done already, without anybody having been told.
     fn may_be_done(&self, ticket: TicketId, request: Request) -> bool {
-        self.doubtful.lock().get(&ticket) == Some(&Some(request))
+        self.doubtful.lock().get(&ticket).is_some_and(|doubt| doubt.only == Some(request))
     }
 
     /// The one request that might be told was, if this is one: whoever comes with the ticket now comes after it. Answers whether it was.
     fn told(&self, ticket: TicketId, request: Request) -> bool {
         let mut doubtful = self.doubtful.lock();
-        let was_doubtful = doubtful.get(&ticket) == Some(&Some(request));
+        let was_doubtful = doubtful.get(&ticket).is_some_and(|doubt| doubt.only == Some(request));
         if was_doubtful {
             doubtful.remove(&ticket);
         }
@@ -303,16 +318,18 @@ impl Node {
 
     /// Ends the doubts about tickets whose requests have come to their end: what was on its way is on the disk, or never will be.
     async fn end_doubts(&self) {
-        let doubtful: BTreeSet<TicketId> = self.gates.doubtful.lock().keys().copied().collect();
-        let slots: BTreeSet<SlotId> = doubtful.iter().map(|ticket| ticket.slot()).collect();
+        let doubtful = self.gates.doubtful.lock().clone();
+        let slots: BTreeSet<SlotId> = doubtful.keys().map(|ticket| ticket.slot()).collect();
         for slot in slots {
             // A look comes behind what was asked before it, and is answered when all of that is on the disk.
             let settled = self.look(slot, |_| ());
             let settled = matches!(tokio::time::timeout(SETTLED_WITHIN, settled).await, Ok(Ok(()) | Err(Failure::UnknownSlot(_))));
             if settled {
-                let is_over = |ticket: &TicketId| ticket.slot() == slot && doubtful.contains(ticket);
-                self.gates.doubtful.lock().retain(|ticket, _| !is_over(ticket));
-                doubtful.iter().copied().filter(is_over).for_each(|ticket| self.buildings.forget(ticket));
+                // Another request with the same ticket may have come behind the look, and its caller have gone away since.
+                let is_over = |ticket: &TicketId, doubt: &Doubt| ticket.slot() == slot && doubtful.get(ticket) == Some(doubt);
+                let over: Vec<TicketId> =
+                    self.gates.doubtful.lock().extract_if(|ticket, doubt| is_over(ticket, doubt)).map(|(ticket, _)| ticket).collect();
+                over.into_iter().for_each(|ticket| self.buildings.forget(ticket));
             }
         }
     }
@@ -361,7 +378,7 @@ impl Node {
             self.gates.told(passage.ticket, asked);
             return Ok(told.record.clone());
         }
-        if self.gates.doubtful.lock().get(&passage.ticket).is_some_and(|only| *only != Some(asked)) {
+        if self.gates.doubtful.lock().get(&passage.ticket).is_some_and(|doubt| doubt.only != Some(asked)) {
             return Err(Failure::OutcomeUnknown);
         }
         let state = self.up_to_date(slot, fork).await?;

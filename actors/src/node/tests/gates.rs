@@ -550,6 +550,46 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
 }
 
 #[actix_rt::test]
+async fn a_doubt_that_comes_while_another_one_ends_does_not_end_with_it() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = house.watched().await;
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    // The slot has no time for anybody yet.
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let mut busy = Box::pin(house.node().look(today(), move |_| {
+        let _ = held.lock().recv();
+    }));
+    assert!((&mut busy).now_or_never().is_none());
+    // Two give up what they have asked with one ticket, the second one behind the look that is to say what became of the first.
+    assert!(house.pass(10, leave(0)).now_or_never().is_none());
+    let mut ending = Box::pin(house.node().end_forks());
+    assert!((&mut ending).now_or_never().is_none());
+    assert!(house.pass(11, enter(0)).now_or_never().is_none());
+    drop(let_go);
+    assert!(!ending.await, "nobody knows what became of the second one");
+    while journal.appends.load(Ordering::Relaxed) == begun {
+        tokio::task::yield_now().await;
+    }
+    house.clock.set(now().plus_seconds(2));
+    let is = async |health: Health| {
+        while house.node().health() != health {
+            tokio::task::yield_now().await;
+        }
+    };
+    is(Health::Stalled).await;
+    assert_eq!(house.pass(12, enter(0)).await, Err(Failure::OutcomeUnknown), "it is on its way to the disk");
+    drop(stall);
+    is(Health::Writing).await;
+    assert_eq!((house.told(11, enter(0)).await, house.told(12, enter(0)).await), (Ok(None), Err("ticket_inside")));
+    assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
+    watching.abort();
+    let _ = watching.await;
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn of_a_request_that_is_on_its_way_no_gate_hears_that_nothing_was_changed_though_the_disk_stalls_again_and_again() {
     let journal = Arc::new(Faulty::default());
     let house = sold(&journal).await;
