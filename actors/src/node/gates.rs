@@ -156,9 +156,9 @@ impl Gates {
         self.changed.notify_one();
     }
 
-    /// Whether what this request asks may be done already, without anybody having been told.
-    fn may_be_done(&self, ticket: TicketId, request: Request) -> bool {
-        self.doubtful.lock().get(&ticket).is_some_and(|doubt| doubt.only == Some(request))
+    /// Whether something that was asked with a ticket may be done already, without anybody having been told.
+    fn is_in_doubt(&self, ticket: TicketId) -> bool {
+        self.doubtful.lock().contains_key(&ticket)
     }
 
     /// The one request that might be told was, if this is one: whoever comes with the ticket now comes after it. Answers whether it was.
@@ -270,7 +270,10 @@ impl Node {
                 }
                 None => {
                     drop(forks);
-                    self.fork(slot).await?
+                    match self.fork(slot).await {
+                        Err(_) if self.gates.is_in_doubt(passage.ticket) => return Err(Failure::OutcomeUnknown),
+                        fork => fork?,
+                    }
                 }
             };
             if let Some(answer) = self.pass_unwritten(slot, &fork, &envelope, passage).await {
@@ -359,14 +362,16 @@ impl Node {
         if fork.is_over || self.end_fork(slot, &mut fork).await {
             return None;
         }
+        let is_in_doubt = self.gates.is_in_doubt(passage.ticket);
         let answer = self.tell(slot, &mut fork, envelope, passage).await;
         if answer.is_ok() {
             self.gates.changed.notify_one();
         }
-        let is_refused = matches!(answer, Err(Failure::Refused(_)));
-        // A moment before, by another reading or just within its time, the slot itself may have said yes.
-        let may_be_done = is_refused && self.gates.may_be_done(passage.ticket, (envelope.who, envelope.key));
-        Some(if may_be_done { Err(Failure::OutcomeUnknown) } else { answer })
+        Some(match answer {
+            // A moment before, by another reading or just within its time, the slot itself may have said yes.
+            Err(Failure::Refused(_) | Failure::Busy | Failure::Journal(_)) if is_in_doubt => Err(Failure::OutcomeUnknown),
+            answer => answer,
+        })
     }
 
     async fn tell(&self, slot: SlotId, fork: &mut Fork, envelope: &Envelope, passage: Passage) -> Answer<Slot> {

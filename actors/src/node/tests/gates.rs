@@ -426,18 +426,17 @@ async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is
 
 #[actix_rt::test]
 async fn nobody_is_refused_whom_the_slot_may_have_let_in_before_the_disk_was_found_to_stall() {
-    let last = now().plus_seconds(3_600 + 900);
-    // Let in by the slot: in the last second of its gate, or as the last one for whom there was room.
-    for is_full in [false, true] {
+    // What speaks against it by then: the gate has closed, somebody else has taken the last room, or as many scans wait as can be kept.
+    for why in ["too_late", "wait", "too many scans"] {
         let journal = Arc::new(Faulty::default());
         let house = sold(&journal).await;
         let read = async |at: Timestamp, people: u32| {
             let measured = Measured::Inside { people, sd: Some(0) };
             house.node().read(Reading { museum: MUSEUM, sensor: code("door"), at, measured }, KeyId(3)).await
         };
-        let before = if is_full { now().plus_seconds(60) } else { last };
+        let before = now().plus_seconds(if why == "too_late" { 3_600 + 900 } else { 60 });
         house.clock.set(before);
-        if is_full {
+        if why == "wait" {
             read(before, 29).await.unwrap();
         }
         let watching = house.watched().await;
@@ -449,19 +448,24 @@ async fn nobody_is_refused_whom_the_slot_may_have_let_in_before_the_disk_was_fou
             tokio::task::yield_now().await;
         }
         house.clock.set(after);
-        if is_full {
+        match why {
             // No slot can write it down; at the gates it counts at once.
-            assert!(read(after, 30).now_or_never().is_none());
+            "wait" => assert!(read(after, 30).now_or_never().is_none()),
+            "too many scans" => house.node().gates.waiting.store(crate::node::gates::SCANS_MAX, Ordering::Relaxed),
+            _ => {}
         }
         let answer = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("gates do not wait for the disk");
-        assert_eq!(answer, Err(Failure::OutcomeUnknown), "full: {is_full}");
-        let refused = if is_full { "wait" } else { "too_late" };
-        assert_eq!(house.told(11, enter(1)).await, Err(refused), "of another ticket all is known");
+        assert_eq!(answer, Err(Failure::OutcomeUnknown), "{why}");
+        match house.pass(11, enter(1)).await {
+            Err(Failure::Refused(refusal)) => assert_eq!(refusal.code(), why, "of another ticket all is known"),
+            other => assert!(why == "too many scans" && matches!(other, Err(Failure::Journal(_))), "{why}: {other:?}"),
+        }
+        house.node().gates.waiting.store(0, Ordering::Relaxed);
         drop(stall);
         while house.node().health() != Health::Writing {
             tokio::task::yield_now().await;
         }
-        assert_eq!((house.told(10, enter(0)).await, house.inside().await), (Ok(None), (1, 1)), "full: {is_full}");
+        assert_eq!((house.told(10, enter(0)).await, house.inside().await), (Ok(None), (1, 1)), "{why}");
         watching.abort();
         let _ = watching.await;
         house.running.stop().await;
