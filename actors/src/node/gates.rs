@@ -11,7 +11,8 @@
 //!
 //! A disk that stalls is not waited for, though what is on its way through the journal then may be written at any time. If one request alone is on its way with a ticket, the
 //! fork answers it, under the key of that request: so it is written once, also when it is sent again. Unless the fork would refuse it: the slot may have let them pass a moment
-//! before, and that be written, so the outcome is unknown until the journal knows. So it is if several have asked for one ticket at once.
+//! before, and that be written, so the outcome is unknown until the journal knows. So it is if several have asked for one ticket at once. The scan that the gate was told to keep is
+//! known then, though another record stands for it ([`Node::merge_kept`]).
 //!
 //! The ceiling of a building holds over all slots together, forked or not: people are counted before they may be told to come in ([`Buildings`](crate::buildings::Buildings)).
 
@@ -37,6 +38,7 @@ use super::Node;
 use crate::buildings::Seat;
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::fraud::recent::Recent;
 use crate::journal::StreamId;
 use crate::journal::writer::Health;
 use crate::owner::Answer;
@@ -104,8 +106,20 @@ pub(super) struct Gates {
     doubts: AtomicU64,
     /// The requests with a ticket that are on their way through the journal.
     on_way: parking_lot::Mutex<HashMap<TicketId, Requests>>,
+    /// What gates were told to keep of requests that were on their way.
+    kept: parking_lot::Mutex<KeptScans>,
     /// There is something to merge, or to forget.
     changed: Notify,
+}
+
+/// Scans, the last ones; with whether the request that each is of is known to be written instead of it.
+#[derive(Debug)]
+struct KeptScans(Recent<Scan, bool>);
+
+impl Default for KeptScans {
+    fn default() -> Self {
+        Self(Recent::new(SCANS_MAX))
+    }
 }
 
 /// Who asked, under which key.
@@ -380,7 +394,9 @@ impl Node {
             if told.envelope.body != envelope.body {
                 return Err(Failure::KeyReused);
             }
-            self.gates.told(passage.ticket, asked);
+            if self.gates.told(passage.ticket, asked) {
+                self.gates.kept.lock().0.put(told.passage.scan(told.record.at), false);
+            }
             return Ok(told.record.clone());
         }
         if self.gates.doubtful.lock().get(&passage.ticket).is_some_and(|doubt| doubt.only != Some(asked)) {
@@ -418,6 +434,7 @@ impl Node {
                 fork.told.push_back(Told { envelope: envelope.clone(), passage, record: record.clone() });
                 if self.gates.told(passage.ticket, asked) {
                     self.buildings.forget(passage.ticket);
+                    self.gates.kept.lock().0.put(passage.scan(record.at), false);
                 }
                 Ok(record)
             }
@@ -483,32 +500,56 @@ impl Node {
         true
     }
 
+    /// Gives a slot a scan that a gate sends in, as it kept it. One that the gate was told to keep while its request was on its way is known if that is written, and is to be sent
+    /// again as long as nobody knows whether it will be: else one visitor would stand against themselves.
+    pub async fn merge_kept(&self, envelope: Envelope, scan: Scan, command: Command) -> Answer<Slot> {
+        let is_written = self.gates.kept.lock().0.get(&scan).copied();
+        match is_written {
+            Some(true) => Err(Failure::Refused(Refusal::ScanKnown)),
+            Some(false) => Err(Failure::OutcomeUnknown),
+            None => self.slot(scan.ticket.slot(), envelope, command).await,
+        }
+    }
+
     /// Whether a scan needs to wait no longer: it is written, or never can be.
     async fn merge_one(&self, slot: SlotId, told: &Told) -> bool {
+        let scan = told.passage.scan(told.record.at);
+        let Some(is_written_otherwise) = self.merge_told(slot, told).await else { return false };
+        let mut kept = self.gates.kept.lock();
+        if is_written_otherwise {
+            kept.0.put(scan, true);
+        } else {
+            let _ = kept.0.take(&scan);
+        }
+        true
+    }
+
+    /// Merges a scan; answers whether the request that it is of was written instead of it, none if that is not known yet.
+    async fn merge_told(&self, slot: SlotId, told: &Told) -> Option<bool> {
         let Told { envelope, passage, record } = told;
         let command = passage.merge(record.at);
-        let Some(mut answer) = self.slot_unless_stalled(slot, envelope.clone(), command.clone()).await else { return false };
+        let mut answer = self.slot_unless_stalled(slot, envelope.clone(), command.clone()).await?;
         if answer == Err(Failure::KeyReused) {
             // Something else came under this key meanwhile. It was told, so it is written.
             let key = digest(&[b"unrecorded", &envelope.key.0.to_be_bytes(), &record.at.as_micros().to_be_bytes()]);
-            let Some(again) = self.slot_unless_stalled(slot, Envelope { key, ..envelope.clone() }, command).await else { return false };
-            answer = again;
+            answer = self.slot_unless_stalled(slot, Envelope { key, ..envelope.clone() }, command).await?;
         }
         let ticket = passage.ticket;
         match answer {
             Ok(written) => {
-                if slot::judged(&written.events, &passage.scan(record.at)).and_then(slot::Judged::conflict).is_some() {
+                let judged = slot::judged(&written.events, &passage.scan(record.at));
+                if judged.and_then(slot::Judged::conflict).is_some() {
                     tracing::warn!(%slot, %ticket, "somebody was let in while the journal did not write, and should not have been");
                 }
-                true
+                Some(judged.is_none())
             }
-            Err(Failure::Refused(Refusal::ScanKnown)) => true,
-            Err(Failure::Refused(Refusal::TicketMoving | Refusal::ScanInFuture)) => false,
+            Err(Failure::Refused(Refusal::ScanKnown)) => Some(false),
+            Err(Failure::Refused(Refusal::TicketMoving | Refusal::ScanInFuture)) => None,
             Err(failure @ (Failure::Refused(_) | Failure::UnknownSlot(_) | Failure::KeyReused)) => {
                 tracing::error!(%slot, %ticket, %failure, "what a gate was told while the journal did not write cannot be merged");
-                true
+                Some(false)
             }
-            Err(Failure::Busy | Failure::Journal(_) | Failure::Gateway(_) | Failure::OutcomeUnknown | Failure::OutOfOrder(_)) => false,
+            Err(Failure::Busy | Failure::Journal(_) | Failure::Gateway(_) | Failure::OutcomeUnknown | Failure::OutOfOrder(_)) => None,
         }
     }
 

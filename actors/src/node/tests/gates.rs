@@ -388,6 +388,39 @@ async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_tw
 }
 
 #[actix_rt::test]
+async fn what_a_gate_was_told_to_keep_while_its_request_was_on_its_way_is_no_second_visitor_when_it_is_sent_in() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = house.watched().await;
+    let stall = journal.stall.lock().await;
+    let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
+    let (told, ()) = join(house.told(10, enter(0)), async {
+        while journal.appends.load(Ordering::Relaxed) == begun {
+            tokio::task::yield_now().await;
+        }
+        house.clock.set(at);
+    })
+    .await;
+    // The second one has come since, and is nowhere but in memory.
+    assert_eq!((told, house.told(11, enter(1)).await), (Ok(Some(at)), Ok(Some(at))));
+    let send = async |key: u128, number: u16| {
+        let passage = passage(number, Direction::In);
+        house.node().merge_kept(by(key), passage.scan(at), passage.merge(at)).await
+    };
+    assert_eq!(send(60, 0).await, Err(Failure::OutcomeUnknown), "nobody knows yet as what it will be written");
+    drop(stall);
+    house.merged().await;
+    for (key, number) in [(61, 0), (62, 1)] {
+        assert_eq!(send(key, number).await, Err(Failure::Refused(Refusal::ScanKnown)), "ticket {number}");
+    }
+    assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
+    assert_eq!(house.inside().await, (2, 2));
+    watching.abort();
+    let _ = watching.await;
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is_written_once() {
     let journal = Arc::new(Faulty::default());
     let house = sold(&journal).await;
