@@ -596,19 +596,22 @@ fn what_the_payers_bank_takes_back_is_no_longer_there() {
     assert_eq!(cash.ask(3, &lose(None, Some(1))), Err(Refusal::TakenTooLarge { left_cents: Cents::ZERO }));
     assert_eq!(names(&cash.ask(3, &resolve(true)).unwrap()), ["dispute_resolved"]);
     // A card at a desk has one.
-    let (voucher, till) = (VoucherId(4), code("desk-1"));
+    let voucher = VoucherId(4);
+    let at_desk = |method| Source::Desk { till: code("desk-1"), method, reference: "R-1".to_owned() };
     for (gateway, source, expected) in [
+        (Gateway::Notice, at_desk(DeskMethod::Cash), &["dispute_resolved"][..]),
         (Gateway::Voucher { voucher }, Source::Voucher { voucher }, &["dispute_resolved"][..]),
-        (Gateway::Notice, Source::Desk { till, method: DeskMethod::Card, reference: "R-1".to_owned() }, &["dispute_resolved", "taken_back"][..]),
+        (Gateway::Notice, at_desk(DeskMethod::Card), &["dispute_resolved", "taken_back"][..]),
     ] {
         let came = Command::Receive { receipt: receipt("a", source, 3_900) };
-        let mut given = Given::of(&[(0, open(Opened { gateway, ..usual() })), (1, came), (2, dispute())]);
-        assert_eq!(names(&given.ask(3, &resolve(true)).unwrap()), expected, "{gateway:?}");
+        let mut given = Given::of(&[(0, open(Opened { gateway, ..usual() })), (1, came.clone()), (2, dispute())]);
+        assert_eq!(names(&given.ask(3, &resolve(true)).unwrap()), expected, "{came:?}");
+        assert_eq!(given.payment.is_charged_back(0), expected.contains(&"taken_back"), "{came:?}");
     }
     // Of a dispute that ended before it was noted what was taken back nothing is known.
     let mut before = disputed(&[]);
     before.write(5, vec![Event::DisputeResolved(DisputeResolved { upheld: true })]);
-    assert_eq!(before.payment.taken_back(), Cents::ZERO);
+    assert_eq!((before.payment.taken_back(), before.payment.is_charged_back(0)), (Cents::ZERO, true));
 }
 
 /// A flow that names a receipt as revoked takes it back, in whatever order the two come, and not what a dispute has taken already.
