@@ -13,7 +13,7 @@ mod waiting;
 
 use super::*;
 use crate::envelope::Digest;
-use crate::ids::{Code, KeyId, MuseumId, PersonId, RouteId};
+use crate::ids::{Code, KeyId, MuseumId, OrderId, PersonId, RouteId};
 use crate::recall::Recall;
 use crate::tariff::Proof;
 
@@ -418,6 +418,27 @@ fn sells() {
     given(&[]).refuses(25 * MIN, direct(1, &[full(2)], Settlement::Free), Refusal::SettlementMismatch { due_cents: Cents::new(3202) });
     let short = Refusal::NotEnoughPlaces { asked: 6, available: 5, limited_by: LimitedBy::Capacity };
     given_capacity(5, &[]).refuses(0, direct(1, &[full(6)], desk()), short);
+}
+
+#[test]
+fn what_belongs_to_an_order_stays_in_it() {
+    let (mut slot, mut records) = (Slot::planned(opening(20)), Vec::new());
+    let mut ask = |order: Option<u128>, command: Command| {
+        let by = Envelope { order: order.map(OrderId), ..envelope(1, records.len() as u128, 0) };
+        step(&mut slot, &mut records, at(-DAY), Some(by), &command).unwrap();
+    };
+    ask(Some(7), hold(1, Channel::Web, &[free(1)]));
+    ask(None, sell(1, Settlement::Free));
+    ask(None, hold(2, Channel::Web, &[free(10)]));
+    ask(None, hold(3, Channel::Web, &[free(9)]));
+    ask(Some(8), Command::Wait { entry: id(4), who: KeyId(1), channel: Channel::Web, lines: vec![free(1)] });
+    ask(None, Command::Release { hold: id(2), owner: None });
+    ask(None, begin_move(1, &[], 9));
+    assert_eq!(slot.sale_of(id(1)).and_then(|sale| sale.order), Some(OrderId(7)), "whoever confirms it");
+    assert_eq!(slot.hold_of(id(4)).and_then(|hold| hold.order), Some(OrderId(8)), "what was waited for");
+    let arrival = slot.begun(there(9)).and_then(|begun| slot.arrival(begun));
+    let Some(Command::Arrive { arrived, .. }) = arrival else { panic!("it is under way") };
+    assert_eq!(arrived.order, Some(OrderId(7)), "wherever its tickets go");
 }
 
 #[test]

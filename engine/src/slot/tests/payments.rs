@@ -297,6 +297,7 @@ fn options_of_a_quote_are_left_alone_by_staff() {
     assert!(world.ask(-2 * DAY, &Command::Amend { hold: id(1), lines: vec![full(1)], owner: system }).is_ok());
     let quoted = Settlement::Quoted { account: code("tours"), quote: QuoteId(5) };
     assert!(world.ask(-2 * DAY, &Command::Sell { hold: id(1), owner: system, settlement: quoted, contact: None }).is_ok());
+    assert_eq!(world.slot.sale_of(id(1)).map(|sale| sale.who), Some(KeyId(1)), "it is a sale of whoever the quote is of");
 }
 
 /// Of several payments that begin for one hold at once, one has it; the next one only by the word of who knows that the first is over.
