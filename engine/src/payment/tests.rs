@@ -256,8 +256,10 @@ fn what_may_be_opened() {
         (0, changed(|opened| opened.items[0].lines.clear()), Err("bad_items")),
         (0, changed(|opened| opened.extras[0].count = 0), Err("bad_items")),
         (0, changed(|opened| (opened.extras[0].price_cents, opened.amount_cents) = (Cents::new(-1), Cents::new(3_599))), Err("bad_items")),
+        (0, changed(|opened| (opened.extras, opened.amount_cents) = (vec![opened.extras[0].clone(); 65], Cents::new(23_100))), Err("bad_items")),
         (0, changed(|opened| opened.subject = " ".to_owned()), Err("bad_subject")),
         (0, changed(|opened| opened.subject = "à".repeat(141)), Err("bad_subject")),
+        (0, changed(|opened| opened.subject = "à".repeat(140)), Ok(&["opened"])),
         (0, changed(|opened| opened.gateway = Gateway::Free), Err("gateway_mismatch")),
         (0, open(opened(Gateway::Notice, vec![item(1, 2, 0)], 0)), Err("gateway_mismatch")),
         (0, Command::Publish, Err("unknown_payment")),
@@ -355,6 +357,7 @@ fn money_is_taken_whatever_the_payment_has_become() {
         (2, money("a", 0), Err("bad_receipt")),
         (2, money("", 3_900), Err("bad_receipt")),
         (2, money(&"x".repeat(36), 3_900), Err("bad_receipt")),
+        (2, money(&"x".repeat(35), 3_900), Ok(&["paid"])),
         (2, Command::Receive { receipt: Receipt { psp: "x".repeat(281), ..receipt("a", Source::Node, 1) } }, Err("bad_receipt")),
         (2, Command::Receive { receipt: receipt("a", Source::Report, 3_900) }, Ok(&["paid"])),
         (2, Command::Receive { receipt: receipt("a", Source::Free, 3_900) }, Err("source_not_allowed")),
@@ -892,6 +895,33 @@ fn what_holds_it_needs_is_known_at_every_step() {
         (forgo(1), [false, false, false]),
     ] {
         assert_eq!(needs(command.clone()), expected, "{command:?}");
+    }
+}
+
+/// A caller who asks again is answered with what has come of the request by itself, and not with what others did since.
+#[test]
+fn what_comes_of_the_request_that_began_it_goes_on() {
+    let voucher = VoucherId(4);
+    let pays = || Command::Receive { receipt: receipt("v", Source::Voucher { voucher }, 3_900) };
+    for (commands, expected) in [
+        (vec![Command::Publish], true),
+        (vec![Command::FailPublish { code: code("iban") }], true),
+        (vec![cancel()], false),
+        (vec![cancel(), close(Closing::Withdrawn)], true),
+        (vec![pays()], true),
+        (vec![desk("a", 3_900)], false),
+        (vec![pays(), fulfil(0)], true),
+        (vec![pays(), fulfil(0), refund(1, 9, 1_200)], false),
+        (vec![pays(), forgo(0)], true),
+        (vec![pays(), forgo(0), confirm(0, PaidBackBy::Voucher { voucher })], true),
+        (vec![desk("a", 3_900), forgo(0), confirm(0, till())], false),
+    ] {
+        let mut given = Given::of(&[(0, open(Opened { gateway: Gateway::Voucher { voucher }, ..usual() }))]);
+        for command in &commands {
+            given.ask(1, command).unwrap();
+        }
+        let last = given.records.last().unwrap();
+        assert_eq!(given.payment.goes_on(last), expected, "{commands:?}");
     }
 }
 
