@@ -37,7 +37,7 @@ use tornello_engine::time::Timestamp;
 use self::options::{give_back, take_options};
 use self::settling::{end_payment, follow, settle};
 use self::tickets::{issue, unwind};
-use crate::availability::of_slot;
+use crate::availability;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::node::Node;
@@ -230,7 +230,7 @@ fn rules(node: &Node, id: QuoteId, about: &About, slots: &[SlotId]) -> Step<Rule
     for &slot in slots {
         let unknown = || Failure::Refused(Refusal::Slot { slot, why: slot::Refusal::UnknownSlot });
         // One that was opened is as it was then, whatever is planned by now.
-        let seen = of_slot(&known, node.board(), slot, Channel::Group, node.now()).ok_or_else(unknown)?;
+        let seen = availability::of_slot(&known, node.board(), slot, Channel::Group, node.now()).ok_or_else(unknown)?;
         party_max = party_max.min(seen.policy.party_max);
         closes_at = closes_at.min(sale_ends_at(slot, seen.end, &seen.policy, Channel::Group));
     }
