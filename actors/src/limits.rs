@@ -6,7 +6,6 @@
 
 pub mod then;
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
@@ -80,13 +79,6 @@ pub struct Aside {
     limits: Arc<DayLimits>,
     people: Option<(BuyerDay, u32)>,
     hold: Option<BuyerAt>,
-}
-
-impl Aside {
-    /// As what a command keeps as long as it is on its way: who goes away before the answer has not given up what may be written.
-    pub(crate) fn keep(self) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(self)
-    }
 }
 
 impl Drop for Aside {

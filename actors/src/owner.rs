@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler, Message};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::envelope::Envelope;
@@ -60,8 +61,32 @@ impl<A: Aggregate> Tell<A> for Silent {
 /// What a caller gets: the record that the command became, now or the first time it was given.
 pub type Answer<A> = Result<Record<<A as Aggregate>::Event>, Failure<<A as Aggregate>::Refusal>>;
 
-/// What is let go when a command has come to its end, also if its caller went away before: what was set aside for it.
-pub type Kept = Option<Arc<dyn Any + Send + Sync>>;
+/// What was set aside for a command, if anything was: let go when the command has come to its end, also if its caller went away before. Whoever gives it to the next owner if this
+/// one stops holds it as well, and hears of that end later than the counters do: so it goes when somebody says so, and at the latest with the last who holds it.
+#[derive(Clone, Default)]
+pub struct Kept(Option<Arc<Mutex<Option<SetAside>>>>);
+
+type SetAside = Box<dyn Any + Send>;
+
+impl Kept {
+    /// Keeps this.
+    pub fn new(aside: impl Any + Send) -> Self {
+        let aside: SetAside = Box::new(aside);
+        Self(Some(Arc::new(Mutex::new(Some(aside)))))
+    }
+
+    /// Lets it go, whoever else holds it.
+    pub fn end(&self) {
+        let aside = self.0.as_ref().and_then(|kept| kept.lock().take());
+        drop(aside);
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
+    }
+}
 
 /// A command with its caller waiting.
 pub struct Ask<A: Aggregate> {
@@ -160,34 +185,34 @@ where
     fn ask(&mut self, ask: Ask<A>) -> Result<(), Stop> {
         let Ask { at, deadline, envelope, command, answer, place: _place, kept } = ask;
         // What was kept goes before the answer: whoever hears that may ask for more at once.
-        let refuse = |answer: oneshot::Sender<Answer<A>>, kept: Kept, failure| {
-            drop(kept);
+        let refuse = |answer: oneshot::Sender<Answer<A>>, kept: &Kept, failure| {
+            kept.end();
             drop(answer.send(Err(failure)));
         };
         if self.clock.now() > deadline {
-            refuse(answer, kept, Failure::Busy);
+            refuse(answer, &kept, Failure::Busy);
             return Ok(());
         }
         match self.state.recall(&envelope) {
             Recall::New => {}
             Recall::OtherBody => {
-                refuse(answer, kept, Failure::KeyReused);
+                refuse(answer, &kept, Failure::KeyReused);
                 return Ok(());
             }
             Recall::Done { seq } => {
-                drop(kept);
+                kept.end();
                 self.repeat(seq, answer);
                 return Ok(());
             }
         }
         if !self.end_due(at)? {
-            refuse(answer, kept, Failure::Busy);
+            refuse(answer, &kept, Failure::Busy);
             return Ok(());
         }
         let events = match self.state.decide_for(at, &envelope, &command) {
             Ok(events) => events,
             Err(refusal) => {
-                drop(kept);
+                kept.end();
                 self.refuse(refusal, answer);
                 return Ok(());
             }
@@ -208,7 +233,7 @@ where
             if events.is_empty() {
                 return Ok(true);
             }
-            self.append(now, None, events, None, None)?;
+            self.append(now, None, events, None, Kept::default())?;
         }
         Ok(false)
     }
@@ -222,7 +247,7 @@ where
         kept: Kept,
     ) -> Result<(), Stop> {
         let Some(permit) = self.queue.permit() else {
-            drop(kept);
+            kept.end();
             if let Some(answer) = answer {
                 let _ = answer.send(Err(Failure::Busy));
             }
@@ -232,7 +257,7 @@ where
         self.state.apply(&record);
         if let Err(broken) = self.state.check() {
             tracing::error!(stream = %self.lease.stream, seq = record.seq, %broken, "an invariant broke; nothing was written, the stream is rebuilt");
-            drop(kept);
+            kept.end();
             if let Some(answer) = answer {
                 let _ = answer.send(Err(Failure::OutOfOrder(broken.to_string())));
             }
@@ -408,7 +433,7 @@ where
             self.tell.committed(&self.lease, &self.record, view, batch);
         }
         // What was set aside for it counts as written from now on, and not twice.
-        drop(self.kept.take());
+        self.kept.end();
     }
 
     fn answer(self: Box<Self>) {
@@ -425,7 +450,7 @@ where
     fn lost(&mut self, lost: Lost) {
         // What may have been written keeps it until it is known.
         if lost != Lost::Unknown {
-            self.kept = None;
+            self.kept.end();
         }
         if let Some(answer) = self.answer.take() {
             let _ = answer.send(Err(match lost {
@@ -470,7 +495,8 @@ mod tests {
         let record = state.record(Timestamp::from_seconds(1), None, vec![account::Event::Suspended(account::Suspended {})]);
         let (answer, answered) = oneshot::channel();
         let (tell, leased) = (Arc::new(Watched(AtomicU64::new(u64::MAX))), Arc::clone(&lease));
-        let append = Append { lease: leased, record, view: Some(()), tell: Arc::clone(&tell), answer: Some(answer), kept: None, snapshot: None };
+        let (view, kept) = (Some(()), Kept::default());
+        let append = Append { lease: leased, record, view, tell: Arc::clone(&tell), answer: Some(answer), kept, snapshot: None };
         queue.permit().unwrap().write(Box::new(append));
         answered.await.unwrap().unwrap();
         assert_eq!((tell.0.load(Ordering::SeqCst), lease.committed()), (0, 1));
@@ -491,7 +517,7 @@ mod tests {
             state.apply(&record);
             let (snapshot, tell) = (snapshots.take(stream, &state), Arc::new(Silent));
             let mut append: Box<Append<Account, Silent>> =
-                Box::new(Append { lease, record, view: Some(()), tell, answer: None, kept: None, snapshot });
+                Box::new(Append { lease, record, view: Some(()), tell, answer: None, kept: Kept::default(), snapshot });
             append.tell(1);
             if is_written {
                 append.answer();

@@ -151,10 +151,10 @@ where
         envelope: Envelope,
         command: A::Command,
     ) -> Result<impl Future<Output = Answer<A>> + '_, Failure<A::Refusal>> {
-        self.send_keeping(stream, at, envelope, command, None)
+        self.send_keeping(stream, at, envelope, command, Kept::default())
     }
 
-    /// As [`Registry::send`]. `kept` is held until the command has come to its end, even if the caller does not wait for that.
+    /// As [`Registry::send`]. `kept` is held until the command has come to its end, even if the caller does not wait for that; and no longer, even if the caller has yet to hear it.
     #[allow(clippy::type_complexity, reason = "it is a future with its failure")]
     pub fn send_keeping(
         &self,

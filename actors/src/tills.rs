@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::journal::StreamId;
 use crate::journal::writer::Lease;
 use crate::node::Node;
-use crate::owner::Tell;
+use crate::owner::{Kept, Tell};
 use crate::registry::ANSWER_WITHIN;
 
 /// How many ids are tried for a new session.
@@ -105,7 +105,7 @@ pub async fn open(node: &Node, envelope: Envelope, museum: MuseumId, till: Code,
                 if node.tills().at(museum, till).is_some() {
                     return Err(Failure::Refused(Refusal::AlreadyOpen));
                 }
-                return node.till_keeping(id, envelope, Command::Open { museum, till, float_cents }, Some(Arc::new(opening))).await.map(|_| id);
+                return node.till_keeping(id, envelope, Command::Open { museum, till, float_cents }, Kept::new(opening)).await.map(|_| id);
             }
             Ok((true, Recall::New)) => {}
             Err(failure) => return Err(failure),

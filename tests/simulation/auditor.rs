@@ -181,6 +181,11 @@ impl Auditor {
         self.known_from = self.sendings.len();
     }
 
+    /// Of no ticket anybody doubts any more whether it was let in or out.
+    pub fn all_is_known(&mut self) {
+        self.doubtful.clear();
+    }
+
     fn hold_against(&mut self, slot: SlotId) -> Result<(), String> {
         let Some(replayed) = self.replayed.get(&slot) else { return Ok(()) };
         let Some(state) = self.seen.remove(&(slot, replayed.seq())) else { return Ok(()) };

@@ -282,6 +282,9 @@ impl World {
         if self.dice.chance(15) {
             self.ask_while_unsure().await?;
         }
+        if self.dice.chance(15) {
+            self.ask_before_it_is_heard().await?;
+        }
         if self.dice.chance(20) {
             self.drive_two_passages().await?;
         }

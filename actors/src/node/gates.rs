@@ -10,15 +10,16 @@
 //! decides first, wherever that is. A caller who was told that an outcome is unknown is told so until the journal knows.
 //!
 //! A disk that stalls is not waited for, though what is on its way through the journal then may be written at any time. If one request alone is on its way with a ticket, the
-//! fork answers it, under the key of that request: so it is written once, also when it is sent again. If several have asked for one ticket at once, the outcome is unknown until
-//! the journal knows.
+//! fork answers it, under the key of that request: so it is written once, also when it is sent again. Unless the fork would refuse it: the slot may have let them pass a moment
+//! before, and that be written, so the outcome is unknown until the journal knows. So it is if several have asked for one ticket at once. The scan that the gate was told to keep is
+//! known then, though another record stands for it ([`Node::merge_kept`]).
 //!
 //! The ceiling of a building holds over all slots together, forked or not: people are counted before they may be told to come in ([`Buildings`](crate::buildings::Buildings)).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -37,6 +38,7 @@ use super::Node;
 use crate::buildings::Seat;
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::fraud::recent::Recent;
 use crate::journal::StreamId;
 use crate::journal::writer::Health;
 use crate::owner::Answer;
@@ -98,16 +100,39 @@ pub(super) struct Gates {
     pub(super) forks: RwLock<BTreeMap<SlotId, Arc<Mutex<Fork>>>>,
     /// How many scans wait in all forks.
     pub(super) waiting: AtomicUsize,
-    /// The tickets of which nobody knows whether they were let in or out, until the journal writes again; with the one request that may be told, if there is one.
-    doubtful: parking_lot::Mutex<HashMap<TicketId, Option<Request>>>,
+    /// The tickets of which nobody knows whether they were let in or out, until the journal writes again.
+    doubtful: parking_lot::Mutex<HashMap<TicketId, Doubt>>,
+    /// How many doubts there have been.
+    doubts: AtomicU64,
     /// The requests with a ticket that are on their way through the journal.
     on_way: parking_lot::Mutex<HashMap<TicketId, Requests>>,
+    /// What gates were told to keep of requests that were on their way.
+    kept: parking_lot::Mutex<KeptScans>,
     /// There is something to merge, or to forget.
     changed: Notify,
 }
 
+/// Scans, the last ones; with whether the request that each is of is known to be written instead of it.
+#[derive(Debug)]
+struct KeptScans(Recent<Scan, bool>);
+
+impl Default for KeptScans {
+    fn default() -> Self {
+        Self(Recent::new(SCANS_MAX))
+    }
+}
+
 /// Who asked, under which key.
 type Request = (KeyId, Digest);
+
+/// Nobody knows what became of the requests with a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Doubt {
+    /// The one request that may be told, if there is one.
+    only: Option<Request>,
+    /// The number of the doubt that came last: when that one ends, so do those before.
+    number: u64,
+}
 
 /// Those with one ticket that are on their way at once.
 #[derive(Debug)]
@@ -137,14 +162,23 @@ impl Gates {
 
     /// Whether all is known of a ticket depends on what the journal will say it holds. One request may be told, if it is the only one with that ticket.
     fn doubt(&self, ticket: TicketId, only: Option<Request>) {
-        self.doubtful.lock().entry(ticket).and_modify(|known| *known = only.filter(|only| *known == Some(*only))).or_insert(only);
+        let number = self.doubts.fetch_add(1, Ordering::Relaxed);
+        let mut doubtful = self.doubtful.lock();
+        let doubt = doubtful.entry(ticket).or_insert(Doubt { only, number });
+        *doubt = Doubt { only: only.filter(|only| doubt.only == Some(*only)), number };
+        drop(doubtful);
         self.changed.notify_one();
+    }
+
+    /// Whether something that was asked with a ticket may be done already, without anybody having been told.
+    fn is_in_doubt(&self, ticket: TicketId) -> bool {
+        self.doubtful.lock().contains_key(&ticket)
     }
 
     /// The one request that might be told was, if this is one: whoever comes with the ticket now comes after it. Answers whether it was.
     fn told(&self, ticket: TicketId, request: Request) -> bool {
         let mut doubtful = self.doubtful.lock();
-        let was_doubtful = doubtful.get(&ticket) == Some(&Some(request));
+        let was_doubtful = doubtful.get(&ticket).is_some_and(|doubt| doubt.only == Some(request));
         if was_doubtful {
             doubtful.remove(&ticket);
         }
@@ -225,7 +259,11 @@ impl Node {
                     let on_way = self.gates.set_out(passage.ticket, (envelope.who, envelope.key));
                     let seat = self.seat(&passage);
                     let command = passage.command(seat.as_ref().map(Seat::room));
-                    let Some(answer) = self.slot_unless_stalled(slot, envelope.clone(), command).await else { continue };
+                    let Some(answer) = self.slot_unless_stalled(slot, envelope.clone(), command).await else {
+                        // It is on its way all the same.
+                        last = Failure::OutcomeUnknown;
+                        continue;
+                    };
                     on_way.answered();
                     // Who is in doubt is so before anybody can end that.
                     match answer {
@@ -246,7 +284,10 @@ impl Node {
                 }
                 None => {
                     drop(forks);
-                    self.fork(slot).await?
+                    match self.fork(slot).await {
+                        Err(_) if self.gates.is_in_doubt(passage.ticket) => return Err(Failure::OutcomeUnknown),
+                        fork => fork?,
+                    }
                 }
             };
             if let Some(answer) = self.pass_unwritten(slot, &fork, &envelope, passage).await {
@@ -294,16 +335,18 @@ impl Node {
 
     /// Ends the doubts about tickets whose requests have come to their end: what was on its way is on the disk, or never will be.
     async fn end_doubts(&self) {
-        let doubtful: BTreeSet<TicketId> = self.gates.doubtful.lock().keys().copied().collect();
-        let slots: BTreeSet<SlotId> = doubtful.iter().map(|ticket| ticket.slot()).collect();
+        let doubtful = self.gates.doubtful.lock().clone();
+        let slots: BTreeSet<SlotId> = doubtful.keys().map(|ticket| ticket.slot()).collect();
         for slot in slots {
             // A look comes behind what was asked before it, and is answered when all of that is on the disk.
             let settled = self.look(slot, |_| ());
             let settled = matches!(tokio::time::timeout(SETTLED_WITHIN, settled).await, Ok(Ok(()) | Err(Failure::UnknownSlot(_))));
             if settled {
-                let is_over = |ticket: &TicketId| ticket.slot() == slot && doubtful.contains(ticket);
-                self.gates.doubtful.lock().retain(|ticket, _| !is_over(ticket));
-                doubtful.iter().copied().filter(is_over).for_each(|ticket| self.buildings.forget(ticket));
+                // Another request with the same ticket may have come behind the look, and its caller have gone away since.
+                let is_over = |ticket: &TicketId, doubt: &Doubt| ticket.slot() == slot && doubtful.get(ticket) == Some(doubt);
+                let over: Vec<TicketId> =
+                    self.gates.doubtful.lock().extract_if(|ticket, doubt| is_over(ticket, doubt)).map(|(ticket, _)| ticket).collect();
+                over.into_iter().for_each(|ticket| self.buildings.forget(ticket));
             }
         }
     }
@@ -333,11 +376,16 @@ impl Node {
         if fork.is_over || self.end_fork(slot, &mut fork).await {
             return None;
         }
+        let is_in_doubt = self.gates.is_in_doubt(passage.ticket);
         let answer = self.tell(slot, &mut fork, envelope, passage).await;
         if answer.is_ok() {
             self.gates.changed.notify_one();
         }
-        Some(answer)
+        Some(match answer {
+            // A moment before, by another reading or just within its time, the slot itself may have said yes.
+            Err(Failure::Refused(_) | Failure::Busy | Failure::Journal(_)) if is_in_doubt => Err(Failure::OutcomeUnknown),
+            answer => answer,
+        })
     }
 
     async fn tell(&self, slot: SlotId, fork: &mut Fork, envelope: &Envelope, passage: Passage) -> Answer<Slot> {
@@ -346,10 +394,12 @@ impl Node {
             if told.envelope.body != envelope.body {
                 return Err(Failure::KeyReused);
             }
-            self.gates.told(passage.ticket, asked);
+            if self.gates.told(passage.ticket, asked) {
+                self.gates.kept.lock().0.put(told.passage.scan(told.record.at), false);
+            }
             return Ok(told.record.clone());
         }
-        if self.gates.doubtful.lock().get(&passage.ticket).is_some_and(|only| *only != Some(asked)) {
+        if self.gates.doubtful.lock().get(&passage.ticket).is_some_and(|doubt| doubt.only != Some(asked)) {
             return Err(Failure::OutcomeUnknown);
         }
         let state = self.up_to_date(slot, fork).await?;
@@ -384,6 +434,7 @@ impl Node {
                 fork.told.push_back(Told { envelope: envelope.clone(), passage, record: record.clone() });
                 if self.gates.told(passage.ticket, asked) {
                     self.buildings.forget(passage.ticket);
+                    self.gates.kept.lock().0.put(passage.scan(record.at), false);
                 }
                 Ok(record)
             }
@@ -449,32 +500,56 @@ impl Node {
         true
     }
 
+    /// Gives a slot a scan that a gate sends in, as it kept it. One that the gate was told to keep while its request was on its way is known if that is written, and is to be sent
+    /// again as long as nobody knows whether it will be: else one visitor would stand against themselves.
+    pub async fn merge_kept(&self, envelope: Envelope, scan: Scan, command: Command) -> Answer<Slot> {
+        let is_written = self.gates.kept.lock().0.get(&scan).copied();
+        match is_written {
+            Some(true) => Err(Failure::Refused(Refusal::ScanKnown)),
+            Some(false) => Err(Failure::OutcomeUnknown),
+            None => self.slot(scan.ticket.slot(), envelope, command).await,
+        }
+    }
+
     /// Whether a scan needs to wait no longer: it is written, or never can be.
     async fn merge_one(&self, slot: SlotId, told: &Told) -> bool {
+        let scan = told.passage.scan(told.record.at);
+        let Some(is_written_otherwise) = self.merge_told(slot, told).await else { return false };
+        let mut kept = self.gates.kept.lock();
+        if is_written_otherwise {
+            kept.0.put(scan, true);
+        } else {
+            let _ = kept.0.take(&scan);
+        }
+        true
+    }
+
+    /// Merges a scan; answers whether the request that it is of was written instead of it, none if that is not known yet.
+    async fn merge_told(&self, slot: SlotId, told: &Told) -> Option<bool> {
         let Told { envelope, passage, record } = told;
         let command = passage.merge(record.at);
-        let Some(mut answer) = self.slot_unless_stalled(slot, envelope.clone(), command.clone()).await else { return false };
+        let mut answer = self.slot_unless_stalled(slot, envelope.clone(), command.clone()).await?;
         if answer == Err(Failure::KeyReused) {
             // Something else came under this key meanwhile. It was told, so it is written.
             let key = digest(&[b"unrecorded", &envelope.key.0.to_be_bytes(), &record.at.as_micros().to_be_bytes()]);
-            let Some(again) = self.slot_unless_stalled(slot, Envelope { key, ..envelope.clone() }, command).await else { return false };
-            answer = again;
+            answer = self.slot_unless_stalled(slot, Envelope { key, ..envelope.clone() }, command).await?;
         }
         let ticket = passage.ticket;
         match answer {
             Ok(written) => {
-                if slot::judged(&written.events, &passage.scan(record.at)).and_then(slot::Judged::conflict).is_some() {
+                let judged = slot::judged(&written.events, &passage.scan(record.at));
+                if judged.and_then(slot::Judged::conflict).is_some() {
                     tracing::warn!(%slot, %ticket, "somebody was let in while the journal did not write, and should not have been");
                 }
-                true
+                Some(judged.is_none())
             }
-            Err(Failure::Refused(Refusal::ScanKnown)) => true,
-            Err(Failure::Refused(Refusal::TicketMoving | Refusal::ScanInFuture)) => false,
+            Err(Failure::Refused(Refusal::ScanKnown)) => Some(false),
+            Err(Failure::Refused(Refusal::TicketMoving | Refusal::ScanInFuture)) => None,
             Err(failure @ (Failure::Refused(_) | Failure::UnknownSlot(_) | Failure::KeyReused)) => {
                 tracing::error!(%slot, %ticket, %failure, "what a gate was told while the journal did not write cannot be merged");
-                true
+                Some(false)
             }
-            Err(Failure::Busy | Failure::Journal(_) | Failure::Gateway(_) | Failure::OutcomeUnknown | Failure::OutOfOrder(_)) => false,
+            Err(Failure::Busy | Failure::Journal(_) | Failure::Gateway(_) | Failure::OutcomeUnknown | Failure::OutOfOrder(_)) => None,
         }
     }
 

@@ -116,6 +116,11 @@ impl Node {
         }
     }
 
+    /// Looks whether the disk of the journal stalls, now: what [`keep_watch`] does again and again, for whoever sets the clock.
+    pub fn watch_disk(&self) {
+        self.stalls.look(self.clock.now());
+    }
+
     /// Looks again at API keys and at those that sign tickets: what was revoked in another process lets nobody in a second later, whatever else the node has to do. Runs
     /// until dropped.
     async fn keep_keys(node: Arc<Self>) {
@@ -289,7 +294,7 @@ async fn end_of(writer: Writing) -> bool {
 pub async fn keep_watch(node: Arc<Node>) {
     loop {
         node.clock.sleep_until(Timestamp::from_micros(node.clock.now().as_micros().saturating_add(STALLED_AFTER_US / 4))).await;
-        node.stalls.look(node.clock.now());
+        node.watch_disk();
     }
 }
 

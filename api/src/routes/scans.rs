@@ -378,7 +378,7 @@ struct Asked {
 async fn take_one(node: &Node, caller: &Caller, nonce: [u64; 2], asked: Asked) -> (MergedLine, Vec<JudgedScan>) {
     let key = digest(&[b"scan", &nonce[0].to_be_bytes(), &nonce[1].to_be_bytes(), &asked.line.to_be_bytes()]);
     let envelope = Envelope { who: caller.id(), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
-    let (outcome, problem) = match node.slot(asked.scan.ticket.slot(), envelope, asked.command).await {
+    let (outcome, problem) = match node.merge_kept(envelope, asked.scan, asked.command).await {
         Ok(record) => {
             let judged = judged(&record.events, &asked.scan);
             let code = judged.and_then(Judged::conflict).map(ConflictReason::code);

@@ -125,11 +125,13 @@ impl Payment {
         self.taken_back.iter().map(|taken| taken.amount_cents).sum()
     }
 
-    /// Whether a receipt proves no more that the money is there: the payer's bank took of it, or a dispute was decided for the payer and nobody noted what was taken.
+    /// Whether a receipt proves no more that the money is there: the payer's bank took of it, or a dispute was decided for the payer and nobody noted what was taken. Where no
+    /// bank had a part none takes anything back, whatever was contested beside it.
     #[must_use]
     pub fn is_charged_back(&self, receipt: u32) -> bool {
         let upheld = self.dispute().is_some_and(|dispute| dispute.upheld == Some(true));
-        !self.taken_of(receipt).is_zero() || (upheld && self.taken_back.is_empty())
+        let of_bank = self.receipts.get(receipt as usize).is_some_and(is_of_bank);
+        !self.taken_of(receipt).is_zero() || (upheld && of_bank && self.taken_back.is_empty())
     }
 
     pub(super) fn recount_taken(&self) -> Result<(), Broken> {

@@ -248,19 +248,53 @@ fn what_may_be_opened() {
         (0, open(opened(Gateway::Notice, vec![item(1, 1, -100), item(2, 1, 200)], 0)), Err("bad_items")),
         (0, open(opened(Gateway::Notice, vec![item(1, 0, 100), item(2, 1, 200)], 0)), Err("bad_items")),
         (0, open(opened(Gateway::Notice, vec![], 100_000_000_000)), Err("bad_items")),
+        (0, open(opened(Gateway::Notice, vec![], 99_999_999_999)), Ok(&["opened"])),
         (0, open(opened(Gateway::Notice, (0..65).map(|n| item(n, 1, 1)).collect(), 0)), Err("bad_items")),
+        (0, open(opened(Gateway::Notice, (0..64).map(|n| item(n, 1, 1)).collect(), 0)), Ok(&["opened"])),
         (0, changed(|opened| opened.amount_cents = Cents::new(3_901)), Err("bad_items")),
         (0, changed(|opened| opened.items[0].amount_cents = Cents::new(1)), Err("bad_items")),
         (0, changed(|opened| opened.items[0].lines.clear()), Err("bad_items")),
         (0, changed(|opened| opened.extras[0].count = 0), Err("bad_items")),
+        (0, changed(|opened| (opened.extras[0].price_cents, opened.amount_cents) = (Cents::new(-1), Cents::new(3_599))), Err("bad_items")),
+        (0, changed(|opened| (opened.extras, opened.amount_cents) = (vec![opened.extras[0].clone(); 65], Cents::new(23_100))), Err("bad_items")),
         (0, changed(|opened| opened.subject = " ".to_owned()), Err("bad_subject")),
         (0, changed(|opened| opened.subject = "à".repeat(141)), Err("bad_subject")),
+        (0, changed(|opened| opened.subject = "à".repeat(140)), Ok(&["opened"])),
         (0, changed(|opened| opened.gateway = Gateway::Free), Err("gateway_mismatch")),
         (0, open(opened(Gateway::Notice, vec![item(1, 2, 0)], 0)), Err("gateway_mismatch")),
         (0, Command::Publish, Err("unknown_payment")),
         (0, money("a", 3_900), Err("unknown_payment")),
     ];
     table(Given::new, rows);
+}
+
+/// It is paid, and its tickets are out; it is one sale, and nothing beside that.
+#[test]
+fn what_a_desk_sold_is_taken_over_as_it_was_sold() {
+    let sold = |gateway, items, extra_cents| {
+        let opened = Box::new(opened(gateway, items, extra_cents));
+        Command::TakeOver { opened, sale: hold(1), sold_at: at(-9) }
+    };
+    let usual = || sold(Gateway::Desk, vec![item(1, 2, 1_200)], 0);
+    table(
+        Given::new,
+        &[
+            (0, usual(), Ok(&["opened", "paid", "fulfilled"])),
+            (0, sold(Gateway::Desk, vec![item(2, 2, 1_200)], 0), Err("bad_items")),
+            (0, sold(Gateway::Desk, vec![item(1, 2, 1_200), item(2, 1, 1_200)], 0), Err("bad_items")),
+            (0, sold(Gateway::Desk, vec![item(1, 2, 1_200)], 300), Err("bad_items")),
+            (0, sold(Gateway::Notice, vec![item(1, 2, 1_200)], 0), Err("bad_items")),
+        ],
+    );
+    table(
+        || Given::of(&[(0, usual())]),
+        &[
+            (1, usual(), Err("id_taken")),
+            (1, refund(1, 9, 2_400), Ok(&["cancelled"])),
+            (1, refund(1, 9, 2_401), Err("refund_too_large")),
+            (1, desk("a", 2_400), Ok(&["received", "double_payment"])),
+        ],
+    );
 }
 
 #[test]
@@ -323,8 +357,11 @@ fn money_is_taken_whatever_the_payment_has_become() {
         (2, money("a", 0), Err("bad_receipt")),
         (2, money("", 3_900), Err("bad_receipt")),
         (2, money(&"x".repeat(36), 3_900), Err("bad_receipt")),
+        (2, money(&"x".repeat(35), 3_900), Ok(&["paid"])),
         (2, Command::Receive { receipt: Receipt { psp: "x".repeat(281), ..receipt("a", Source::Node, 1) } }, Err("bad_receipt")),
+        (2, Command::Receive { receipt: receipt("a", Source::Report, 3_900) }, Ok(&["paid"])),
         (2, Command::Receive { receipt: receipt("a", Source::Free, 3_900) }, Err("source_not_allowed")),
+        (2, Command::Receive { receipt: receipt("a", Source::Sale { sale: hold(1) }, 3_900) }, Err("source_not_allowed")),
         (2, Command::Receive { receipt: receipt("a", Source::Voucher { voucher: VoucherId(1) }, 3_900) }, Err("source_not_allowed")),
         (
             2,
@@ -336,6 +373,13 @@ fn money_is_taken_whatever_the_payment_has_become() {
     table(cancelled, rows);
     let at_desk = || Given::of(&[(0, open(Opened { gateway: Gateway::Desk, ..usual() }))]);
     table(at_desk, &[(1, money("a", 3_900), Err("source_not_allowed")), (1, desk("a", 3_900), Ok(&["paid"]))]);
+    let [this, other] = [1, 2].map(VoucherId);
+    let with_voucher = || Given::of(&[(0, open(Opened { gateway: Gateway::Voucher { voucher: this }, ..usual() }))]);
+    let by = |voucher| Command::Receive { receipt: receipt("a", Source::Voucher { voucher }, 3_900) };
+    table(
+        with_voucher,
+        &[(1, by(this), Ok(&["paid"])), (1, by(other), Err("source_not_allowed")), (1, money("a", 3_900), Err("source_not_allowed"))],
+    );
     table(
         Given::paid,
         &[
@@ -371,6 +415,9 @@ fn each_item_ends_once_and_extras_go_with_the_tickets() {
     assert_eq!(one.ask(3, &forgo(0)).as_deref().map(names), Ok(vec!["unfulfilled", "unfulfilled"]));
     assert_eq!((one.payment.money().owed, one.payment.money().extras, one.payment.refunded()), (Cents::new(2_400), Cents::new(300), Refunded::Part));
     // Nothing but extras, or nothing at all.
+    let begun = || (0, open(opened(Gateway::Desk, vec![], 300)));
+    table(|| Given::of(&[begun()]), &[(1, desk("a", 299), Ok(&["received", "amount_too_small"])), (1, desk("a", 300), Ok(&["paid"]))]);
+    table(|| Given::of(&[begun(), (1, desk("a", 300))]), &[(2, desk("b", 300), Ok(&["received", "double_payment"]))]);
     let extras = Given::of(&[(0, open(opened(Gateway::Desk, vec![], 300))), (1, desk("a", 400))]);
     assert_eq!((extras.payment.money().extras, extras.payment.work()), (Cents::new(300), Work::default()));
     assert_eq!(extras.payment.refunded(), Refunded::None, "what came too much was never due");
@@ -414,6 +461,9 @@ fn refunds_of_cancelled_tickets_and_the_way_back_of_money() {
             (4, refund(1, 9, 2_401), Err("refund_too_large")),
             (4, refund(1, 9, 0), Err("refund_too_large")),
             (4, refund(3, 9, 1), Err("unknown_sale")),
+            // Of tickets that were moved: the money is of the sale that they were bought as.
+            (4, Command::Refund { origin: hold(1), sale: hold(3), seq: 9, amount_cents: Cents::new(2_400) }, Ok(&["cancelled"])),
+            (4, Command::Refund { origin: hold(3), sale: hold(1), seq: 9, amount_cents: Cents::new(2_400) }, Err("unknown_sale")),
             (4, export(0), Err("unknown_refund")),
             (4, confirm(0, till()), Err("unknown_refund")),
             (4, back(0), Err("unknown_refund")),
@@ -529,6 +579,9 @@ fn what_the_payers_bank_takes_back_is_no_longer_there() {
         assert_eq!(taken(&given), expected);
         given.ask(5, &dispute()).unwrap();
     }
+    for receipt in [None, Some("b")] {
+        assert_eq!(given.ask(5, &lose(receipt, Some(1))), Err(Refusal::TakenTooLarge { left_cents: Cents::ZERO }));
+    }
     let replayed = Payment::replay(given.payment.id(), &given.records);
     assert_eq!((replayed.taken_back(), replayed.taken_of(2)), (Cents::new(7_800), Cents::new(3_900)));
     table(
@@ -545,10 +598,23 @@ fn what_the_payers_bank_takes_back_is_no_longer_there() {
     let mut cash = Given::of(&[(0, open(usual())), (1, desk("cash", 3_900)), (2, dispute())]);
     assert_eq!(cash.ask(3, &lose(None, Some(1))), Err(Refusal::TakenTooLarge { left_cents: Cents::ZERO }));
     assert_eq!(names(&cash.ask(3, &resolve(true)).unwrap()), ["dispute_resolved"]);
+    // A card at a desk has one.
+    let voucher = VoucherId(4);
+    let at_desk = |method| Source::Desk { till: code("desk-1"), method, reference: "R-1".to_owned() };
+    for (gateway, source, expected) in [
+        (Gateway::Notice, at_desk(DeskMethod::Cash), &["dispute_resolved"][..]),
+        (Gateway::Voucher { voucher }, Source::Voucher { voucher }, &["dispute_resolved"][..]),
+        (Gateway::Notice, at_desk(DeskMethod::Card), &["dispute_resolved", "taken_back"][..]),
+    ] {
+        let came = Command::Receive { receipt: receipt("a", source, 3_900) };
+        let mut given = Given::of(&[(0, open(Opened { gateway, ..usual() })), (1, came.clone()), (2, dispute())]);
+        assert_eq!(names(&given.ask(3, &resolve(true)).unwrap()), expected, "{came:?}");
+        assert_eq!(given.payment.is_charged_back(0), expected.contains(&"taken_back"), "{came:?}");
+    }
     // Of a dispute that ended before it was noted what was taken back nothing is known.
     let mut before = disputed(&[]);
     before.write(5, vec![Event::DisputeResolved(DisputeResolved { upheld: true })]);
-    assert_eq!(before.payment.taken_back(), Cents::ZERO);
+    assert_eq!((before.payment.taken_back(), before.payment.is_charged_back(0)), (Cents::ZERO, true));
 }
 
 /// A flow that names a receipt as revoked takes it back, in whatever order the two come, and not what a dispute has taken already.
@@ -804,6 +870,59 @@ fn what_is_left_to_do_is_known_at_every_step() {
     assert_eq!(given.payment.work().close, Some(Closing::Withdrawn));
     given.ask(2, &by_voucher).unwrap();
     assert_eq!((given.payment.work().vouchers.len(), given.payment.work().close), (1, Some(Closing::Withdrawn)));
+    // So it may when the payment is called off; a desk is told nothing.
+    for (gateway, expected) in [(Gateway::Voucher { voucher }, Some(Closing::Withdrawn)), (Gateway::Desk, None)] {
+        let given = Given::of(&[(0, open(Opened { gateway, ..usual() })), (1, cancel())]);
+        assert_eq!(given.payment.work().close, expected, "{gateway:?}");
+    }
+}
+
+/// Whoever knows a payment sells and gives back nothing that it may still make tickets of.
+#[test]
+fn what_holds_it_needs_is_known_at_every_step() {
+    let mut given = Given::new();
+    let mut needs = |command: Command| {
+        given.ask(1, &command).unwrap();
+        [1, 2, 3].map(|n| given.payment.needs(hold(n)))
+    };
+    for (command, expected) in [
+        (open(usual()), [true, true, false]),
+        (Command::Publish, [true, true, false]),
+        (cancel(), [false, false, false]),
+        // Money comes all the same.
+        (money("a", 3_900), [true, true, false]),
+        (fulfil(0), [false, true, false]),
+        (forgo(1), [false, false, false]),
+    ] {
+        assert_eq!(needs(command.clone()), expected, "{command:?}");
+    }
+}
+
+/// A caller who asks again is answered with what has come of the request by itself, and not with what others did since.
+#[test]
+fn what_comes_of_the_request_that_began_it_goes_on() {
+    let voucher = VoucherId(4);
+    let pays = || Command::Receive { receipt: receipt("v", Source::Voucher { voucher }, 3_900) };
+    for (commands, expected) in [
+        (vec![Command::Publish], true),
+        (vec![Command::FailPublish { code: code("iban") }], true),
+        (vec![cancel()], false),
+        (vec![cancel(), close(Closing::Withdrawn)], true),
+        (vec![pays()], true),
+        (vec![desk("a", 3_900)], false),
+        (vec![pays(), fulfil(0)], true),
+        (vec![pays(), fulfil(0), refund(1, 9, 1_200)], false),
+        (vec![pays(), forgo(0)], true),
+        (vec![pays(), forgo(0), confirm(0, PaidBackBy::Voucher { voucher })], true),
+        (vec![desk("a", 3_900), forgo(0), confirm(0, till())], false),
+    ] {
+        let mut given = Given::of(&[(0, open(Opened { gateway: Gateway::Voucher { voucher }, ..usual() }))]);
+        for command in &commands {
+            given.ask(1, command).unwrap();
+        }
+        let last = given.records.last().unwrap();
+        assert_eq!(given.payment.goes_on(last), expected, "{commands:?}");
+    }
 }
 
 #[test]

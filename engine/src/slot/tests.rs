@@ -13,7 +13,7 @@ mod waiting;
 
 use super::*;
 use crate::envelope::Digest;
-use crate::ids::{Code, KeyId, MuseumId, PersonId, RouteId};
+use crate::ids::{Code, KeyId, MuseumId, OrderId, PersonId, RouteId};
 use crate::recall::Recall;
 use crate::tariff::Proof;
 
@@ -250,14 +250,22 @@ fn holds() {
     given(&[(-DAY, web(1, 10)), (-DAY, web(2, 9))]).refuses(-DAY, web(3, 2), short);
     given(&[]).refuses(-DAY, hold(1, Channel::Web, &[]), Refusal::BadLines);
     given(&[]).refuses(-DAY, hold(1, Channel::Web, &[full(1), full(2)]), Refusal::BadLines);
-    let cheap = Line { price_cents: Cents::new(-1), ..full(1) };
-    given(&[]).refuses(-DAY, hold(1, Channel::Web, &[cheap]), Refusal::BadLines);
+    let at_price = |cents| Line { price_cents: Cents::new(cents), ..full(1) };
+    for cents in [-1, 1_000_001] {
+        given(&[]).refuses(-DAY, hold(1, Channel::Web, &[at_price(cents)]), Refusal::BadLines);
+    }
+    let dearest = [at_price(1_000_000)];
+    given(&[]).then(-DAY, hold(1, Channel::Web, &dearest), Ok(held(1, Channel::Web, &dearest, -DAY + 900)));
+    let lines: Vec<Line> = (0..17).map(|n| Line { category: code(&format!("category-{n}")), ..full(1) }).collect();
+    given(&[]).refuses(-DAY, hold(1, Channel::Web, &lines), Refusal::BadLines);
+    given(&[]).refuses(-DAY, hold(1, Channel::Web, &lines[..16]), Refusal::PartyTooLarge { max: 10 });
     given(&[]).refuses(-DAY, hold(1, Channel::Web, &[full(1), free(0)]), Refusal::PartyEmpty);
     given(&[]).refuses(-DAY, web(1, 11), Refusal::PartyTooLarge { max: 10 });
     given(&[(-DAY, web(1, 1))]).refuses(-DAY, web(1, 1), Refusal::IdTaken);
     let elsewhere = HoldId::new(SlotId::new(MUSEUM, RouteId(2), at(0)), 1);
     given(&[]).refuses(-DAY, Command::Hold { hold: elsewhere, channel: Channel::Web, lines: vec![full(1)] }, Refusal::IdTaken);
-    given(&[]).refuses(-91 * DAY, web(1, 1), Refusal::SaleNotOpen { opens_at: at(-90 * DAY) });
+    given(&[]).refuses(-90 * DAY - 1, web(1, 1), Refusal::SaleNotOpen { opens_at: at(-90 * DAY) });
+    given(&[]).then(-90 * DAY, web(1, 1), Ok(held(1, Channel::Web, &[full(1)], -90 * DAY + 900)));
     given(&[]).refuses(-10 * MIN, web(1, 1), Refusal::SaleOver { closed_at: at(-10 * MIN) });
     given(&[]).refuses(30 * MIN, web(1, 1), Refusal::SlotOver { ended_at: at(30 * MIN) });
     let late = hold(1, Channel::BoxOffice, &[full(1)]);
@@ -410,6 +418,27 @@ fn sells() {
     given(&[]).refuses(25 * MIN, direct(1, &[full(2)], Settlement::Free), Refusal::SettlementMismatch { due_cents: Cents::new(3202) });
     let short = Refusal::NotEnoughPlaces { asked: 6, available: 5, limited_by: LimitedBy::Capacity };
     given_capacity(5, &[]).refuses(0, direct(1, &[full(6)], desk()), short);
+}
+
+#[test]
+fn what_belongs_to_an_order_stays_in_it() {
+    let (mut slot, mut records) = (Slot::planned(opening(20)), Vec::new());
+    let mut ask = |order: Option<u128>, command: Command| {
+        let by = Envelope { order: order.map(OrderId), ..envelope(1, records.len() as u128, 0) };
+        step(&mut slot, &mut records, at(-DAY), Some(by), &command).unwrap();
+    };
+    ask(Some(7), hold(1, Channel::Web, &[free(1)]));
+    ask(None, sell(1, Settlement::Free));
+    ask(None, hold(2, Channel::Web, &[free(10)]));
+    ask(None, hold(3, Channel::Web, &[free(9)]));
+    ask(Some(8), Command::Wait { entry: id(4), who: KeyId(1), channel: Channel::Web, lines: vec![free(1)] });
+    ask(None, Command::Release { hold: id(2), owner: None });
+    ask(None, begin_move(1, &[], 9));
+    assert_eq!(slot.sale_of(id(1)).and_then(|sale| sale.order), Some(OrderId(7)), "whoever confirms it");
+    assert_eq!(slot.hold_of(id(4)).and_then(|hold| hold.order), Some(OrderId(8)), "what was waited for");
+    let arrival = slot.begun(there(9)).and_then(|begun| slot.arrival(begun));
+    let Some(Command::Arrive { arrived, .. }) = arrival else { panic!("it is under way") };
+    assert_eq!(arrived.order, Some(OrderId(7)), "wherever its tickets go");
 }
 
 #[test]
@@ -587,6 +616,19 @@ fn check_sees_what_a_wrong_event_would_do() {
     assert_eq!(stolen.slot.check().map_err(|broken| broken.invariant), Err("SL-1"));
     let twice = vec![held(3, Channel::Web, &[full(1)], 0), held(3, Channel::Web, &[full(1)], 5)];
     assert_eq!(corrupt(twice), Err("SL-8"));
+    // What staff left too much is gone, and does not come again.
+    let cut = [(-DAY, direct(1, &[full(10)], desk())), (-DAY, Command::SetCapacity { capacity: 6 }), (-DAY, cancel(1, &[0, 1, 2, 3]))];
+    let mut again = given(&cut);
+    let record = again.slot.record(at(-DAY), None, vec![held(3, Channel::Web, &[full(1)], 0)]);
+    again.slot.apply(&record);
+    assert_eq!(again.slot.check().map_err(|broken| broken.invariant), Err("SL-1"));
+    let counted = |change: fn(&mut Places)| {
+        let mut slot = Slot::planned(opening(10));
+        change(&mut slot.places);
+        slot.check().map_err(|broken| broken.invariant)
+    };
+    assert_eq!(counted(|places| places.inside = 1), Err("SL-3"));
+    assert_eq!(counted(|places| places.resting = 1), Err("SL-13"));
 }
 
 #[test]

@@ -205,6 +205,48 @@ impl World {
         Ok(())
     }
 
+    /// A buyer asks for places of one slot of a museum, and for some of another one when these are written, before whoever asked has heard of it: what they have counts once.
+    pub(super) async fn ask_before_it_is_heard(&mut self) -> Result<(), Halt> {
+        self.end_due(true).await?;
+        let museum = self.dice.pick(&MUSEUMS[..2]);
+        let slots = self.slots_of(museum);
+        let (first, second, buyer) = (self.dice.pick(&slots), self.dice.pick(&slots), self.dice.pick(&callers::BUYERS));
+        for slot in [first, second] {
+            if self.look_at(slot, true, |_| ()).await?.is_err() {
+                return Ok(());
+            }
+        }
+        if self.node().health() != Health::Writing {
+            return Ok(());
+        }
+        self.plug().await?;
+        if self.life.standing.is_none() || self.down.contains(&first) || self.down.contains(&second) {
+            return self.finish().await;
+        }
+        let (envelope, node) = (self.envelope_of(buyer), Arc::clone(self.node()));
+        let command = self.callers.places(&mut self.dice, first, envelope.who);
+        let asked = self.auditor.sent(first, envelope.clone(), command.clone(), self.now());
+        self.line(format_args!("{asked}: {} asks slot {first}, and does not hear yet: {command:?}", envelope.who.0));
+        let mut answer = async move { node.slot(first, envelope, command).await }.boxed_local();
+        if let Some(known) = (&mut answer).now_or_never() {
+            answer = std::future::ready(known).boxed_local();
+        }
+        self.wait_for_owner(first).await?;
+        let is_settled = self.look_at(first, false, |_| ()).await?.is_ok();
+        let (envelope, node) = (self.envelope_of(buyer), Arc::clone(self.node()));
+        let command = if self.dice.chance(50) { callers::too_many(second) } else { self.callers.places(&mut self.dice, second, envelope.who) };
+        let beside = self.auditor.sent(second, envelope.clone(), command.clone(), self.now());
+        self.line(format_args!("{beside}: {} asks slot {second} for the same buyer: {command:?}", envelope.who.0));
+        let other = self.drive(async move { node.slot(second, envelope, command).await }.boxed_local(), false).await?;
+        let heard = self.drive(answer, false).await?;
+        for (sending, answer) in [(asked, heard), (beside, other)] {
+            self.line(format_args!("{sending}: {:?}", answer.as_ref().map(|record| record.seq).map_err(ToString::to_string)));
+            self.auditor.sendings[sending].outcome = Outcome::Answered(answer);
+        }
+        self.audit()?;
+        if is_settled { Ok(self.auditor.is_limited(beside)?) } else { Ok(()) }
+    }
+
     /// A new command, or one that was sent before: by a caller who was not answered, by one who is impatient, or under a key that says something else now.
     pub(super) fn request(&mut self) -> (SlotId, Envelope, Command) {
         if !self.kept.is_empty() && self.dice.chance(30) {

@@ -46,6 +46,7 @@ pub struct Counts {
     pub lost_cuts: u64,
     pub lost_entries: u64,
     pub blocked_outside: u64,
+    pub stalls: u64,
 }
 
 impl Counts {
@@ -89,6 +90,7 @@ impl Counts {
         self.lost_cuts += other.lost_cuts;
         self.lost_entries += other.lost_entries;
         self.blocked_outside += other.blocked_outside;
+        self.stalls += other.stalls;
     }
 }
 

@@ -13,7 +13,7 @@ impl World {
             self.fail().await?;
         }
         for _ in 0..2 + self.dice.below(8) {
-            match self.dice.below(13) {
+            match self.dice.below(14) {
                 0 => {
                     let seconds = self.dice.within(1, 400);
                     self.pass(seconds);
@@ -24,6 +24,7 @@ impl World {
                     self.send(slot, envelope, command).await?;
                 }
                 3 => self.block_who_has_left().await?,
+                4 => self.pass_while_the_disk_stalls().await?,
                 _ => self.drive_a_passage().await?,
             }
         }
@@ -118,6 +119,49 @@ impl World {
         Ok(())
     }
 
+    /// Somebody stands at a gate, and the disk stalls with what it has asked of the slot. It goes on by itself, and so does another one that is shown the same ticket; what was on
+    /// its way is written when the disk goes on.
+    async fn pass_while_the_disk_stalls(&mut self) -> Result<(), Halt> {
+        self.end_due(true).await?;
+        let Some(passage) = self.passage() else { return Ok(()) };
+        let slot = passage.ticket.slot();
+        if self.look_at(slot, true, |_| ()).await?.is_err() || self.node().health() != Health::Writing {
+            return Ok(());
+        }
+        // Nothing of it is on its way any more.
+        self.auditor.all_is_known();
+        self.plug().await?;
+        if self.life.standing.is_none() || self.down.contains(&slot) {
+            return self.finish().await;
+        }
+        let (envelope, node) = (callers::envelope(&mut self.dice), Arc::clone(self.node()));
+        let sending = self.comes_to_a_gate(&envelope, passage);
+        let mut asked = async move { node.pass(envelope, passage).await }.boxed_local();
+        if let Some(known) = (&mut asked).now_or_never() {
+            asked = std::future::ready(known).boxed_local();
+        }
+        self.wait_for_owner(slot).await?;
+        let seconds = self.dice.within(2, 4);
+        self.pass(seconds);
+        self.node().watch_disk();
+        rule(self.node().health() == Health::Stalled, "nobody notices that the disk stalls")?;
+        self.counts.stalls += 1;
+        let answer = within(asked).await?;
+        self.hears(sending, passage, answer)?;
+        if self.dice.chance(50) {
+            let (envelope, other) = self.entry(passage.ticket);
+            let (sending, node) = (self.comes_to_a_gate(&envelope, other), Arc::clone(self.node()));
+            let answer = within(async move { node.pass(envelope, other).await }).await?;
+            self.hears(sending, other, answer)?;
+        }
+        self.line(format_args!("the disk goes on"));
+        self.release(false).await?;
+        self.end_forks().await?;
+        // Whoever was told that the outcome is unknown may be told more when they ask again.
+        self.auditor.all_is_known();
+        Ok(())
+    }
+
     /// Notes what a gate is about to ask.
     fn comes_to_a_gate(&mut self, envelope: &Envelope, passage: Passage) -> usize {
         let (slot, now) = (passage.ticket.slot(), self.now());
@@ -148,7 +192,8 @@ impl World {
         self.audit()
     }
 
-    /// People stand at the gates of two slots in one instant, and the building has room for one of them, or just for both.
+    /// People stand at the gates of two slots in one instant, and the building has room for one of them, or just for both; or two of them have one ticket, or one gate sends what it
+    /// asks twice.
     pub(super) async fn drive_two_passages(&mut self) -> Result<(), Halt> {
         self.end_due(true).await?;
         let (now, place) = (self.now(), usize::from(self.dice.chance(20)));
@@ -165,20 +210,25 @@ impl World {
         let people = self.ceilings[place] - self.dice.pick(&[1, 1, 1, 2]);
         self.read(place, (people, 0), now, false).await?;
         self.dice.shuffle(&mut at_gates);
-        match self.dice.below(5) {
+        let [first, second, ..] = at_gates[..] else { return Ok(()) };
+        let at_gates = match self.dice.below(5) {
             0 => return self.pass_without_the_disk(&at_gates).await,
             1 => return self.pass_as_the_disk_goes_away(&at_gates).await,
-            _ => {}
-        }
+            2 => [first; 2],
+            _ => [first, second],
+        };
         if self.node().health() == Health::Writing {
             self.plug().await?;
         }
-        let (mut asked, mut answers) = (Vec::new(), Vec::new());
-        for ticket in at_gates.into_iter().take(2) {
-            let (gate, museum) = (callers::code(self.dice.pick(&["north", "south"])), ticket.slot().museum());
-            let passage = Passage { ticket, issue: None, gate, museum, direction: Direction::In };
-            let (envelope, command) = (callers::envelope(&mut self.dice), Command::Admit { ticket, issue: None, gate, museum });
-            let sending = self.auditor.sent(ticket.slot(), envelope.clone(), command, self.now());
+        let (mut asked, mut answers): (Vec<(usize, Passage)>, Vec<_>) = (Vec::new(), Vec::new());
+        for ticket in at_gates {
+            let before = self.passages.last().cloned().filter(|_| asked.last().is_some_and(|(_, before)| before.ticket == ticket));
+            let (envelope, passage) = match before.filter(|_| self.dice.chance(40)) {
+                Some(before) => before,
+                None => self.entry(ticket),
+            };
+            let Passage { issue, gate, museum, .. } = passage;
+            let sending = self.auditor.sent(ticket.slot(), envelope.clone(), Command::Admit { ticket, issue, gate, museum }, self.now());
             self.passages.push((envelope.clone(), passage));
             self.line(format_args!("{sending}: {} at gate {gate}, in one instant: {ticket}", envelope.who.0));
             let node = Arc::clone(self.node());

@@ -388,6 +388,39 @@ async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_tw
 }
 
 #[actix_rt::test]
+async fn what_a_gate_was_told_to_keep_while_its_request_was_on_its_way_is_no_second_visitor_when_it_is_sent_in() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = house.watched().await;
+    let stall = journal.stall.lock().await;
+    let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
+    let (told, ()) = join(house.told(10, enter(0)), async {
+        while journal.appends.load(Ordering::Relaxed) == begun {
+            tokio::task::yield_now().await;
+        }
+        house.clock.set(at);
+    })
+    .await;
+    // The second one has come since, and is nowhere but in memory.
+    assert_eq!((told, house.told(11, enter(1)).await), (Ok(Some(at)), Ok(Some(at))));
+    let send = async |key: u128, number: u16| {
+        let passage = passage(number, Direction::In);
+        house.node().merge_kept(by(key), passage.scan(at), passage.merge(at)).await
+    };
+    assert_eq!(send(60, 0).await, Err(Failure::OutcomeUnknown), "nobody knows yet as what it will be written");
+    drop(stall);
+    house.merged().await;
+    for (key, number) in [(61, 0), (62, 1)] {
+        assert_eq!(send(key, number).await, Err(Failure::Refused(Refusal::ScanKnown)), "ticket {number}");
+    }
+    assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
+    assert_eq!(house.inside().await, (2, 2));
+    watching.abort();
+    let _ = watching.await;
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is_written_once() {
     let journal = Arc::new(Faulty::default());
     let house = sold(&journal).await;
@@ -422,6 +455,54 @@ async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is
     watching.abort();
     let _ = watching.await;
     house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn nobody_is_refused_whom_the_slot_may_have_let_in_before_the_disk_was_found_to_stall() {
+    // What speaks against it by then: the gate has closed, somebody else has taken the last room, or as many scans wait as can be kept.
+    for why in ["too_late", "wait", "too many scans"] {
+        let journal = Arc::new(Faulty::default());
+        let house = sold(&journal).await;
+        let read = async |at: Timestamp, people: u32| {
+            let measured = Measured::Inside { people, sd: Some(0) };
+            house.node().read(Reading { museum: MUSEUM, sensor: code("door"), at, measured }, KeyId(3)).await
+        };
+        let before = now().plus_seconds(if why == "too_late" { 3_600 + 900 } else { 60 });
+        house.clock.set(before);
+        if why == "wait" {
+            read(before, 29).await.unwrap();
+        }
+        let watching = house.watched().await;
+        let stall = journal.stall.lock().await;
+        let (begun, after) = (journal.appends.load(Ordering::Relaxed), before.plus_seconds(2));
+        let mut asked = Box::pin(house.pass(10, enter(0)));
+        assert!((&mut asked).now_or_never().is_none(), "it is on its way");
+        while journal.appends.load(Ordering::Relaxed) == begun {
+            tokio::task::yield_now().await;
+        }
+        house.clock.set(after);
+        match why {
+            // No slot can write it down; at the gates it counts at once.
+            "wait" => assert!(read(after, 30).now_or_never().is_none()),
+            "too many scans" => house.node().gates.waiting.store(crate::node::gates::SCANS_MAX, Ordering::Relaxed),
+            _ => {}
+        }
+        let answer = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("gates do not wait for the disk");
+        assert_eq!(answer, Err(Failure::OutcomeUnknown), "{why}");
+        match house.pass(11, enter(1)).await {
+            Err(Failure::Refused(refusal)) => assert_eq!(refusal.code(), why, "of another ticket all is known"),
+            other => assert!(why == "too many scans" && matches!(other, Err(Failure::Journal(_))), "{why}: {other:?}"),
+        }
+        house.node().gates.waiting.store(0, Ordering::Relaxed);
+        drop(stall);
+        while house.node().health() != Health::Writing {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((house.told(10, enter(0)).await, house.inside().await), (Ok(None), (1, 1)), "{why}");
+        watching.abort();
+        let _ = watching.await;
+        house.running.stop().await;
+    }
 }
 
 #[actix_rt::test]
@@ -500,6 +581,98 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
     assert!(first.await.unwrap().is_ok());
     tokio::time::timeout(Duration::from_secs(30), is(Health::Writing)).await.expect("the disk goes on");
     assert_eq!((house.told(11, enter(1)).await, house.told(17, enter(1)).await), (Ok(None), Err("ticket_inside")));
+    watching.abort();
+    let _ = watching.await;
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_doubt_that_comes_while_another_one_ends_does_not_end_with_it() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = house.watched().await;
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    // The slot has no time for anybody yet.
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let mut busy = Box::pin(house.node().look(today(), move |_| {
+        let _ = held.lock().recv();
+    }));
+    assert!((&mut busy).now_or_never().is_none());
+    // Two give up what they have asked with one ticket, the second one behind the look that is to say what became of the first.
+    assert!(house.pass(10, leave(0)).now_or_never().is_none());
+    let mut ending = Box::pin(house.node().end_forks());
+    assert!((&mut ending).now_or_never().is_none());
+    assert!(house.pass(11, enter(0)).now_or_never().is_none());
+    drop(let_go);
+    assert!(!ending.await, "nobody knows what became of the second one");
+    while journal.appends.load(Ordering::Relaxed) == begun {
+        tokio::task::yield_now().await;
+    }
+    house.clock.set(now().plus_seconds(2));
+    let is = async |health: Health| {
+        while house.node().health() != health {
+            tokio::task::yield_now().await;
+        }
+    };
+    is(Health::Stalled).await;
+    assert_eq!(house.pass(12, enter(0)).await, Err(Failure::OutcomeUnknown), "it is on its way to the disk");
+    drop(stall);
+    is(Health::Writing).await;
+    assert_eq!((house.told(11, enter(0)).await, house.told(12, enter(0)).await), (Ok(None), Err("ticket_inside")));
+    assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
+    watching.abort();
+    let _ = watching.await;
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn of_a_request_that_is_on_its_way_no_gate_hears_that_nothing_was_changed_though_the_disk_stalls_again_and_again() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = house.watched().await;
+    let is = async |health: Health| {
+        while house.node().health() != health {
+            tokio::task::yield_now().await;
+        }
+    };
+    let stall = journal.stall.lock().await;
+    let (node, begun) = (Arc::clone(house.node()), journal.appends.load(Ordering::Relaxed));
+    let first = actix_rt::spawn(async move { node.slot(tomorrow(), by(9), hold(9, 1)).await });
+    while journal.appends.load(Ordering::Relaxed) == begun {
+        tokio::task::yield_now().await;
+    }
+    // It is in the batch behind that one, as soon as the slot has decided it.
+    let mut asked = Box::pin(house.pass(10, enter(0)));
+    assert!((&mut asked).now_or_never().is_none());
+    let decided = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&decided);
+    let mut look = Box::pin(house.node().look(today(), move |_| seen.store(true, Ordering::Relaxed)));
+    assert!((&mut look).now_or_never().is_none());
+    while !decided.load(Ordering::Relaxed) {
+        tokio::task::yield_now().await;
+    }
+    // The gate goes on by itself; before it can, the disk has written the first batch.
+    let others = house.node().gates.forks.read().await;
+    house.clock.set(now().plus_seconds(2));
+    is(Health::Stalled).await;
+    assert!((&mut asked).now_or_never().is_none());
+    let mut next = Box::pin(journal.stall.lock());
+    assert!((&mut next).now_or_never().is_none());
+    drop(stall);
+    let stall = next.await;
+    is(Health::Writing).await;
+    drop(others);
+    // So it asks the slot again, which waits for the second one.
+    assert!((&mut asked).now_or_never().is_none());
+    house.clock.set(now().plus_seconds(4));
+    is(Health::Stalled).await;
+    let answer = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("gates do not wait for the disk");
+    assert_eq!(answer, Err(Failure::OutcomeUnknown));
+    drop(stall);
+    assert!(first.await.unwrap().is_ok() && look.await.is_ok());
+    is(Health::Writing).await;
+    assert_eq!((house.told(10, enter(0)).await, house.inside().await), (Ok(None), (1, 1)));
     watching.abort();
     let _ = watching.await;
     house.running.stop().await;

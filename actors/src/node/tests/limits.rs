@@ -291,6 +291,32 @@ async fn of_holds_that_are_asked_for_at_once_in_many_slots_as_many_are_made_as_m
     house.running.stop().await;
 }
 
+/// The first answer is on its way to whoever asked when the same buyer asks in another slot.
+#[actix_rt::test]
+async fn what_a_buyer_has_counts_once_as_soon_as_it_is_written_though_whoever_asked_has_not_heard_of_it() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let node = house.node();
+    open_museum(node).await;
+    let mut limited = plan();
+    (limited.routes[0].policy.limits.day_max, limited.routes[0].policy.limits.holds_max) = (Some(4), Some(2));
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: calendar::local_day(now()), plan: limited }).await.unwrap();
+    node.look(tomorrow(), |_| ()).await.unwrap();
+    let (stall, before) = (journal.stall.lock().await, node.head().number);
+    let mut first = Box::pin(node.slot(tomorrow(), of(1, Some(7)), hold(1, 3)));
+    assert!(first.as_mut().now_or_never().is_none(), "the disk stalls");
+    drop(stall);
+    while node.head().number == before {
+        tokio::task::yield_now().await;
+    }
+    let more = |n, count| Command::Hold { hold: HoldId::new(an_hour_later(), n), channel: Channel::Web, lines: lines(count) };
+    assert_eq!(node.slot(an_hour_later(), of(2, Some(7)), more(2, 2)).await, day_is_full(4, 3), "they have three, and no more");
+    node.slot(an_hour_later(), of(3, Some(7)), more(3, 1)).await.unwrap();
+    first.await.unwrap();
+    assert_eq!((has(node, 7), node.day_limits().open_holds().has(&BuyerAt::of(tomorrow(), Digest(7)))), (4, 2));
+    house.running.stop().await;
+}
+
 #[actix_rt::test]
 async fn who_goes_away_before_the_answer_gets_no_more_holds_than_who_waits_for_it() {
     let journal = Arc::new(Faulty::default());

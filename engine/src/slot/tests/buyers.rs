@@ -57,7 +57,9 @@ fn a_buyer_has_so_many_places_of_a_slot_and_no_more() {
     let mut slot = limited(Some(4), None);
     let too_many = |has| Err(Refusal::TooManyForBuyer { max: 4, has });
     tell(&mut slot, -DAY, by(1), &hold(1, Channel::Web, &[free(3)])).unwrap();
-    assert_eq!(tell(&mut slot, -DAY, by(2), &hold(2, Channel::Kiosk, &[free(2)])), too_many(3));
+    for channel in [Channel::Web, Channel::Kiosk, Channel::Reseller] {
+        assert_eq!(tell(&mut slot, -DAY, by(2), &hold(2, channel, &[free(2)])), too_many(3), "{channel:?}");
+    }
     // Another buyer, nobody in particular, and a desk that sees whom it serves are not counted here.
     for (n, envelope, channel) in
         [(3, asked(3, Some(8), Outcome::Allow), Channel::Web), (4, asked(4, None, Outcome::Allow), Channel::Web), (5, by(5), Channel::BoxOffice)]
@@ -65,6 +67,11 @@ fn a_buyer_has_so_many_places_of_a_slot_and_no_more() {
         tell(&mut slot, -DAY, envelope, &hold(n, channel, &[free(2)])).unwrap();
     }
     assert_eq!(slot.had(Digest(7)), Had { people: 5, holds: 2 }, "what a desk sold is known, and counts elsewhere");
+    // Groups are seen as well; and who has more than that by a desk may still give some back.
+    let fewer = Command::Amend { hold: id(1), lines: vec![free(2)], owner: None };
+    for command in [hold(20, Channel::Group, &[free(2)]), fewer] {
+        assert!(slot.decide_for(at(-DAY), &by(20), &command).is_ok(), "{command:?}");
+    }
     // A sale is what its hold was; a cancelled ticket is free again.
     tell(&mut slot, -DAY, asked(6, None, Outcome::Allow), &sell(1, Settlement::Free)).unwrap();
     assert_eq!(slot.had(Digest(7)), Had { people: 5, holds: 1 });
@@ -77,6 +84,9 @@ fn a_buyer_has_so_many_places_of_a_slot_and_no_more() {
     // Who is named only when he confirms.
     tell(&mut slot, -DAY, asked(11, None, Outcome::Allow), &hold(11, Channel::Web, &[free(2)])).unwrap();
     assert_eq!(tell(&mut slot, -DAY, by(12), &sell(11, Settlement::Free)), too_many(3));
+    let settlement = Settlement::Free;
+    let paid = Command::SellPaid { hold: id(11), owner: None, lines: vec![free(2)], keeper: None, settlement, contact: None };
+    assert_eq!(tell(&mut slot, -DAY, by(12), &paid), too_many(3));
     // And what comes from another slot.
     let arrive = |buyer| Command::Arrive {
         arrived: Box::new(Arrived { buyer, ..arrived(13, &[free(2)]) }),
@@ -105,6 +115,18 @@ fn a_buyer_has_so_many_open_holds_and_waits_among_them() {
     assert_eq!((slot.recount(), slot.had(Digest(7))), (Ok(()), Had { people: 1, holds: 1 }), "an offer is a hold of the one who waited");
     tell(&mut slot, -DAY, by(5), &sell(2, Settlement::Free)).unwrap();
     assert_eq!(slot.had(Digest(7)), Had { people: 1, holds: 0 });
+}
+
+#[test]
+fn who_waits_has_what_they_wait_for_as_far_as_limits_go() {
+    let mut slot = limited(Some(4), None);
+    for (n, people) in [(1, 10), (2, 8)] {
+        tell(&mut slot, -DAY, asked(n.into(), None, Outcome::Allow), &hold(n, Channel::Web, &[free(people)])).unwrap();
+    }
+    let wait = Command::Wait { entry: id(3), who: KeyId(5), channel: Channel::Web, lines: vec![free(3)] };
+    tell(&mut slot, -DAY, by(3), &wait).unwrap();
+    assert_eq!(tell(&mut slot, -DAY, by(4), &hold(4, Channel::Web, &[free(2)])), Err(Refusal::TooManyForBuyer { max: 4, has: 3 }));
+    tell(&mut slot, -DAY, by(5), &hold(5, Channel::Web, &[free(1)])).unwrap();
 }
 
 /// What a gate says of the first ticket of a sale.
@@ -264,7 +286,7 @@ fn a_review_ends_by_a_word_and_can_be_asked_for_again() {
     tell(&mut slot, -9 * DAY, nothing(5), &clear).unwrap();
     assert_eq!(tell(&mut slot, -9 * DAY, nothing(6), &clear), Err(Refusal::NotUnderReview));
     tell(&mut slot, -9 * DAY, nothing(7), &review).unwrap();
-    assert_eq!(tell(&mut slot, -6 * DAY + 1, nothing(8), &clear), Err(Refusal::NotUnderReview), "it has ended by itself");
+    assert_eq!(tell(&mut slot, -6 * DAY, nothing(8), &clear), Err(Refusal::NotUnderReview), "it has ended by itself");
     assert_eq!(tell(&mut slot, -45 * MIN, nothing(9), &review), Err(Refusal::ReviewTooLate));
 }
 
@@ -351,7 +373,10 @@ fn a_hold_of_nobody_is_of_whoever_is_named_with_its_payment() {
     tell(&mut slot, -DAY, nobody(1), &hold(1, Channel::Web, &[free(3)])).unwrap();
     tell(&mut slot, -DAY, nobody(2), &hold(2, Channel::Web, &[free(2)])).unwrap();
     tell(&mut slot, -DAY, by(3), &bind(1)).unwrap();
-    assert_eq!(tell(&mut slot, -DAY, by(4), &bind(2)), Err(Refusal::TooManyForBuyer { max: 4, has: 3 }));
+    let prolong = Command::Prolong { hold: id(2), until: at(0), cause: Keeper::Payment(PaymentId::from_raw(2)) };
+    for command in [bind(2), prolong] {
+        assert_eq!(tell(&mut slot, -DAY, by(4), &command), Err(Refusal::TooManyForBuyer { max: 4, has: 3 }), "{command:?}");
+    }
 }
 
 #[test]

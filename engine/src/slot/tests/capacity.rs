@@ -180,6 +180,9 @@ fn people_inside_limit_what_may_be_sold_and_who_may_enter() {
     let far = given(&[(-90 * MIN, observe(180, 0, -90 * MIN))]);
     assert_eq!(far.left(-90 * MIN, Channel::BoxOffice), 20);
     given(&[(0, observe(5, 0, 0))]).refuses(1, observe(5, 0, -1), Refusal::ReadingOutOfOrder);
+    // Of one instant the reading that comes last counts; a sensor's clock may be a minute ahead.
+    assert_eq!(given(&[(0, observe(5, 0, 0)), (1, observe(90, 0, 0))]).left(1, Channel::BoxOffice), 10);
+    given(&[(0, observe(5, 0, 60))]).refuses(0, observe(5, 0, 59), Refusal::ReadingOutOfOrder);
     // The museum's ceiling of today counts, whatever it was when the slot was opened.
     let lowered = Command::Observe { source: code("door"), inside: 4, sd: 0, measured_at: at(0), ceiling: Some(5), grant: None };
     let mut narrow = given(&[(-DAY, direct(1, &[full(2)], desk())), (0, lowered)]);

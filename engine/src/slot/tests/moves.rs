@@ -47,8 +47,10 @@ fn a_move_begins_for_tickets_that_stand_and_is_finished_or_undone() {
         }
     };
     given(&sold).refuses(-DAY, ask(&at_prices(vec![(code("full"), Cents::new(1601))])), Refusal::NotSoldThere { category: code("free") });
-    let dearer = vec![(code("free"), Cents::ZERO), (code("full"), Cents::new(1700))];
-    given(&sold).refuses(-DAY, ask(&at_prices(dearer)), Refusal::PriceDiffers { paid_cents: Cents::new(4803), price_cents: Cents::new(5100) });
+    for (each, all) in [(1700, 5100), (1600, 4800)] {
+        let other = vec![(code("free"), Cents::ZERO), (code("full"), Cents::new(each))];
+        given(&sold).refuses(-DAY, ask(&at_prices(other)), Refusal::PriceDiffers { paid_cents: Cents::new(4803), price_cents: Cents::new(all) });
+    }
 
     // Tickets that do not stand stay where they are.
     let mut used = given(&sold);
@@ -86,6 +88,7 @@ fn a_move_begins_for_tickets_that_stand_and_is_finished_or_undone() {
     assert_eq!(stays.ask(3 * MIN, &admit(1, 0)), Err(Refusal::TicketInside { since: at(0) }), "nobody else gets in on it");
     let mut elsewhere = given(&on_the_way);
     assert!(elsewhere.ask(-DAY, &finish_move(9)).is_ok());
+    assert_eq!(elsewhere.ask(-DAY, &begin_move(1, &[1], 9)), Err(Refusal::IdTaken), "it would count as arrived with the others");
     assert_eq!(elsewhere.ask(MIN, &merge_in("pda", 0)), Ok(vec![conflict(ConflictReason::TicketMoved)]));
     assert_eq!(elsewhere.slot.places().admitted, 0);
     given(&on_the_way).refuses(-DAY, begin_move(1, &[1], 9), Refusal::IdTaken);
@@ -150,6 +153,10 @@ fn tickets_arrive_under_the_usual_rules() {
     given(&[]).refuses(30 * MIN, arrive(1, &[full(1)], Channel::BoxOffice), Refusal::SlotOver { ended_at: at(30 * MIN) });
     let full_house = [(-2 * DAY, direct(2, &[full(10)], desk())), (-2 * DAY, direct(3, &[full(9)], desk()))];
     given(&full_house).refuses(-DAY, web(1, 2), Refusal::NotEnoughPlaces { asked: 2, available: 1, limited_by: LimitedBy::Capacity });
+    // Their places are of the share of the channel that sold them, whoever helps.
+    let share = [(-DAY, Command::SetQuotas { quotas: quotas(&[(Channel::Web, 0, Some(1), 0)]) })];
+    let own = Refusal::NotEnoughPlaces { asked: 2, available: 1, limited_by: LimitedBy::OwnLimit };
+    given(&share).refuses(-DAY, arrive(1, &[full(2)], Channel::BoxOffice), own);
 
     let mut world = given(&[(-3 * DAY, web(1, 2))]);
     let sale = world.slot.sale_of(id(1)).unwrap();
@@ -165,6 +172,8 @@ fn tickets_arrive_under_the_usual_rules() {
     assert_eq!(world.ask(-3 * DAY, &cancel(1, &[0])), cancelled(&[0], 800, CancelCause::Visitor));
     let by_museum = Command::Cancel { sale: id(1), owner: None, tickets: vec![], cause: CancelCause::Museum };
     assert_eq!(world.ask(0, &by_museum), cancelled(&[1], 1601, CancelCause::Museum));
+    let strike = [(-3 * DAY, web(1, 2)), (-HOUR, Command::Close { reason: code("strike") })];
+    assert_eq!(given(&strike).ask(-HOUR, &cancel(1, &[0])), cancelled(&[0], 1601, CancelCause::Visitor), "nor does it cost a whole one");
     // Nobody settles a sale like that.
     let moved = Settlement::Moved { from: there(1) };
     given(&[]).refuses(-DAY, direct(1, &[full(1)], moved), Refusal::SettlementNotAllowed { channel: Channel::BoxOffice });

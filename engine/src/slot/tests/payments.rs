@@ -207,6 +207,26 @@ fn a_payment_settles_for_every_channel_what_is_due() {
     given(&[]).refuses(-DAY, direct(1, &[free(1)], paid()), nothing_due);
 }
 
+/// A desk takes money from who stands there, and an account is of whoever has a contract.
+#[test]
+fn what_is_paid_otherwise_is_paid_as_its_channel_may() {
+    for (settlement, channels) in [
+        (desk(), &[Channel::Kiosk, Channel::BoxOffice][..]),
+        (account(), &[Channel::Group, Channel::Reseller][..]),
+        (Settlement::Quoted { account: code("tours"), quote: QuoteId(5) }, &[Channel::Group][..]),
+    ] {
+        for channel in Channel::ALL {
+            let expected = if channels.contains(&channel) { Ok(()) } else { Err(Refusal::SettlementNotAllowed { channel }) };
+            let lines = vec![full(2)];
+            let held = given(&[(-DAY, hold(1, channel, &lines))]).ask(-DAY, &sell(1, settlement.clone()));
+            let at_once = Command::SellDirect { sale: id(1), channel, lines, settlement: settlement.clone(), contact: None };
+            for answer in [held, given(&[]).ask(-DAY, &at_once)] {
+                assert_eq!(answer.map(drop), expected, "{settlement:?} by {channel:?}");
+            }
+        }
+    }
+}
+
 /// SL-10.
 #[test]
 fn a_refund_is_owed_to_its_payment_until_it_is_handed_over() {
@@ -277,6 +297,7 @@ fn options_of_a_quote_are_left_alone_by_staff() {
     assert!(world.ask(-2 * DAY, &Command::Amend { hold: id(1), lines: vec![full(1)], owner: system }).is_ok());
     let quoted = Settlement::Quoted { account: code("tours"), quote: QuoteId(5) };
     assert!(world.ask(-2 * DAY, &Command::Sell { hold: id(1), owner: system, settlement: quoted, contact: None }).is_ok());
+    assert_eq!(world.slot.sale_of(id(1)).map(|sale| sale.who), Some(KeyId(1)), "it is a sale of whoever the quote is of");
 }
 
 /// Of several payments that begin for one hold at once, one has it; the next one only by the word of who knows that the first is over.
@@ -302,6 +323,35 @@ fn a_hold_is_kept_for_one_payment_at_a_time() {
     assert!(world.ask(-DAY, &amend(2, &[full(2)])).is_ok());
     // Nobody holds it for ever.
     assert_eq!(world.ask(until, &bind(1, NEXT, None)), Err(Refusal::HoldExpired { at: at(until) }));
+    // Nobody begins to pay for a slot that is closed.
+    let closed = [(-DAY, hold(1, Channel::Web, &[full(1)])), (-DAY, Command::Close { reason: code("strike") })];
+    given(&closed).refuses(-DAY, bind(1, PAYMENT, None), Refusal::SlotClosed { reason: code("strike") });
+}
+
+/// Who begins to pay again and again does not have it written down each time; but whoever has less time than they may take asks for it.
+#[test]
+fn what_is_kept_nearly_as_long_as_is_wanted_is_not_asked_for() {
+    const NEXT: Keeper = Keeper::Payment(PaymentId::new(3, 78));
+    let (short, long) = (-DAY + 1_800, -DAY + 2 * HOUR);
+    // Until when and for what it is kept, when and for what it is wanted how long, and whether it is kept so.
+    for ((until, keeper), (now, wanted, cause), expected) in [
+        ((short, FOR_PAYMENT), (-DAY, short, FOR_PAYMENT), true),
+        ((short, FOR_PAYMENT), (-DAY, short + 60, FOR_PAYMENT), true),
+        ((short, FOR_PAYMENT), (-DAY, short + 61, FOR_PAYMENT), false),
+        ((short, FOR_PAYMENT), (-DAY, short, NEXT), false),
+        ((short, FOR_PAYMENT), (short, short, FOR_PAYMENT), false),
+        // There is no more to be had: two hours for a payment, and no longer than it is sold.
+        ((long, FOR_PAYMENT), (-DAY + HOUR, HOUR, FOR_PAYMENT), true),
+        ((HOUR, FOR_QUOTE), (-DAY, HOUR, FOR_QUOTE), true),
+        // What a quote keeps stays the quote's while it is paid for.
+        ((short, FOR_QUOTE), (-DAY, short, FOR_PAYMENT), true),
+        ((short, FOR_QUOTE), (-DAY, short + 61, FOR_PAYMENT), false),
+    ] {
+        let kept = given(&[(-DAY, hold(1, Channel::Web, &[full(1)])), (-DAY, prolong(1, until, keeper))]);
+        assert_eq!(kept.slot.is_kept(at(now), id(1), at(wanted), cause), expected, "{keeper:?} until {until}, {cause:?} until {wanted} at {now}");
+    }
+    let held = given(&[(-DAY, hold(1, Channel::Web, &[full(1)]))]);
+    assert!(![1, 2].iter().any(|n| held.slot.is_kept(at(-DAY), id(*n), at(-DAY + 60), FOR_PAYMENT)), "it is kept for nobody, or is not there");
 }
 
 /// SL-12. The desk is told which payment there is; who names that payment has its money, or knows that none is waited for.
