@@ -443,10 +443,10 @@ async fn sales_are_listed_by_the_day_of_the_visit_and_by_that_of_the_sale() {
             cursor = format!("&cursor={next}");
         }
     };
-    let mut tomorrow = vec![next.clone(), night.clone()];
+    let mut tomorrow = vec![next, night.clone()];
     tomorrow.sort_unstable();
     assert_eq!(listed("museum=torre&from=2026-11-24&to=2026-11-24", &office).await, tomorrow);
-    assert_eq!(listed("from=2026-11-25", &office).await, [later.clone()]);
+    assert_eq!(listed("from=2026-11-25", &office).await, [later]);
     assert_eq!(listed("to=2026-11-24", &web).await.len(), 3);
     assert_eq!(listed("sold_from=2026-11-23&sold_to=2026-11-23&museum=torre", &office).await.len(), 2);
     assert_eq!(listed("sold_from=2026-11-24", &office).await, [night.clone()]);
