@@ -605,6 +605,7 @@ async fn a_doubt_that_comes_while_another_one_ends_does_not_end_with_it() {
     assert!((&mut ending).now_or_never().is_none());
     assert!(house.pass(11, enter(0)).now_or_never().is_none());
     drop(let_go);
+    assert_eq!(busy.await, Ok(()));
     assert!(!ending.await, "nobody knows what became of the second one");
     while journal.appends.load(Ordering::Relaxed) == begun {
         tokio::task::yield_now().await;
