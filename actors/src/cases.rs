@@ -394,13 +394,13 @@ async fn renew(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Result<(), Ro
     }
 }
 
-/// Whether a sale, or one before it since `bought`, is of a move that was suspected itself, and at which somebody is still to look.
-async fn is_to_be_looked_at(node: &Node, sale: HoldId, bought: HoldId) -> Result<bool, Failure<slot::Refusal>> {
-    for moved in moves::trail_back(node, sale).await?.into_iter().take_while(|moved| *moved != bought) {
+/// Whether somebody is still to look at tickets of a sale for something else than the case of `decided`: at how they have moved since, or before that, or at what was bought.
+async fn is_to_be_looked_at(node: &Node, sale: HoldId, decided: HoldId) -> Result<bool, Failure<slot::Refusal>> {
+    for other in moves::trail_back(node, sale).await?.into_iter().filter(|other| *other != decided) {
         let is_open = |case: &tornello_engine::case::Case| {
             case.status() == Some(Status::Open) && case.opened().is_some_and(|opened| opened.origin == Origin::Review)
         };
-        match node.look_case(case_of(Subject::Sale(moved)), is_open).await {
+        match node.look_case(case_of(Subject::Sale(other)), is_open).await {
             Ok(true) => return Ok(true),
             Ok(false) | Err(Failure::Refused(_)) => {}
             Err(failure) => return Err(failure.map(|_| slot::Refusal::UnknownSale)),
@@ -410,7 +410,7 @@ async fn is_to_be_looked_at(node: &Node, sale: HoldId, bought: HoldId) -> Result
 }
 
 /// Makes tickets good, wherever they have moved, and those that are on their way when they have arrived: their review may have gone along before it ended here. What is to be
-/// looked at because of how it moved has a case of its own, which ends that.
+/// looked at for another case as well, of how it moved or of what was bought, waits for that one, which ends it.
 async fn clear(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
     let mut done = unblock(node, id, sale, seq).await?;
     let (trail, _) = moves::trail(node, sale).await?;

@@ -1,10 +1,11 @@
 //! The auditor: reads the journal's bytes for itself after every step and holds them against what callers were told. It believes nobody: what was acknowledged is
 //! in the journal exactly once as it was answered, what was refused is not, and of what nobody knows there is at most one. What was asked for is held against what happened in
-//! `asked`, what buyers have over all slots of a museum in `buyers`, who is in a building in `buildings`.
+//! `asked`, what buyers have over all slots of a museum in `buyers`, who is in a building in `buildings`, what follows from verdicts in `cases`.
 
 mod asked;
 mod buildings;
 mod buyers;
+mod cases;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ use tornello_actors::owner::Answer;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{HoldId, KeyId, MuseumId, SlotId, TicketId};
+use tornello_engine::ids::{CaseId, HoldId, KeyId, MuseumId, SlotId, TicketId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Command, Direction, Event, Keeper, Refusal, Scan, Slot};
@@ -27,6 +28,8 @@ use self::asked::did;
 use self::buildings::Filling;
 pub use self::buildings::Shared;
 use self::buyers::buyers_of;
+pub use self::cases::Card;
+use self::cases::{Last, Said};
 use super::naive::{Asked, Naive, moves_add_up};
 use super::rule;
 
@@ -123,6 +126,10 @@ pub struct Auditor {
     seen: BTreeMap<(SlotId, u64), Vec<u8>>,
     /// How many were.
     pub held_against: u64,
+    /// What analysts say of sales.
+    pub cases: BTreeMap<CaseId, Card>,
+    last: Last,
+    pub said: Said,
 }
 
 impl Auditor {
@@ -154,6 +161,10 @@ impl Auditor {
                     StreamId::Slot(slot) => self.take(slot, frame.record().map_err(|error| error.to_string())?)?,
                     StreamId::Museum(museum) => {
                         self.museums.entry(museum).or_default().push(frame.record().map_err(|error| error.to_string())?);
+                    }
+                    StreamId::Case(case) => {
+                        let record = frame.record().map_err(|error| error.to_string())?;
+                        self.take_case(case, &record).map_err(|wrong| format!("case {case}: {wrong}: {record:?}"))?;
                     }
                     other => return Err(format!("nobody has asked for {other}")),
                 }
@@ -357,8 +368,10 @@ impl Auditor {
             naive.on_sale(record.at, via)?;
         }
         let arrived = record.events.iter().find_map(|event| if let Event::Arrived(arrived) = event { Some(arrived) } else { None });
-        let along = arrived.and_then(|arrived| Some(self.slots.get(&arrived.from.slot())?.reviewed_since(arrived.sale)));
-        let mut told = Asked { along: along.unwrap_or_default(), ..Asked::default() };
+        let source = arrived.and_then(|arrived| Some((arrived.sale, self.slots.get(&arrived.from.slot())?)));
+        let along = source.map(|(arrival, source)| source.reviewed_since(arrival)).unwrap_or_default();
+        let suspected = source.is_some_and(|(arrival, source)| source.moves.get(&arrival).is_some_and(|moved| moved.suspected));
+        let mut told = Asked { along, suspected, ..Asked::default() };
         if let Some(let_in) = let_in {
             told.let_in = let_in;
         } else if let Some(envelope) = record.envelope.as_ref().filter(|_| !of_flow) {
@@ -398,6 +411,7 @@ impl Auditor {
             None => drop(Slot::replay([&record]).map(|replayed| self.replayed.insert(slot, replayed))),
         }
         self.fill(slot, &record);
+        self.note_suspects(&record, !of_flow);
         let naive = self.slots.get_mut(&slot).ok_or("a slot that is not there")?;
         naive.take(record, told).map_err(|wrong| format!("slot {slot}: {wrong}"))?;
         if let_in.is_some() {
@@ -406,8 +420,8 @@ impl Auditor {
         self.hold_against(slot)
     }
 
-    /// A step of a move, whose other half is in another slot: tickets arrive as they left, leave for good when they have arrived, and come back when they have not.
-    /// Answers through whose channel they arrive.
+    /// A step of a move, whose other half is in another slot: tickets arrive as they left, leave for good when they have arrived, and come back when they have not; or one that
+    /// follows from a verdict. Answers through whose channel they arrive.
     fn step_of_move(&self, record: &Record<Event>) -> Result<Option<Channel>, String> {
         let has_arrived = |arrival: HoldId| self.slots.get(&arrival.slot()).is_some_and(|naive| naive.sales.contains_key(&arrival));
         // What arrives with names has them on codes of its own, by the same record, and then the review under which it was, which the naive slot knows.
@@ -432,6 +446,8 @@ impl Auditor {
             Some(Event::MoveUndone(undone)) if named.is_empty() => {
                 rule(!has_arrived(undone.arrival), "tickets stand again that have arrived").map(|()| None)
             }
+            // What is done to tickets because of a verdict.
+            _ if self.follows(record) => Ok(None),
             _ => Err("something happened that nobody asked for".into()),
         }
     }

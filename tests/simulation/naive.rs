@@ -1,19 +1,20 @@
 //! A slot as a layman would keep it: lists of holds and sales, filled from the journal's records and recounted from scratch for each question. Every event is
 //! held against the rules as it is taken in. It shares no code with the engine's slot but the words of the events. What buyers have is in `buyers`, how places are counted and
-//! which of them rest in `places`, who waits for some in `waiting`, what gates saw of a ticket in `passages`, where it goes and whose name it bears in `moves`, what was paid
-//! and goes back in `money`.
+//! which of them rest in `places`, who waits for some in `waiting`, what gates saw of a ticket in `passages`, where it goes and whose name it bears in `moves`, what is suspected
+//! of it in `suspects`, what was paid and goes back in `money`.
 
 mod buyers;
 mod money;
 mod moves;
 mod passages;
 mod places;
+mod suspects;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::Digest;
+use tornello_engine::envelope::{Digest, Outcome};
 use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
@@ -28,6 +29,7 @@ pub use self::moves::moves_add_up;
 use self::passages::Seen;
 pub use self::passages::counts;
 use self::places::Rest;
+pub use self::suspects::Suspected;
 use super::rule;
 
 /// Seconds for which a key is remembered.
@@ -86,6 +88,8 @@ pub struct Asked {
     pub by_staff: bool,
     /// Until when the tickets that arrive were under review where they came from, at any time since they left.
     pub along: Vec<Option<Timestamp>>,
+    /// Whether the move by which tickets arrive was suspected itself.
+    pub suspected: bool,
     /// Whether some places of a hold were given back, and nothing else was asked for.
     pub gives_back: bool,
 }
@@ -143,6 +147,8 @@ pub struct Move {
     pub begun: MoveBegun,
     /// When it began.
     at: Timestamp,
+    /// Whether it was suspected when it was asked for.
+    pub suspected: bool,
     pub stage: Stage,
 }
 
@@ -447,7 +453,7 @@ impl Naive {
             Event::BlockLifted(lifted) => self.unblock(at, lifted.sale, &lifted.tickets, Some(lifted.reason)),
             Event::ReviewOpened(opened) => {
                 let until = self.in_time(at, at.plus_seconds(policy.limits.review_s.into()));
-                let came_along = asked.along.iter().any(|along| self.goes_on(at, *along) == Some(opened.until));
+                let came_along = asked.along.iter().any(|along| self.goes_on(at, asked.suspected, *along) == Some(opened.until));
                 let arrives = record.events.iter().any(|event| matches!(event, Event::Arrived(arrived) if arrived.sale == opened.sale));
                 rule(if arrives { came_along } else { until == Some(opened.until) }, "a review lasts longer than an honest visitor can wait")?;
                 let sale = self.sales.get_mut(&opened.sale).ok_or("an unknown sale is looked at")?;
@@ -558,11 +564,15 @@ impl Naive {
                 rule(self.holds.insert(offered.entry, hold).is_none(), "an offer of a hold's id")
             }
             Event::Renamed(renamed) => self.rename(at, renamed),
-            Event::MoveBegun(begun) => self.begin_move(at, begun, asked.by_staff),
+            Event::MoveBegun(begun) => {
+                let said = record.envelope.as_ref().and_then(|envelope| envelope.assessment.as_ref());
+                let suspected = said.is_some_and(|said| said.outcome == Outcome::Review);
+                self.begin_move(at, begun, (asked.by_staff, suspected))
+            }
             // That it left the other slot so, the auditor sees.
             Event::Arrived(arrived) => {
                 let is_reviewed = record.events.iter().any(|event| matches!(event, Event::ReviewOpened(opened) if opened.sale == arrived.sale));
-                let was_free = asked.along.is_empty() || asked.along.iter().any(|along| self.goes_on(at, *along).is_none());
+                let was_free = asked.along.is_empty() || asked.along.iter().any(|along| self.goes_on(at, asked.suspected, *along).is_none());
                 rule(is_reviewed || was_free, "a review is left behind by tickets that move")?;
                 self.has_room(at, arrived.sale, arrived.channel, &arrived.lines)?;
                 self.within_limits(&Vec::from_iter(arrived.buyer), arrived.channel, people(&arrived.lines), false)?;

@@ -5,6 +5,7 @@
 //! Then the appends go one by one, each to its fate. What is left over (callers whose owner has stopped) is finished one caller at a time.
 
 mod acts;
+mod cases;
 mod counts;
 mod gates;
 mod readings;
@@ -40,7 +41,7 @@ use tornello_engine::museum::{self, Museum};
 use tornello_engine::slot::{Command, Direction, Limits as BuyerLimits, Policy, Reentry, Refund, Refusal, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
-use super::auditor::{Auditor, Outcome};
+use super::auditor::{Auditor, Card, Outcome};
 use super::callers::{self, Callers};
 use super::dice::Dice;
 use super::disk::{self, Appending, Disk, Doing, Mount, Remains, Verdict};
@@ -112,6 +113,8 @@ struct Life {
 
 struct World {
     dice: Dice,
+    /// What analysts do, in a world in which there are some.
+    analysts: Option<Dice>,
     machine: Arc<Machine>,
     disk: Arc<Disk>,
     limits: Limits,
@@ -164,6 +167,7 @@ impl World {
         let fence = SlotId::new(PLUG, RouteId(1), hour_of(start, 30));
         let mut world = Self {
             dice,
+            analysts: (seed % 3 == 1).then(|| Dice::new(seed ^ 0x616e_616c_7973_7473)),
             machine,
             disk,
             limits,
@@ -279,6 +283,7 @@ impl World {
         for _ in 0..self.dice.below(3) {
             self.drive_a_move().await?;
         }
+        self.drive_cases().await?;
         if self.dice.chance(15) {
             self.ask_while_unsure().await?;
         }

@@ -69,10 +69,9 @@ impl Payment {
         let others = self.reports.iter().filter(|known| !is_of_same(known, reported));
         let (before, now, taken) = (revoked(came, self.reports.iter()), revoked(came, others.chain([reported])), self.taken_of(receipt));
         let amount_cents = if now < before {
-            // What a dispute took beside stays so, and what refunds are noted to be paid by.
-            let upheld = self.dispute().is_some_and(|dispute| dispute.upheld == Some(true));
+            // What a dispute took beside stays so, also when another one has begun, and what refunds are noted to be paid by.
             let less = before.minus(now).min(taken.minus(now)).min(taken.minus(self.settled_of(receipt))).max(Cents::ZERO);
-            if upheld { Cents::ZERO } else { Cents::ZERO.minus(less) }
+            if self.was_upheld { Cents::ZERO } else { Cents::ZERO.minus(less) }
         } else if reported.is_revoked() {
             now.minus(taken).max(Cents::ZERO)
         } else {

@@ -223,6 +223,9 @@ pub struct Payment {
     /// What payers' banks took back. It stands last, and not at all if they took nothing: so states of before it was noted are the same bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     taken_back: Vec<TakenBack>,
+    /// Whether a dispute was decided for the payer, also if another one has begun since. As what was taken back, it stands there only where it is so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    was_upheld: bool,
 }
 
 impl Aggregate for Payment {
@@ -328,6 +331,7 @@ impl Payment {
             past: Past::default(),
             went_back: false,
             taken_back: Vec::new(),
+            was_upheld: false,
         }
     }
 
@@ -368,6 +372,7 @@ impl Payment {
                     dispute.upheld = Some(resolved.upheld);
                 }
                 if resolved.upheld {
+                    self.was_upheld = true;
                     self.hold_back_released();
                 }
             }

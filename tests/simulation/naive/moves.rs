@@ -33,7 +33,7 @@ impl Naive {
         rule(replaced.eq(renamed.replaced.iter().copied()), "other names were replaced than is said")
     }
 
-    pub(super) fn begin_move(&mut self, at: Timestamp, begun: &MoveBegun, by_staff: bool) -> Result<(), String> {
+    pub(super) fn begin_move(&mut self, at: Timestamp, begun: &MoveBegun, (by_staff, suspected): (bool, bool)) -> Result<(), String> {
         let (slot, to) = (self.opening.slot, begun.arrival.slot());
         rule(at < self.opening.end, "a ticket moves when the slot is over")?;
         rule(to != slot && to.museum() == slot.museum(), "tickets move where they may not")?;
@@ -50,7 +50,7 @@ impl Naive {
             ticket.gone = Some(begun.arrival);
         }
         rule(lines.next().is_none(), "more moves than tickets")?;
-        let moved = Move { begun: begun.clone(), at, stage: Stage::Begun };
+        let moved = Move { begun: begun.clone(), at, suspected, stage: Stage::Begun };
         rule(self.moves.insert(begun.arrival, moved).is_none(), "two moves of one id")
     }
 
@@ -111,9 +111,11 @@ impl Naive {
         Some(until.min(opens_at.plus_seconds(-1_800))).filter(|until| *until > at)
     }
 
-    /// When a review that has come along with tickets is over; none if there was none, or it is over.
-    pub(super) fn goes_on(&self, at: Timestamp, along: Option<Timestamp>) -> Option<Timestamp> {
-        along.and_then(|until| self.in_time(at, until))
+    /// When the review is over under which tickets arrive: the one that has come along with them, or one of the move itself if that was suspected. None if there is neither, or
+    /// no time.
+    pub(super) fn goes_on(&self, at: Timestamp, suspected: bool, along: Option<Timestamp>) -> Option<Timestamp> {
+        let own = suspected.then(|| at.plus_seconds(self.opening.policy.limits.review_s.into()));
+        own.max(along).and_then(|until| self.in_time(at, until))
     }
 
     /// Whether the ticket has left for another slot for good.

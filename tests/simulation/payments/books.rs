@@ -13,7 +13,7 @@ use tornello_actors::journal::{Batch, Head, StreamId};
 use tornello_engine::account;
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::{AccountId, HoldId, KeyId, OrderId, PaymentId, QuoteId, SlotId, TillId, VoucherId};
-use tornello_engine::payment::{Closed, Closing, Event, Gateway, Item, Opened, PaidBackBy, Receipt, RefundOpened, RefundReason, Source};
+use tornello_engine::payment::{Closed, Closing, Event, Gateway, Item, Opened, PaidBackBy, Receipt, RefundOpened, RefundReason, Source, TakenBack};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, DeskMethod, Keeper, Line, Settlement};
 use tornello_engine::time::Timestamp;
@@ -44,7 +44,7 @@ pub enum Went {
 pub struct Back {
     pub cents: i64,
     pub why: RefundReason,
-    receipt: usize,
+    pub receipt: usize,
     pub went: Went,
     /// Whether somebody has said that it may go although the payment is contested.
     released: bool,
@@ -73,8 +73,16 @@ pub struct Due {
     pub closed: Option<Closed>,
     /// Whether the payer's bank contests it, or was right.
     contested: bool,
-    /// What payers' banks took back: of which receipt, how much.
+    /// Whether they were ever right.
+    was_upheld: bool,
+    /// What payers' banks took back: of which receipt, how much; below zero where a flow gives back what it took.
     pub taken: Vec<(usize, i64)>,
+    /// Whether the record goes on to take something back.
+    is_taking: bool,
+    /// The last word of each line of a flow, by flow, receipt and transfer: its code and how much.
+    pub named: BTreeMap<(String, String, u8), (u8, i64)>,
+    /// How many refunds that were let go wait again because a flow takes money back.
+    pub held_back: u64,
     keys: BTreeMap<(KeyId, Digest), Timestamp>,
 }
 
@@ -115,7 +123,11 @@ impl Due {
             back: Vec::new(),
             closed: None,
             contested: false,
+            was_upheld: false,
             taken: Vec::new(),
+            is_taking: false,
+            named: BTreeMap::new(),
+            held_back: 0,
             keys: BTreeMap::new(),
         })
     }
@@ -184,6 +196,7 @@ impl Due {
             self.happen(record.at, record.seq == 1 && place == 0, event, &record.events[place + 1..])
                 .map_err(|wrong| format!("{wrong}: {event:?}"))?;
         }
+        rule(!self.is_taking, "money is to be taken back, and is not")?;
         self.records.push(record);
         self.sums().map(drop)
     }
@@ -229,6 +242,10 @@ impl Due {
                     (false, more) => Some((more, RefundReason::Excess)),
                 };
                 rule(received.pays == (!self.is_paid() && came >= due), "a receipt pays that does not, or does not though it does")?;
+                let (then, taken) = match then {
+                    [then @ .., Event::TakenBack(taken)] => (then, Some(taken)),
+                    then => (then, None),
+                };
                 let follows = match then {
                     [] => None,
                     [Event::RefundOpened(opened)] => Some((opened.amount_cents.get(), opened.why)),
@@ -240,7 +257,7 @@ impl Due {
                     self.paid_by = Some(self.came.len());
                 }
                 self.came.push(receipt.clone());
-                Ok(())
+                self.flows_take(self.came.len() - 1, taken)
             }
             Event::Fulfilled(fulfilled) => {
                 rule(self.is_paid(), "tickets for what is not paid (PY-3)")?;
@@ -284,8 +301,10 @@ impl Due {
                     PaidBackBy::Till { .. } => &[Went::Open],
                     PaidBackBy::PayersBank => {
                         let back = &self.back[confirmed.refund as usize];
-                        let settled: i64 = self.settled().filter(|other| other.receipt == back.receipt).map(|other| other.cents).sum();
-                        rule(back.cents + settled <= self.taken_of(back.receipt), "a payer's bank paid a refund of what it did not take")?;
+                        rule(
+                            back.cents + self.settled_of(back.receipt) <= self.taken_of(back.receipt),
+                            "a payer's bank paid a refund of what it did not take",
+                        )?;
                         &[Went::Open]
                     }
                     PaidBackBy::Voucher { voucher: to } => {
@@ -335,6 +354,7 @@ impl Due {
             }
             Event::DisputeResolved(resolved) => {
                 self.contested = resolved.upheld;
+                self.was_upheld |= resolved.upheld;
                 if resolved.upheld {
                     self.back.iter_mut().for_each(|back| back.released = false);
                 }
@@ -344,15 +364,39 @@ impl Due {
                     [Event::TakenBack(taken)] => Some((taken.receipt as usize, taken.amount_cents.get())),
                     _ => return Err("something else follows from the end of a dispute than what was taken back".into()),
                 };
+                self.is_taking = follows.is_some();
                 rule(follows == expected, "the payer's bank takes back something else than what is left of what came from banks")
                     .map_err(|wrong| format!("{wrong}: {expected:?}"))
             }
             Event::TakenBack(taken) => {
-                rule(self.contested, "money is taken back that nobody contests")?;
-                self.taken.push((taken.receipt as usize, taken.amount_cents.get()));
+                rule(std::mem::take(&mut self.is_taking), "money is taken back that nobody contests, and that no flow names")?;
+                let (place, cents) = (taken.receipt as usize, taken.amount_cents.get());
+                self.taken.push((place, cents));
+                let came = self.came.get(place).map_or(0, |came| came.amount_cents.get());
+                let may = self.settled_of(place)..=came;
+                rule(may.contains(&self.taken_of(place)), "more is taken back than came, or less than refunds are noted to be paid by (PY-1)")?;
+                if cents > 0 {
+                    for back in &mut self.back {
+                        self.held_back += u64::from(back.released && back.went == Went::Open);
+                        back.released = false;
+                    }
+                }
                 Ok(())
             }
-            Event::Reported(_) => Ok(()),
+            Event::Reported(reported) => {
+                let key = (reported.flow.clone(), reported.iur.clone(), reported.index);
+                let said = (reported.code, reported.amount_cents.get());
+                rule(self.named.insert(key, said) != Some(said), "a flow says once more what it has said")?;
+                let taken = match then {
+                    [] => None,
+                    [Event::TakenBack(taken)] => Some(taken),
+                    _ => return Err("something else follows from a flow than what it takes back".into()),
+                };
+                match self.came.iter().position(|came| came.id == reported.iur) {
+                    Some(place) => self.flows_take(place, taken),
+                    None => rule(taken.is_none(), "a flow takes back what has not come"),
+                }
+            }
         }
     }
 
@@ -379,8 +423,33 @@ impl Due {
         self.back.iter().filter(|back| back.went == Went::Gone(PaidBackBy::PayersBank))
     }
 
-    fn taken_of(&self, receipt: usize) -> i64 {
+    fn settled_of(&self, receipt: usize) -> i64 {
+        self.settled().filter(|back| back.receipt == receipt).map(|back| back.cents).sum()
+    }
+
+    pub fn taken_of(&self, receipt: usize) -> i64 {
         self.taken.iter().filter(|(of, _)| *of == receipt).map(|(_, cents)| cents).sum()
+    }
+
+    /// What flows name as revoked of a receipt by their last words, and no more than came with it: of what went through pagoPA, by its one transfer.
+    fn revoked_of(&self, receipt: usize) -> i64 {
+        let came = &self.came[receipt];
+        let is_its = |(_, iur, index): &(String, String, u8)| *iur == came.id && *index == 1;
+        let lines = self.named.iter().filter(|(key, (code, _))| is_its(key) && *code == 3);
+        let all: i64 = lines.map(|(_, (_, cents))| cents).sum();
+        if matches!(came.source, Source::Node | Source::Report) { all.min(came.amount_cents.get()) } else { 0 }
+    }
+
+    /// Of a receipt is taken back what flows name by their last words, and no less than refunds are noted to be paid by: so what they have taken and name no more is given back.
+    /// Where a dispute was ever decided for the payer nothing is given back, and what it took is not taken again.
+    fn flows_take(&mut self, receipt: usize, taken: Option<&TakenBack>) -> Result<(), String> {
+        let before = self.taken_of(receipt);
+        let stays = if self.was_upheld { before } else { self.settled_of(receipt) };
+        let expected = self.revoked_of(receipt).max(stays) - before;
+        let expected = (expected != 0).then_some((receipt, expected));
+        let follows = taken.map(|taken| (taken.receipt as usize, taken.amount_cents.get()));
+        self.is_taking = follows.is_some();
+        rule(follows == expected, "flows take back, or give back, something else than they name").map_err(|wrong| format!("{wrong}: {expected:?}"))
     }
 
     fn owe(&mut self, opened: &RefundOpened) -> Result<(), String> {
@@ -419,7 +488,7 @@ impl Due {
     }
 
     fn waits(&self, refund: u32) -> bool {
-        let contested = self.contested || self.taken.iter().any(|(_, cents)| *cents > 0);
+        let contested = self.contested || self.taken.iter().map(|(_, cents)| cents).sum::<i64>() > 0;
         contested && self.back.get(refund as usize).is_some_and(|back| back.went == Went::Open && !back.released)
     }
 

@@ -1,5 +1,5 @@
-//! Payments, end to end: holds, payers, the node of pagoPA, desks and their tills, vouchers, refunds, moves, group visits and operators' accounts in random order over a node whose journal, callers and gateway
-//! fail, against books that are kept from the journal alone. A seed decides everything, and the same seed is the same history. `world` runs it, `outside` is pagoPA,
+//! Payments, end to end: holds, payers, the node of pagoPA, its reporting flows, desks and their tills, vouchers, refunds, moves, group visits and operators' accounts in random order over a node whose journal,
+//! callers and gateway fail, against books that are kept from the journal alone. A seed decides everything, and the same seed is the same history. `world` runs it, `outside` is pagoPA,
 //! `books` is the auditor.
 //!
 //! The node runs on the thread of the run, by turns, and an append stands still but when the run lets it go: so flows are cut off, cross each other and queue in the

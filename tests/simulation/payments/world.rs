@@ -2,6 +2,7 @@
 
 mod acts;
 mod counts;
+mod flows;
 mod groups;
 mod rest;
 mod tills;
@@ -42,7 +43,7 @@ use tornello_engine::time::Timestamp;
 use tornello_engine::voucher::{self, Voucher};
 
 use super::CREDITOR;
-use super::books::{Books, Over, Went};
+use super::books::{Books, Due, Over, Went};
 use super::outside::{Connection, Outside, Position};
 use crate::callers::code;
 use crate::dice::Dice;
@@ -76,7 +77,7 @@ pub struct History {
 pub struct Counts(BTreeMap<&'static str, u64>);
 
 /// What must happen in a hundred seeds.
-const MUST: [&str; 61] = [
+const MUST: [&str; 66] = [
     "amended behind its back",
     "answers lost outside",
     "batches",
@@ -98,11 +99,13 @@ const MUST: [&str; 61] = [
     "expired",
     "extras",
     "extras back",
+    "executed after a stand-in",
     "failed at the gateway",
     "faults",
     "free",
     "get",
     "get refused",
+    "given back by a flow",
     "holds",
     "late receipt",
     "moved",
@@ -127,9 +130,11 @@ const MUST: [&str; 61] = [
     "repeated begin",
     "restarts",
     "returned",
+    "revoked before it came",
     "sold anew",
     "sold on account",
     "stand-in",
+    "taken back by a flow",
     "tills closed",
     "tills opened",
     "tills opened again",
@@ -138,6 +143,7 @@ const MUST: [&str; 61] = [
     "unfulfilled",
     "verify",
     "voucher pays",
+    "waits again by a flow",
 ];
 
 impl Counts {
@@ -231,6 +237,8 @@ struct Life {
 
 struct World {
     dice: Dice,
+    /// What reporting flows say, in a world in which some are issued.
+    banks: Option<Dice>,
     machine: Arc<Machine>,
     disk: Arc<Disk>,
     policy: Policy,
@@ -267,6 +275,7 @@ impl World {
         let outside = Outside::new(dice.next());
         let mut world = Self {
             dice,
+            banks: (seed % 2 == 1).then(|| Dice::new(seed ^ 0x666c_6f77_7320)),
             machine: Machine::new(start),
             disk: Arc::default(),
             policy,
@@ -657,6 +666,7 @@ impl World {
     // What happens.
 
     async fn act(&mut self) -> Result<(), String> {
+        self.flow_comes();
         match self.dice.weighted(&ACTS) {
             Act::Hold => self.hold(),
             Act::Fill => self.fill(),
@@ -803,6 +813,15 @@ const ACTS: [(u64, Act); 27] = [
     (2, Act::Unreadable),
     (1, Act::Crash),
 ];
+
+/// A payment, the later the likelier, that is such a one.
+fn recent(books: &Books, dice: &mut Dice, fits: impl Fn(&Due) -> bool) -> Option<PaymentId> {
+    let mut known: Vec<(Timestamp, PaymentId)> =
+        books.payments.iter().filter(|(_, due)| fits(due)).map(|(id, due)| (due.records[0].at, *id)).collect();
+    known.sort_unstable();
+    let recent = known.len().min(5);
+    (recent > 0).then(|| known[known.len() - 1 - dice.index(recent)].1)
+}
 
 fn post(balances: &mut BTreeMap<Account, i64>, lines: Vec<ledger::Line>) -> Result<(), String> {
     rule(lines.iter().map(|line| line.amount_cents.get()).sum::<i64>() == 0, "a record posts something that does not balance")?;

@@ -16,10 +16,7 @@ impl World {
     pub(super) async fn drive_a_move(&mut self) -> Result<(), Halt> {
         self.end_due(true).await?;
         let patience = self.dice.weighted(&[(1, 0), (3, 1), (2, 2), (6, usize::MAX)]);
-        let begun = |naive: &Naive| naive.moves.iter().filter(|(_, moved)| moved.stage == Stage::Begun).map(|(id, _)| *id).collect::<Vec<_>>();
-        let under_way: Vec<(SlotId, HoldId)> =
-            self.auditor.slots.iter().flat_map(|(slot, naive)| begun(naive).into_iter().map(|arrival| (*slot, arrival))).collect();
-        let node = Arc::clone(self.node());
+        let under_way = self.under_way();
         if !under_way.is_empty() && self.dice.chance(12) {
             // So long that the keys of its steps are forgotten.
             self.pass(DAY_S + HOUR_S);
@@ -28,25 +25,41 @@ impl World {
         }
         if !under_way.is_empty() && self.dice.chance(60) {
             let (source, arrival) = self.dice.pick(&under_way);
-            self.line(format_args!("the move to {arrival} goes on, for {patience} batches"));
-            let advanced = self.drive_for(async move { moves::advance(&node, source, arrival).await }.boxed_local(), true, patience).await?;
-            return match advanced {
-                None => self.finish().await,
-                Some(Err(failure)) => {
-                    self.line(format_args!("it does not: {failure}"));
-                    Ok(())
-                }
-                Some(Ok(())) => {
-                    self.audit()?;
-                    let stage = self.auditor.slots[&source].moves[&arrival].stage;
-                    Ok(rule(stage != Stage::Begun, "a move is under way that was driven to its end")?)
-                }
-            };
+            return self.go_on_with_a_move(source, arrival, patience).await;
         }
         let slot = self.slots[self.slots.len() - 1 - self.dice.index(4)];
         let (now, envelope) = (self.now(), callers::envelope(&mut self.dice));
         let command = self.callers.ask_to_move(&mut self.dice, &self.slots, slot, envelope.who, now, self.auditor.slots.get(&slot));
+        self.begin_a_move(slot, envelope, command, patience).await
+    }
+
+    /// The moves under way, each with the slot that it leaves.
+    pub(super) fn under_way(&self) -> Vec<(SlotId, HoldId)> {
+        let begun = |naive: &Naive| naive.moves.iter().filter(|(_, moved)| moved.stage == Stage::Begun).map(|(id, _)| *id).collect::<Vec<_>>();
+        self.auditor.slots.iter().flat_map(|(slot, naive)| begun(naive).into_iter().map(|arrival| (*slot, arrival))).collect()
+    }
+
+    pub(super) async fn go_on_with_a_move(&mut self, source: SlotId, arrival: HoldId, patience: usize) -> Result<(), Halt> {
+        let node = Arc::clone(self.node());
+        self.line(format_args!("the move to {arrival} goes on, for {patience} batches"));
+        let advanced = self.drive_for(async move { moves::advance(&node, source, arrival).await }.boxed_local(), true, patience).await?;
+        match advanced {
+            None => self.finish().await,
+            Some(Err(failure)) => {
+                self.line(format_args!("it does not: {failure}"));
+                Ok(())
+            }
+            Some(Ok(())) => {
+                self.audit()?;
+                let stage = self.auditor.slots[&source].moves[&arrival].stage;
+                Ok(rule(stage != Stage::Begun, "a move is under way that was driven to its end")?)
+            }
+        }
+    }
+
+    pub(super) async fn begin_a_move(&mut self, slot: SlotId, envelope: Envelope, command: Command, patience: usize) -> Result<(), Halt> {
         let Command::BeginMove { arrival, .. } = command else { return Ok(()) };
+        let (now, node) = (self.now(), Arc::clone(self.node()));
         self.line(format_args!("{} moves from slot {slot}, for {patience} batches: {command:?}", envelope.who.0));
         let sending = self.auditor.sent(slot, envelope.clone(), command.clone(), now);
         // What comes back is not the answer to this one command.

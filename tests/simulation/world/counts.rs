@@ -47,6 +47,12 @@ pub struct Counts {
     pub lost_entries: u64,
     pub blocked_outside: u64,
     pub stalls: u64,
+    pub moved_under_review: u64,
+    pub verdicts: u64,
+    pub verdicts_taken_back: u64,
+    pub said_under_way: u64,
+    pub followed: u64,
+    pub followed_along: u64,
 }
 
 impl Counts {
@@ -91,6 +97,12 @@ impl Counts {
         self.lost_entries += other.lost_entries;
         self.blocked_outside += other.blocked_outside;
         self.stalls += other.stalls;
+        self.moved_under_review += other.moved_under_review;
+        self.verdicts += other.verdicts;
+        self.verdicts_taken_back += other.verdicts_taken_back;
+        self.said_under_way += other.said_under_way;
+        self.followed += other.followed;
+        self.followed_along += other.followed_along;
     }
 }
 
@@ -100,6 +112,9 @@ impl World {
         let counts = &mut self.counts;
         (counts.raised, counts.states) = (self.auditor.raised, self.auditor.held_against);
         counts.lost_cuts = self.auditor.lost_cuts;
+        let said = self.auditor.said;
+        (counts.verdicts, counts.verdicts_taken_back, counts.said_under_way) = (said.verdicts, said.taken_back, said.under_way);
+        (counts.followed, counts.followed_along) = (said.followed, said.followed_along);
         let of_buyer =
             |refusal: &Refusal| matches!(refusal, Refusal::TooManyForBuyer { .. } | Refusal::TooManyOpenHolds { .. } | Refusal::TooManyForDay { .. });
         let refused = |sending: &&Sending| matches!(&sending.outcome, Outcome::Answered(Err(Failure::Refused(refusal))) if of_buyer(refusal));
@@ -108,6 +123,9 @@ impl World {
         counts.renewals_refused = self.auditor.sendings.iter().filter(renewed).count() as u64;
         counts.refused_buyers = self.auditor.sendings.iter().filter(refused).count() as u64;
         for naive in self.auditor.slots.values() {
+            let arrives = |event: &Event| matches!(event, Event::Arrived(_));
+            let reviewed = naive.records.iter().filter(|record| record.events.iter().any(|event| matches!(event, Event::ReviewOpened(_))));
+            counts.moved_under_review += reviewed.filter(|record| record.events.iter().any(arrives)).count() as u64;
             for event in naive.records.iter().flat_map(|record| &record.events) {
                 match event {
                     Event::Waited(_) => counts.waited += 1,

@@ -6,13 +6,13 @@ use tornello_actors::moves;
 use tornello_actors::verify::verify;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Party, PartyKind};
-use tornello_engine::ids::KeyId;
+use tornello_engine::ids::{KeyId, TicketId};
 use tornello_engine::money::Cents;
-use tornello_engine::slot::{Places, Sale, Standing, WaitingEnd};
+use tornello_engine::slot::{FRAUD, Places, Sale, Standing, Ticket, WaitingEnd};
 
 use super::*;
 use crate::callers::BUYERS;
-use crate::naive::{DAY_S, Fate, Naive, Turn};
+use crate::naive::{DAY_S, Fate, Naive, Suspected, Turn};
 
 impl World {
     /// At rest, everything that can be asked of the node is what the auditor's lists say: state, counters, board.
@@ -39,10 +39,10 @@ impl World {
                 let is_listed = listed.as_ref().is_none_or(|listed| listed(slot));
                 let had = BUYERS.map(|buyer| (slot.had(buyer).people, slot.had(buyer).holds));
                 let contested: Vec<_> = slot.conflicts().map(|(scan, reason)| (*scan, reason)).collect();
-                (postcard::to_allocvec(slot), slot.recount(), slot.money(), (is_listed, had, contested, sums_of(slot)))
+                (postcard::to_allocvec(slot), slot.recount(), slot.money(), (is_listed, had, contested, sums_of(slot), suspected_of(slot)))
             };
             let seen = self.look_at(slot, false, look).await?;
-            let Ok((Ok(state), sound, money, (is_listed, had, contested, sums))) = seen else {
+            let Ok((Ok(state), sound, money, (is_listed, had, contested, sums, suspected))) = seen else {
                 // A slot that was rebuilt too often is out of order for one caller.
                 are_all_seen = false;
                 continue;
@@ -58,6 +58,8 @@ impl World {
             rule(naive.money() == (money.0.get(), money.1.get()), "the cents do not add up (SL-6)")?;
             rule(naive.sums() == sums, "of some sale something else was paid back, told or carried away, or may be paid back (SL-6, SL-10)")
                 .map_err(|wrong| format!("{wrong}: {sums:?}, not {:?}", naive.sums()))?;
+            rule(naive.suspected() == suspected, "a ticket is blocked, or looked at, otherwise than was said")
+                .map_err(|wrong| format!("{wrong}: {suspected:?}, not {:?}", naive.suspected()))?;
             let head = head.ok_or_else(|| "the board does not show a slot".to_owned())?;
             rule(head.seq == naive.records.len() as u64, "the board shows another record than the last")?;
             rule(BUYERS.map(|buyer| naive.had(buyer)) == had, "buyers have something else than is counted (SL-11)")?;
@@ -183,6 +185,7 @@ impl World {
         // Moves that were left under way go on by themselves, before anybody would wait too long for an answer.
         let node = Arc::clone(self.node());
         self.drive(async move { until(|| node.board().moving().is_empty()).await }.boxed_local(), false).await??;
+        self.finish_cases().await?;
         // The wall clock may have been set back by days.
         let last = self.auditor.slots.values().flat_map(Naive::live).map(|(_, hold)| hold.expires_at).max();
         self.pass(last.map_or(0, |last| last.micros_since(self.now()) / 1_000_000) + 1);
@@ -233,6 +236,21 @@ pub fn sums_of(slot: &Slot) -> Vec<(HoldId, [i64; 4])> {
     let mut sums: Vec<(HoldId, [i64; 4])> = slot.sales().map(|(id, sale)| (*id, of_sale(sale))).collect();
     sums.sort_unstable();
     sums
+}
+
+/// What [`Naive::suspected`] says, as the slot does.
+fn suspected_of(slot: &Slot) -> Vec<(TicketId, Suspected)> {
+    let of_sale = |(id, sale): (&HoldId, &Sale)| {
+        let of = |(number, ticket): (u16, &Ticket)| {
+            let is_fraud = ticket.blocked.is_some_and(|reason| reason.as_str() == FRAUD);
+            let by_staff = sale.beneath.contains_key(&number) || (ticket.blocked.is_some() && !is_fraud);
+            (id.ticket(number), (by_staff, is_fraud, ticket.review_until))
+        };
+        (0..).zip(&sale.tickets).map(of).collect::<Vec<_>>()
+    };
+    let mut suspected: Vec<(TicketId, Suspected)> = slot.sales().flat_map(of_sale).collect();
+    suspected.sort_unstable();
+    suspected
 }
 
 fn same_places(places: &Places, naive: &Naive, now: Timestamp) -> Result<(), String> {

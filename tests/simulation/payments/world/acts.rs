@@ -1,7 +1,7 @@
 //! What patrons, desks, gateways and the office do.
 
 use super::*;
-use crate::payments::books::{Back, Due};
+use crate::payments::books::Back;
 
 impl World {
     /// The slots that are sold now: soon, tomorrow, in some days.
@@ -120,11 +120,7 @@ impl World {
 
     /// A payment, the later the likelier, that is such a one.
     pub fn some_payment(&mut self, fits: impl Fn(&Due) -> bool) -> Option<PaymentId> {
-        let mut known: Vec<(Timestamp, PaymentId)> =
-            self.books.payments.iter().filter(|(_, due)| fits(due)).map(|(id, due)| (due.records[0].at, *id)).collect();
-        known.sort_unstable();
-        let recent = known.len().min(5);
-        (recent > 0).then(|| known[known.len() - 1 - self.dice.index(recent)].1)
+        recent(&self.books, &mut self.dice, fits)
     }
 
     pub fn verify(&mut self) {

@@ -16,7 +16,8 @@ impl World {
             counts.count("of an order", u64::from(due.opened.order.is_some_and(|order| orders.insert(order))));
             counts.count("expired and paid", u64::from(due.over == Some(Over::Expired) && due.is_paid()));
             let mut over = false;
-            for event in due.records.iter().flat_map(|record| &record.events) {
+            counts.count("waits again by a flow", due.held_back);
+            for (record, event) in due.records.iter().flat_map(|record| record.events.iter().map(move |event| (record, event))) {
                 match event {
                     Event::PublishFailed(_) => counts.count("failed at the gateway", 1),
                     Event::Received(received) => {
@@ -62,7 +63,19 @@ impl World {
                         counts.count("expired", 1);
                     }
                     Event::Disputed(_) => counts.count("disputed", 1),
-                    Event::TakenBack(_) => counts.count("taken back by a bank", 1),
+                    Event::TakenBack(taken) => {
+                        let what = match &record.events[0] {
+                            Event::Reported(_) if taken.amount_cents < Cents::ZERO => "given back by a flow",
+                            Event::Reported(_) => "taken back by a flow",
+                            Event::Received(_) => "revoked before it came",
+                            _ => "taken back by a bank",
+                        };
+                        counts.count(what, 1);
+                    }
+                    Event::Reported(reported) => {
+                        let stood_in = due.named.iter().any(|((_, iur, _), (code, _))| (iur, *code) == (&reported.iur, 8));
+                        counts.count("executed after a stand-in", u64::from(reported.code == 0 && stood_in));
+                    }
                     Event::RefundReleased(_) => counts.count("released", 1),
                     _ => {}
                 }

@@ -74,9 +74,12 @@ impl World {
         let ids: Vec<PaymentId> = self.books.payments.keys().copied().collect();
         for id in ids {
             let look = move |payment: &Payment| {
-                (postcard::to_allocvec(payment).unwrap_or_default(), payment.recount(), (*payment.money(), payment.taken_back().get()))
+                let taken: Vec<i64> = (0..payment.receipts().len() as u32).map(|receipt| payment.taken_of(receipt).get()).collect();
+                let waiting = payment.refunds().iter().filter(|refund| payment.is_contested(refund)).map(|refund| refund.number);
+                let waiting: Vec<u32> = waiting.collect();
+                (postcard::to_allocvec(payment).unwrap_or_default(), payment.recount(), (*payment.money(), taken, waiting))
             };
-            let (bytes, sound, (money, taken)) =
+            let (bytes, sound, (money, taken, waiting)) =
                 self.look(async { node.look_payment(id, look).await.map_err(|failure| failure.to_string()) }).await?;
             let due = &self.books.payments[&id];
             let replayed = Payment::replay(id, &due.records);
@@ -92,8 +95,9 @@ impl World {
                 "the payment says that its money is elsewhere",
             )
             .map_err(|wrong| of(&wrong))?;
-            rule(due.taken.iter().map(|(_, cents)| cents).sum::<i64>() == taken, "the payment says that its payer's bank took back something else")
-                .map_err(|wrong| of(&wrong))?;
+            let is_taken = taken.into_iter().eq((0..due.came.len()).map(|receipt| due.taken_of(receipt)));
+            rule(is_taken, "the payment says that its payer's bank took back something else").map_err(|wrong| of(&wrong))?;
+            rule(due.waiting().eq(waiting), "other refunds wait for somebody's word than have to").map_err(|wrong| of(&wrong))?;
             for record in &due.records {
                 post(&mut balances, ledger::of_payment(&replayed, record))?;
             }
