@@ -140,8 +140,7 @@ fn the_engine_keeps_its_promises_whatever_happens() {
     // That whoever let places go asks for some again in time is too seldom to be waited for.
     let of_rests = [total.rested, total.freed];
     let of_cases = [total.moved_under_review, total.verdicts_taken_back, total.said_under_way, total.followed, total.followed_along];
-    let all =
-        seldom.iter().chain(&at_gates).chain(&of_payments).chain(&of_gates).chain(&of_room).chain(&of_house).chain(&of_rests).chain(&of_cases);
+    let all = seldom.iter().chain(&at_gates).chain(&of_payments).chain(&of_gates).chain(&of_room).chain(&of_house).chain(&of_rests).chain(&of_cases);
     assert!(seeds < 100 || !all.into_iter().any(|count| *count == 0), "{total:?}");
 }
 
