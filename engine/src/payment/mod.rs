@@ -223,8 +223,9 @@ pub struct Payment {
     /// What payers' banks took back. It stands last, and not at all if they took nothing: so states of before it was noted are the same bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     taken_back: Vec<TakenBack>,
-    /// Whether a dispute was decided for the payer, also if another one has begun since. As what was taken back, it stands there only where it is so.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// Whether a dispute was decided for the payer, also if another one has begun since. It follows from the events and is no part of what is hashed, which stays the
+    /// same for payments of before.
+    #[serde(skip)]
     was_upheld: bool,
 }
 
