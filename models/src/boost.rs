@@ -13,9 +13,11 @@ use hessboost::data::{DMatrix, FeatureType, ViewCuts};
 use hessboost::model::{BoostedModel, Iterations, ModelFormat};
 use hessboost::objective::{Objective, Quantiles, RegLoss};
 use hessboost::training::Trainer;
+use hessboost::tree::RegTree;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
+use crate::feature_list::FEATURES_MAX;
 
 /// A fitted ensemble of trees.
 pub trait Boosted: Send + Sync {
@@ -32,6 +34,11 @@ pub trait Boosted: Send + Sync {
     /// What each column added to one output of a row, in column order, and last the level from which they start (exact SHAP). They add up to the score before
     /// its link: the log-odds for log loss, the logarithm for Poisson. It costs a hundred times what a prediction costs.
     fn explain(&self, row: &[f32], output: usize) -> Result<Vec<f32>, ModelError>;
+
+    /// What each column moved one output of a row along its ways through the trees (as A. Saabas interprets forests, 2014): from what a node's leaves answer on
+    /// average to what those of the next node do. Answers the level from which they start; both add up to the score before its link. Nothing is allocated, and it
+    /// costs a few times what a prediction costs. Unlike [`Self::explain`] it looks at the cuts that were made alone, and gives less to those near the roots.
+    fn explain_path(&self, row: &[f32], output: usize, parts: &mut [f64]) -> Result<f64, ModelError>;
 
     /// The bytes from which [`load`] makes the same ensemble.
     fn to_bytes(&self) -> Result<Vec<u8>, ModelError>;
@@ -201,7 +208,7 @@ pub fn fit(table: &Prepared, recipe: &Recipe, progress: &mut (dyn FnMut(u32) + S
         })
         .train()
         .map_err(boosting)?;
-    Ok(Box::new(Trees { model: trained.model }))
+    Ok(Box::new(Trees::new(trained.model)))
 }
 
 /// The ensemble that [`Boosted::to_bytes`] wrote.
@@ -210,11 +217,56 @@ pub fn load(bytes: &[u8]) -> Result<Box<dyn Boosted>, ModelError> {
         return Average::read(parts).map(|average| Box::new(average) as Box<dyn Boosted>);
     }
     let model = BoostedModel::decode(bytes, ModelFormat::Binary).map_err(|error| ModelError::BadArtifact { problem: error.to_string() })?;
-    Ok(Box::new(Trees { model }))
+    Ok(Box::new(Trees::new(model)))
 }
 
 struct Trees {
     model: BoostedModel,
+    /// Of each node of each tree what its leaves answer on average, by how much they have seen.
+    means: Vec<Vec<f64>>,
+}
+
+impl Trees {
+    fn new(model: BoostedModel) -> Self {
+        let means = model.trees().iter().map(means).collect();
+        Self { model, means }
+    }
+}
+
+/// Of each node of a tree the mean of the leaves under it, by how much they have seen.
+fn means(tree: &RegTree) -> Vec<f64> {
+    let mut means = vec![0.0; tree.num_nodes()];
+    let mut downwards: Vec<usize> = (0..tree.num_nodes().min(1)).collect();
+    let mut seen = 0;
+    while let Some(node) = downwards.get(seen).map(|id| tree.node(*id)) {
+        seen += 1;
+        if !node.is_leaf() {
+            downwards.extend([node.left as usize, node.right as usize]);
+        }
+    }
+    for id in downwards.into_iter().rev() {
+        let node = tree.node(id);
+        means[id] = if node.is_leaf() {
+            f64::from(node.leaf_value)
+        } else {
+            let [(left, of_left), (right, of_right)] =
+                [node.left as usize, node.right as usize].map(|child| (means[child], f64::from(tree.node(child).sum_hess)));
+            if of_left + of_right > 0.0 { (left * of_left + right * of_right) / (of_left + of_right) } else { f64::midpoint(left, right) }
+        };
+    }
+    means
+}
+
+/// To which of its children a node sends a row.
+fn next(tree: &RegTree, id: usize, row: &[f32]) -> usize {
+    let node = tree.node(id);
+    let x = row.get(node.split_feature as usize).copied().unwrap_or(f32::NAN);
+    let left = match node.is_categorical {
+        _ if x.is_nan() => node.default_left,
+        true => tree.split_categories(id).contains(&(x as u32)),
+        false => x < node.split_cond,
+    };
+    (if left { node.left } else { node.right }) as usize
 }
 
 impl Boosted for Trees {
@@ -233,8 +285,27 @@ impl Boosted for Trees {
     fn explain(&self, row: &[f32], output: usize) -> Result<Vec<f32>, ModelError> {
         let matrix = DMatrix::from_dense(row, 1, row.len()).map_err(boosting)?;
         let parts = self.model.predict_contribs(&matrix, Iterations::Best).map_err(boosting)?;
-        let part = parts.get(0, output).ok_or_else(|| ModelError::BadInput { problem: format!("there is no output {output}") })?;
+        let part = parts.get(0, output).ok_or_else(|| no_output(output))?;
         Ok(part.to_vec())
+    }
+
+    fn explain_path(&self, row: &[f32], output: usize, parts: &mut [f64]) -> Result<f64, ModelError> {
+        let base = self.model.base_scores().get(output).ok_or_else(|| no_output(output))?;
+        let trees = self.model.trees().iter().zip(&self.means).zip(self.model.tree_outputs());
+        parts.fill(0.0);
+        let mut level = f64::from(*base);
+        for ((tree, means), _) in trees.filter(|(_, outputs)| outputs.contains(&output)) {
+            let mut id = 0;
+            level += means[id];
+            while !tree.node(id).is_leaf() {
+                let below = next(tree, id, row);
+                if let Some(part) = parts.get_mut(tree.node(id).split_feature as usize) {
+                    *part += means[below] - means[id];
+                }
+                id = below;
+            }
+        }
+        Ok(level)
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
@@ -313,6 +384,18 @@ impl Boosted for Average {
         Ok(sums)
     }
 
+    fn explain_path(&self, row: &[f32], output: usize, parts: &mut [f64]) -> Result<f64, ModelError> {
+        let (mut one, members) = ([0.0; FEATURES_MAX], self.members.len() as f64);
+        let one = one.get_mut(..parts.len()).ok_or(ModelError::OtherFeatures)?;
+        parts.fill(0.0);
+        let mut level = 0.0;
+        for member in &self.members {
+            level += member.explain_path(row, output, one)? / members;
+            parts.iter_mut().zip(&*one).for_each(|(sum, part)| *sum += part / members);
+        }
+        Ok(level)
+    }
+
     fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
         let mut bytes = AVERAGE.to_vec();
         for member in &self.members {
@@ -322,6 +405,10 @@ impl Boosted for Average {
         }
         Ok(bytes)
     }
+}
+
+fn no_output(output: usize) -> ModelError {
+    ModelError::BadInput { problem: format!("there is no output {output}") }
 }
 
 fn boosting(error: hessboost::error::HessboostError) -> ModelError {
@@ -410,6 +497,26 @@ mod tests {
             assert!((sum - score[1]).abs() < 1e-3, "{sum} is not {}", score[1]);
         }
         assert!(model.explain(&ROWS[0], 3).is_err());
+    }
+
+    #[test]
+    fn what_columns_move_on_the_way_adds_up_and_is_of_those_that_matter() {
+        let (squared, average) = (fitted(Loss::Squared, 1), Average::new(vec![fitted(Loss::Squared, 1), fitted(Loss::Squared, 2)]).expect("two"));
+        for model in [&*squared, &average, &*fitted(quantiles(), 1)] {
+            for output in 0..model.outputs() {
+                for (row, score) in ROWS.iter().zip(scores(model).chunks(model.outputs())) {
+                    let mut parts = [7.0; 3];
+                    let level = model.explain_path(row, output, &mut parts).expect("reasons");
+                    let sum = level + parts.iter().sum::<f64>();
+                    assert!((sum - f64::from(score[output])).abs() < 1e-3, "{sum} is not {}", score[output]);
+                }
+            }
+            let mut parts = [0.0; 3];
+            assert!(model.explain_path(&ROWS[0], 3, &mut parts).is_err());
+            // Half of what there is of both, and of the category that matters.
+            model.explain_path(&[0.99, f32::NAN, 3.0], 0, &mut parts).expect("reasons");
+            assert!(parts[0] > 0.4 && parts[2] > 0.3 && parts[1].abs() < 0.1, "{parts:?}");
+        }
     }
 
     #[test]

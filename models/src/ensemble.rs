@@ -38,13 +38,8 @@ impl Ensemble {
 
     /// The answer for a row.
     pub fn predict(&self, row: &[f64]) -> Result<f64, ModelError> {
-        let mut narrow = [f32::NAN; FEATURES_MAX];
-        let columns = self.columns();
-        for (slot, &x) in narrow[..columns].iter_mut().zip(row) {
-            *slot = x as f32;
-        }
         let mut out = [0.0];
-        self.trees.predict_into(&narrow[..columns], &mut out)?;
+        self.trees.predict_into(&narrow(row)[..self.columns()], &mut out)?;
         Ok(f64::from(out[0]))
     }
 
@@ -55,11 +50,25 @@ impl Ensemble {
         Ok(f64::from(out[0]))
     }
 
+    /// What each column moves the score before its link on its ways through the trees: see [`Boosted::explain_path`].
+    pub fn explain_path(&self, row: &[f64], parts: &mut [f64]) -> Result<(), ModelError> {
+        self.trees.explain_path(&narrow(row)[..self.columns()], 0, parts).map(drop)
+    }
+
     /// What each column adds (SHAP), and last the level they start from. Slow.
     pub fn explain(&self, row: &[f64]) -> Result<Vec<f64>, ModelError> {
         let narrow: Vec<f32> = row.iter().map(|&x| x as f32).collect();
         Ok(self.trees.explain(&narrow, 0)?.into_iter().map(f64::from).collect())
     }
+}
+
+/// A row as the trees take it; what it lacks is missing.
+fn narrow(row: &[f64]) -> [f32; FEATURES_MAX] {
+    let mut narrow = [f32::NAN; FEATURES_MAX];
+    for (slot, &x) in narrow.iter_mut().zip(row) {
+        *slot = x as f32;
+    }
+    narrow
 }
 
 impl PartialEq for Ensemble {

@@ -116,38 +116,40 @@ impl Supervised {
         sum / shares.total()
     }
 
-    /// The mean log odds, and what each column does to them as far as it can be told in microseconds: by the regression and the forest, each scaled to add up to
-    /// its share. What the boosted trees make of a column is for [`Self::examine`]; until then the forest, which cuts as they do, speaks for them.
+    /// The mean log odds, and what each column does to them as far as it can be told in microseconds: of trees what it moves on the row's way through them. Each of the
+    /// three is scaled to add up to its share.
     pub fn explain(&self, row: &[f64], parts: &mut [f64]) -> f64 {
         let shares = self.shares;
-        let (linear, grown) = self.tell(row, parts, shares.logistic, shares.forest + shares.boosted);
-        let boosted = if shares.boosted > 0.0 { shares.boosted * self.boosted_odds(row) } else { 0.0 };
+        let (mut moved, mut boosted) = ([0.0; FEATURES_MAX], 0.0);
+        let moved = &mut moved[..parts.len()];
+        if shares.boosted > 0.0 {
+            boosted = shares.boosted * self.boosted_odds(row);
+            // As in the score: trees that do not answer say nothing.
+            let _ = self.boosted.explain_path(row, moved);
+        }
+        let (linear, grown) = self.tell(row, moved, parts);
         (shares.logistic * linear + shares.forest * grown + boosted) / shares.total()
     }
 
-    /// What each column does to the odds, the boosted trees included: exact SHAP, slow.
+    /// What each column does to the odds: as [`Self::explain`], but of the boosted trees exactly (SHAP), which is slow.
     pub fn examine(&self, row: &[f64], parts: &mut [f64]) -> Result<(), ModelError> {
-        let shares = self.shares;
-        self.tell(row, parts, shares.logistic, shares.forest);
         let mut shap = self.boosted.explain(row)?;
         shap.truncate(parts.len());
-        normalise(&mut shap);
-        for (part, shap) in parts.iter_mut().zip(shap) {
-            *part += shares.boosted / shares.total() * shap;
-        }
+        self.tell(row, &mut shap, parts);
         Ok(())
     }
 
-    /// Writes what each column does to the odds of the regression and of the forest, by these shares of the whole. The odds of both.
-    fn tell(&self, row: &[f64], parts: &mut [f64], of_line: f64, of_forest: f64) -> (f64, f64) {
+    /// Writes what each column does, with what it does to the boosted trees; the odds of the regression and of the forest.
+    fn tell(&self, row: &[f64], boosted: &mut [f64], parts: &mut [f64]) -> (f64, f64) {
+        let (shares, mut moved) = (self.shares, [0.0; FEATURES_MAX]);
+        let moved = &mut moved[..parts.len()];
         let linear = self.logistic.explain(row, parts);
-        let columns = parts.len();
-        let mut moved = [0.0; FEATURES_MAX];
-        let grown = forest_odds(self.forest.explain(row, &mut moved[..columns]));
+        let grown = forest_odds(self.forest.explain(row, moved));
         normalise(parts);
-        normalise(&mut moved[..columns]);
-        for (part, moved) in parts.iter_mut().zip(moved) {
-            *part = (of_line * *part + of_forest * moved) / self.shares.total();
+        normalise(moved);
+        normalise(boosted);
+        for ((part, moved), boosted) in parts.iter_mut().zip(moved).zip(boosted) {
+            *part = (shares.logistic * *part + shares.forest * *moved + shares.boosted * *boosted) / shares.total();
         }
         (linear, grown)
     }
