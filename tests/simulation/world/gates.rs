@@ -84,6 +84,10 @@ impl World {
 
     /// Somebody comes to a gate, or leaves by one; or a gate asks again.
     async fn drive_a_passage(&mut self) -> Result<(), Halt> {
+        if self.node().health() != Health::Writing {
+            // What came first of one instant, of something written and of what a gate is told, is decided only when that is written too.
+            self.pass(1);
+        }
         self.end_due(true).await?;
         let again = !self.passages.is_empty() && self.dice.chance(15);
         let (envelope, passage) = if again {
