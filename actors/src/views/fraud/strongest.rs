@@ -50,17 +50,14 @@ impl Views {
         let Some(since) = since else { return Ok(None) };
         let (from, to) = day_around(Timestamp::from_micros(since));
         let parties = self.parties_of(subject).await?;
-        let is_person = |kind: &str| PERSON.contains(&kind);
-        let has_person = parties.iter().any(|(kind, _)| is_person(kind));
+        let has_person = parties.iter().any(|(kind, _)| PERSON.contains(&kind.as_str()));
+        let kinds: &[&str] = if has_person { &PERSON } else { &ELSE };
         let museums = museums.map(|museums| written(&museums));
         let mut strongest: Option<Strongest> = None;
-        for (kind, pseudonym) in &parties {
-            if if has_person { !is_person(kind) } else { !ELSE.contains(&kind.as_str()) } {
-                continue;
-            }
+        for (kind, pseudonym) in parties.iter().filter(|(kind, _)| kinds.contains(&kind.as_str())) {
             let than = strongest.as_ref().map_or(than, |found| found.assessment.score);
             let ask = sqlx::query(QUERY).bind(kind).bind(pseudonym).bind(from.as_micros()).bind(to.as_micros());
-            let ask = ask.bind(OF_ONE_MAX).bind(i64::from(than)).bind(&museums);
+            let ask = ask.bind(OF_ONE_MAX).bind(i64::from(than)).bind(museums.as_deref());
             let row = ask.fetch_optional(&self.pool()).await.map_err(|error| self.noted(error))?;
             if let Some(row) = row {
                 strongest = strongest_row(&row).map_err(|error| self.noted(error))?.or(strongest);
@@ -81,7 +78,7 @@ fn day_around(at: Timestamp) -> (Timestamp, Timestamp) {
 fn strongest_row(row: &SqliteRow) -> Result<Option<Strongest>, sqlx::Error> {
     let Ok(assessment) = serde_json::from_str(&row.try_get::<String, _>(4)?) else { return Ok(None) };
     let is_sold = row.try_get::<i64, _>(5)? != 0;
-    let subject = match row.try_get::<String, _>(0)?.parse().map_err(bad)? {
+    let subject = match row.try_get::<String, _>(0)?.parse::<Subject>().map_err(bad)? {
         Subject::Sale(hold) if !is_sold => Subject::Hold(hold),
         other => other,
     };
