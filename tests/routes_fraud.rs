@@ -259,6 +259,33 @@ async fn what_a_desk_moves_under_review_is_kept_from_the_gate_there_until_somebo
     app.stop().await;
 }
 
+/// The first suspicious thing opens the case; what tells most comes later.
+#[actix_rt::test]
+async fn a_case_shows_the_most_suspicious_thing_that_the_same_person_did_on_that_day() {
+    let app = App::start().await;
+    let analyst = app.key(Role::Analyst).await;
+    let first = sell_assessed(&app, slot(TORRE, 15), 1, 70, Outcome::Review, 60).await;
+    let other = sell_assessed(&app, slot(TORRE, 15), 2, 71, Outcome::Review, 95).await;
+    let later = hold_assessed(&app, slot(TORRE, 16), 3, 70, Outcome::Review).await;
+    let far = sell_assessed(&app, slot(MARE, 15), 4, 70, Outcome::Review, 97).await;
+    look(&app).await;
+    let seen = app.get(&case_path(first), &analyst).await;
+    let strongest = &seen["strongest"];
+    assert_eq!((&strongest["about"], &strongest["sale"], &strongest["museum"]), (&json!("sale"), &json!(far.to_string()), &json!(MARE.0)), "{seen}");
+    assert_eq!((&strongest["assessment"]["score"], &seen["assessment"]["score"]), (&json!(97), &json!(60)), "{seen}");
+    assert_eq!(strongest["assessment"]["reasons"][1]["it"], "Stesso dispositivo: molte carte in un giorno");
+    // A key for this museum alone is told of what was done here.
+    let nearby = app.key_for(Role::Analyst, Museums::Only(vec![TORRE])).await;
+    let here = app.get(&case_path(first), &nearby).await["strongest"].clone();
+    assert_eq!((&here["about"], &here["hold"], &here["assessment"]["score"]), (&json!("hold"), &json!(later.to_string()), &json!(90)), "{here}");
+    assert_eq!(here.get("sale"), None);
+    for highest in [other, far] {
+        let seen = app.get(&case_path(highest), &analyst).await;
+        assert!(seen["assessment"].is_object() && seen.get("strongest").is_none(), "{seen}");
+    }
+    app.stop().await;
+}
+
 /// One list has sales and holds: their ids are alike.
 #[actix_rt::test]
 async fn the_list_says_what_a_case_is_about_and_why_there_is_one() {

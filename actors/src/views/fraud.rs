@@ -2,8 +2,8 @@
 //! has none is found here too, so that a crash in between loses none.
 //!
 //! Here are the tables, and what the journal's records change in them. Beside that, in `fraud/`: `cases.rs` lists cases, `chance.rs` says what chance picks, `signs.rs` what banks
-//! and gates say, `elsewhere.rs` of which sales a gate refused a ticket that had come in by another gate, `links.rs` who took part in what else, and `known.rs` what is known
-//! of sales by now.
+//! and gates say, `elsewhere.rs` of which sales a gate refused a ticket that had come in by another gate, `links.rs` who took part in what else, `strongest.rs` what
+//! of that was most suspicious on a day, and `known.rs` what is known of sales by now.
 
 mod cases;
 mod chance;
@@ -11,11 +11,13 @@ mod elsewhere;
 mod known;
 mod links;
 mod signs;
+mod strongest;
 
 pub use cases::{APPEAL_PLACE, After, CaseFilter, CaseRow};
 pub use chance::{ByHour, Drawn, PICKED_ONE_IN, is_picked, stays_picked};
 pub use links::Link;
 pub use signs::RefusedRow;
+pub use strongest::Strongest;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -57,7 +57,7 @@ pub enum Why {
 pub struct Case {
     /// The scored thing that opened it, by its place in the history.
     pub at: usize,
-    /// Of all that joined it that day the one with the highest score: what this report takes the reasons of. A node shows those of what opened the case.
+    /// Of all that joined it that day the one with the highest score: what this report takes the reasons of. A node shows those of what opened the case, and these beside them.
     pub worst: usize,
     /// Why.
     pub why: Why,
@@ -247,7 +247,7 @@ pub struct Fared {
     pub explained: u32,
     /// Of them those of whose three reasons, at the highest score of the day, one agrees with how the attack works.
     pub agreed: u32,
-    /// Of them those where one of the reasons that a node shows does: the score's own, of what opened the case.
+    /// Of them those where one of the reasons that a node shows does: the score's own, of what opened the case or of the highest score of the day.
     pub shown_agreed: u32,
     /// How often each feature was among the reasons of these cases.
     pub reasons: BTreeMap<&'static str, u32>,
@@ -341,7 +341,8 @@ pub fn fared(history: &History, said_of: &[Option<Said>], cases: &Cases, from: i
                 *one.reasons.entry(reason).or_default() += 1;
             }
             one.agreed += u32::from(agrees(said.why()));
-            one.shown_agreed += u32::from(said_of[case.at].is_some_and(|said| agrees(&said.reasons)));
+            let shown = [case.at, case.worst].into_iter().any(|at| said_of[at].is_some_and(|said| agrees(&said.reasons)));
+            one.shown_agreed += u32::from(shown);
         }
     }
     let mut minutes: BTreeMap<(Attack, Variant), Vec<i64>> = BTreeMap::new();

@@ -97,8 +97,8 @@ pub fn say(history: &History, models: &Models) -> Vec<Option<Said>> {
     history.scored.iter().map(say).collect()
 }
 
-/// Works the reasons of cases out exactly, at the highest score of their day. A node does not: it shows the reasons that the score itself gives, of what opened the case.
-/// How often these name the cause is counted apart ([`super::Fared::shown_agreed`]).
+/// Works the reasons of cases out exactly, at the highest score of their day. A node does not: it shows the reasons that the score itself gives, of what opened the case and of
+/// the highest score of the day. How often these name the cause is counted apart ([`super::Fared::shown_agreed`]).
 pub fn examine(history: &History, models: &Models, cases: &Cases, said: &mut [Option<Said>]) -> Result<(), ModelError> {
     for case in cases.cases.values().filter(|case| case.why == Why::Model) {
         let scored = &history.scored[case.worst];

@@ -113,7 +113,7 @@ impl Approach {
         self.part_of_explained(|one| one.agreed)
     }
 
-    /// The same part by the reasons that a node shows: those that the score gives, of what opened the case.
+    /// The same part by the reasons that a node shows: those that the score gives, of what opened the case or of the highest score of the day.
     #[must_use]
     pub fn shown_agreement(&self) -> f64 {
         self.part_of_explained(|one| one.shown_agreed)
@@ -312,9 +312,11 @@ impl fmt::Display for Report {
                         .collect::<Vec<_>>()
                         .join(", ")
                 )?;
+                // Through a node only what opened a case is known by its place: its scores are not noted.
+                let of = if approach.of_parties.is_some() { "of what opened the case or of that" } else { "of what opened the case" };
                 writeln!(
                     f,
-                    "  (reasons of the highest score of the day; those that a node shows, of what opened the case, agree in {:.1}%)",
+                    "  (reasons of the highest score of the day; those that a node shows, {of}, agree in {:.1}%)",
                     100.0 * approach.shown_agreement()
                 )?;
             }

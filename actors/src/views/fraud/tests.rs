@@ -33,7 +33,7 @@ fn lines(count: u16) -> Vec<Line> {
 }
 
 /// By a buyer, if it was assessed with that outcome and score.
-fn by(buyer: u128, said: Option<(Outcome, u8)>) -> Envelope {
+pub(super) fn by(buyer: u128, said: Option<(Outcome, u8)>) -> Envelope {
     let assessment = said.map(|(outcome, score)| {
         Box::new(Assessment {
             model: "none".parse().unwrap(),

@@ -5,10 +5,12 @@ use serde::Serialize;
 use tornello_actors::cases;
 use tornello_actors::moves;
 use tornello_actors::node::Node;
-use tornello_actors::views::fraud::{CaseRow, Link, RefusedRow};
+use tornello_actors::views::fraud::{CaseRow, Link, RefusedRow, Strongest};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::case::{Action, Case, Event, Label, Refusal, Status, Subject};
+use tornello_engine::envelope::Assessment;
 use tornello_engine::ids::{CaseId, Code, HoldId};
+use tornello_engine::money::Cents;
 use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
 
@@ -171,6 +173,53 @@ pub struct AssessmentView {
     /// The rules that fired.
     #[schema(max_items = 100)]
     rules: Vec<String>,
+}
+
+impl AssessmentView {
+    /// Of something of which that much is at stake.
+    fn new(assessment: &Assessment, amount_cents: Cents) -> Self {
+        Self {
+            model: assessment.model.to_string(),
+            rules_version: assessment.rules_version,
+            position: assessment.position,
+            score: assessment.score,
+            probability: assessment.probability_ppm.map(of_ppm),
+            outcome: assessment.outcome.name(),
+            reasons: assessment.reasons.iter().map(|reason| reasons::words(*reason, amount_cents)).collect(),
+            rules: assessment.rules.iter().map(Code::to_string).collect(),
+        }
+    }
+}
+
+/// The most suspicious thing that the same person did on the day of what the case is about.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct StrongestView {
+    /// What it is: a `sale`, a `return`, a `count` or a `hold`.
+    about: &'static str,
+    /// The sale that it is, or whose tickets came back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sale: Option<String>,
+    /// The till session that was counted, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    till: Option<String>,
+    /// The hold that was not bought, or not yet, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<String>,
+    /// When (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    at: String,
+    /// The museum's number.
+    museum: u16,
+    /// What the scorer said.
+    assessment: AssessmentView,
+}
+
+impl From<Strongest> for StrongestView {
+    fn from(found: Strongest) -> Self {
+        let About { about, sale, till, hold, .. } = found.subject.into();
+        let assessment = AssessmentView::new(&found.assessment, found.amount_cents);
+        Self { about, sale, till, hold, at: found.at.to_string(), museum: found.museum.0, assessment }
+    }
 }
 
 /// What shares a party with the thing that the case is about.
@@ -375,6 +424,10 @@ pub struct CaseView {
     /// What the scorer said; absent if it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     assessment: Option<AssessmentView>,
+    /// Of what the same buyer, device or card (where none is known: the same account or operator) did on the same day in Rome, that which was scored highest, at museums that the
+    /// key is good for: a case is opened by the first suspicious thing, and what tells most may come later. Absent if nothing was scored higher than what opened the case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strongest: Option<StrongestView>,
     /// What is known of it by now.
     #[schema(max_items = 16)]
     labels: Vec<LabelView>,
@@ -436,8 +489,8 @@ pub async fn view(node: &Node, caller: &Caller, id: CaseId) -> Result<CaseView, 
     view_after(node, caller, id, u64::MAX).await
 }
 
-/// A case as it was right after one of its records: what was asked for by that is answered so, however often. What stands elsewhere (what is linked, where tickets are, what gates
-/// refused) is looked up now.
+/// A case as it was right after one of its records: what was asked for by that is answered so, however often. What stands elsewhere (what is linked, what was scored higher, where tickets are,
+/// what gates refused) is looked up now.
 pub async fn view_after(node: &Node, caller: &Caller, id: CaseId, last: u64) -> Result<CaseView, Problem> {
     seen(node, caller, id).await?;
     let Read { case, acted, acting, moments: mut timeline } = Read::new(id, &node.case_records(id).await?, last);
@@ -446,6 +499,8 @@ pub async fn view_after(node: &Node, caller: &Caller, id: CaseId, last: u64) -> 
     let subject = opened.subject.to_string();
     let museums = museums(node, caller, Scope::Investigate, None)?;
     let linked = files(node)?.views.links_of(&subject, museums.as_deref()).await?.into_iter().map(LinkView::from).collect();
+    let score = opened.assessment.as_ref().map_or(0, |assessment| assessment.score);
+    let strongest = files(node)?.views.strongest_of(&subject, score, museums.as_deref()).await?.map(StrongestView::from);
     let moved_to = match opened.subject {
         // A slot that does not answer now keeps nobody from reading the case.
         Subject::Sale(sale) | Subject::Return { sale, .. } => {
@@ -492,16 +547,8 @@ pub async fn view_after(node: &Node, caller: &Caller, id: CaseId, last: u64) -> 
         acting,
         acted,
         blocked: blocked.map(|found| BlockedTicketsView { tickets: found.blocked, of: found.of }),
-        assessment: opened.assessment.as_ref().map(|assessment| AssessmentView {
-            model: assessment.model.to_string(),
-            rules_version: assessment.rules_version,
-            position: assessment.position,
-            score: assessment.score,
-            probability: assessment.probability_ppm.map(of_ppm),
-            outcome: assessment.outcome.name(),
-            reasons: assessment.reasons.iter().map(|reason| reasons::words(*reason, opened.amount_cents)).collect(),
-            rules: assessment.rules.iter().map(Code::to_string).collect(),
-        }),
+        assessment: opened.assessment.as_ref().map(|assessment| AssessmentView::new(assessment, opened.amount_cents)),
+        strongest,
         labels: case
             .labels()
             .iter()
