@@ -49,7 +49,23 @@ async fn sold(journal: &Arc<Faulty>) -> House {
     house
 }
 
+impl Faulty {
+    /// Waits until another batch is being written than those that had been begun.
+    async fn begins_after(&self, begun: usize) {
+        while self.appends.load(Ordering::Relaxed) == begun {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 impl House {
+    /// Waits until the journal's writer is like that.
+    async fn is(&self, health: Health) {
+        while self.node().health() != health {
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn pass(&self, key: u128, (number, direction): (u16, Direction)) -> Answer<Slot> {
         self.node().pass(by(key), passage(number, direction)).await
     }
@@ -262,9 +278,7 @@ async fn nothing_is_decided_online_before_what_was_told_is_written() {
     let fork = house.node().gates.forks.read().await.get(&today()).cloned().expect("the slot is forked");
     let held = fork.lock().await;
     journal.full.store(false, Ordering::Relaxed);
-    while house.node().health() != Health::Writing {
-        tokio::task::yield_now().await;
-    }
+    house.is(Health::Writing).await;
     let (again, ()) = join(house.told(11, enter(0)), async {
         // Somebody else is served meanwhile, so whoever could be would have been.
         house.ask(12, hold(12, 1)).await.unwrap();
@@ -289,9 +303,7 @@ async fn what_was_known_or_changed_meanwhile_comes_out_when_it_is_merged() {
     let fork = house.node().gates.forks.read().await.get(&today()).cloned().expect("the slot is forked");
     let held = fork.lock().await;
     journal.full.store(false, Ordering::Relaxed);
-    while house.node().health() != Health::Writing {
-        tokio::task::yield_now().await;
-    }
+    house.is(Health::Writing).await;
     house.node().slot(today(), by(50), passage(0, Direction::In).merge(now())).await.unwrap();
     let cancel = Command::Cancel { sale: sale(), owner: None, tickets: vec![1], cause: slot::CancelCause::Museum };
     house.node().slot(today(), by(51), cancel).await.unwrap();
@@ -317,9 +329,7 @@ async fn what_may_have_been_written_is_not_told_before_the_journal_knows() {
         let stall = journal.stall.lock().await;
         let begun = journal.appends.load(Ordering::Relaxed);
         let (answer, ()) = join(house.pass(10, enter(0)), async {
-            while journal.appends.load(Ordering::Relaxed) == begun {
-                tokio::task::yield_now().await;
-            }
+            journal.begins_after(begun).await;
             journal.unreachable.store(true, Ordering::Relaxed);
             drop(stall);
         })
@@ -349,9 +359,7 @@ async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_tw
     // One ticket is shown once, another one twice, and the disk takes none of it.
     let shown = join_all([(10, enter(0)), (11, enter(1)), (12, enter(1))].map(|(key, what)| house.pass(key, what)));
     let (answers, ()) = join(shown, async {
-        while journal.appends.load(Ordering::Relaxed) == begun {
-            tokio::task::yield_now().await;
-        }
+        journal.begins_after(begun).await;
         assert_eq!(house.node().health(), Health::Writing);
         house.clock.set(at);
     })
@@ -395,9 +403,7 @@ async fn what_a_gate_was_told_to_keep_while_its_request_was_on_its_way_is_no_sec
     let stall = journal.stall.lock().await;
     let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
     let (told, ()) = join(house.told(10, enter(0)), async {
-        while journal.appends.load(Ordering::Relaxed) == begun {
-            tokio::task::yield_now().await;
-        }
+        journal.begins_after(begun).await;
         house.clock.set(at);
     })
     .await;
@@ -430,9 +436,7 @@ async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is
     // One gate gives its request up before anybody knows that the disk stalls, another one sends its own twice.
     let mut given_up = Box::pin(house.pass(10, enter(0)));
     assert!((&mut given_up).now_or_never().is_none());
-    while journal.appends.load(Ordering::Relaxed) == begun {
-        tokio::task::yield_now().await;
-    }
+    journal.begins_after(begun).await;
     drop(given_up);
     let twice = join(house.told(11, enter(1)), house.told(11, enter(1)));
     let (answers, ()) = join(twice, async {
@@ -477,9 +481,7 @@ async fn nobody_is_refused_whom_the_slot_may_have_let_in_before_the_disk_was_fou
         let (begun, after) = (journal.appends.load(Ordering::Relaxed), before.plus_seconds(2));
         let mut asked = Box::pin(house.pass(10, enter(0)));
         assert!((&mut asked).now_or_never().is_none(), "it is on its way");
-        while journal.appends.load(Ordering::Relaxed) == begun {
-            tokio::task::yield_now().await;
-        }
+        journal.begins_after(begun).await;
         house.clock.set(after);
         match why {
             // No slot can write it down; at the gates it counts at once.
@@ -495,9 +497,7 @@ async fn nobody_is_refused_whom_the_slot_may_have_let_in_before_the_disk_was_fou
         }
         house.node().gates.waiting.store(0, Ordering::Relaxed);
         drop(stall);
-        while house.node().health() != Health::Writing {
-            tokio::task::yield_now().await;
-        }
+        house.is(Health::Writing).await;
         assert_eq!((house.told(10, enter(0)).await, house.inside().await), (Ok(None), (1, 1)), "{why}");
         watching.abort();
         let _ = watching.await;
@@ -513,9 +513,7 @@ async fn a_stop_gives_a_disk_that_stalls_time_to_take_what_gates_were_told() {
     let stall = journal.stall.lock().await;
     let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
     let (told, ()) = join(house.told(10, enter(0)), async {
-        while journal.appends.load(Ordering::Relaxed) == begun {
-            tokio::task::yield_now().await;
-        }
+        journal.begins_after(begun).await;
         house.clock.set(at);
     })
     .await;
@@ -544,9 +542,7 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
     let stall = journal.stall.lock().await;
     let (node, begun) = (Arc::clone(house.node()), journal.appends.load(Ordering::Relaxed));
     let first = actix_rt::spawn(async move { node.slot(tomorrow(), by(9), hold(9, 1)).await });
-    while journal.appends.load(Ordering::Relaxed) == begun {
-        tokio::task::yield_now().await;
-    }
+    journal.begins_after(begun).await;
     // These two are in the batch behind that one.
     let (answers, ()) = join(join(house.pass(11, enter(1)), house.pass(12, enter(1))), async {
         for _ in 0..50 {
@@ -561,25 +557,20 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
     assert!((&mut next).now_or_never().is_none());
     drop(stall);
     let stall = next.await;
-    let is = async |health: Health| {
-        while house.node().health() != health {
-            tokio::task::yield_now().await;
-        }
-    };
     let unknown = async {
-        is(Health::Writing).await;
+        house.is(Health::Writing).await;
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }
         house.clock.set(now().plus_seconds(4));
-        is(Health::Stalled).await;
+        house.is(Health::Stalled).await;
         house.pass(17, enter(1)).await
     };
     let unknown = tokio::time::timeout(Duration::from_secs(5), unknown).await.expect("gates do not wait for the disk");
     assert_eq!(unknown, Err(Failure::OutcomeUnknown), "another request with that ticket may be written at any time");
     drop(stall);
     assert!(first.await.unwrap().is_ok());
-    tokio::time::timeout(Duration::from_secs(30), is(Health::Writing)).await.expect("the disk goes on");
+    tokio::time::timeout(Duration::from_secs(30), house.is(Health::Writing)).await.expect("the disk goes on");
     assert_eq!((house.told(11, enter(1)).await, house.told(17, enter(1)).await), (Ok(None), Err("ticket_inside")));
     watching.abort();
     let _ = watching.await;
@@ -607,19 +598,12 @@ async fn a_doubt_that_comes_while_another_one_ends_does_not_end_with_it() {
     drop(let_go);
     assert_eq!(busy.await, Ok(()));
     assert!(!ending.await, "nobody knows what became of the second one");
-    while journal.appends.load(Ordering::Relaxed) == begun {
-        tokio::task::yield_now().await;
-    }
+    journal.begins_after(begun).await;
     house.clock.set(now().plus_seconds(2));
-    let is = async |health: Health| {
-        while house.node().health() != health {
-            tokio::task::yield_now().await;
-        }
-    };
-    is(Health::Stalled).await;
+    house.is(Health::Stalled).await;
     assert_eq!(house.pass(12, enter(0)).await, Err(Failure::OutcomeUnknown), "it is on its way to the disk");
     drop(stall);
-    is(Health::Writing).await;
+    house.is(Health::Writing).await;
     assert_eq!((house.told(11, enter(0)).await, house.told(12, enter(0)).await), (Ok(None), Err("ticket_inside")));
     assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
     watching.abort();
@@ -632,17 +616,10 @@ async fn of_a_request_that_is_on_its_way_no_gate_hears_that_nothing_was_changed_
     let journal = Arc::new(Faulty::default());
     let house = sold(&journal).await;
     let watching = house.watched().await;
-    let is = async |health: Health| {
-        while house.node().health() != health {
-            tokio::task::yield_now().await;
-        }
-    };
     let stall = journal.stall.lock().await;
     let (node, begun) = (Arc::clone(house.node()), journal.appends.load(Ordering::Relaxed));
     let first = actix_rt::spawn(async move { node.slot(tomorrow(), by(9), hold(9, 1)).await });
-    while journal.appends.load(Ordering::Relaxed) == begun {
-        tokio::task::yield_now().await;
-    }
+    journal.begins_after(begun).await;
     // It is in the batch behind that one, as soon as the slot has decided it.
     let mut asked = Box::pin(house.pass(10, enter(0)));
     assert!((&mut asked).now_or_never().is_none());
@@ -656,23 +633,23 @@ async fn of_a_request_that_is_on_its_way_no_gate_hears_that_nothing_was_changed_
     // The gate goes on by itself; before it can, the disk has written the first batch.
     let others = house.node().gates.forks.read().await;
     house.clock.set(now().plus_seconds(2));
-    is(Health::Stalled).await;
+    house.is(Health::Stalled).await;
     assert!((&mut asked).now_or_never().is_none());
     let mut next = Box::pin(journal.stall.lock());
     assert!((&mut next).now_or_never().is_none());
     drop(stall);
     let stall = next.await;
-    is(Health::Writing).await;
+    house.is(Health::Writing).await;
     drop(others);
     // So it asks the slot again, which waits for the second one.
     assert!((&mut asked).now_or_never().is_none());
     house.clock.set(now().plus_seconds(4));
-    is(Health::Stalled).await;
+    house.is(Health::Stalled).await;
     let answer = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("gates do not wait for the disk");
     assert_eq!(answer, Err(Failure::OutcomeUnknown));
     drop(stall);
     assert!(first.await.unwrap().is_ok() && look.await.is_ok());
-    is(Health::Writing).await;
+    house.is(Health::Writing).await;
     assert_eq!((house.told(10, enter(0)).await, house.inside().await), (Ok(None), (1, 1)));
     watching.abort();
     let _ = watching.await;
@@ -689,9 +666,7 @@ async fn a_stall_that_ends_in_an_error_loses_nothing_that_was_told() {
         let stall = journal.stall.lock().await;
         let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
         let (told, ()) = join(house.told(10, enter(0)), async {
-            while journal.appends.load(Ordering::Relaxed) == begun {
-                tokio::task::yield_now().await;
-            }
+            journal.begins_after(begun).await;
             house.clock.set(at);
         })
         .await;
