@@ -123,6 +123,11 @@ impl Disk {
         self.unfound.lock().expect("nobody panics with the disk in hand").take()
     }
 
+    /// Whether something is on the disk that nobody has found.
+    pub fn is_to_find(&self) -> bool {
+        self.unfound.lock().expect("nobody panics with the disk in hand").is_some()
+    }
+
     /// Whoever looks where the journal ends finds what was written last.
     pub fn find(&self) {
         if let Some(found) = self.take_unfound() {

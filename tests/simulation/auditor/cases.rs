@@ -121,9 +121,10 @@ impl Auditor {
     /// A sale, and those that its tickets were of before.
     fn trail_back(&self, sale: HoldId) -> Vec<HoldId> {
         let mut trail = vec![sale];
+        // They are where they have arrived, also while the slot that they left has not heard of it.
         let from = |arrival: HoldId| {
             let moved = self.slots.values().find_map(|naive| naive.moves.get(&arrival))?;
-            (moved.stage == Stage::Done).then_some(moved.begun.sale)
+            (moved.stage != Stage::Undone).then_some(moved.begun.sale)
         };
         while let Some(before) = trail.last().and_then(|sale| from(*sale)) {
             trail.push(before);

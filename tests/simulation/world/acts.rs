@@ -285,7 +285,7 @@ impl World {
         if sent > 0 && self.dice.chance(4) {
             let known = &self.auditor.sendings[sent - 1 - self.dice.index(sent.min(30))];
             slot = known.slot;
-            envelope = Envelope { body: envelope.body, ..known.envelope.clone() };
+            envelope = Envelope { body: envelope.body, assessment: None, ..known.envelope.clone() };
         }
         let command = self.callers.ask(&mut self.dice, &self.slots, slot, envelope.who, now, self.auditor.slots.get(&slot));
         (slot, envelope, command)
@@ -328,8 +328,10 @@ impl World {
         self.line(format_args!("{sending}: {} asks slot {slot}, key {:08x}: {command:?}", envelope.who.0, (envelope.key.0 >> 96) as u32));
         let node = Arc::clone(self.node());
         let mut answer = async move { node.slot(slot, envelope, command).await }.boxed_local();
-        // The first poll puts it into the mailbox. Who finds no owner would make one, and whoever comes next would wait for that: so it waits until its turn comes.
-        if !self.down.contains(&slot)
+        // The first poll puts it into the mailbox. Who finds no owner would make one, and whoever comes next would wait for that: so it waits until its turn comes, also when no
+        // append stands still, as its turn comes at once then.
+        if self.life.standing.is_some()
+            && !self.down.contains(&slot)
             && let Some(known) = (&mut answer).now_or_never()
         {
             answer = std::future::ready(known).boxed_local();

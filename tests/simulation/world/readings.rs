@@ -56,7 +56,10 @@ impl World {
                 self.auditor.all_room_is_given(&planned)?;
             }
         }
-        self.auditor.shared = None;
+        // What is found only later is by this reading still.
+        if !self.disk.is_to_find() {
+            self.auditor.shared = None;
+        }
         Ok(())
     }
 }
