@@ -250,8 +250,8 @@ impl Auditor {
         rule(scan_of(&record.events) == Some(passage.scan(record.at)), "a gate is told of another scan than it asked for")?;
         rule(!self.doubtful.contains(&passage.ticket), "a ticket passes of which nobody knows whether it did")?;
         let mut then = naive.clone();
-        for told in &*told {
-            // What is written already, or can be no more, is no part of it. All else is, as what it comes to by now: somebody may have asked the slot itself meanwhile.
+        for told in told.iter().filter(|told| !told.is_written(naive)) {
+            // What can be no more is no part of it either. All else is, as what it comes to by now: somebody may have asked the slot itself meanwhile.
             let mut with = then.clone();
             if with.await_scan(told.record.at, told.scan(), told.passage.issue).is_ok() {
                 then = with;

@@ -235,6 +235,14 @@ struct Told {
     record: Record<slot::Event>,
 }
 
+impl Told {
+    /// By whom, under a key that nobody else has used: something else came under the first one.
+    fn under_another_key(&self) -> Envelope {
+        let key = digest(&[b"unrecorded", &self.envelope.key.0.to_be_bytes(), &self.record.at.as_micros().to_be_bytes()]);
+        Envelope { key, ..self.envelope.clone() }
+    }
+}
+
 impl Node {
     /// Lets a ticket's holder in or out. What happened is on the disk when this answers, unless its event has a `scanned_at`: then the journal did not write, and it
     /// will be merged when it does. A repeat of the key is answered the same.
@@ -457,10 +465,7 @@ impl Node {
             let mut state = self.slots.on_disk(StreamId::Slot(slot)).await?;
             // Nothing was written meanwhile: this is what is on the disk now.
             if self.head().number == head {
-                for told in &fork.told {
-                    // What is known already, or stands against it by now, comes out when it is merged.
-                    let _ = follow(&mut state, &told.envelope, told.passage, told.record.at);
-                }
+                fork.told.iter().for_each(|told| foresee(&mut state, told));
                 (fork.state, fork.head) = (Some(state), head);
             }
         }
@@ -531,8 +536,7 @@ impl Node {
         let mut answer = self.slot_unless_stalled(slot, envelope.clone(), command.clone()).await?;
         if answer == Err(Failure::KeyReused) {
             // Something else came under this key meanwhile. It was told, so it is written.
-            let key = digest(&[b"unrecorded", &envelope.key.0.to_be_bytes(), &record.at.as_micros().to_be_bytes()]);
-            answer = self.slot_unless_stalled(slot, Envelope { key, ..envelope.clone() }, command).await?;
+            answer = self.slot_unless_stalled(slot, told.under_another_key(), command).await?;
         }
         let ticket = passage.ticket;
         match answer {
@@ -592,6 +596,22 @@ impl Node {
 fn answered(seat: Option<Seat<'_>>) {
     if let Some(seat) = seat {
         seat.answered();
+    }
+}
+
+/// Takes in what a gate was told as it will be merged, whatever it comes to by now: what is told next follows from that. A request that was written meanwhile is known, and is no
+/// second passage.
+fn foresee(state: &mut Slot, told: &Told) {
+    let envelope = match state.recall(&told.envelope) {
+        Recall::New => told.envelope.clone(),
+        Recall::OtherBody => told.under_another_key(),
+        Recall::Done { .. } => return,
+    };
+    let at = told.record.at;
+    // What is known, or can be no more, comes out when it is merged.
+    if let Ok(events) = state.decide(at, &told.passage.merge(at)) {
+        let record = state.record(at, Some(envelope), events);
+        state.apply(&record);
     }
 }
 

@@ -321,6 +321,39 @@ async fn what_was_known_or_changed_meanwhile_comes_out_when_it_is_merged() {
 }
 
 #[actix_rt::test]
+async fn what_was_told_counts_at_gates_as_it_will_be_merged_after_what_was_written_meanwhile() {
+    for (key, again) in [(50, Err("ticket_used")), (10, Ok(()))] {
+        let journal = Arc::new(Faulty::default());
+        let house = sold(&journal).await;
+        let at = |s| now().plus_seconds(s);
+        fill(&house, &journal).await;
+        for (s, key, what) in [(0, 10, enter(0)), (10, 11, leave(0))] {
+            house.clock.set(at(s));
+            assert_eq!(house.told(key, what).await, Ok(Some(at(s))));
+        }
+        // The journal comes back for a moment. Before anything can be merged the slot itself is asked, under another key or once more under the first.
+        let fork = house.node().gates.forks.read().await.get(&today()).cloned().expect("the slot is forked");
+        let held = fork.lock().await;
+        journal.full.store(false, Ordering::Relaxed);
+        house.is(Health::Writing).await;
+        house.clock.set(at(20));
+        let Passage { ticket, issue, gate, museum, .. } = passage(0, Direction::In);
+        house.node().slot(today(), by(key), Command::Admit { ticket, issue, gate, museum }).await.unwrap();
+        fill(&house, &journal).await;
+        drop(held);
+        house.clock.set(at(30));
+        assert_eq!(house.told(12, leave(0)).await, Ok(Some(at(30))));
+        house.clock.set(at(40));
+        assert_eq!(house.told(13, enter(0)).await.map(drop), again, "under key {key}");
+        journal.full.store(false, Ordering::Relaxed);
+        house.merged().await;
+        let conflicts = house.node().look(today(), |slot| slot.conflicts().count()).await.unwrap();
+        assert_eq!(conflicts, 0, "under key {key}");
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
 async fn what_may_have_been_written_is_not_told_before_the_journal_knows() {
     for (fault, inside) in [(Fault::Lost, 0), (Fault::Written, 1)] {
         let journal = Arc::new(Faulty::default());
