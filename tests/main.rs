@@ -10,6 +10,7 @@ mod routes_accounts;
 mod routes_acting;
 mod routes_availability;
 mod routes_carts;
+mod routes_days;
 mod routes_docs;
 mod routes_fraud;
 mod routes_fraud_again;

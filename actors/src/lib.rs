@@ -7,7 +7,7 @@
 //! - the [`board`] that the writer keeps, from which everybody reads counters, and the [`views`] that follow the journal;
 //! - [`sensors`] that turn readings into commands, and [`buildings`] that know how many are inside;
 //! - flows over several streams: [`moves`] lead tickets from one slot to another, [`payments`] make sales of money, [`quotes`] lead a group from its quote to its
-//!   tickets, [`accounts`] are charged for what is sold on them.
+//!   tickets, [`accounts`] are charged for what is sold on them, [`days`] close and reopen all slots of one.
 
 pub mod accounts;
 pub mod attended;
@@ -18,6 +18,7 @@ pub mod buildings;
 pub mod cases;
 pub mod clock;
 pub mod codes;
+pub mod days;
 mod deadlines;
 pub mod defences;
 pub mod digest;

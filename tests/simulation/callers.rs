@@ -13,7 +13,7 @@ use super::dice::Dice;
 use super::naive::{Fate, Naive};
 
 /// What can be asked, with how often. A new command gets a line here, an arm in [`Callers::ask`], and its rule in `naive.rs` and `auditor.rs`.
-const ASKS: [(u64, Ask); 27] = [
+const ASKS: [(u64, Ask); 29] = [
     (24, Ask::Hold),
     (14, Ask::Sell),
     (12, Ask::SellDirect),
@@ -28,6 +28,8 @@ const ASKS: [(u64, Ask); 27] = [
     (3, Ask::SetQuotas),
     (1, Ask::Close),
     (3, Ask::Reopen),
+    (1, Ask::CloseWithDay),
+    (2, Ask::ReopenWithDay),
     (4, Ask::Observe),
     (16, Ask::Wait),
     (4, Ask::LeaveWaiting),
@@ -59,6 +61,8 @@ enum Ask {
     SetQuotas,
     Close,
     Reopen,
+    CloseWithDay,
+    ReopenWithDay,
     Observe,
     Wait,
     LeaveWaiting,
@@ -216,6 +220,8 @@ impl Callers {
             Ask::SetQuotas => Command::SetQuotas { quotas: quotas(dice, 6) },
             Ask::Close => Command::Close { reason: code("strike") },
             Ask::Reopen => Command::Reopen,
+            Ask::CloseWithDay => Command::CloseWithDay { reason: code(dice.pick(&["strike", "flood"])) },
+            Ask::ReopenWithDay => Command::ReopenWithDay { reason: code(dice.pick(&["strike", "flood"])) },
             Ask::Observe => Command::Observe {
                 source: code("door"),
                 inside: dice.below(30) as u32,

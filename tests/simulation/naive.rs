@@ -80,6 +80,8 @@ pub struct Asked {
     pub over: Option<PaymentId>,
     /// How many places are to be sold beyond the slot's own, and the most people that may be sold to.
     pub beyond: Option<(u32, Option<u32>)>,
+    /// Why a whole day is called off, or was, if the slot is closed or reopened with it.
+    pub with_day: Option<Code>,
     /// By which pseudonyms the one who asks is known.
     pub buyers: Vec<Digest>,
     /// How many had been let in when the slot was given its share of the room.
@@ -186,7 +188,8 @@ pub struct Naive {
     /// How many places are sold beyond these; none: staff set them by hand.
     pub beyond: Option<u32>,
     pub quotas: [Quota; Channel::COUNT],
-    pub closed: bool,
+    /// Why it is closed, if it is.
+    pub closed: Option<Code>,
     reading: Option<Reading>,
     pub holds: BTreeMap<HoldId, Hold>,
     pub sales: BTreeMap<HoldId, Sale>,
@@ -219,7 +222,7 @@ impl Naive {
             capacity: opened.opening.capacity,
             beyond: Some(0),
             quotas: opened.opening.quotas,
-            closed: false,
+            closed: None,
             reading: None,
             holds: BTreeMap::new(),
             sales: BTreeMap::new(),
@@ -508,12 +511,16 @@ impl Naive {
                 self.quotas = set.quotas;
                 Ok(())
             }
-            Event::Closed(_) => {
-                self.closed = true;
+            Event::Closed(closed) => {
+                let is_open = self.closed.is_none() && at < self.opening.end;
+                rule(asked.with_day.is_none() || is_open, "a slot that is closed already, or over, is closed with its day")?;
+                self.closed = Some(closed.reason);
                 Ok(())
             }
             Event::Reopened(_) => {
-                self.closed = false;
+                let is_closed_for = |reason| self.closed == Some(reason) && at < self.opening.end;
+                rule(asked.with_day.is_none_or(is_closed_for), "a slot that is closed for something else, or over, is reopened with its day")?;
+                self.closed = None;
                 Ok(())
             }
             Event::Observed(observed) => {
@@ -740,7 +747,7 @@ impl Naive {
 
     pub fn on_sale(&self, at: Timestamp, channel: Channel) -> Result<(), String> {
         let opens_at = self.opening.slot.start().plus_seconds(-i64::from(self.opening.policy.sale_opens_s));
-        rule(!self.closed, "a closed slot sells")?;
+        rule(self.closed.is_none(), "a closed slot sells")?;
         rule(opens_at <= at && at < self.sale_end(channel), "a slot sells outside its time")
     }
 

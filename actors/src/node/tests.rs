@@ -5,6 +5,7 @@ mod again;
 mod beyond;
 mod bookings;
 mod cases;
+mod days;
 mod faults;
 mod folder;
 mod fraud;

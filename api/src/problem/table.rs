@@ -255,6 +255,7 @@ fn refusals() -> Vec<slot::Refusal> {
         R::BeyondStands { beyond: 0 },
         R::BuyerMissing,
         R::HoldRenewed { again_at: at, wait_s: 60 },
+        R::NotClosed,
     ];
     let of_word = |word: &Code| [R::SlotClosed { reason: *word }, R::TicketBlocked { reason: *word }, R::NotSoldThere { category: *word }];
     all.extend(word.iter().flat_map(of_word));

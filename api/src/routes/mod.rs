@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod attendance;
 pub mod availability;
 pub mod carts;
+pub mod days;
 pub mod docs;
 pub mod forecasts;
 pub mod fraud;
@@ -150,6 +151,7 @@ fn v1(routes: &mut impl Table) {
     routes.service(tariffs::get_tariff).service(tariffs::set_tariff).service(tariffs::get_ceiling).service(tariffs::set_ceiling);
     routes.service(group_policy::get_policy).service(group_policy::set_policy);
     routes.service(slots::get).service(slots::set_capacity).service(slots::set_quotas).service(slots::close).service(slots::reopen);
+    routes.service(days::close).service(days::reopen);
     routes.service(history::get);
     routes
         .service(sales::create)

@@ -48,6 +48,14 @@ impl From<&Text> for TextForm {
 #[serde(transparent)]
 pub struct ClockTime(Time);
 
+impl ClockTime {
+    /// The time of the day.
+    #[must_use]
+    pub const fn time(self) -> Time {
+        self.0
+    }
+}
+
 impl Serialize for ClockTime {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{:02}:{:02}", self.0.hour(), self.0.minute()))

@@ -149,6 +149,16 @@ pub enum Command {
     },
     /// Sell again.
     Reopen,
+    /// As [`Command::Close`], because the museum calls off the whole day. What is closed already stays closed for its own reason, and what is over stays as it is.
+    CloseWithDay {
+        /// Why, in one word.
+        reason: Code,
+    },
+    /// As [`Command::Reopen`], because the day takes place after all: only what is closed for this reason.
+    ReopenWithDay {
+        /// Why the day was called off, in one word.
+        reason: Code,
+    },
     /// What sensors say of the people inside the building.
     Observe {
         /// Which sensor or estimate.

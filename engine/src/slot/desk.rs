@@ -1,4 +1,4 @@
-//! What staff, sensors and the planning change: closing and reopening, the live cap that follows from the people inside, what is sold beyond the places.
+//! What staff, sensors and the planning change: closing and reopening, by itself or with the whole day, the live cap that follows from the people inside, what is sold beyond the places.
 
 use super::event::{BeyondSet, Closed, Event, Observed, QuotasSet, Reopened};
 use super::{Quota, Refusal, Slot};
@@ -35,6 +35,24 @@ impl Slot {
 
     pub(super) fn reopen(&self) -> Result<Vec<Event>, Refusal> {
         Ok(vec![Event::Reopened(Reopened {})])
+    }
+
+    /// What staff have closed by itself keeps its reason, so that it stays closed when the day takes place after all.
+    pub(super) fn close_with_day(&self, now: Timestamp, reason: Code) -> Result<Vec<Event>, Refusal> {
+        match self.places.closed {
+            Some(reason) => Err(Refusal::SlotClosed { reason }),
+            None if now >= self.opening.end => Err(Refusal::SlotOver { ended_at: self.opening.end }),
+            None => self.close(reason),
+        }
+    }
+
+    pub(super) fn reopen_with_day(&self, now: Timestamp, reason: Code) -> Result<Vec<Event>, Refusal> {
+        match self.places.closed {
+            Some(other) if other != reason => Err(Refusal::SlotClosed { reason: other }),
+            _ if now >= self.opening.end => Err(Refusal::SlotOver { ended_at: self.opening.end }),
+            Some(_) => self.reopen(),
+            None => Err(Refusal::NotClosed),
+        }
     }
 
     /// A reading, and what follows for this slot. Readings count in the order in which they were measured, of the same instant the one that comes last; a late

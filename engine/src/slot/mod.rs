@@ -52,6 +52,7 @@ pub use opening::{Limits, Opening, Policy, Quota, REST_MAX_S, Reentry, Refund};
 pub use passages::Crossing;
 pub use refusal::{LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS};
 pub use review::REVIEW_ENDS_BEFORE_S;
+pub use sale::Unused;
 pub use state::{FRAUD, Hold, Move, MoveStage, Sale, Ticket, TicketState};
 pub use waiting_list::{EntryEnd, Offer, Standing, Waiting, WaitingEnd};
 
@@ -114,6 +115,8 @@ impl Aggregate for Slot {
             Command::SetQuotas { quotas } => self.set_quotas(*quotas),
             Command::Close { reason } => self.close(*reason),
             Command::Reopen => self.reopen(),
+            Command::CloseWithDay { reason } => self.close_with_day(now, *reason),
+            Command::ReopenWithDay { reason } => self.reopen_with_day(now, *reason),
             Command::Observe { source, inside, sd, measured_at, ceiling, grant } => {
                 self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling, *grant)
             }

@@ -5,7 +5,7 @@
 //!    `until_past`;
 //! 2. the thing named: `unknown_hold`, `hold_sold`, `hold_released`, `hold_expired`, `hold_quoted`, `unknown_sale`, `unknown_ticket`,
 //!    `unknown_entry`, `entry_ended`, `unknown_slot`, `not_moving`, `not_owed`;
-//! 3. the state of the slot: `slot_closed`, `sale_not_open`, `sale_over`, `slot_over`;
+//! 3. the state of the slot: `slot_closed`, `sale_not_open`, `sale_over`, `slot_over`, `not_closed`;
 //! 4. the state of the thing: `already_extended`, `hold_kept`, `ticket_cancelled`, `ticket_used`, `ticket_moving`, `ticket_moved`, `ticket_blocked`,
 //!    `ticket_under_review`, `not_blocked`, `not_under_review`, `review_too_late`, `issues_used_up`;
 //! 5. money: `settlement_mismatch`, `settlement_not_allowed`, `not_sold_there`, `price_differs`;
@@ -45,7 +45,7 @@ pub const STEPS: [(&str, &[&str]); 7] = [
             "not_owed",
         ],
     ),
-    ("the state of the slot", &["slot_closed", "sale_not_open", "sale_over", "slot_over"]),
+    ("the state of the slot", &["slot_closed", "sale_not_open", "sale_over", "slot_over", "not_closed"]),
     (
         "the state of the thing",
         &[
@@ -341,6 +341,8 @@ pub enum Refusal {
         /// In how many seconds that is, rounded up.
         wait_s: u32,
     },
+    /// The slot is not closed, so that there is nothing to take back.
+    NotClosed,
 }
 
 /// What holds places back.
@@ -427,6 +429,7 @@ impl Refusal {
             Self::BeyondStands { .. } => "beyond_stands",
             Self::BuyerMissing => "buyer_missing",
             Self::HoldRenewed { .. } => "hold_renewed",
+            Self::NotClosed => "not_closed",
         }
     }
 }

@@ -7,6 +7,17 @@ use crate::ids::{HoldId, KeyId, PaymentId, PersonId};
 use crate::money::Cents;
 use crate::time::Timestamp;
 
+/// What is sold of a slot and was not used: what the museum would cancel if nobody could come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unused {
+    /// Of how many sales.
+    pub sales: u32,
+    /// How many tickets, with those that are blocked or under review.
+    pub tickets: u32,
+    /// What is paid back if the museum cancels them all.
+    pub refund_cents: Cents,
+}
+
 /// The issue of a code with the first name on it: what was sold without one had the first.
 pub(super) const NAMED_ISSUE: u16 = 2;
 
@@ -121,6 +132,20 @@ impl Slot {
         if self.ledger.owed.contains_key(&(sale, seq)) { Ok(vec![Event::HandedOver(HandedOver { sale, seq })]) } else { Err(Refusal::NotOwed) }
     }
 
+    /// What is sold and was not used, as [`CancelCause::Museum`] would cancel it. It walks all tickets.
+    #[must_use]
+    pub fn unused(&self) -> Unused {
+        let mut unused = Unused::default();
+        for (_, sale) in self.sales() {
+            let tickets = (0_u16..).zip(&sale.tickets).filter(|(_, ticket)| is_unused(ticket));
+            let prices: Vec<Cents> = tickets.filter_map(|(number, _)| Some(line_of(&sale.lines, number)?.price_cents)).collect();
+            unused.sales += u32::from(!prices.is_empty());
+            unused.tickets += prices.len() as u32;
+            unused.refund_cents = unused.refund_cents.plus(prices.into_iter().sum());
+        }
+        unused
+    }
+
     /// How many refunds the slot owes a word of, each of which has to be handed over to whoever has the money.
     #[must_use]
     pub fn owing(&self) -> u32 {
@@ -178,7 +203,7 @@ fn sold(sale: HoldId, held: bool, channel: Channel, lines: &[Line], settlement: 
 /// The ticket numbers meant, each of which stands: those named, or all that are neither used nor cancelled nor gone. While one of them is on its way nobody knows
 /// where it will stand, so nothing is done to it.
 fn standing(sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
-    let numbers = chosen(sale, named, |ticket| matches!(ticket.state, TicketState::Valid | TicketState::Moving))?;
+    let numbers = chosen(sale, named, is_unused)?;
     if let Some(fallen) = numbers.iter().find_map(|&number| fallen(sale, number)) {
         return Err(fallen);
     }
@@ -189,6 +214,11 @@ fn standing(sale: &Sale, named: &[u16]) -> Result<Vec<u16>, Refusal> {
         return Err(reasons.into_iter().next().unwrap_or(Refusal::TicketCancelled));
     }
     Ok(numbers)
+}
+
+/// Whether nobody was let in with a ticket, and it was not cancelled and is not gone.
+const fn is_unused(ticket: &Ticket) -> bool {
+    matches!(ticket.state, TicketState::Valid | TicketState::Moving)
 }
 
 /// As [`standing`], and none of them is blocked.

@@ -30,7 +30,7 @@ impl Naive {
     pub(super) fn percent(&self, at: Timestamp, sale: HoldId, cause: CancelCause) -> i64 {
         let Policy { refund, .. } = self.opening.policy;
         let left_us = self.opening.slot.start().micros_since(at);
-        if cause == CancelCause::Museum || self.closed {
+        if cause == CancelCause::Museum || self.closed.is_some() {
             return 100;
         }
         let by_policy = if left_us >= i64::from(refund.full_until_s) * 1_000_000 {

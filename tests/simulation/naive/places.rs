@@ -23,7 +23,7 @@ pub(super) struct Rest {
 impl Naive {
     /// How many places a channel may still take.
     pub fn room(&self, at: Timestamp, channel: Channel) -> u32 {
-        if self.closed {
+        if self.closed.is_some() {
             return 0;
         }
         let taken = |channel| i64::from(self.taken_by(channel));

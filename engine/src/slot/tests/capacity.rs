@@ -119,6 +119,46 @@ fn closing_and_reopening_may_be_said_twice() {
 }
 
 #[test]
+fn a_slot_is_closed_and_reopened_with_its_day_unless_it_is_closed_for_something_else() {
+    let (strike, works) = (code("strike"), code("works"));
+    let (close, reopen) = (Command::CloseWithDay { reason: strike }, Command::ReopenWithDay { reason: strike });
+    let (called_off, shut) = ([(-DAY, close.clone())], [(-DAY, Command::Close { reason: works })]);
+    given(&[]).then(-DAY, close.clone(), Ok(Event::Closed(Closed { reason: strike })));
+    given(&[]).refuses(-DAY, reopen.clone(), Refusal::NotClosed);
+    given(&called_off).refuses(-DAY, close.clone(), Refusal::SlotClosed { reason: strike });
+    given(&called_off).then(-DAY, reopen.clone(), Ok(Event::Reopened(Reopened {})));
+    given(&shut).refuses(-DAY, close.clone(), Refusal::SlotClosed { reason: works });
+    given(&shut).refuses(-DAY, reopen.clone(), Refusal::SlotClosed { reason: works });
+    let over = Refusal::SlotOver { ended_at: at(30 * MIN) };
+    given(&[]).refuses(30 * MIN, close, over.clone());
+    given(&[]).refuses(30 * MIN, reopen.clone(), over.clone());
+    given(&called_off).refuses(30 * MIN, reopen, over);
+}
+
+#[test]
+fn what_is_sold_and_was_not_used_is_what_the_museum_would_cancel() {
+    let mut world = given(&[
+        (-DAY, direct(1, &[full(2), free(1)], desk())),
+        (-DAY, direct(2, &[full(2)], desk())),
+        (-DAY, direct(3, &[full(1)], desk())),
+        (-DAY, cancel(2, &[0])),
+        (-15 * MIN, admit(1, 0)),
+        (-15 * MIN, admit(3, 0)),
+    ]);
+    let unused = world.slot.unused();
+    assert_eq!((unused.sales, unused.tickets), (2, 3));
+    let mut back = Cents::ZERO;
+    for n in [1, 2] {
+        let all = Command::Cancel { sale: id(n), owner: None, tickets: Vec::new(), cause: CancelCause::Museum };
+        let events = world.ask(0, &all).unwrap();
+        let Some(Event::Cancelled(cancelled)) = events.last() else { panic!("{events:?}") };
+        back = back.plus(cancelled.refund_cents);
+    }
+    assert_eq!(unused.refund_cents, back);
+    assert_eq!(world.slot.unused(), Unused::default());
+}
+
+#[test]
 fn quotas_keep_places_until_their_release() {
     let shares = quotas(&[(Channel::Group, 8, None, 86_400), (Channel::Reseller, 4, Some(6), 3600)]);
     let set = (-3 * DAY, Command::SetQuotas { quotas: shares });
