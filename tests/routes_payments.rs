@@ -361,6 +361,15 @@ async fn owners_see_their_own_and_desks_see_those_of_their_museums() {
     let listed = app.get("/v1/payments", &manager).await;
     let notice = listed["items"][0]["notice_number"].as_str().unwrap();
     assert!(table.contains(&format!(";{notice};")), "{table}");
+    // Who comes with a printed notice has its number, and nothing else that names the payment.
+    let mistyped = format!("{}{}", &notice[..17], (notice.as_bytes()[17] - b'0' + 1) % 10);
+    let other = mistyped.as_str();
+    for (number, key, count) in [(notice, &manager, 1), (notice, &web, 1), (notice, &mare, 0), (notice, &reseller, 0), (other, &manager, 0)] {
+        let found = app.get(&format!("/v1/payments?notice_number={number}"), key).await;
+        assert_eq!(found["items"].as_array().unwrap().len(), count, "{number}: {found}");
+    }
+    let short = app.request(Method::GET, "/v1/payments?notice_number=3020", &manager).send().await.unwrap();
+    assert_eq!(short.status(), StatusCode::BAD_REQUEST);
     for path in ["/v1/payments?spreadsheet=true", "/v1/payments/export.csv?spreadsheet=true"] {
         let table = app.request(Method::GET, path, &manager).header("Accept", "text/csv").send().await.unwrap().text().await.unwrap();
         assert!(table.contains(&format!(";\"=\"\"{notice}\"\"\";")) && table.contains(";12,00;"), "{path}: {table}");
