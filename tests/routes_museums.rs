@@ -54,6 +54,16 @@ async fn what_was_mistyped_of_a_museum_is_corrected_but_for_its_slug() {
     let mistyped = json!({"number": 7, "profile": profile("colle", "Museo del Colle", "Toskana")});
     let (_, made) = app.post("/v1/museums", &admin, "made", &mistyped).await;
     assert_eq!(made["region"], "Toskana");
+    // What is not set yet is told as that, and not as a museum that the key is not good for.
+    for kind in ["plan", "tariff", "ceiling"] {
+        let missing = app.request(Method::GET, &format!("/v1/museums/colle/{kind}"), &manager).send().await.unwrap();
+        let missing = expect(missing, StatusCode::NOT_FOUND).await;
+        assert!(missing["detail"].as_str().unwrap().contains("PUT"), "{kind}: {missing}");
+    }
+    let visit = json!({"day": "2027-03-18", "time": "10:00", "lines": [{"category": "full", "count": 12}]});
+    let (status, problem) = app.post("/v1/quotes", &manager, "quote", &json!({"museum": "colle", "kind": "company", "visit": visit})).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("not_found")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("no tariff"), "{problem}");
     let path = "/v1/museums/colle";
     let right = profile("colle", "Museo del Colle", "Toscana");
     let (status, problem) = app.ask(Method::PUT, path, &manager, "not-hers", &right).await;
