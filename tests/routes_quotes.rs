@@ -627,6 +627,12 @@ async fn what_cannot_be_quoted_is_refused_with_its_reason() {
             422,
             "escort_category",
         ),
+        (
+            json!({"museum": "torre", "kind": "school", "visit": {"day": DAY,
+                "lines": [{"category": "school-pupil", "count": 10}, {"category": "school-escort", "count": 5}]}}),
+            422,
+            "escort_category",
+        ),
     ];
     for (number, (form, status, code)) in cases.into_iter().enumerate() {
         let (found, problem) = app.post("/v1/quotes", &office, &number.to_string(), &form).await;
