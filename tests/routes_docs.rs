@@ -164,8 +164,12 @@ async fn the_pages_bear_our_name_and_load_nothing_from_elsewhere() {
     for (page, title) in [("/docs/", "Interface"), ("/docs/index.html", "Interface"), ("/docs/problems", "Problems")] {
         let text = app.request(Method::GET, page, "").send().await.unwrap().text().await.unwrap();
         assert!(text.contains(&format!("<title>{title} - Tornello</title>")), "{page}");
+        assert!(text.contains("<html lang=\"en\">") && text.contains("name=\"viewport\""), "a telephone shows {page} in its own width");
     }
     let problems = app.request(Method::GET, "/docs/problems", "").send().await.unwrap().text().await.unwrap();
+    let bare = app.request(Method::GET, "/docs/", "").send().await.unwrap().text().await.unwrap();
+    let said = bare.split_once("<noscript>").and_then(|(_, rest)| rest.split_once("</noscript>")).map(|(said, _)| said).unwrap();
+    assert!(said.contains("href=\"/openapi.json\"") && said.contains("href=\"/docs/problems\""), "without scripts the page is not empty: {said}");
     assert!(problems.contains("<tr id=\"not_enough_places\">") && problems.contains("<tr id=\"outcome_unknown\">"));
     app.stop().await;
 }

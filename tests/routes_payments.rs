@@ -30,6 +30,7 @@ async fn what_is_paid_at_a_desk_becomes_a_sale_at_once_and_the_ledger_sums_to_ze
     assert_eq!((&paid["state"], &paid["amount_cents"], &paid["gateway"]), (&json!("paid"), &json!(3_600), &json!("desk")), "{paid}");
     assert_eq!(paid["items"].as_array().unwrap().iter().map(|item| &item["state"]).collect::<Vec<_>>(), ["sold", "sold"], "{paid}");
     assert_eq!(paid["receipts"][0]["source"], "desk");
+    assert_eq!(paid["receipts"][0]["desk"], json!({"till": "till-1", "method": "cash", "reference": "R-1"}));
     assert!(paid.get("notice_number").is_none() && paid.get("ledger").is_none(), "{paid}");
     let id = paid["payment"].as_str().unwrap();
     let sale = app.get(&format!("/v1/sales/{one}"), &box_office).await;
@@ -78,6 +79,8 @@ async fn a_notice_is_payable_keeps_its_places_and_can_be_cancelled() {
     let till = json!({"till": "till-1", "method": "card", "reference": "R-9"});
     let (status, paid) = app.post(&third_path, &manager, "d1", &till).await;
     assert_eq!((status.as_u16(), &paid["state"], &paid["items"][0]["state"]), (200, &json!("paid"), &json!("sold")), "{paid}");
+    // Whose slip that is, is told for as long as the payment is.
+    assert_eq!(app.get(&third_path.replace("/desk", ""), &manager).await["receipts"][0]["desk"], till);
     for (name, code) in [("receipt", None), ("notice", Some("already_paid"))] {
         let path = third_path.replace("/desk", &format!("/{name}.pdf"));
         let file = app.request(Method::GET, &path, &web).send().await.unwrap();
@@ -358,6 +361,15 @@ async fn owners_see_their_own_and_desks_see_those_of_their_museums() {
     let listed = app.get("/v1/payments", &manager).await;
     let notice = listed["items"][0]["notice_number"].as_str().unwrap();
     assert!(table.contains(&format!(";{notice};")), "{table}");
+    // Who comes with a printed notice has its number, and nothing else that names the payment.
+    let mistyped = format!("{}{}", &notice[..17], (notice.as_bytes()[17] - b'0' + 1) % 10);
+    let other = mistyped.as_str();
+    for (number, key, count) in [(notice, &manager, 1), (notice, &web, 1), (notice, &mare, 0), (notice, &reseller, 0), (other, &manager, 0)] {
+        let found = app.get(&format!("/v1/payments?notice_number={number}"), key).await;
+        assert_eq!(found["items"].as_array().unwrap().len(), count, "{number}: {found}");
+    }
+    let short = app.request(Method::GET, "/v1/payments?notice_number=3020", &manager).send().await.unwrap();
+    assert_eq!(short.status(), StatusCode::BAD_REQUEST);
     for path in ["/v1/payments?spreadsheet=true", "/v1/payments/export.csv?spreadsheet=true"] {
         let table = app.request(Method::GET, path, &manager).header("Accept", "text/csv").send().await.unwrap().text().await.unwrap();
         assert!(table.contains(&format!(";\"=\"\"{notice}\"\"\";")) && table.contains(";12,00;"), "{path}: {table}");

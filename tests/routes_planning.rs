@@ -275,7 +275,7 @@ async fn a_decision_that_overlaps_another_one_is_refused_and_that_one_named() {
     let overrides = "/v1/museums/torre/roster/overrides";
     let line = |role: &str, from: &str, to: &str| json!({"day": "2026-12-24", "role": role, "from": from, "to": to, "people": 4});
     assert_eq!(app.ask(Method::PUT, overrides, &manager, "all", &line("desk", "11:00", "24:00")).await.0, StatusCode::OK);
-    for (key, from, to) in [("within", "11:30", "12:30"), ("into", "10:00", "11:30"), ("around", "10:00", "24:00")] {
+    for (key, from, to) in [("within", "11:30", "12:30"), ("into", "10:00", "11:30"), ("around", "10:00", "24:00"), ("as-shown", "23:00", "00:00")] {
         let (status, problem) = app.ask(Method::PUT, overrides, &manager, key, &line("desk", from, to)).await;
         assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("overlapping_override")), "{key}: {problem}");
         assert_eq!([&problem["from"], &problem["to"], &problem["people"]], [&json!("11:00"), &json!("24:00"), &json!(4)], "{problem}");

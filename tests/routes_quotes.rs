@@ -627,11 +627,20 @@ async fn what_cannot_be_quoted_is_refused_with_its_reason() {
             422,
             "escort_category",
         ),
+        (
+            json!({"museum": "torre", "kind": "school", "visit": {"day": DAY,
+                "lines": [{"category": "school-pupil", "count": 10}, {"category": "school-escort", "count": 5}]}}),
+            422,
+            "escort_category",
+        ),
     ];
     for (number, (form, status, code)) in cases.into_iter().enumerate() {
         let (found, problem) = app.post("/v1/quotes", &office, &number.to_string(), &form).await;
         assert_eq!((found.as_u16(), &problem["code"]), (status, &json!(code)), "{form}: {problem}");
     }
+    let nowhere = with(&|form| form["visit"]["route"] = json!("nowhere"));
+    let (_, problem) = app.post("/v1/quotes", &office, "nowhere", &nowhere).await;
+    assert!(problem["detail"].as_str().unwrap().starts_with("visit.route: "), "{problem}");
     assert_eq!(app.post("/v1/quotes", &web, "w", &company("10:00", 12)).await.0, StatusCode::FORBIDDEN);
     let mare = app.key_for(Role::GroupOffice, Museums::Only(vec![MARE])).await;
     assert_eq!(app.post("/v1/quotes", &mare, "m", &company("10:00", 12)).await.0, StatusCode::NOT_FOUND);

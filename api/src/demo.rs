@@ -141,6 +141,7 @@ pub async fn simulate_attendance(node: &Node) -> Result<usize, DemoError> {
 pub(crate) async fn give(node: &Node, museum: MuseumId, command: Command) -> Result<(), Failure<Refusal>> {
     let what = match command {
         Command::Register { .. } => "register",
+        Command::Correct { .. } => "profile",
         Command::SetPlan { .. } => "plan",
         Command::SetTariff { .. } => "tariff",
         Command::SetCeiling { .. } => "ceiling",

@@ -83,7 +83,8 @@ fn expected(schema: &Value, text: &str) -> Option<(bool, String)> {
 }
 
 /// How the reader of days and times begins: it goes on with digits, and says nothing of what to write.
-const OF_TIMES: [&str; 5] = ["failed to parse ", "parsed date is not valid", "expected four digit ", "expected two digit ", "cannot parse civil "];
+const OF_TIMES: [&str; 6] =
+    ["failed to parse ", "parsed date is not valid", "parsed value ", "expected four digit ", "expected two digit ", "cannot parse civil "];
 
 /// What the reader of JSON says, with what it expected in words of JSON rather than by the names of our types.
 #[must_use]
@@ -169,11 +170,11 @@ mod tests {
 
     #[test]
     fn a_day_or_time_that_cannot_be_read_is_told_by_what_to_write() {
-        for text in ["", "x", "2027-1-1", "2027-02-30", "2027-13-01", "2027-01-31T00:00:00Z", "31/01/2027"] {
+        for text in ["", "x", "2027-1-1", "2027-02-30", "2027-13-01", "2027-01-31T00:00:00Z", "31/01/2027", "2027-01-31x"] {
             let told = json(&serde_json::from_str::<Date>(&format!("\"{text}\"")).unwrap_err().to_string());
             assert!(told.starts_with("a day as 2027-01-31, a time as 09:30 or an instant") && told.contains(" at line 1 column "), "{text}: {told}");
         }
-        for text in ["", "ten", "10:0", "25:00", "10:60"] {
+        for text in ["", "ten", "10:0", "25:00", "10:60", "10.30", "10:00 am"] {
             let told = json(&serde_json::from_str::<jiff::civil::Time>(&format!("\"{text}\"")).unwrap_err().to_string());
             assert!(told.starts_with("a day as 2027-01-31, a time as 09:30 or an instant"), "{text}: {told}");
         }

@@ -67,6 +67,11 @@ pub enum Command {
         /// Who it is.
         profile: Profile,
     },
+    /// Say anew who and where it is, but for its slug.
+    Correct {
+        /// Who it is.
+        profile: Profile,
+    },
     /// Open by this plan from a day on, until a plan with a later day.
     SetPlan {
         /// The first day in Rome, today at the earliest.
@@ -140,6 +145,8 @@ pub enum Event {
     RoomWithdrawn(RoomWithdrawn),
     /// So many may have come to one.
     RoomCounted(RoomCounted),
+    /// It was said anew who and where it is.
+    Corrected(Corrected),
 }
 
 /// The museum has a waiting room.
@@ -169,6 +176,13 @@ pub struct RoomCounted {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Registered {
     /// Who it is.
+    pub profile: Profile,
+}
+
+/// Who and where the museum is was said anew.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Corrected {
+    /// Who it is, with the slug that it had.
     pub profile: Profile,
 }
 
@@ -393,6 +407,9 @@ impl Aggregate for Museum {
             (Command::Register { profile }, None) if !profile.is_sound() => return Err(Refusal::InvalidProfile),
             (Command::Register { profile }, None) => Event::Registered(Registered { profile: profile.clone() }),
             (_, None) => return Err(Refusal::NotRegistered),
+            // Its addresses are for good.
+            (Command::Correct { profile }, Some(known)) if !profile.is_sound() || profile.slug != known.slug => return Err(Refusal::InvalidProfile),
+            (Command::Correct { profile }, _) => Event::Corrected(Corrected { profile: profile.clone() }),
             (Command::OnlyIf { revisions, set }, _) => {
                 let in_force = self.revision_under(set);
                 return if in_force.is_some_and(|revision| revisions.contains(&revision)) {
@@ -455,6 +472,7 @@ impl Aggregate for Museum {
         for event in &record.events {
             match event {
                 Event::Registered(registered) => self.profile = Some(registered.profile.clone()),
+                Event::Corrected(corrected) => self.profile = Some(corrected.profile.clone()),
                 Event::PlanSet(set) => self.plans.set(set.valid_from, set.revision, set.plan.clone()),
                 Event::TariffSet(set) => self.tariffs.set(set.valid_from, set.revision, set.tariff.clone()),
                 Event::CeilingSet(set) => self.ceilings.set(set.valid_from, set.revision, set.ceiling),
@@ -525,6 +543,7 @@ impl Museum {
             Command::SetCeiling { valid_from, .. } => self.ceilings.on(*valid_from).map(|version| version.revision),
             Command::SetGroupPolicy { valid_from, .. } => self.group_policies.on(*valid_from).map(|version| version.revision),
             Command::Register { .. }
+            | Command::Correct { .. }
             | Command::OnlyIf { .. }
             | Command::AnnounceRoom { .. }
             | Command::WithdrawRoom { .. }

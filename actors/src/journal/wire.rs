@@ -261,6 +261,7 @@ wire!(museum::Event {
     6 1 RoomAnnounced(museum::RoomAnnounced),
     7 1 RoomWithdrawn(museum::RoomWithdrawn),
     8 1 RoomCounted(museum::RoomCounted),
+    9 1 Corrected(museum::Corrected),
 } before {
     2 1 PlanSet(before::PlanSet1),
     2 2 PlanSet(before::PlanSet2),

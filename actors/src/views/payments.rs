@@ -229,6 +229,8 @@ pub struct PaymentFilter {
     pub order: Option<String>,
     /// Only those with a refund that is owed, or none that is.
     pub owing: Option<bool>,
+    /// Only some of these.
+    pub among: Option<Vec<PaymentId>>,
     /// Only after this payment, in the order of ids.
     pub after: Option<PaymentId>,
 }
@@ -259,7 +261,7 @@ impl Views {
             FROM payment WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR state = ?2)
             AND (?3 IS NULL OR who = ?3 OR (payment.quote <> '' AND payment.quote IN (SELECT quote.quote FROM quote WHERE quote.account = ?10)))
             AND (?4 IS NULL OR opened_at >= ?4) AND (?5 IS NULL OR opened_at < ?5) AND (?6 IS NULL OR ord = ?6) AND (?7 IS NULL OR (owed > 0) = ?7)
-            AND payment > ?8 ORDER BY payment LIMIT ?9";
+            AND (?11 IS NULL OR payment IN (SELECT value FROM json_each(?11))) AND payment > ?8 ORDER BY payment LIMIT ?9";
         let rows = sqlx::query(QUERY)
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.state.clone())
@@ -271,6 +273,7 @@ impl Views {
             .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
             .bind(filter.account.map(|account| account.to_string()))
+            .bind(filter.among.as_ref().map(written))
             .fetch_all(&self.pool())
             .await
             .map_err(|error| self.noted(error))?;

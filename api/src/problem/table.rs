@@ -76,7 +76,7 @@ const OTHERS: [(&str, u16, &str, &str); 64] = [
     ("unknown_museum", 404, "there is no such museum", "GET /v1/museums lists those that there are."),
     ("not_registered", 404, "the museum is not registered", "Register it first."),
     ("slug_taken", 409, "another museum has this slug", "`number` is that museum. Choose another slug."),
-    ("already_registered", 409, "the museum is registered already", "Change its profile, plan or tariff instead."),
+    ("already_registered", 409, "the museum is registered already", "Change it instead: PUT /v1/museums/{museum}, and its plan and tariff there."),
     ("too_many_versions", 409, "400 versions of this kind wait for their day", "Replace one of them: set another with the same day."),
     (
         "precondition_failed",

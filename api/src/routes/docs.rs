@@ -25,13 +25,20 @@ pub fn routes(routes: &mut web::ServiceConfig) {
         .service(pages.service(operations).service(SwaggerUi::new("/{_:.*}").config(config)));
 }
 
+/// What a telephone needs to show a page in its own width, and not as a desk's that is made small.
+const OWN_WIDTH: &str = "<meta name=\"viewport\" content=\"width=device-width\">";
+/// What stands on the page of all operations where no script draws it.
+const WITHOUT_SCRIPT: &str = "<noscript><p>This page is drawn by a script. Without one, read <a href=\"/openapi.json\">the contract</a> itself, and \
+    <a href=\"/docs/problems\">the problems</a>.</p></noscript>";
+
 /// The page of all operations, which bears our name and not that of the program that draws it: a tab of a browser, or a bookmark, shows nothing else.
 async fn operations() -> HttpResponse {
     // What is configured stands in another file.
     let file = utoipa_swagger_ui::serve("index.html", Arc::new(Config::default())).ok().flatten();
     match file.and_then(|file| String::from_utf8(file.bytes.into_owned()).ok()) {
         Some(page) => {
-            let page = page.replace("<title>Swagger UI</title>", "<title>Interface - Tornello</title>");
+            let page = page.replace("<title>Swagger UI</title>", &format!("{OWN_WIDTH}<title>Interface - Tornello</title>"));
+            let page = page.replace("<div id=\"swagger-ui\"></div>", &format!("<div id=\"swagger-ui\"></div>{WITHOUT_SCRIPT}"));
             HttpResponse::Ok().content_type("text/html; charset=utf-8").body(page)
         }
         None => HttpResponse::NotFound().finish(),
@@ -78,7 +85,7 @@ fn page() -> String {
     };
     let rows: String = problem::all().into_iter().map(row).collect();
     format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">{OWN_WIDTH}\
          <title>Problems - Tornello</title>\n<style>\n\
          body {{ font: 1rem/1.5 system-ui, sans-serif; color: #17324d; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }}\n\
          table {{ border-collapse: collapse; width: 100% }}\nth, td {{ text-align: left; vertical-align: top; padding: .5rem; border-bottom: 1px solid #d9dadb }}\n\

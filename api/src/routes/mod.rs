@@ -146,7 +146,7 @@ fn v1(routes: &mut impl Table) {
     routes.service(holds::create).service(holds::confirm).service(gates::admit).service(gates::exit);
     routes.service(availability::list_slots).service(availability::list_days);
     routes.service(holds::get).service(holds::extend).service(holds::shrink).service(holds::release);
-    routes.service(museums::list).service(museums::get).service(museums::register);
+    routes.service(museums::list).service(museums::get).service(museums::register).service(museums::change);
     routes.service(plans::get_plan).service(plans::set_plan);
     routes.service(tariffs::get_tariff).service(tariffs::set_tariff).service(tariffs::get_ceiling).service(tariffs::set_ceiling);
     routes.service(group_policy::get_policy).service(group_policy::set_policy);

@@ -2,12 +2,12 @@
 
 use actix_web::http::StatusCode;
 use actix_web::middleware::Compress;
-use actix_web::{HttpResponse, get, post, web};
+use actix_web::{HttpResponse, get, post, put, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::node::Node;
 use tornello_engine::calendar::MonthDay;
 use tornello_engine::ids::{Code, MuseumId};
-use tornello_engine::museum::{Command, Event, Profile};
+use tornello_engine::museum::{Command, Corrected, Event, Profile};
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
@@ -158,7 +158,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, museum: web::Path<String
 
 /// Register a museum.
 ///
-/// It opens and sells when it has a plan and a tariff. Number and slug are for good.
+/// It opens and sells when it has a plan and a tariff. Number and slug are for good; the rest can be changed. Forecasts know the school breaks of a region by its name.
 #[utoipa::path(
     tag = "Museums", operation_id = "register_museum", security(("key" = ["administer"])),
     request_body(content = MuseumForm, example = json!({"number": 26, "profile": {"slug": "marta-taranto", "name": "Museo archeologico nazionale di Taranto",
@@ -182,6 +182,38 @@ pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
         tracing::warn!(%error, number, "the keys were not told of a new museum");
     }
     created(format!("/v1/museums/{}", profile.slug), &MuseumView::new(MuseumId(number), profile))
+}
+
+/// Change who and where a museum is.
+///
+/// All of it is said anew, as it is to be from now on: what is left out is taken away. The slug is for good, and has to be the one that there is. What was printed, and the deadlines of
+/// quotes that were sent, stay as they are.
+#[utoipa::path(
+    tag = "Museums", operation_id = "change_museum", security(("key" = ["administer"])),
+    request_body(content = ProfileForm, example = json!({"slug": "parco-colosseo", "name": "Parco archeologico del Colosseo", "city": "Roma", "region": "Lazio",
+        "latitude_microdeg": 41_890_200, "longitude_microdeg": 12_492_200, "patron": "06-29"})),
+    params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"),
+        ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The museum is changed", body = MuseumView), crate::openapi::Problems),
+)]
+#[put("/museums/{museum}")]
+pub async fn change(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    museum: web::Path<String>,
+    form: Json<ProfileForm>,
+) -> Result<HttpResponse, Problem> {
+    let known = museum_of(&node, &caller, Scope::Administer, &museum)?;
+    let slug = known.museum.profile().ok_or_else(Problem::not_found)?.slug;
+    if form.slug != slug {
+        return Err(Problem::invalid(format!("slug: that of a museum is for good: {slug} is expected")));
+    }
+    let envelope = envelope(&node, &caller, &key, &["profile"], &*form, &[], None)?;
+    let record = node.museum(known.museum.id(), envelope, Command::Correct { profile: form.into_inner().into() }).await?;
+    let corrected =
+        record.events.into_iter().find_map(|event| if let Event::Corrected(Corrected { profile }) = event { Some(profile) } else { None });
+    Ok(HttpResponse::Ok().json(MuseumView::new(known.museum.id(), corrected.ok_or_else(not_rebuilt)?)))
 }
 
 /// Whether a new museum may have this number and slug: what no museum's own stream can know. Museums are registered by one administrator at a time.

@@ -16,7 +16,7 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Large, envelope};
 use crate::routes::museum_of;
-use crate::routes::revisions::{On, in_force, newly_set, only_if};
+use crate::routes::revisions::{On, in_force, newly_set, none_holds, only_if};
 use crate::words::ChannelWord;
 
 /// A short text in two languages.
@@ -464,7 +464,7 @@ pub async fn get_plan(
     let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let date = on.day(&node);
     let found = known.museum.plan_on(date).zip(known.museum.plan_since(date));
-    let ((revision, plan), valid_from) = found.ok_or_else(Problem::not_found)?;
+    let ((revision, plan), valid_from) = found.ok_or_else(none_holds)?;
     Ok(in_force(&request, revision, PlanView { revision, valid_from, plan: PlanBody::from(plan) }))
 }
 

@@ -249,7 +249,8 @@ fn asked(node: &Node, caller: &Caller, known: &Known, kind: Kind, form: &VisitFo
         return Err(quote::Refusal::BadSlots.into());
     }
     not_over(node, known, form, day)?;
-    let (_, tariff) = known.museum.tariff_on(day).ok_or_else(Problem::not_found)?;
+    let (_, tariff) =
+        known.museum.tariff_on(day).ok_or_else(|| Problem::not_found().detail("The museum has no tariff for that day: a manager sets it first."))?;
     let (_, policy) = known.museum.group_policy_on(day);
     let line = |form: &LineForm| {
         let price = tariff.quote(day, Channel::Group, form.category).map_err(|error| Problem::from(error).with("category", form.category))?;
@@ -321,9 +322,11 @@ fn party_max(node: &Node, known: &Known, slots: &[SlotId]) -> u16 {
 /// The first slots of a day, from a time on, that have the places of a part each.
 fn slots_from(node: &Node, known: &Known, kind: Kind, (day, form): (Date, &VisitForm), asked: &Asked, kept: &Kept) -> Result<Vec<SlotId>, Problem> {
     let museum = known.museum.id();
-    let (_, plan) = known.museum.plan_on(day).ok_or_else(Problem::not_found)?;
+    let (_, plan) =
+        known.museum.plan_on(day).ok_or_else(|| Problem::not_found().detail("The museum has no plan for that day: a manager sets it first."))?;
     let route = plan.routes.iter().find(|route| form.route.is_none_or(|code| code == route.code)).map(|route| route.id);
-    let route: RouteId = route.ok_or_else(Problem::not_found)?;
+    let route: RouteId = route
+        .ok_or_else(|| Problem::not_found().detail("visit.route: the museum has no such route on that day. Its plan has those that there are."))?;
     let from = calendar::instant(day.to_datetime(form.time.unwrap_or(Time::midnight())));
     let open = of_museum(known, node.board(), day, day, Some(route), Channel::Group, node.now());
     // How many parts there are the price itself knows: it is asked for one.

@@ -30,6 +30,11 @@ impl On {
     }
 }
 
+/// Nothing of a kind holds on the day that was asked for.
+pub fn none_holds() -> Problem {
+    Problem::not_found().detail("Nothing of this kind holds on that day. Set it with PUT, or ask for another day with `on`.")
+}
+
 /// The tag of a revision.
 fn etag(revision: u32) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"0\""))

@@ -134,7 +134,7 @@ pub struct OverrideForm {
     /// From when, by the clocks in Rome: a time that they show on that day. What is over before the day opens is of the night after it, as its last lines are.
     #[schema(max_length = 5, examples("11:00"))]
     pub from: String,
-    /// Until when; 24:00 is the end of the day.
+    /// Until when; 24:00 is the end of the day, and so is 00:00, as rosters show it.
     #[schema(max_length = 5, examples("13:00"))]
     pub to: String,
     /// How many.
@@ -168,6 +168,11 @@ fn minute(text: &str) -> Result<u16, Problem> {
     let (hour, minute) = text.split_once(':').filter(|(hour, minute)| two(hour) && two(minute)).ok_or_else(bad)?;
     let (hour, minute): (u16, u16) = (hour.parse().map_err(|_| bad())?, minute.parse().map_err(|_| bad())?);
     if minute > 59 || hour * 60 + minute > 1_440 { Err(bad()) } else { Ok(hour * 60 + minute) }
+}
+
+/// Until when: nothing ends as the day begins.
+fn end_minute(text: &str) -> Result<u16, Problem> {
+    minute(text).map(|minute| if minute == 0 { 1_440 } else { minute })
 }
 
 fn clock(minute: u16) -> String {
@@ -341,7 +346,7 @@ pub async fn set_override(
     let envelope = envelope(&node, &caller, &key, &["roster"], &*form, &[], None)?;
     let OverrideForm { day, role, from, to, people, note } = form.into_inner();
     let place = Place { date: day, from_min: minute(&from)?, role };
-    let what = Override { to_min: minute(&to)?, people, note };
+    let what = Override { to_min: end_minute(&to)?, people, note };
     node.planning(known.museum.id(), envelope, Command::Decide { place, what }).await?;
     Ok(HttpResponse::Ok().json(apart(move || after(&node, &known, day)).await?))
 }
@@ -391,6 +396,8 @@ mod tests {
         for bad in ["", "9:30", "09:60", "24:01", "ab:cd", "09-30", "-1:00", "+9:00"] {
             assert!(minute(bad).is_err(), "{bad}");
         }
+        // The last line before midnight is decided as it is shown.
+        assert_eq!([clock(1_440).as_str(), "24:00", "00:01"].map(|to| end_minute(to).unwrap()), [1_440, 1_440, 1]);
         assert_eq!((clock(570), clock(1_440)), ("09:30".to_owned(), "00:00".to_owned()));
     }
 }

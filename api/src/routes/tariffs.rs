@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, Large, envelope};
 use crate::routes::museum_of;
 use crate::routes::plans::TextForm;
-use crate::routes::revisions::{On, in_force, newly_set, only_if};
+use crate::routes::revisions::{On, in_force, newly_set, none_holds, only_if};
 use crate::words::{FreeDayBookingWord, PriceKindWord, ProofWord};
 
 /// One kind of ticket.
@@ -185,7 +185,7 @@ pub async fn get_tariff(
     let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let date = on.day(&node);
     let found = known.museum.tariff_on(date).zip(known.museum.tariff_since(date));
-    let ((revision, tariff), valid_from) = found.ok_or_else(Problem::not_found)?;
+    let ((revision, tariff), valid_from) = found.ok_or_else(none_holds)?;
     Ok(in_force(&request, revision, TariffView { revision, valid_from, tariff: TariffBody::from(tariff) }))
 }
 
@@ -252,7 +252,7 @@ pub async fn get_ceiling(
 ) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Read, &museum)?;
     let date = on.day(&node);
-    let (revision, valid_from) = known.museum.ceiling_since(date).ok_or_else(Problem::not_found)?;
+    let (revision, valid_from) = known.museum.ceiling_since(date).ok_or_else(none_holds)?;
     Ok(in_force(&request, revision, CeilingView { revision, valid_from, ceiling: known.museum.ceiling_on(date) }))
 }
 

@@ -143,6 +143,9 @@ fn what_a_museum_refuses() {
         (&[], unsound(|p| p.city = "\u{202e}".to_owned()), Refusal::InvalidProfile),
         (&[], unsound(|p| p.latitude_microdeg = 90_000_001), Refusal::InvalidProfile),
         (&[], unsound(|p| p.longitude_microdeg = i32::MIN), Refusal::InvalidProfile),
+        (&[], Command::Correct { profile: profile() }, Refusal::NotRegistered),
+        (&registered, Command::Correct { profile: Profile { name: String::new(), ..profile() } }, Refusal::InvalidProfile),
+        (&registered, Command::Correct { profile: Profile { slug: "other".parse().unwrap(), ..profile() } }, Refusal::InvalidProfile),
         (&registered, set_plan(yesterday, twice.clone()), past.clone()),
         (&registered, set_tariff(yesterday, tariff()), past.clone()),
         (&registered, set_ceiling(yesterday, None), past.clone()),
@@ -185,6 +188,11 @@ fn codes_are_stable() {
 fn what_happens_is_what_was_asked() {
     let cases = [
         (vec![], register(), Event::Registered(Registered { profile: profile() })),
+        (
+            vec![register()],
+            Command::Correct { profile: Profile { region: "Lazio".to_owned(), patron: None, ..profile() } },
+            Event::Corrected(Corrected { profile: Profile { region: "Lazio".to_owned(), patron: None, ..profile() } }),
+        ),
         (vec![register()], set_plan(TODAY, plan(9, 19)), Event::PlanSet(PlanSet { revision: 1, valid_from: TODAY, plan: plan(9, 19) })),
         (
             vec![register()],
@@ -318,6 +326,8 @@ fn commands() -> impl Strategy<Value = Vec<Command>> {
     let day = (0_i32..6).prop_map(|days| TODAY.saturating_add(jiff::Span::new().days(days)));
     let command = prop_oneof![
         1 => Just(register()),
+        1 => prop::sample::select(vec!["Lazio", "Liguria"])
+            .prop_map(|region| Command::Correct { profile: Profile { region: region.to_owned(), ..profile() } }),
         6 => (day.clone(), 0_i8..24, 1_i8..24).prop_map(|(day, opens, hours)| set_plan(day, plan(opens, opens + hours))),
         1 => (day.clone(), 0_i64..2_000).prop_map(|(valid_from, full)| Command::SetTariff { valid_from, tariff: Tariff::state_museum(Cents::new(full)) }),
         2 => (day.clone(), prop::option::of(0_u32..3)).prop_map(|(day, ceiling)| set_ceiling(day, ceiling)),

@@ -132,10 +132,14 @@ pub fn price(policy: &GroupPolicy, kind: Kind, asked: &Asked, fee_free_left: u32
         return Err(Refusal::TooManyEscorts { free: free_escorts });
     }
     let mut lines = asked.members.clone();
+    // As members more of them would come in free than the rule lets in.
+    let are_escorts = |line: &Line, category: Code| line.category == category && (asked.escorts > 0 || line.price_cents.is_zero());
+    if let Some(escorts) = terms.escorts
+        && lines.iter().any(|line| are_escorts(line, escorts.category))
+    {
+        return Err(Refusal::EscortCategory { category: escorts.category });
+    }
     if let Some(escorts) = terms.escorts.filter(|_| asked.escorts > 0) {
-        if lines.iter().any(|line| line.category == escorts.category) {
-            return Err(Refusal::EscortCategory { category: escorts.category });
-        }
         lines.push(Line { category: escorts.category, count: asked.escorts, price_cents: Cents::ZERO, proof: escorts.proof });
     }
     let together = if policy.max_includes_escorts { people(&lines) } else { members };

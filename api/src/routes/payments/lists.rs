@@ -9,6 +9,7 @@ use tornello_actors::node::Node;
 use tornello_actors::views::payments::{PaymentFilter, PaymentRow};
 use tornello_engine::ids::{MuseumId, OrderId, PaymentId};
 use tornello_engine::money::Cents;
+use tornello_engine::notice::NoticeNumber;
 
 use super::{Connected, creditor_of};
 use crate::auth::{Caller, Scope};
@@ -31,6 +32,9 @@ pub struct PaymentsQuery {
     to: Option<String>,
     /// Only of this order.
     order: Option<String>,
+    /// Only with this notice number (18 digits), as a payer or a bank shows it.
+    #[param(pattern = "^[0-9]{18}$")]
+    notice_number: Option<String>,
     /// Only those of which money is owed back, or of which none is.
     owing: Option<bool>,
     /// Only those of the caller's key. Without desk rights it sees no others, but an operator those of its quotes.
@@ -54,7 +58,7 @@ pub const TABLE_ROWS_MAX: u32 = 20_000;
 const STATES: [&str; 6] = ["created", "pending", "paid", "failed", "expired", "cancelled"];
 
 impl PaymentsQuery {
-    fn filter(&self, node: &Node, caller: &Caller) -> Result<PaymentFilter, Problem> {
+    fn filter(&self, node: &Node, connected: &Connected, caller: &Caller) -> Result<PaymentFilter, Problem> {
         if self.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
             return Err(Problem::malformed("state: created, pending, paid, failed, expired or cancelled is expected"));
         }
@@ -63,6 +67,8 @@ impl PaymentsQuery {
             return Err(Problem::invalid("let `from` not be after `to`"));
         }
         let order = self.order.as_deref().map(str::parse::<OrderId>).transpose().map_err(|error| Problem::malformed(format!("order: {error}")))?;
+        let notice = self.notice_number.as_deref().map(str::parse::<NoticeNumber>).transpose();
+        let notice = notice.map_err(|error| Problem::malformed(format!("notice_number: {error}")))?;
         let who = if self.mine { Some(caller.id()) } else { caller.owner() };
         Ok(PaymentFilter {
             museums: museums(node, caller, Scope::Book, self.museum.as_deref())?,
@@ -74,9 +80,16 @@ impl PaymentsQuery {
             to,
             order: order.map(|order| order.to_string()),
             owing: self.owing,
+            among: notice.map(|notice| payments_of(connected, notice)),
             after: self.cursor,
         })
     }
+}
+
+/// The payments that may bear a notice number: of each creditor one at most.
+fn payments_of(connected: &Connected, notice: NoticeNumber) -> Vec<PaymentId> {
+    let creditors = connected.0.as_ref().map(|pagopa| pagopa.settings().creditors());
+    creditors.into_iter().flatten().filter_map(|creditor| creditor.payment(notice)).collect()
 }
 
 /// The museums of a list: the one that is named, or the caller's own; none: all.
@@ -196,7 +209,7 @@ pub async fn list(
     query: web::Query<PaymentsQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
-    let (filter, size, views) = (query.filter(&node, &caller)?, page_size(query.limit)?, &files(&node)?.views);
+    let (filter, size, views) = (query.filter(&node, &connected, &caller)?, page_size(query.limit)?, &files(&node)?.views);
     let as_of_batch = views.as_of_batch();
     let (rows, next_cursor) = page(views.payments(&filter, size + 1).await?, size, |row| row.payment.to_string());
     if wants_csv(&request) {
@@ -223,7 +236,7 @@ pub async fn export(
     query: web::Query<PaymentsQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
-    let filter = query.filter(&node, &caller)?;
+    let filter = query.filter(&node, &connected, &caller)?;
     let (rows, last) = page(files(&node)?.views.payments(&filter, TABLE_ROWS_MAX + 1).await?, TABLE_ROWS_MAX, |row| row.payment.to_string());
     Ok(csv_page(&request, table(&rows, &connected, query.spreadsheet), last))
 }

@@ -9,12 +9,13 @@ use tornello_engine::ids::{Code, PaymentId};
 use tornello_engine::ledger::{self, Account};
 use tornello_engine::money::Cents;
 use tornello_engine::notice::Qr;
-use tornello_engine::payment::{self, Item, ItemEnd, Opened, Payment, Receipt, Refunded, Stage};
+use tornello_engine::payment::{self, Item, ItemEnd, Opened, Payment, Receipt, Refunded, Source, Stage};
+use tornello_engine::slot::DeskMethod;
 
 use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
 use crate::routes::refunds::RefundView;
-use crate::words::RefundedWord;
+use crate::words::{DeskMethodWord, RefundedWord};
 
 /// What is paid for.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -47,6 +48,19 @@ pub struct PaymentExtraView {
     price_cents: i64,
 }
 
+/// What a desk took in.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct DeskReceiptView {
+    /// At which till.
+    #[schema(value_type = String)]
+    till: Code,
+    /// `cash` or `card`.
+    #[schema(value_type = DeskMethodWord)]
+    method: DeskMethod,
+    /// Receipt or terminal reference.
+    reference: String,
+}
+
 /// Proof that money came.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct PaymentReceiptView {
@@ -62,6 +76,9 @@ pub struct PaymentReceiptView {
     psp: String,
     /// With what; empty if that is not said.
     method: String,
+    /// What a desk said of what it took in; of `desk` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    desk: Option<DeskReceiptView>,
     /// Whether it was paid while our station could not be asked.
     stand_in: bool,
     /// What of it the payer's bank took back, in euro cents.
@@ -217,6 +234,10 @@ fn receipt_view(receipt: &Receipt, taken_back: Cents) -> PaymentReceiptView {
         paid_at: receipt.paid_at.to_string(),
         psp: receipt.psp.clone(),
         method: receipt.method.clone(),
+        desk: match &receipt.source {
+            Source::Desk { till, method, reference } => Some(DeskReceiptView { till: *till, method: *method, reference: reference.clone() }),
+            _ => None,
+        },
         stand_in: receipt.stand_in,
         taken_back_cents: taken_back.get(),
     }
