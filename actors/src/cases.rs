@@ -1,7 +1,7 @@
 //! Fraud cases: opened for what wants to be looked at, and driven until what follows from their verdicts is done. The rules of a case are in `engine::case`; here is what
 //! concerns a case and its sale.
 //!
-//! A verdict about a sale follows its tickets to whichever slots they have moved, or move to while it is given.
+//! A verdict about a sale follows its tickets to whichever slots they have moved, or move to while it is given. One about an option of a quote waits until that is bought or gone.
 //!
 //! What wants a case is found in the lists, which follow the journal: a sale under review, a suspected hold that was not bought, a return or a count of cash that looks wrong,
 //! a sale, return or refused attempt picked at random, a sale whose payer's bank took the money back, one that a gate met twice (with a network or without). A case's id
@@ -123,6 +123,15 @@ async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<Ca
     }
 }
 
+/// Until when what is kept for a sale could be looked at if it were bought under review, as an option of a quote that a case is about; none if nothing is kept.
+async fn option_of(node: &Node, sale: HoldId) -> Result<Option<Timestamp>, Failure<slot::Refusal>> {
+    let until = |slot: &slot::Slot| slot::verdict::Window::of(slot.opening()).opens_at.plus_seconds(-slot::REVIEW_ENDS_BEFORE_S);
+    match node.look(sale.slot(), move |slot| slot.hold_of(sale).map(|_| until(slot))).await {
+        Err(Failure::UnknownSlot(_)) => Ok(None),
+        found => found,
+    }
+}
+
 /// Until when tickets of a sale are under review; none if they are not, and were not.
 async fn reviewed_until(node: &Node, sale: HoldId) -> Result<Option<Timestamp>, Failure<slot::Refusal>> {
     let until = move |slot: &slot::Slot| slot.sale_of(sale).and_then(|sale| sale.tickets.iter().filter_map(|ticket| ticket.review_until).max());
@@ -229,6 +238,11 @@ async fn act(node: &Node, id: CaseId) -> Result<(), RoundError> {
     let _acting = node.cases().acting().await;
     let look = |case: &tornello_engine::case::Case| case.pending().zip(case.sale()).map(|(action, sale)| (action, sale, case.seq()));
     let Some((action, sale, seq)) = node.look_case(id, look).await.map_err(|failure| failed(&failure))? else { return Ok(()) };
+    // There are no tickets yet: it is done when they are made, or nothing is left to make them of.
+    if option_of(node, sale).await.map_err(|failure| failed(&failure))?.is_some() {
+        node.cases().rest(id, seq);
+        return Ok(());
+    }
     let done = match action {
         Action::Block => block(node, id, sale, seq).await,
         Action::Unblock => unblock(node, id, sale, seq).await,
@@ -546,7 +560,7 @@ pub(crate) async fn keep_looking(node: &Node) {
         }
         let stands_at = node.files().map_or(0, |files| files.views.as_of_batch());
         let is_over = node.files().is_some() && node.cases().is_to_pick(hour_of(node.now()));
-        if stands_at != seen || is_over || !node.cases().working().is_empty() {
+        if stands_at != seen || is_over || node.cases().has_work() {
             let left = resume(node).await;
             if let Err(error) = &left {
                 tracing::warn!(%error, "what wants a fraud case cannot be looked for now");
