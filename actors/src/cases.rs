@@ -91,15 +91,20 @@ fn step_at(case: CaseId, step: &[u8], number: u64, sale: HoldId, tickets: &[u16]
 async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<CaseId, RoundError> {
     let (subject, now) = (wanting.subject, node.now());
     let id = case_of(subject);
-    let lapses_at = wanting.review_until.filter(|until| *until > now).unwrap_or(now.plus_seconds(LAPSES_S));
+    let failed = |failure: Failure<slot::Refusal>| RoundError::Case(id, failure.to_string());
+    let mut lapses_at = wanting.review_until.filter(|until| *until > now).unwrap_or(now.plus_seconds(LAPSES_S));
+    // What an option becomes is under review as well, whenever it is bought: somebody is to see that.
+    if let (Subject::Sale(sale), None) = (subject, wanting.review_until)
+        && wanting.channel == Channel::Group.name()
+    {
+        lapses_at = option_of(node, sale).await.map_err(failed)?.map_or(lapses_at, |until| until.max(lapses_at));
+    }
     let mut due_at = now.plus_seconds(DUE_S).min(lapses_at);
     // They may have moved before there was a case, to where their review ends sooner.
     if let (Subject::Sale(sale), Some(_)) = (subject, wanting.review_until) {
-        let trail = moves::trail(node, sale).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?.0;
-        for moved in trail.into_iter().filter(|moved| *moved != sale) {
-            let until = reviewed_until(node, moved).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?;
-            due_at = until.filter(|until| *until > now).map_or(due_at, |until| until.min(due_at));
-        }
+        let reviews = reviews_along(node, sale).await.map_err(failed)?;
+        let there = reviews.into_iter().filter(|(moved, until)| *moved != sale && *until > now).map(|(_, until)| until).min();
+        due_at = there.map_or(due_at, |until| until.min(due_at));
     }
     let slot = match subject {
         Subject::Sale(sale) | Subject::Return { sale, .. } | Subject::Hold(sale) => Some(sale.slot()),
@@ -136,6 +141,15 @@ async fn option_of(node: &Node, sale: HoldId) -> Result<Option<Timestamp>, Failu
 async fn reviewed_until(node: &Node, sale: HoldId) -> Result<Option<Timestamp>, Failure<slot::Refusal>> {
     let until = move |slot: &slot::Slot| slot.sale_of(sale).and_then(|sale| sale.tickets.iter().filter_map(|ticket| ticket.review_until).max());
     node.look(sale.slot(), until).await
+}
+
+/// As [`reviewed_until`], of a sale and of all that its tickets have become, one after the other: those that are or were under review.
+async fn reviews_along(node: &Node, sale: HoldId) -> Result<Vec<(HoldId, Timestamp)>, Failure<slot::Refusal>> {
+    let mut reviews = Vec::new();
+    for found in moves::trail(node, sale).await?.0 {
+        reviews.extend(reviewed_until(node, found).await?.map(|until| (found, until)));
+    }
+    Ok(reviews)
 }
 
 /// Has somebody look sooner at what has arrived under review where that ends sooner than where it left. What has no case yet is due so when one is opened.
@@ -396,10 +410,7 @@ async fn review(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
 /// Keeps a case open as long as the review of its sale that has begun anew: it would end with the first one, and tickets would wait with nobody to see it.
 async fn renew(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Result<(), RoundError> {
     let failed = |failure: &dyn std::fmt::Display| RoundError::Case(id, failure.to_string());
-    let mut ends: Option<Timestamp> = None;
-    for sale in moves::trail(node, sale).await.map_err(|failure| failed(&failure))?.0 {
-        ends = ends.max(reviewed_until(node, sale).await.map_err(|failure| failed(&failure))?);
-    }
+    let ends = reviews_along(node, sale).await.map_err(|failure| failed(&failure))?.into_iter().map(|(_, until)| until).max();
     let Some(lapses_at) = ends else { return Ok(()) };
     match node.case(id, envelope(id, b"renew", seq), Command::Renew { lapses_at }).await {
         // The case lasts longer.

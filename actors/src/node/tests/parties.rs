@@ -9,7 +9,8 @@ use tornello_engine::ids::{CaseId, PaymentId, QuoteId};
 use tornello_engine::institution::Institution;
 use tornello_engine::quote::policy::GroupPolicy;
 use tornello_engine::quote::{self, About, Asked, Kind, Settle};
-use tornello_engine::slot::{CancelCause, TicketState};
+use tornello_engine::slot::verdict::Window;
+use tornello_engine::slot::{CancelCause, REVIEW_ENDS_BEFORE_S, TicketState};
 use tornello_models::fraud::signals::{FeatureVector, Role, SignalEvent, SignalKind, Taking, features, index_of};
 
 use super::again::{is_said_again, said_again};
@@ -296,6 +297,20 @@ async fn what_is_said_of_an_option_holds_for_the_tickets_that_it_becomes() {
         assert_eq!((node.look_case(about, |case| case.pending()).await, node.cases().working()), (Ok(None), vec![]), "{verdict:?}");
         house.running.stop().await;
     }
+}
+
+/// Weeks after somebody should have looked the group pays, and its tickets are under review.
+#[actix_rt::test]
+async fn the_case_of_an_option_is_open_as_long_as_what_it_becomes_can_be_under_review() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let node = house.node();
+    let there = SlotId::new(MUSEUM, RouteId(1), "2026-07-22T08:00:00Z".parse().unwrap());
+    let (_, _, about) = suspected(node, there).await;
+    let opens_at = node.look(there, |slot| Window::of(slot.opening()).opens_at).await.unwrap();
+    let deadlines = (now().plus_seconds(86_400), opens_at.plus_seconds(-REVIEW_ENDS_BEFORE_S));
+    assert_eq!(node.look_case(about, |case| (case.status(), case.deadlines())).await, Ok((Some(Status::Open), deadlines)));
+    house.running.stop().await;
 }
 
 #[actix_rt::test]
