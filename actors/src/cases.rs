@@ -427,6 +427,8 @@ async fn is_to_be_looked_at(node: &Node, sale: HoldId, decided: HoldId) -> Resul
         };
         match node.look_case(case_of(Subject::Sale(other)), is_open).await {
             Ok(true) => return Ok(true),
+            // The lists have not come to it yet: it has a case when they have.
+            Err(Failure::Refused(_)) if moves::was_suspected(node, other).await? => return Ok(true),
             Ok(false) | Err(Failure::Refused(_)) => {}
             Err(failure) => return Err(failure.map(|_| slot::Refusal::UnknownSale)),
         }
