@@ -161,6 +161,22 @@ async fn a_case_is_open_as_long_as_the_review_that_an_undone_verdict_begins_anew
     house.running.stop().await;
 }
 
+/// Nobody suspected it, so its tickets waited for nobody.
+#[actix_rt::test]
+async fn what_chance_picked_is_good_also_when_a_verdict_of_honest_is_taken_back() {
+    let house = House::new().await;
+    let (node, id) = (house.node(), case_of(Subject::Sale(sale())));
+    house.ask(1, sell(1, 2)).await.unwrap();
+    let case::Command::Open(mut picked) = opened() else { panic!("it opens a case") };
+    picked.origin = Origin::Picked;
+    node.case(id, by(10), case::Command::Open(picked)).await.unwrap();
+    decide(node, id, by(11), Verdict::Legit, code("family")).await.unwrap();
+    undo(node, id, by(12)).await.unwrap();
+    assert_eq!((reviewed_until(node, sale()).await, node.look_case(id, |case| case.pending()).await), (None, Ok(None)));
+    assert_eq!(node.look_case(id, |case| case.status()).await, Ok(Some(Status::Open)));
+    house.running.stop().await;
+}
+
 /// Staff had blocked them before the verdict, and lift that again: what the verdict says stands until it is undone, and what staff say after that.
 #[actix_rt::test]
 async fn a_verdict_holds_whatever_staff_block_and_lift() {
