@@ -1,7 +1,7 @@
 //! Fraud cases: opened for what wants to be looked at, and driven until what follows from their verdicts is done. The rules of a case are in `engine::case`; here is what
 //! concerns a case and its sale.
 //!
-//! A verdict about a sale follows its tickets to whichever slots they have moved, or move to while it is given.
+//! A verdict about a sale follows its tickets to whichever slots they have moved, or move to while it is given. One about an option of a quote waits until that is bought or gone.
 //!
 //! What wants a case is found in the lists, which follow the journal: a sale under review, a suspected hold that was not bought, a return or a count of cash that looks wrong,
 //! a sale, return or refused attempt picked at random, a sale whose payer's bank took the money back, one that a gate met twice (with a network or without). A case's id
@@ -91,15 +91,20 @@ fn step_at(case: CaseId, step: &[u8], number: u64, sale: HoldId, tickets: &[u16]
 async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<CaseId, RoundError> {
     let (subject, now) = (wanting.subject, node.now());
     let id = case_of(subject);
-    let lapses_at = wanting.review_until.filter(|until| *until > now).unwrap_or(now.plus_seconds(LAPSES_S));
+    let failed = |failure: Failure<slot::Refusal>| RoundError::Case(id, failure.to_string());
+    let mut lapses_at = wanting.review_until.filter(|until| *until > now).unwrap_or(now.plus_seconds(LAPSES_S));
+    // What an option becomes is under review as well, whenever it is bought: somebody is to see that.
+    if let (Subject::Sale(sale), None) = (subject, wanting.review_until)
+        && wanting.channel == Channel::Group.name()
+    {
+        lapses_at = option_of(node, sale).await.map_err(failed)?.map_or(lapses_at, |until| until.max(lapses_at));
+    }
     let mut due_at = now.plus_seconds(DUE_S).min(lapses_at);
     // They may have moved before there was a case, to where their review ends sooner.
     if let (Subject::Sale(sale), Some(_)) = (subject, wanting.review_until) {
-        let trail = moves::trail(node, sale).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?.0;
-        for moved in trail.into_iter().filter(|moved| *moved != sale) {
-            let until = reviewed_until(node, moved).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?;
-            due_at = until.filter(|until| *until > now).map_or(due_at, |until| until.min(due_at));
-        }
+        let reviews = reviews_along(node, sale).await.map_err(failed)?;
+        let there = reviews.into_iter().filter(|(moved, until)| *moved != sale && *until > now).map(|(_, until)| until).min();
+        due_at = there.map_or(due_at, |until| until.min(due_at));
     }
     let slot = match subject {
         Subject::Sale(sale) | Subject::Return { sale, .. } | Subject::Hold(sale) => Some(sale.slot()),
@@ -123,10 +128,28 @@ async fn open_about(node: &Node, wanting: &Wanting, origin: Origin) -> Result<Ca
     }
 }
 
+/// Until when what is kept for a sale could be looked at if it were bought under review, as an option of a quote that a case is about; none if nothing is kept.
+async fn option_of(node: &Node, sale: HoldId) -> Result<Option<Timestamp>, Failure<slot::Refusal>> {
+    let until = |slot: &slot::Slot| slot::verdict::Window::of(slot.opening()).opens_at.plus_seconds(-slot::REVIEW_ENDS_BEFORE_S);
+    match node.look(sale.slot(), move |slot| slot.hold_of(sale).map(|_| until(slot))).await {
+        Err(Failure::UnknownSlot(_)) => Ok(None),
+        found => found,
+    }
+}
+
 /// Until when tickets of a sale are under review; none if they are not, and were not.
 async fn reviewed_until(node: &Node, sale: HoldId) -> Result<Option<Timestamp>, Failure<slot::Refusal>> {
     let until = move |slot: &slot::Slot| slot.sale_of(sale).and_then(|sale| sale.tickets.iter().filter_map(|ticket| ticket.review_until).max());
     node.look(sale.slot(), until).await
+}
+
+/// As [`reviewed_until`], of a sale and of all that its tickets have become, one after the other: those that are or were under review.
+async fn reviews_along(node: &Node, sale: HoldId) -> Result<Vec<(HoldId, Timestamp)>, Failure<slot::Refusal>> {
+    let mut reviews = Vec::new();
+    for found in moves::trail(node, sale).await?.0 {
+        reviews.extend(reviewed_until(node, found).await?.map(|until| (found, until)));
+    }
+    Ok(reviews)
 }
 
 /// Has somebody look sooner at what has arrived under review where that ends sooner than where it left. What has no case yet is due so when one is opened.
@@ -229,6 +252,11 @@ async fn act(node: &Node, id: CaseId) -> Result<(), RoundError> {
     let _acting = node.cases().acting().await;
     let look = |case: &tornello_engine::case::Case| case.pending().zip(case.sale()).map(|(action, sale)| (action, sale, case.seq()));
     let Some((action, sale, seq)) = node.look_case(id, look).await.map_err(|failure| failed(&failure))? else { return Ok(()) };
+    // There are no tickets yet: it is done when they are made, or nothing is left to make them of.
+    if option_of(node, sale).await.map_err(|failure| failed(&failure))?.is_some() {
+        node.cases().rest(id, seq);
+        return Ok(());
+    }
     let done = match action {
         Action::Block => block(node, id, sale, seq).await,
         Action::Unblock => unblock(node, id, sale, seq).await,
@@ -382,10 +410,7 @@ async fn review(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
 /// Keeps a case open as long as the review of its sale that has begun anew: it would end with the first one, and tickets would wait with nobody to see it.
 async fn renew(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Result<(), RoundError> {
     let failed = |failure: &dyn std::fmt::Display| RoundError::Case(id, failure.to_string());
-    let mut ends: Option<Timestamp> = None;
-    for sale in moves::trail(node, sale).await.map_err(|failure| failed(&failure))?.0 {
-        ends = ends.max(reviewed_until(node, sale).await.map_err(|failure| failed(&failure))?);
-    }
+    let ends = reviews_along(node, sale).await.map_err(|failure| failed(&failure))?.into_iter().map(|(_, until)| until).max();
     let Some(lapses_at) = ends else { return Ok(()) };
     match node.case(id, envelope(id, b"renew", seq), Command::Renew { lapses_at }).await {
         // The case lasts longer.
@@ -402,6 +427,8 @@ async fn is_to_be_looked_at(node: &Node, sale: HoldId, decided: HoldId) -> Resul
         };
         match node.look_case(case_of(Subject::Sale(other)), is_open).await {
             Ok(true) => return Ok(true),
+            // The lists have not come to it yet: it has a case when they have.
+            Err(Failure::Refused(_)) if moves::was_suspected(node, other).await? => return Ok(true),
             Ok(false) | Err(Failure::Refused(_)) => {}
             Err(failure) => return Err(failure.map(|_| slot::Refusal::UnknownSale)),
         }
@@ -546,7 +573,7 @@ pub(crate) async fn keep_looking(node: &Node) {
         }
         let stands_at = node.files().map_or(0, |files| files.views.as_of_batch());
         let is_over = node.files().is_some() && node.cases().is_to_pick(hour_of(node.now()));
-        if stands_at != seen || is_over || !node.cases().working().is_empty() {
+        if stands_at != seen || is_over || node.cases().has_work() {
             let left = resume(node).await;
             if let Err(error) = &left {
                 tracing::warn!(%error, "what wants a fraud case cannot be looked for now");

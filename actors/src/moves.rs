@@ -28,7 +28,7 @@ use crate::journal::StreamId;
 use crate::node::Node;
 use crate::pauses::{Pauses, RESUME_EVERY_S};
 use crate::people::RETENTION_S;
-use crate::streams::visit_apart;
+use crate::streams::{visit, visit_apart};
 
 /// How many moves may be driven at once without waiting for each other by chance.
 const LOCKS: usize = 256;
@@ -156,16 +156,39 @@ pub async fn trail_back(node: &Node, sale: HoldId) -> Result<Vec<HoldId>, Failur
     let (mut trail, mut next) = (Vec::new(), Some(sale));
     while let Some(sale) = next {
         trail.push(sale);
-        let before = move |slot: &Slot| match slot.sale_of(sale)?.settlement {
-            Settlement::Moved { from } => Some(from),
-            _ => None,
-        };
-        next = match node.look(sale.slot(), before).await {
-            Err(Failure::UnknownSlot(_)) => None,
-            found => found?,
-        };
+        next = moved_from(node, sale).await?;
     }
     Ok(trail)
+}
+
+/// The sale that the tickets of one came from when they moved; none if they have not.
+async fn moved_from(node: &Node, sale: HoldId) -> Result<Option<HoldId>, Failure<Refusal>> {
+    let from = move |slot: &Slot| match slot.sale_of(sale)?.settlement {
+        Settlement::Moved { from } => Some(from),
+        _ => None,
+    };
+    match node.look(sale.slot(), from).await {
+        Err(Failure::UnknownSlot(_)) => Ok(None),
+        found => found,
+    }
+}
+
+/// Whether tickets have come from another slot by a move that was suspected when it was asked for: the slot that they left keeps that no longer than the move lasts, and its journal does.
+///
+/// # Errors
+/// If a slot does not answer, or the journal cannot be read.
+pub async fn was_suspected(node: &Node, arrival: HoldId) -> Result<bool, Failure<Refusal>> {
+    let Some(from) = moved_from(node, arrival).await? else { return Ok(false) };
+    let mut is_suspected = false;
+    let look = |record: Record<Event>| {
+        if begun_by(&record.events).is_none_or(|begun| begun.arrival != arrival) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        is_suspected = record.envelope.as_ref().is_some_and(Envelope::asks_review);
+        Ok(ControlFlow::Break(()))
+    };
+    let read = visit(node.journal().as_ref(), StreamId::Slot(from.slot()), 0, look).await;
+    read.map(|()| is_suspected).map_err(|error| Failure::Journal(error.to_string()))
 }
 
 /// What was said of a sale when it was made; none if nothing was, or its tickets came from another slot. The lists have of a hold and its sale what was said more severely.

@@ -104,6 +104,8 @@ struct Known {
     heads: HashMap<CaseId, CaseHead>,
     deadlines: Deadlines<CaseId>,
     working: BTreeSet<CaseId>,
+    /// Of these, those whose sale is still to be made: nothing can be done until something has happened elsewhere.
+    resting: BTreeSet<CaseId>,
 }
 
 /// Whose appeals about attempts wait.
@@ -168,6 +170,7 @@ impl Cases {
             return;
         }
         let before = if head.is_finished() { known.heads.remove(&case) } else { known.heads.insert(case, head) };
+        known.resting.remove(&case);
         if head.has_work {
             known.working.insert(case);
             self.work.notify_one();
@@ -227,6 +230,21 @@ impl Cases {
     #[must_use]
     pub fn working(&self) -> Vec<CaseId> {
         self.known.lock().working.iter().copied().collect()
+    }
+
+    /// Notes that nothing can be done to a sale for now, as it was found when this was the case's last record: whatever is written next, of the case or of anything else, is a reason
+    /// to look again.
+    pub(crate) fn rest(&self, case: CaseId, seq: u64) {
+        let mut known = self.known.lock();
+        if known.heads.get(&case).is_some_and(|head| head.has_work && head.seq == seq) {
+            known.resting.insert(case);
+        }
+    }
+
+    /// Whether there is something that can be done to a sale, as far as is known.
+    pub(crate) fn has_work(&self) -> bool {
+        let known = self.known.lock();
+        known.working.iter().any(|case| !known.resting.contains(case))
     }
 
     /// The next deadline of any case.
@@ -442,5 +460,21 @@ mod tests {
         assert_eq!(board.next_wake(), None, "older news");
         board.publish(case, head(3, None, false));
         assert_eq!((board.working(), board.known.lock().heads.len()), (vec![], 0));
+    }
+
+    #[test]
+    fn what_cannot_be_done_yet_rests_until_something_is_said_of_it() {
+        let (board, case) = (Cases::default(), CaseId(1));
+        board.publish(case, head(2, None, true));
+        board.rest(case, 1);
+        assert!(board.has_work(), "it was found before something else was said");
+        board.rest(case, 2);
+        assert_eq!((board.has_work(), board.working()), (false, vec![case]));
+        board.publish(case, head(3, None, true));
+        assert!(board.has_work());
+        board.rest(case, 3);
+        board.publish(case, head(4, Some(50), false));
+        board.rest(case, 4);
+        assert_eq!((board.has_work(), board.working(), board.known.lock().resting.len()), (false, vec![], 0));
     }
 }

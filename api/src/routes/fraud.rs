@@ -232,7 +232,7 @@ pub async fn decide(
 
 /// Undo a verdict.
 ///
-/// What followed from it is undone as far as it still can be: a block is lifted (what staff block stays), a review begins anew if there is time for one.
+/// What followed from it is undone as far as it still can be: a block is lifted (what staff block stays), the review of what was suspected begins anew if there is time for one.
 #[utoipa::path(
     tag = "Fraud", operation_id = "undo_fraud_verdict", security(("key" = ["investigate"])),
     params(("case" = String, Path, description = "The case"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),

@@ -418,9 +418,11 @@ impl Case {
             Event::Undone(undone) => {
                 (self.verdict, self.appeal_waits) = (None, false);
                 self.labels.retain(|known| known.source != LabelSource::Verdict);
+                let was_suspected = self.opened.as_ref().is_some_and(|opened| opened.origin == Origin::Review);
                 let action = match undone.verdict {
-                    Verdict::Fraud => Some(Action::Unblock),
-                    Verdict::Legit => Some(Action::Review),
+                    Verdict::Legit if was_suspected => Some(Action::Review),
+                    // Of what chance picked, or a bank or a gate told, there was no review that could begin anew. What an earlier verdict blocked may still be.
+                    Verdict::Fraud | Verdict::Legit => Some(Action::Unblock),
                     Verdict::Unsure => self.pending,
                 };
                 self.pending = action.filter(|_| self.sale().is_some());

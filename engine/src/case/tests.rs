@@ -105,6 +105,22 @@ fn a_verdict_is_followed_by_an_action_and_a_label_and_so_is_its_undoing() {
 }
 
 #[test]
+fn what_nobody_had_put_under_review_is_not_when_a_verdict_of_honest_is_taken_back() {
+    for (origin, back) in [
+        (Origin::Review, Action::Review),
+        (Origin::Picked, Action::Unblock),
+        (Origin::Chargeback, Action::Unblock),
+        (Origin::Conflict, Action::Unblock),
+    ] {
+        let mut case = Case::new(CaseId(1));
+        tell(&mut case, 0, &Command::Open(Box::new(Opened { origin, ..about(Subject::Sale(sale())) }))).unwrap();
+        tell(&mut case, 1, &say(Verdict::Legit)).unwrap();
+        tell(&mut case, 2, &Command::Undo).unwrap();
+        assert_eq!((case.status(), case.pending()), (Some(Status::Open), Some(back)), "{origin:?}");
+    }
+}
+
+#[test]
 fn nobody_waits_for_an_analyst() {
     let mut case = opened();
     wake(&mut case, 3 * DAY_S - 1);

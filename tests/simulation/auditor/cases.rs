@@ -133,9 +133,14 @@ impl Auditor {
     }
 
     /// Whether tickets of a sale wait for what is said in another case than that about `decided`: of them as they are, or of what they were before.
+    /// A move that was suspected itself waits also as long as there is no case about it.
     fn waits_beside(&self, sale: HoldId, decided: HoldId) -> bool {
-        let mut others = self.trail_back(sale).into_iter().filter(|other| *other != decided);
-        others.any(|other| self.cases.values().any(|card| card.sale == other && card.verdict.is_none()))
+        let is_suspected = |arrival: HoldId| self.slots.values().find_map(|naive| naive.moves.get(&arrival)).is_some_and(|moved| moved.suspected);
+        let waits = |other: HoldId| match self.cases.values().find(|card| card.sale == other) {
+            Some(card) => card.verdict.is_none(),
+            None => is_suspected(other),
+        };
+        self.trail_back(sale).into_iter().any(|other| other != decided && waits(other))
     }
 
     /// Whether another case has something to say of the blocks of a sale.

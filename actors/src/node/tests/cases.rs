@@ -3,7 +3,7 @@
 
 use tornello_engine::attempts::{Attempt, Ending, day_of};
 use tornello_engine::case::{self, Opened, Origin, Status, Subject, Verdict};
-use tornello_engine::envelope::{Party, PartyKind};
+use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
 use tornello_engine::fraud_rules::{self, Action, Condition, Op, Rule};
 use tornello_engine::ids::{AttemptId, CaseId};
 use tornello_engine::model_registry::{self, ModelKind};
@@ -161,6 +161,22 @@ async fn a_case_is_open_as_long_as_the_review_that_an_undone_verdict_begins_anew
     house.running.stop().await;
 }
 
+/// Nobody suspected it, so its tickets waited for nobody.
+#[actix_rt::test]
+async fn what_chance_picked_is_good_also_when_a_verdict_of_honest_is_taken_back() {
+    let house = House::new().await;
+    let (node, id) = (house.node(), case_of(Subject::Sale(sale())));
+    house.ask(1, sell(1, 2)).await.unwrap();
+    let case::Command::Open(mut picked) = opened() else { panic!("it opens a case") };
+    picked.origin = Origin::Picked;
+    node.case(id, by(10), case::Command::Open(picked)).await.unwrap();
+    decide(node, id, by(11), Verdict::Legit, code("family")).await.unwrap();
+    undo(node, id, by(12)).await.unwrap();
+    assert_eq!((reviewed_until(node, sale()).await, node.look_case(id, |case| case.pending()).await), (None, Ok(None)));
+    assert_eq!(node.look_case(id, |case| case.status()).await, Ok(Some(Status::Open)));
+    house.running.stop().await;
+}
+
 /// Staff had blocked them before the verdict, and lift that again: what the verdict says stands until it is undone, and what staff say after that.
 #[actix_rt::test]
 async fn a_verdict_holds_whatever_staff_block_and_lift() {
@@ -309,6 +325,37 @@ async fn looked_at_in([first, second]: [CaseId; 2], moved: HoldId, further: Hold
     assert_eq!((reviewed_until(node, further).await.is_some(), node.look_case(first, |case| case.pending()).await), (true, Ok(None)));
     decide(node, second, by(13), Verdict::Legit, code("family")).await.unwrap();
     assert_eq!((reviewed_until(node, further).await, node.look_case(second, |case| case.pending()).await), (None, Ok(None)));
+    house.running.stop().await;
+}
+
+/// The lists have not come to the move yet, as while they are built again, so there is no case about it.
+#[actix_rt::test]
+async fn a_move_that_was_suspected_itself_waits_for_its_case_whatever_is_said_of_what_was_bought() {
+    let house = House::new().await;
+    let (node, id, moved) = (house.node(), case_of(Subject::Sale(sale())), HoldId::new(an_hour_later(), 7));
+    house.ask(1, sell(1, 2)).await.unwrap();
+    node.case(id, by(10), opened()).await.unwrap();
+    let suspicion = Assessment {
+        model: code("none"),
+        rules_version: 0,
+        at: now(),
+        position: 0,
+        features: Digest(0),
+        score: 90,
+        reasons: Vec::new(),
+        outcome: Outcome::Review,
+        rules: Vec::new(),
+        probability_ppm: None,
+        basis: None,
+    };
+    let envelope = Envelope { assessment: Some(Box::new(suspicion)), ..by(2) };
+    move_tickets(node, tomorrow(), envelope, move_first(moved)).await.unwrap();
+    decide(node, id, by(11), Verdict::Legit, code("family")).await.unwrap();
+    assert_eq!((reviewed_until(node, moved).await.is_some(), node.look_case(id, |case| case.pending()).await), (true, Ok(None)));
+    let of_move = case_of(Subject::Sale(moved));
+    node.case(of_move, by(12), opened_about(moved)).await.unwrap();
+    decide(node, of_move, by(13), Verdict::Legit, code("family")).await.unwrap();
+    assert_eq!(reviewed_until(node, moved).await, None);
     house.running.stop().await;
 }
 

@@ -2,20 +2,21 @@
 //! kept for its quotes. Each is assessed as it is found in the journal later.
 
 use tornello_engine::account;
-use tornello_engine::case::{Origin, Status, Subject};
+use tornello_engine::case::{self, Origin, Status, Subject, Verdict};
 use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
 use tornello_engine::fraud_rules::{self, Action, Condition, Op, Rule};
-use tornello_engine::ids::{PaymentId, QuoteId};
+use tornello_engine::ids::{CaseId, PaymentId, QuoteId};
 use tornello_engine::institution::Institution;
 use tornello_engine::quote::policy::GroupPolicy;
 use tornello_engine::quote::{self, About, Asked, Kind, Settle};
-use tornello_engine::slot::{CancelCause, TicketState};
+use tornello_engine::slot::verdict::Window;
+use tornello_engine::slot::{CancelCause, REVIEW_ENDS_BEFORE_S, TicketState};
 use tornello_models::fraud::signals::{FeatureVector, Role, SignalEvent, SignalKind, Taking, features, index_of};
 
 use super::again::{is_said_again, said_again};
 use super::limits::an_hour_later;
 use super::*;
-use crate::cases::{case_of, resume};
+use crate::cases::{case_of, decide, resume};
 use crate::fraud::counters::Counters;
 use crate::fraud::fold::{Fold, digest_of, replay_to};
 use crate::fraud::hearing::{by_whom, kind_of_return, outlet, parties};
@@ -254,6 +255,78 @@ async fn an_option_that_grows_is_assessed_as_one_that_is_taken() {
     assert_eq!(case, Ok((Some(Status::Open), Some(Origin::Review))));
     heard(&house).await;
     is_said_again(&house, 2).await;
+    house.running.stop().await;
+}
+
+/// A quote whose option a rule wants looked at, and the case that there is about it.
+async fn suspected(node: &Node, slot: SlotId) -> (QuoteId, HoldId, CaseId) {
+    open_office(node).await;
+    let when = vec![Condition { feature: code("people"), op: Op::AtLeast, threshold_milli: 10_000 }];
+    let sentence = Text::new("Troppi.", "Too many.");
+    let rule = Rule { name: code("large"), when, channels: vec![Channel::Group], museums: vec![], action: Action::Review, sentence };
+    node.rules(by(10), fraud_rules::Command::Draft { rule: Box::new(rule), by: KeyId(1) }).await.unwrap();
+    node.rules(by(11), fraud_rules::Command::Activate { name: code("large"), draft: 1, by: KeyId(2) }).await.unwrap();
+    let id = quoted(node, 1, slot).await;
+    let (option, _) = option_of(node, id).await;
+    node.files().unwrap().views.reach(node.head().number).await;
+    resume(node).await.unwrap();
+    (id, option, case_of(Subject::Sale(option)))
+}
+
+/// Somebody has looked before the group has paid, when there were no tickets yet.
+#[actix_rt::test]
+async fn what_is_said_of_an_option_holds_for_the_tickets_that_it_becomes() {
+    let there = SlotId::new(MUSEUM, RouteId(1), "2026-06-24T08:00:00Z".parse().unwrap());
+    // Whether tickets are blocked, and under review.
+    for (verdict, expected) in [(Verdict::Fraud, (true, true)), (Verdict::Legit, (false, false))] {
+        let folder = TempDir::new().unwrap();
+        let house = House::in_folder(&folder).await.unwrap();
+        let node = house.node();
+        let (id, option, about) = suspected(node, there).await;
+        decide(node, about, by(20), verdict, code("looked")).await.unwrap();
+        assert_eq!(resume(node).await.unwrap(), 0, "nothing is to be tried again");
+        assert_eq!((node.cases().working(), node.cases().has_work()), (vec![about], false), "it waits for tickets");
+        let accepted = quote::Command::Accept { owner: None, revision: 1, settle: Settle::OnAccount, creditor: 1, by_office: true };
+        quotes::accept(node, id, by(30), accepted).await.unwrap();
+        resume(node).await.unwrap();
+        let look = move |slot: &Slot| {
+            let tickets = slot.sale_of(option).map(|sale| sale.tickets.as_slice()).unwrap_or_default();
+            tickets.iter().map(|ticket| (ticket.blocked.is_some(), ticket.review_until.is_some())).collect::<Vec<_>>()
+        };
+        assert_eq!(node.look(there, look).await.unwrap(), [expected; 10], "{verdict:?}");
+        assert_eq!((node.look_case(about, |case| case.pending()).await, node.cases().working()), (Ok(None), vec![]), "{verdict:?}");
+        house.running.stop().await;
+    }
+}
+
+/// Weeks after somebody should have looked the group pays, and its tickets are under review.
+#[actix_rt::test]
+async fn the_case_of_an_option_is_open_as_long_as_what_it_becomes_can_be_under_review() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let node = house.node();
+    let there = SlotId::new(MUSEUM, RouteId(1), "2026-07-22T08:00:00Z".parse().unwrap());
+    let (_, _, about) = suspected(node, there).await;
+    let opens_at = node.look(there, |slot| Window::of(slot.opening()).opens_at).await.unwrap();
+    let deadlines = (now().plus_seconds(86_400), opens_at.plus_seconds(-REVIEW_ENDS_BEFORE_S));
+    assert_eq!(node.look_case(about, |case| (case.status(), case.deadlines())).await, Ok((Some(Status::Open), deadlines)));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_is_said_of_an_option_waits_no_longer_than_the_option() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let node = house.node();
+    let there = SlotId::new(MUSEUM, RouteId(1), "2026-06-24T08:00:00Z".parse().unwrap());
+    let (_, option, about) = suspected(node, there).await;
+    decide(node, about, by(20), Verdict::Fraud, code("looked")).await.unwrap();
+    node.slot(there, Envelope::by_system(Digest(21)), Command::Release { hold: option, owner: Some(KeyId::SYSTEM) }).await.unwrap();
+    resume(node).await.unwrap();
+    let records = node.case_records(about).await.unwrap();
+    let acted = |event: &case::Event| matches!(event, case::Event::Acted(case::Acted { action: case::Action::Block, done: false }));
+    assert!(records.iter().flat_map(|record| &record.events).any(acted), "nothing was left to be done");
+    assert!(node.cases().working().is_empty());
     house.running.stop().await;
 }
 

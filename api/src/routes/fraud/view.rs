@@ -413,7 +413,7 @@ pub struct CaseView {
     /// The verdict that stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<VerdictView>,
-    /// Whether something still has to be done to the sale because of the verdict, or of its undoing.
+    /// Whether something still has to be done to the sale because of the verdict, or of its undoing. Of an option of a quote that is so until it is bought or gone.
     acting: bool,
     /// What was done last because of a verdict, or of its undoing; absent if nothing was.
     #[serde(skip_serializing_if = "Option::is_none")]
