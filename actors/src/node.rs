@@ -65,7 +65,8 @@ use crate::views::Views;
 use gates::Gates;
 pub use gates::Passage;
 use grants::Grants;
-pub use house::{keep_time, keep_watch};
+use house::Creditors;
+pub use house::{ErasureError, keep_time, keep_watch};
 use refusals::Refusals;
 use startup::{Built, check_clock, check_keys, doubt_keys, rebuild};
 pub use startup::{KeyFile, StartError, lock};
@@ -191,6 +192,7 @@ pub struct Node {
     creating: Arc<Creating>,
     gateway: OnceLock<Arc<dyn Gateway>>,
     paying: Paying,
+    creditors: Creditors,
     sensors: Sensors,
     buildings: Arc<Buildings>,
     grants: Grants,
@@ -442,6 +444,7 @@ impl Node {
             creating,
             gateway: OnceLock::new(),
             paying: Paying::default(),
+            creditors: Creditors::default(),
             sensors,
             buildings,
             grants: Grants::default(),

@@ -155,7 +155,7 @@ pub struct PaymentForm {
     pub holds: Vec<HoldId>,
     /// On which way the money is to come.
     pub gateway: GatewayForm,
-    /// Who pays: to write to, and to pay back to. Kept apart, encrypted, until 90 days after the visit.
+    /// Who pays: to write to, and to pay back to. Kept apart, encrypted, until 90 days after the visit, and as long as money is owed back or the payment is contested.
     #[serde(default)]
     pub payer: Option<ContactForm>,
     /// Who takes part, the buyer first: also the card and device that pay, as the shop's tokens. Absent: those who held the places.
