@@ -7,10 +7,11 @@ use futures_util::StreamExt;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
+use tornello_api::server::ServerSettings;
 use tornello_engine::envelope::Outcome;
 
 use crate::routes_fraud::{look, sell_assessed};
-use crate::support::{App, TORRE, slot};
+use crate::support::{App, TORRE, settings, slot};
 
 /// Reads events one by one, each within some seconds.
 struct Events {
@@ -105,6 +106,24 @@ async fn it_beats_and_ends_when_the_key_is_revoked() {
     let key = keys.authenticate(&web, app.node().now()).unwrap();
     keys.revoke(key.id, app.node().now()).await.unwrap();
     assert_eq!(events.until(|name, _| name == "end").await, json!({"reason": "key_revoked"}));
+    assert!(events.next().await.is_none());
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn nothing_that_happens_is_told_by_a_key_that_was_revoked() {
+    // Within this test no beat comes that would look at the key.
+    let app = App::start_with(ServerSettings { heartbeat: Duration::from_secs(3_600), ..settings() }).await;
+    let (web, desk) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await);
+    let mut events = Events::new(app.request(Method::GET, "/v1/live?museum=torre", &web).send().await.unwrap());
+    for _ in 9..19 {
+        assert_eq!(events.named().await.0, "slot");
+    }
+    let keys = &app.node().files().unwrap().keys;
+    let id = keys.authenticate(&web, app.node().now()).unwrap().id;
+    keys.revoke(id, app.node().now()).await.unwrap();
+    app.hold(slot(TORRE, 15), &desk, "h", json!([{"category": "full", "count": 4}])).await;
+    assert_eq!(events.named().await, ("end".to_owned(), json!({"reason": "key_revoked"})));
     assert!(events.next().await.is_none());
     app.stop().await;
 }

@@ -18,7 +18,7 @@ use tornello_actors::availability;
 use tornello_actors::board::{Change, SlotHead};
 use tornello_actors::cases::board::{Before, News};
 use tornello_actors::digest::digest;
-use tornello_actors::keys::Museums;
+use tornello_actors::keys::{Denied, Museums};
 use tornello_actors::node::Node;
 use tornello_actors::sensors::Occupancy;
 use tornello_engine::calendar;
@@ -91,7 +91,7 @@ impl Drop for Place {
 /// What a stream of events needs to know of its server.
 #[derive(Debug, Clone)]
 pub struct Pulse {
-    /// How often a comment keeps the connection alive, and the key is looked at again.
+    /// How often a comment keeps the connection alive, and the key is looked at again where nothing happens.
     pub heartbeat: Duration,
     /// Becomes true when the server stops.
     pub stopping: watch::Receiver<bool>,
@@ -298,15 +298,8 @@ impl Watcher {
 
     /// Why the key may not watch any more.
     fn barred(&self) -> Option<&'static str> {
-        let (keys, id) = (&self.node.files()?.keys, self.caller.id());
-        match keys.get(id) {
-            Some(key) if key.revoked_at.is_some() => Some("key_revoked"),
-            Some(key) if key.expires_at.is_some_and(|expiry| self.node.now() >= expiry) => Some("key_expired"),
-            // By a secret that is not the key's any more nobody is let in.
-            Some(_) if keys.fingerprint(id) != self.secret => Some("key_unknown"),
-            Some(_) => None,
-            None => Some("key_unknown"),
-        }
+        let keys = &self.node.files()?.keys;
+        keys.denied(self.caller.id(), self.secret, self.node.now()).map(Denied::code)
     }
 
     async fn hear(&mut self) -> Heard {
@@ -328,26 +321,39 @@ impl Watcher {
         }
     }
 
+    /// Whether it is about one of the museums that are watched, or about all.
+    fn concerns(&self, heard: &Heard) -> bool {
+        let museum = match heard {
+            Heard::Change(change) => change.slot.museum(),
+            Heard::Estimate(occupancy) => occupancy.museum,
+            Heard::Case(news) => news.museum,
+            Heard::Lagged(_) | Heard::Beat | Heard::Stopping => return true,
+        };
+        self.museums.contains(&museum)
+    }
+
     fn tell(&mut self, heard: Heard) {
+        if !self.concerns(&heard) {
+            return;
+        }
+        // Asked before each word, and not with each beat alone: whoever has a key that leaked would watch on until then.
+        if let Some(reason) = self.barred() {
+            self.end(reason);
+            return;
+        }
         match heard {
-            Heard::Change(change) if self.museums.contains(&change.slot.museum()) => {
+            Heard::Change(change) => {
                 let data = self.slot_event(change.slot, Some(change.head));
                 self.ready.extend(data.map(|data| event("slot", &data)));
             }
-            Heard::Estimate(occupancy) if self.museums.contains(&occupancy.museum) => {
-                self.ready.push_back(event("occupancy", &OccupancyView::new(&self.node, &occupancy)));
-            }
-            Heard::Case(news) if self.museums.contains(&news.museum) => self.ready.push_back(case_event(news)),
-            Heard::Change(_) | Heard::Estimate(_) | Heard::Case(_) => {}
+            Heard::Estimate(occupancy) => self.ready.push_back(event("occupancy", &OccupancyView::new(&self.node, &occupancy))),
+            Heard::Case(news) => self.ready.push_back(case_event(news)),
             Heard::Lagged(lost) => {
                 let lost = if self.caller.0.museums == Museums::All { lost } else { 0 };
                 self.ready.push_back(event("lagged", &Lagged { lost }));
                 self.show_all();
             }
-            Heard::Beat => match self.barred() {
-                Some(reason) => self.end(reason),
-                None => self.ready.push_back(Bytes::from_static(b": still here\n\n")),
-            },
+            Heard::Beat => self.ready.push_back(Bytes::from_static(b": still here\n\n")),
             Heard::Stopping => self.end("stopping"),
         }
     }
@@ -374,7 +380,7 @@ impl Watcher {
 /// events as things change, of slots of any day. Who looks into fraud is told of new cases, of appeals, and of cases whose verdict is taken back, too (`fraud_case`). `lagged` says that changes were lost, and how things are follows again: of cases it may be
 /// that some were lost, and their list says which. Its `lost` is how many changes of all museums that were; 0 where that is not told, as to a key that is good for some of them. Who comes again with the id of the last event (`Last-Event-ID`) is told of the cases that came meanwhile, behind `lagged` where
 /// that need not be all of them. A comment comes every 15 seconds; the
-/// stream ends with an `end` event when the key is revoked, or has another secret, or the server stops. There may be 2,000 streams at once, 1,000 of one key.
+/// stream ends with an `end` event when the key is revoked, or has another secret, or the server stops: nothing else is told by such a key. There may be 2,000 streams at once, 1,000 of one key.
 #[utoipa::path(
     tag = "Live", operation_id = "watch_live", security(("key" = ["read"])),
     params(Which, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was heard, of who comes again")),
