@@ -3,7 +3,6 @@
 //! What callers give to streams is in `commands`, what the node does by itself in `house`, why it may not start in `startup`; `gates` and `grants` are what it adds
 //! to the slots.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -69,7 +68,7 @@ use house::Creditors;
 pub use house::{ErasureError, keep_time, keep_watch};
 use refusals::Refusals;
 use startup::{Built, check_clock, check_keys, doubt_keys, rebuild};
-pub use startup::{KeyFile, StartError, lock};
+pub use startup::{FolderLock, KeyFile, StartError, lock};
 
 /// Slots that ended so long ago leave the board, in seconds.
 pub const FORGET_AFTER_S: i64 = 3 * DAY_S;
@@ -241,7 +240,7 @@ pub struct Running {
     listed: Option<oneshot::Receiver<()>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     /// Keeps the data folder from other processes for as long as anything may be written in it.
-    lock: Option<File>,
+    lock: Option<FolderLock>,
 }
 
 /// The journal's writer, while it runs.
