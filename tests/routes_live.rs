@@ -11,7 +11,7 @@ use tornello_api::server::ServerSettings;
 use tornello_engine::envelope::Outcome;
 
 use crate::routes_fraud::{look, sell_assessed};
-use crate::support::{App, TORRE, settings, slot};
+use crate::support::{App, MARE, TORRE, settings, slot};
 
 /// Reads events one by one, each within some seconds.
 struct Events {
@@ -89,6 +89,24 @@ async fn a_watcher_sees_the_day_and_then_what_happens() {
     assert_eq!(app.post("/v1/readings", &sensor, "r", &reading).await.0, StatusCode::OK);
     let occupancy = events.until(|name, _| name == "occupancy").await;
     assert_eq!((&occupancy["inside"], &occupancy["museum"]), (&json!(9), &json!(1)));
+    drop(events);
+    app.stop().await;
+}
+
+/// Whoever names a museum again and again sees its day once.
+#[actix_rt::test]
+async fn a_museum_that_is_named_twice_is_shown_once() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let mut events = Events::new(app.request(Method::GET, "/v1/live?museum=torre,1,mare,torre", &web).send().await.unwrap());
+    let mut shown = Vec::new();
+    for _ in 0..20 {
+        shown.push(events.named().await.1["slot"].as_str().unwrap().to_owned());
+    }
+    let expected: Vec<String> = [TORRE, MARE].into_iter().flat_map(|museum| (9..19).map(move |hour| slot(museum, hour).to_string())).collect();
+    assert_eq!(shown, expected);
+    app.hold(slot(TORRE, 15), &web, "h", json!([{"category": "full", "count": 4}])).await;
+    assert_eq!(events.named().await.1["held"], json!(4), "and then what happens");
     drop(events);
     app.stop().await;
 }

@@ -219,6 +219,11 @@ struct Watcher {
     pulse: Pulse,
     beat: tokio::time::Interval,
     ready: VecDeque<Bytes>,
+    /// Of which museums it is to be shown yet how things are: of one after the other, when what came before has been read. All of them together are megabytes, for each who opens a
+    /// stream and reads nothing.
+    unshown: VecDeque<MuseumId>,
+    /// What was missed of cases, to be told after that.
+    missed: Option<Before>,
     ended: bool,
     _place: Place,
 }
@@ -269,17 +274,20 @@ impl Watcher {
         })
     }
 
-    /// How things are: today's slots, and who is inside.
+    /// How things are is to be shown, of all museums.
     fn show_all(&mut self) {
+        self.unshown = self.museums.iter().copied().collect();
+    }
+
+    /// How things are at a museum: today's slots, and who is inside.
+    fn show(&mut self, museum: MuseumId) {
+        let Some(known) = self.node.museums().get(museum) else { return };
         let today = calendar::local_day(self.node.now());
-        for museum in self.museums.clone() {
-            let Some(known) = self.node.museums().get(museum) else { continue };
-            for seen in availability::of_museum(&known, self.node.board(), today, today, None, self.caller.channel(), self.node.now()) {
-                let head = self.node.board().head(seen.slot);
-                self.ready.extend(self.slot_event(seen.slot, head).map(|data| event("slot", &data)));
-            }
-            self.ready.extend(estimate(&self.node, museum).map(|data| event("occupancy", &data)));
+        for seen in availability::of_museum(&known, self.node.board(), today, today, None, self.caller.channel(), self.node.now()) {
+            let head = self.node.board().head(seen.slot);
+            self.ready.extend(self.slot_event(seen.slot, head).map(|data| event("slot", &data)));
         }
+        self.ready.extend(estimate(&self.node, museum).map(|data| event("occupancy", &data)));
     }
 
     /// What whoever comes again has missed of cases; if another process told what they heard last, nobody knows of what came before this one.
@@ -291,7 +299,28 @@ impl Watcher {
         self.ready.extend(own.map(|news| case_event(*news)));
     }
 
+    /// What can be told now; none: all that there was.
+    fn next_ready(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(next) = self.ready.pop_front() {
+                return Some(next);
+            }
+            if self.unshown.is_empty() && self.missed.is_none() {
+                return None;
+            }
+            if let Some(reason) = self.barred() {
+                self.end(reason);
+            } else if let Some(museum) = self.unshown.pop_front() {
+                self.show(museum);
+            } else if let Some(before) = self.missed.take() {
+                self.show_missed(&before);
+            }
+        }
+    }
+
     fn end(&mut self, reason: &'static str) {
+        self.unshown.clear();
+        self.missed = None;
         self.ready.push_back(event("end", &End { reason }));
         self.ended = true;
     }
@@ -361,7 +390,7 @@ impl Watcher {
     fn events(self) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
         stream::unfold(self, |mut watcher| async move {
             loop {
-                if let Some(next) = watcher.ready.pop_front() {
+                if let Some(next) = watcher.next_ready() {
                     return Some((Ok(next), watcher));
                 }
                 if watcher.ended {
@@ -400,7 +429,13 @@ pub async fn follow(
     if names.len() > MUSEUMS_MAX {
         return Err(Problem::malformed("museum: at most 50 are expected"));
     }
-    let museums = names.iter().map(|name| Ok(museum_of(&node, &caller, Scope::Read, name)?.museum.id())).collect::<Result<Vec<_>, Problem>>()?;
+    let mut museums = Vec::with_capacity(names.len());
+    for name in names {
+        let museum = museum_of(&node, &caller, Scope::Read, name)?.museum.id();
+        if !museums.contains(&museum) {
+            museums.push(museum);
+        }
+    }
     let place = Place::take(caller.id(), WATCHERS_OF_KEY_MAX)?;
     let secret = node.files().and_then(|files| files.keys.fingerprint(caller.id()));
     // Changes count from here on, before the first look: what happens in between comes twice, not never.
@@ -413,14 +448,25 @@ pub async fn follow(
     let mut beat = tokio::time::interval(pulse.heartbeat);
     beat.reset();
     let pulse = pulse.0;
-    let mut watcher =
-        Watcher { node, caller, secret, museums, changes, estimates, cases, pulse, beat, ready: VecDeque::new(), ended: false, _place: place };
     let id = before.as_ref().map_or_else(String::new, |before| format!("id: {}\n", id_of(before.known())));
+    let mut watcher = Watcher {
+        node,
+        caller,
+        secret,
+        museums,
+        changes,
+        estimates,
+        cases,
+        pulse,
+        beat,
+        ready: VecDeque::new(),
+        unshown: VecDeque::new(),
+        missed: before,
+        ended: false,
+        _place: place,
+    };
     watcher.ready.push_back(Bytes::from(format!("retry: 2000\n{id}\n")));
     watcher.show_all();
-    if let Some(before) = before {
-        watcher.show_missed(&before);
-    }
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -432,7 +478,58 @@ pub async fn follow(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tornello_actors::clock::ManualClock;
+    use tornello_actors::journal::writer::Limits;
+    use tornello_actors::keys::{Key, Role};
+
     use super::*;
+
+    #[actix_rt::test]
+    async fn of_one_museum_after_the_other_it_is_shown_how_things_are_as_that_is_read() {
+        let now = "2026-11-25T09:00:00Z".parse().unwrap();
+        let running = Node::start_in_memory(Arc::new(ManualClock::new(now)), Limits::default()).await.unwrap();
+        crate::demo::seed(running.node()).await.unwrap();
+        let node = web::Data::from(Arc::clone(running.node()));
+        let key = Key {
+            id: KeyId(9),
+            name: "screens".to_owned(),
+            role: Role::Web,
+            museums: Museums::All,
+            account: None,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        let pulse = Pulse { heartbeat: Duration::from_secs(60), stopping: watch::channel(false).1 };
+        let mut watcher = Watcher {
+            caller: Caller(Arc::new(key)),
+            secret: None,
+            museums: node.museums().all().iter().map(|known| known.museum.id()).collect(),
+            changes: node.board().watch(),
+            estimates: node.sensors().watch(),
+            cases: None,
+            beat: tokio::time::interval(pulse.heartbeat),
+            pulse,
+            ready: VecDeque::new(),
+            unshown: VecDeque::new(),
+            missed: None,
+            ended: false,
+            _place: Place::take(KeyId(9), 1).unwrap(),
+            node,
+        };
+        watcher.show_all();
+        let (mut shown, mut waiting) = (0, 0);
+        while watcher.next_ready().is_some() {
+            shown += 1;
+            waiting = waiting.max(watcher.ready.len());
+        }
+        assert!(waiting > 0 && shown > 4 * waiting, "{shown} were shown, and {waiting} waited at once");
+        drop(watcher);
+        running.stop().await;
+    }
 
     #[test]
     fn nobody_counts_the_cases_of_others_by_the_ids_of_their_own() {
