@@ -7,10 +7,11 @@ use futures_util::StreamExt;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
+use tornello_api::server::ServerSettings;
 use tornello_engine::envelope::Outcome;
 
 use crate::routes_fraud::{look, sell_assessed};
-use crate::support::{App, TORRE, slot};
+use crate::support::{App, MARE, TORRE, settings, slot};
 
 /// Reads events one by one, each within some seconds.
 struct Events {
@@ -92,6 +93,24 @@ async fn a_watcher_sees_the_day_and_then_what_happens() {
     app.stop().await;
 }
 
+/// Whoever names a museum again and again sees its day once.
+#[actix_rt::test]
+async fn a_museum_that_is_named_twice_is_shown_once() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let mut events = Events::new(app.request(Method::GET, "/v1/live?museum=torre,1,mare,torre", &web).send().await.unwrap());
+    let mut shown = Vec::new();
+    for _ in 0..20 {
+        shown.push(events.named().await.1["slot"].as_str().unwrap().to_owned());
+    }
+    let expected: Vec<String> = [TORRE, MARE].into_iter().flat_map(|museum| (9..19).map(move |hour| slot(museum, hour).to_string())).collect();
+    assert_eq!(shown, expected);
+    app.hold(slot(TORRE, 15), &web, "h", json!([{"category": "full", "count": 4}])).await;
+    assert_eq!(events.named().await.1["held"], json!(4), "and then what happens");
+    drop(events);
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn it_beats_and_ends_when_the_key_is_revoked() {
     let app = App::start().await;
@@ -105,6 +124,24 @@ async fn it_beats_and_ends_when_the_key_is_revoked() {
     let key = keys.authenticate(&web, app.node().now()).unwrap();
     keys.revoke(key.id, app.node().now()).await.unwrap();
     assert_eq!(events.until(|name, _| name == "end").await, json!({"reason": "key_revoked"}));
+    assert!(events.next().await.is_none());
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn nothing_that_happens_is_told_by_a_key_that_was_revoked() {
+    // Within this test no beat comes that would look at the key.
+    let app = App::start_with(ServerSettings { heartbeat: Duration::from_secs(3_600), ..settings() }).await;
+    let (web, desk) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await);
+    let mut events = Events::new(app.request(Method::GET, "/v1/live?museum=torre", &web).send().await.unwrap());
+    for _ in 9..19 {
+        assert_eq!(events.named().await.0, "slot");
+    }
+    let keys = &app.node().files().unwrap().keys;
+    let id = keys.authenticate(&web, app.node().now()).unwrap().id;
+    keys.revoke(id, app.node().now()).await.unwrap();
+    app.hold(slot(TORRE, 15), &desk, "h", json!([{"category": "full", "count": 4}])).await;
+    assert_eq!(events.named().await, ("end".to_owned(), json!({"reason": "key_revoked"})));
     assert!(events.next().await.is_none());
     app.stop().await;
 }

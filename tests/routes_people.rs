@@ -9,7 +9,7 @@ use tornello_actors::keys::{Museums, Role};
 use tornello_engine::ids::{RouteId, SlotId};
 
 use crate::routes_sales::hold;
-use crate::support::{App, MARE, TORRE, slot};
+use crate::support::{App, MARE, TORRE, plan, slot};
 
 const CANARIES: [&str; 4] = ["Zebedea", "Canarini", "zebedea.canarini", "3290099887"];
 
@@ -114,11 +114,34 @@ async fn a_contact_is_erased_ninety_days_after_the_visit() {
     let (_, sale) = app.post(&format!("/v1/slots/{eleven}/sales"), &office, "sell", &body).await;
     let path = format!("/v1/sales/{}", sale["sale"].as_str().unwrap());
     let people = &app.node().files().unwrap().people;
-    let end = eleven.start().plus_seconds(3_600);
+    // The gate lets in for a quarter of an hour after the slot.
+    let end = eleven.start().plus_seconds(3_600 + 900);
     assert_eq!(people.erase_due(end.plus_seconds(90 * 86_400 - 1)).await.unwrap(), 0);
     assert!(app.get(&path, &office).await.get("contact").is_some());
     assert_eq!(people.erase_due(end.plus_seconds(90 * 86_400)).await.unwrap(), 1);
     assert_eq!(app.get(&path, &office).await.get("contact"), None);
+    app.stop().await;
+}
+
+/// A ticket of a slot may let in for a season, and whoever comes last is to be compared with the name on it.
+#[actix_rt::test]
+async fn a_name_is_known_as_long_as_its_ticket_lets_in_and_ninety_days_more() {
+    const SEASON_S: u32 = 120 * 86_400;
+    let app = App::start().await;
+    let mut season = plan();
+    season.routes[0].policy.admit_late_s = SEASON_S;
+    app.set_plan(season).await;
+    let (office, eleven) = (app.key(Role::BoxOffice).await, slot(TORRE, 11));
+    let body = json!({
+        "lines": [{"category": "under-18", "count": 1}], "settlement": {"free": {}}, "contact": contact(),
+        "holder": {"given_name": "Zebedea", "family_name": "Canarini"},
+    });
+    let (status, sale) = app.post(&format!("/v1/slots/{eleven}/sales"), &office, "sell", &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    let closes_at = eleven.start().plus_seconds(3_600 + i64::from(SEASON_S));
+    let people = &app.node().files().unwrap().people;
+    assert_eq!(people.erase_due(closes_at.plus_seconds(90 * 86_400 - 1)).await.unwrap(), 0);
+    assert_eq!(people.erase_due(closes_at.plus_seconds(90 * 86_400)).await.unwrap(), 2, "whom to write to, and the name");
     app.stop().await;
 }
 

@@ -66,6 +66,45 @@ async fn a_cancelled_sale_of_a_desk_is_paid_out_at_a_till() {
     app.stop().await;
 }
 
+/// Ninety days after the visit everybody is forgotten but those who wait for their money: there is nobody to pay else, and nobody to ask for an account.
+#[actix_rt::test]
+async fn whoever_is_owed_money_is_known_until_they_have_it() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let mut sales = Vec::new();
+    for name in ["1", "2"] {
+        let hold = app.hold(slot(TORRE, 15), &office, &format!("h{name}"), json!([{"category": "full", "count": 1}])).await;
+        let form = json!({
+            "holds": [hold], "gateway": {"desk": {"till": "till-1", "method": "cash", "reference": name}},
+            "payer": {"given_name": "Maria", "family_name": "Rossi", "email": "maria.rossi@example.it"},
+        });
+        let (status, paid) = app.post("/v1/payments", &office, &format!("p{name}"), &form).await;
+        assert_eq!(status, StatusCode::CREATED, "{paid}");
+        sales.push((format!("/v1/sales/{hold}"), format!("/v1/refunds/{}-0", paid["payment"].as_str().unwrap())));
+    }
+    let [(owed, refund), (visited, _)] = &sales[..] else { panic!("two sales") };
+    let (status, body) = app.post(&format!("{owed}/cancel"), &office, "c", &json!({"cause": "museum"})).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    tornello_actors::payments::resume(app.node()).await;
+    let payee = json!({"iban": "IT60X0542811101000000123456", "holder": "Maria Rossi"});
+    assert_eq!(app.ask(Method::PUT, &format!("{refund}/payee"), &office, "n", &payee).await.0, StatusCode::OK);
+    let is_known = async |sale: &str| app.get(sale, &office).await.get("contact").is_some();
+    assert!(is_known(owed).await && is_known(visited).await);
+
+    app.pass(91 * 86_400).await;
+    app.node().erase_due().await.unwrap();
+    assert!(is_known(owed).await && !is_known(visited).await);
+    assert_eq!(app.get(refund, &office).await["account"], json!("IT…3456"));
+    let gone = json!({"reference": "CRO 1", "executed_on": "2026-11-25"});
+    let (status, confirmed) = app.post(&format!("{refund}/confirm"), &office, "o", &gone).await;
+    assert_eq!((status, &confirmed["state"]), (StatusCode::OK, &json!("paid_back")), "{confirmed}");
+    app.pass(86_400).await;
+    app.node().erase_due().await.unwrap();
+    assert!(!is_known(owed).await);
+    assert_eq!(app.get(refund, &office).await.get("account"), None);
+    app.stop().await;
+}
+
 fn export(refunds: &[&str]) -> Value {
     let refunds: Vec<&str> = refunds.iter().map(|path| path.rsplit('/').next().unwrap()).collect();
     json!({"debtor": {"name": "Musei di prova", "iban": "IT60X0542811101000000123456"}, "execution_date": "2026-11-25", "refunds": refunds})

@@ -333,6 +333,20 @@ impl Keys {
         self.known.read().entries.get(&id).map(|entry| entry.hash)
     }
 
+    /// Why whoever came by a secret of a key, of which that is kept, would not be let in any more: for those who stay long. As of the last copy of the table, without a word about
+    /// its use.
+    #[must_use]
+    pub fn denied(&self, id: KeyId, fingerprint: Option<[u8; 32]>, now: Timestamp) -> Option<Denied> {
+        let known = self.known.read();
+        match known.entries.get(&id) {
+            Some(entry) if entry.key.revoked_at.is_some() => Some(Denied::Revoked),
+            Some(entry) if !entry.key.is_good(now) => Some(Denied::Expired),
+            Some(entry) if Some(entry.hash) == fingerprint => None,
+            // By a secret that is not the key's any more nobody is let in.
+            Some(_) | None => Some(Denied::Unknown),
+        }
+    }
+
     /// Who holds the key with this text. Works in memory, does the same for a wrong secret as for an unknown id, and notes that the key was used.
     ///
     /// # Errors

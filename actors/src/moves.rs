@@ -18,6 +18,7 @@ use tornello_engine::envelope::{Assessment, Digest, Envelope};
 use tornello_engine::ids::{HoldId, PersonId, SlotId};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
+use tornello_engine::slot::verdict::Window;
 use tornello_engine::slot::{Command, Event, Line, MoveBegun, MoveFate, Refusal, Sale, Settlement, Slot};
 
 use crate::cases;
@@ -313,16 +314,16 @@ async fn has_arrived(node: &Node, sale: HoldId, arrival: HoldId) -> Result<bool,
     node.look(arrival.slot(), is_it).await
 }
 
-/// Contact and names go with the tickets, so they are kept as long as those of the other slot.
+/// Contact and names go with the tickets, so they are kept as long as those of the other slot, by when these let in for the last time.
 async fn keep_people(node: &Node, arrival: HoldId) -> Result<(), Failure<Refusal>> {
     let Some(files) = node.files() else { return Ok(()) };
     let known = move |slot: &Slot| {
         let sale = slot.sale_of(arrival)?;
-        Some((slot.opening().end, sale.contact.into_iter().chain(sale.holders.values().copied()).collect::<Vec<_>>()))
+        Some((Window::of(slot.opening()).over_at(), sale.contact.into_iter().chain(sale.holders.values().copied()).collect::<Vec<_>>()))
     };
-    let Some((end, people)) = node.look(arrival.slot(), known).await? else { return Ok(()) };
+    let Some((over_at, people)) = node.look(arrival.slot(), known).await? else { return Ok(()) };
     for person in people {
-        files.people.keep_until(person, end.plus_seconds(RETENTION_S)).await.map_err(|error| Failure::Journal(error.to_string()))?;
+        files.people.keep_until(person, over_at.plus_seconds(RETENTION_S)).await.map_err(|error| Failure::Journal(error.to_string()))?;
     }
     Ok(())
 }

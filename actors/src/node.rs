@@ -3,7 +3,6 @@
 //! What callers give to streams is in `commands`, what the node does by itself in `house`, why it may not start in `startup`; `gates` and `grants` are what it adds
 //! to the slots.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -65,10 +64,11 @@ use crate::views::Views;
 use gates::Gates;
 pub use gates::Passage;
 use grants::Grants;
-pub use house::{keep_time, keep_watch};
+use house::Creditors;
+pub use house::{ErasureError, keep_time, keep_watch};
 use refusals::Refusals;
 use startup::{Built, check_clock, check_keys, doubt_keys, rebuild};
-pub use startup::{KeyFile, StartError, lock};
+pub use startup::{FolderLock, KeyFile, StartError, lock};
 
 /// Slots that ended so long ago leave the board, in seconds.
 pub const FORGET_AFTER_S: i64 = 3 * DAY_S;
@@ -191,6 +191,7 @@ pub struct Node {
     creating: Arc<Creating>,
     gateway: OnceLock<Arc<dyn Gateway>>,
     paying: Paying,
+    creditors: Creditors,
     sensors: Sensors,
     buildings: Arc<Buildings>,
     grants: Grants,
@@ -239,7 +240,7 @@ pub struct Running {
     listed: Option<oneshot::Receiver<()>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     /// Keeps the data folder from other processes for as long as anything may be written in it.
-    lock: Option<File>,
+    lock: Option<FolderLock>,
 }
 
 /// The journal's writer, while it runs.
@@ -442,6 +443,7 @@ impl Node {
             creating,
             gateway: OnceLock::new(),
             paying: Paying::default(),
+            creditors: Creditors::default(),
             sensors,
             buildings,
             grants: Grants::default(),

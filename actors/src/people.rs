@@ -41,7 +41,8 @@ use self::sealing::{SEALED_BYTES, WRAPPED_BYTES, cipher, random, seal, unseal};
 use crate::signing::secret_file::{self, SecretFileError};
 
 const WAITING_MAX: usize = 4_096;
-/// How long after the visit a contact is kept, for refunds and questions; then it is erased. 90 days, in seconds.
+/// How long after the visit a contact is kept, for refunds and questions; then it is erased, unless money is owed to them or contested
+/// ([`Node::erase_due`](crate::node::Node::erase_due)). 90 days, in seconds.
 pub const RETENTION_S: i64 = 90 * DAY_S;
 const BATCH_MAX: usize = 256;
 
@@ -297,9 +298,7 @@ impl People {
 
     /// Whoever of some people is gone.
     async fn gone(&self, people: &[PersonId]) -> Result<HashSet<PersonId>, PeopleError> {
-        let written: Vec<String> = people.iter().map(|person| format!("{:032x}", person.get())).collect();
-        let written = serde_json::to_string(&written).unwrap_or_default();
-        let asked = sqlx::query_scalar(GONE).bind(WRAPPED_BYTES as i64).bind(written);
+        let asked = sqlx::query_scalar(GONE).bind(WRAPPED_BYTES as i64).bind(in_hex(people));
         let gone: Vec<Vec<u8>> = asked.fetch_all(&self.inner.pool).await.map_err(store("look for erased people"))?;
         Ok(ids(&gone))
     }
@@ -397,13 +396,41 @@ impl People {
         self.write(Job::Keep { person, until }).await.map(drop)
     }
 
-    /// Erases everyone whose `erase_after` has come; returns how many.
+    /// Erases everyone whose `erase_after` has come; returns how many. [`Node::erase_due`](crate::node::Node::erase_due) keeps those before who are owed money.
     ///
     /// # Errors
     /// If the disk fails; those already erased stay erased.
     pub async fn erase_due(&self, now: Timestamp) -> Result<u64, PeopleError> {
         let due = "SELECT person FROM people WHERE erase_after IS NOT NULL AND erase_after <= ? ORDER BY erase_after LIMIT ?";
         self.erase_found(due, now.as_micros(), now).await
+    }
+
+    /// Whether the date of anybody has come.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn is_any_due(&self, now: Timestamp) -> Result<bool, PeopleError> {
+        let due = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM people WHERE erase_after <= ?)").bind(now.as_micros());
+        due.fetch_one(&self.inner.pool).await.map_err(store("look for people to erase"))
+    }
+
+    /// Gives those of some people whose date has come until another one. All others stay as they are, also whoever was erased.
+    ///
+    /// # Errors
+    /// If the disk fails; some may have the other date by then.
+    pub async fn postpone_due(&self, people: &[PersonId], now: Timestamp, until: Timestamp) -> Result<(), PeopleError> {
+        for some in people.chunks(BATCH_MAX) {
+            let postpone = "UPDATE people SET erase_after = ? WHERE erased_at IS NULL AND erase_after <= ? \
+                            AND person IN (SELECT unhex(value) FROM json_each(?))";
+            sqlx::query(postpone)
+                .bind(until.as_micros())
+                .bind(now.as_micros())
+                .bind(in_hex(some))
+                .execute(&self.inner.pool)
+                .await
+                .map_err(store("keep people who are due"))?;
+        }
+        Ok(())
     }
 
     /// Erases again whoever an older copy of `people.db` brought back: contacts whose key was destroyed. [`People::open`] does it first.
@@ -641,6 +668,12 @@ async fn bury(connection: &mut SqliteConnection, person: PersonId, now: Timestam
 
 fn blob(person: PersonId) -> Vec<u8> {
     person.get().to_be_bytes().to_vec()
+}
+
+/// People as a query takes many of them: a list of JSON, each as its number in hexadecimal digits.
+fn in_hex(people: &[PersonId]) -> String {
+    let written: Vec<String> = people.iter().map(|person| format!("{:032x}", person.get())).collect();
+    serde_json::to_string(&written).unwrap_or_default()
 }
 
 fn ids(found: &[Vec<u8>]) -> HashSet<PersonId> {

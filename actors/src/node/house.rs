@@ -1,19 +1,24 @@
 //! What a node does by itself while it runs: it wakes what is due, retires owners that nobody asks, looks again at keys and models, keeps its clock in step; and how it
 //! stops.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
-use tornello_engine::ids::Code;
-use tornello_engine::time::Timestamp;
+use tornello_engine::aggregate::Aggregate;
+use tornello_engine::ids::{Code, PaymentId, PersonId};
+use tornello_engine::payment::{self, Payment};
+use tornello_engine::time::{DAY_S, Timestamp};
 
 use super::{FORGET_AFTER_S, Node, Running, Writing};
 use crate::clock::{RealClock, Stopwatch};
+use crate::failure::Failure;
 use crate::journal::writer::{Health, STALLED_AFTER_US};
 use crate::pauses::Pauses;
+use crate::people::PeopleError;
 use crate::{accounts, cases, limits, moves, payments, quotes};
 
 /// Owners that nobody asked for so long are retired.
@@ -29,6 +34,28 @@ const KEYS_EVERY: Duration = Duration::from_millis(500);
 const MODELS_EVERY: Duration = Duration::from_millis(500);
 /// For how many looks after registered models could not be put to work the same are let be: a minute.
 const MODELS_AGAIN: u32 = 120;
+
+/// Why no contact was erased whose time is over.
+#[derive(Debug, thiserror::Error)]
+pub enum ErasureError {
+    /// A payment cannot be looked at, so nobody can tell who is owed money.
+    #[error("who is owed money cannot be seen now: {0}")]
+    Payment(Failure<payment::Refusal>),
+    /// The contacts cannot be read or written.
+    #[error(transparent)]
+    People(#[from] PeopleError),
+}
+
+/// Whom payments name of which money is owed or contested: of each payment as of one of its records.
+#[derive(Debug, Default)]
+pub(super) struct Creditors(tokio::sync::Mutex<HashMap<PaymentId, (u64, Vec<PersonId>)>>);
+
+/// Who paid, and to whom what is owed goes.
+fn creditors_of(payment: &Payment) -> Vec<PersonId> {
+    let payer = payment.opened().and_then(|opened| opened.payer);
+    let payees = payment.refunds().iter().filter(|refund| refund.state.is_owed()).filter_map(|refund| refund.payee);
+    payer.into_iter().chain(payees).collect()
+}
 
 impl Node {
     /// What goes on as long as it runs. Unless it drives what goes on by itself, whoever holds it does the rest.
@@ -81,6 +108,35 @@ impl Node {
         self.cases.passes().forget(self.clock.now());
         self.tidy_rooms();
         limits::forget(self);
+    }
+
+    /// Erases the contacts whose time is over. Whoever is owed money, or paid what is contested, is kept from day to day until that has ended: somebody has to write to them, and pay to
+    /// the account that is kept with them. Answers how many were erased.
+    ///
+    /// # Errors
+    /// If nobody can tell now who is owed money, or the disk fails; those already erased stay erased.
+    pub async fn erase_due(&self) -> Result<u64, ErasureError> {
+        let Some(files) = &self.files else { return Ok(0) };
+        let now = self.clock.now();
+        if !files.people.is_any_due(now).await? {
+            return Ok(0);
+        }
+        let creditors = self.find_creditors().await.map_err(ErasureError::Payment)?;
+        files.people.postpone_due(&creditors, now, now.plus_seconds(DAY_S)).await?;
+        Ok(files.people.erase_due(now).await?)
+    }
+
+    async fn find_creditors(&self) -> Result<Vec<PersonId>, Failure<payment::Refusal>> {
+        let mut known = self.creditors.0.lock().await;
+        let heads = self.payments.heads().into_iter();
+        let open: HashMap<PaymentId, u64> = heads.filter(|(_, head)| head.owed > 0 || head.is_disputed).map(|(id, head)| (id, head.seq)).collect();
+        known.retain(|id, (seq, _)| open.get(id) == Some(&*seq));
+        let changed: Vec<PaymentId> = open.into_keys().filter(|id| !known.contains_key(id)).collect();
+        for id in changed {
+            let named = self.look_payment(id, |payment| (payment.seq(), creditors_of(payment))).await?;
+            known.insert(id, named);
+        }
+        Ok(known.values().flat_map(|(_, people)| people.iter().copied()).collect())
     }
 
     /// Ends when something has an earlier deadline than all others had, or what was due has been seen to.
@@ -159,9 +215,9 @@ impl Node {
                     if let Err(error) = files.keys.flush_last_used().await {
                         tracing::warn!(%error, "when keys were last used was not saved");
                     }
-                    if let Err(error) = files.people.erase_due(node.clock.now()).await {
-                        tracing::error!(%error, "contacts that are due were not erased");
-                    }
+                }
+                if let Err(error) = node.erase_due().await {
+                    tracing::error!(%error, "contacts that are due were not erased");
                 }
             }
             retire_now = tokio::select! {

@@ -1,12 +1,14 @@
 //! What a node is rebuilt from when it starts, and why it may not start: the data folder is in use, the journal damaged, the clock wrong.
 
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use tornello_engine::time::{DAY_S, Timestamp};
 
 use crate::codes::CodesError;
 use crate::fraud::SavedFile;
-use crate::journal::{Batch, Head, Journal, JournalError};
+use crate::journal::{self, Batch, Head, Journal, JournalError};
 use crate::keys::KeysError;
 use crate::people::PeopleError;
 use crate::signing::{SigningError, SigningKeys};
@@ -345,13 +347,25 @@ pub(super) fn check_clock(head: &Head, wall: Timestamp, accept: bool) -> Result<
     Err(StartError::Clock { wall, last: head.at })
 }
 
-/// Takes the data folder for this process alone, until the returned file is dropped; what [`Node::start`](super::Node::start) does first.
-pub fn lock(data: &Path) -> Result<std::fs::File, StartError> {
-    let folder = |source| StartError::Folder { folder: data.to_owned(), source };
-    let file = std::fs::File::create(data.join("lock")).map_err(folder)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse(data.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(folder(error)),
-    }
+/// A data folder that is this process's alone, until this is dropped.
+#[derive(Debug)]
+pub struct FolderLock {
+    _folder: File,
+    /// Whoever reads that the folder is in use may remove the file above, as left over: then two would write over each other in the journal.
+    _journal: File,
+}
+
+/// Takes the data folder for this process alone, until what is returned is dropped; what [`Node::start`](super::Node::start) does first.
+pub fn lock(data: &Path) -> Result<FolderLock, StartError> {
+    let take = |name: &str| {
+        let folder = |source| StartError::Folder { folder: data.to_owned(), source };
+        // What the journal holds is for its owner alone, and it may be made here.
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(data.join(name)).map_err(folder)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(StartError::InUse(data.to_owned())),
+            Err(TryLockError::Error(error)) => Err(folder(error)),
+        }
+    };
+    Ok(FolderLock { _folder: take("lock")?, _journal: take(journal::file::FILE)? })
 }

@@ -176,6 +176,23 @@ async fn a_repeated_request_shortens_no_date_that_was_moved_on() {
 }
 
 #[tokio::test]
+async fn of_those_who_are_due_some_are_given_another_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = open(folder.path()).await;
+    for (number, due) in [(1, 10), (2, 10), (3, 30), (4, 10)] {
+        people.put(person(number), &contact(), at(0), Some(at(due))).await.unwrap();
+    }
+    people.erase(person(4), at(1)).await.unwrap();
+    assert!(!people.is_any_due(at(9)).await.unwrap() && people.is_any_due(at(10)).await.unwrap());
+    people.postpone_due(&[person(1), person(3), person(4), person(5)], at(10), at(20)).await.unwrap();
+    assert_eq!(people.erase_due(at(10)).await.unwrap(), 1, "the second one");
+    assert_eq!((people.get(person(1)).await.unwrap(), people.get(person(2)).await.unwrap()), (Some(contact()), None));
+    assert!(!people.is_any_due(at(19)).await.unwrap());
+    assert_eq!(people.erase_due(at(29)).await.unwrap(), 1, "the first one; who was not due keeps the date");
+    assert_eq!(people.get(person(3)).await.unwrap(), Some(contact()));
+}
+
+#[tokio::test]
 async fn who_was_stored_more_than_a_day_ago_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let people = open(folder.path()).await;

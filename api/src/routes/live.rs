@@ -18,7 +18,7 @@ use tornello_actors::availability;
 use tornello_actors::board::{Change, SlotHead};
 use tornello_actors::cases::board::{Before, News};
 use tornello_actors::digest::digest;
-use tornello_actors::keys::Museums;
+use tornello_actors::keys::{Denied, Museums};
 use tornello_actors::node::Node;
 use tornello_actors::sensors::Occupancy;
 use tornello_engine::calendar;
@@ -91,7 +91,7 @@ impl Drop for Place {
 /// What a stream of events needs to know of its server.
 #[derive(Debug, Clone)]
 pub struct Pulse {
-    /// How often a comment keeps the connection alive, and the key is looked at again.
+    /// How often a comment keeps the connection alive, and the key is looked at again where nothing happens.
     pub heartbeat: Duration,
     /// Becomes true when the server stops.
     pub stopping: watch::Receiver<bool>,
@@ -219,6 +219,11 @@ struct Watcher {
     pulse: Pulse,
     beat: tokio::time::Interval,
     ready: VecDeque<Bytes>,
+    /// Of which museums it is to be shown yet how things are: of one after the other, when what came before has been read. All of them together are megabytes, for each who opens a
+    /// stream and reads nothing.
+    unshown: VecDeque<MuseumId>,
+    /// What was missed of cases, to be told after that.
+    missed: Option<Before>,
     ended: bool,
     _place: Place,
 }
@@ -269,17 +274,20 @@ impl Watcher {
         })
     }
 
-    /// How things are: today's slots, and who is inside.
+    /// How things are is to be shown, of all museums.
     fn show_all(&mut self) {
+        self.unshown = self.museums.iter().copied().collect();
+    }
+
+    /// How things are at a museum: today's slots, and who is inside.
+    fn show(&mut self, museum: MuseumId) {
+        let Some(known) = self.node.museums().get(museum) else { return };
         let today = calendar::local_day(self.node.now());
-        for museum in self.museums.clone() {
-            let Some(known) = self.node.museums().get(museum) else { continue };
-            for seen in availability::of_museum(&known, self.node.board(), today, today, None, self.caller.channel(), self.node.now()) {
-                let head = self.node.board().head(seen.slot);
-                self.ready.extend(self.slot_event(seen.slot, head).map(|data| event("slot", &data)));
-            }
-            self.ready.extend(estimate(&self.node, museum).map(|data| event("occupancy", &data)));
+        for seen in availability::of_museum(&known, self.node.board(), today, today, None, self.caller.channel(), self.node.now()) {
+            let head = self.node.board().head(seen.slot);
+            self.ready.extend(self.slot_event(seen.slot, head).map(|data| event("slot", &data)));
         }
+        self.ready.extend(estimate(&self.node, museum).map(|data| event("occupancy", &data)));
     }
 
     /// What whoever comes again has missed of cases; if another process told what they heard last, nobody knows of what came before this one.
@@ -291,22 +299,36 @@ impl Watcher {
         self.ready.extend(own.map(|news| case_event(*news)));
     }
 
+    /// What can be told now; none: all that there was.
+    fn next_ready(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(next) = self.ready.pop_front() {
+                return Some(next);
+            }
+            if self.unshown.is_empty() && self.missed.is_none() {
+                return None;
+            }
+            if let Some(reason) = self.barred() {
+                self.end(reason);
+            } else if let Some(museum) = self.unshown.pop_front() {
+                self.show(museum);
+            } else if let Some(before) = self.missed.take() {
+                self.show_missed(&before);
+            }
+        }
+    }
+
     fn end(&mut self, reason: &'static str) {
+        self.unshown.clear();
+        self.missed = None;
         self.ready.push_back(event("end", &End { reason }));
         self.ended = true;
     }
 
     /// Why the key may not watch any more.
     fn barred(&self) -> Option<&'static str> {
-        let (keys, id) = (&self.node.files()?.keys, self.caller.id());
-        match keys.get(id) {
-            Some(key) if key.revoked_at.is_some() => Some("key_revoked"),
-            Some(key) if key.expires_at.is_some_and(|expiry| self.node.now() >= expiry) => Some("key_expired"),
-            // By a secret that is not the key's any more nobody is let in.
-            Some(_) if keys.fingerprint(id) != self.secret => Some("key_unknown"),
-            Some(_) => None,
-            None => Some("key_unknown"),
-        }
+        let keys = &self.node.files()?.keys;
+        keys.denied(self.caller.id(), self.secret, self.node.now()).map(Denied::code)
     }
 
     async fn hear(&mut self) -> Heard {
@@ -328,26 +350,39 @@ impl Watcher {
         }
     }
 
+    /// Whether it is about one of the museums that are watched, or about all.
+    fn concerns(&self, heard: &Heard) -> bool {
+        let museum = match heard {
+            Heard::Change(change) => change.slot.museum(),
+            Heard::Estimate(occupancy) => occupancy.museum,
+            Heard::Case(news) => news.museum,
+            Heard::Lagged(_) | Heard::Beat | Heard::Stopping => return true,
+        };
+        self.museums.contains(&museum)
+    }
+
     fn tell(&mut self, heard: Heard) {
+        if !self.concerns(&heard) {
+            return;
+        }
+        // Asked before each word, and not with each beat alone: whoever has a key that leaked would watch on until then.
+        if let Some(reason) = self.barred() {
+            self.end(reason);
+            return;
+        }
         match heard {
-            Heard::Change(change) if self.museums.contains(&change.slot.museum()) => {
+            Heard::Change(change) => {
                 let data = self.slot_event(change.slot, Some(change.head));
                 self.ready.extend(data.map(|data| event("slot", &data)));
             }
-            Heard::Estimate(occupancy) if self.museums.contains(&occupancy.museum) => {
-                self.ready.push_back(event("occupancy", &OccupancyView::new(&self.node, &occupancy)));
-            }
-            Heard::Case(news) if self.museums.contains(&news.museum) => self.ready.push_back(case_event(news)),
-            Heard::Change(_) | Heard::Estimate(_) | Heard::Case(_) => {}
+            Heard::Estimate(occupancy) => self.ready.push_back(event("occupancy", &OccupancyView::new(&self.node, &occupancy))),
+            Heard::Case(news) => self.ready.push_back(case_event(news)),
             Heard::Lagged(lost) => {
                 let lost = if self.caller.0.museums == Museums::All { lost } else { 0 };
                 self.ready.push_back(event("lagged", &Lagged { lost }));
                 self.show_all();
             }
-            Heard::Beat => match self.barred() {
-                Some(reason) => self.end(reason),
-                None => self.ready.push_back(Bytes::from_static(b": still here\n\n")),
-            },
+            Heard::Beat => self.ready.push_back(Bytes::from_static(b": still here\n\n")),
             Heard::Stopping => self.end("stopping"),
         }
     }
@@ -355,7 +390,7 @@ impl Watcher {
     fn events(self) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
         stream::unfold(self, |mut watcher| async move {
             loop {
-                if let Some(next) = watcher.ready.pop_front() {
+                if let Some(next) = watcher.next_ready() {
                     return Some((Ok(next), watcher));
                 }
                 if watcher.ended {
@@ -374,7 +409,7 @@ impl Watcher {
 /// events as things change, of slots of any day. Who looks into fraud is told of new cases, of appeals, and of cases whose verdict is taken back, too (`fraud_case`). `lagged` says that changes were lost, and how things are follows again: of cases it may be
 /// that some were lost, and their list says which. Its `lost` is how many changes of all museums that were; 0 where that is not told, as to a key that is good for some of them. Who comes again with the id of the last event (`Last-Event-ID`) is told of the cases that came meanwhile, behind `lagged` where
 /// that need not be all of them. A comment comes every 15 seconds; the
-/// stream ends with an `end` event when the key is revoked, or has another secret, or the server stops. There may be 2,000 streams at once, 1,000 of one key.
+/// stream ends with an `end` event when the key is revoked, or has another secret, or the server stops: nothing else is told by such a key. There may be 2,000 streams at once, 1,000 of one key.
 #[utoipa::path(
     tag = "Live", operation_id = "watch_live", security(("key" = ["read"])),
     params(Which, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was heard, of who comes again")),
@@ -394,7 +429,13 @@ pub async fn follow(
     if names.len() > MUSEUMS_MAX {
         return Err(Problem::malformed("museum: at most 50 are expected"));
     }
-    let museums = names.iter().map(|name| Ok(museum_of(&node, &caller, Scope::Read, name)?.museum.id())).collect::<Result<Vec<_>, Problem>>()?;
+    let mut museums = Vec::with_capacity(names.len());
+    for name in names {
+        let museum = museum_of(&node, &caller, Scope::Read, name)?.museum.id();
+        if !museums.contains(&museum) {
+            museums.push(museum);
+        }
+    }
     let place = Place::take(caller.id(), WATCHERS_OF_KEY_MAX)?;
     let secret = node.files().and_then(|files| files.keys.fingerprint(caller.id()));
     // Changes count from here on, before the first look: what happens in between comes twice, not never.
@@ -407,14 +448,25 @@ pub async fn follow(
     let mut beat = tokio::time::interval(pulse.heartbeat);
     beat.reset();
     let pulse = pulse.0;
-    let mut watcher =
-        Watcher { node, caller, secret, museums, changes, estimates, cases, pulse, beat, ready: VecDeque::new(), ended: false, _place: place };
     let id = before.as_ref().map_or_else(String::new, |before| format!("id: {}\n", id_of(before.known())));
+    let mut watcher = Watcher {
+        node,
+        caller,
+        secret,
+        museums,
+        changes,
+        estimates,
+        cases,
+        pulse,
+        beat,
+        ready: VecDeque::new(),
+        unshown: VecDeque::new(),
+        missed: before,
+        ended: false,
+        _place: place,
+    };
     watcher.ready.push_back(Bytes::from(format!("retry: 2000\n{id}\n")));
     watcher.show_all();
-    if let Some(before) = before {
-        watcher.show_missed(&before);
-    }
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -426,7 +478,58 @@ pub async fn follow(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tornello_actors::clock::ManualClock;
+    use tornello_actors::journal::writer::Limits;
+    use tornello_actors::keys::{Key, Role};
+
     use super::*;
+
+    #[actix_rt::test]
+    async fn of_one_museum_after_the_other_it_is_shown_how_things_are_as_that_is_read() {
+        let now = "2026-11-25T09:00:00Z".parse().unwrap();
+        let running = Node::start_in_memory(Arc::new(ManualClock::new(now)), Limits::default()).await.unwrap();
+        crate::demo::seed(running.node()).await.unwrap();
+        let node = web::Data::from(Arc::clone(running.node()));
+        let key = Key {
+            id: KeyId(9),
+            name: "screens".to_owned(),
+            role: Role::Web,
+            museums: Museums::All,
+            account: None,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        let pulse = Pulse { heartbeat: Duration::from_secs(60), stopping: watch::channel(false).1 };
+        let mut watcher = Watcher {
+            caller: Caller(Arc::new(key)),
+            secret: None,
+            museums: node.museums().all().iter().map(|known| known.museum.id()).collect(),
+            changes: node.board().watch(),
+            estimates: node.sensors().watch(),
+            cases: None,
+            beat: tokio::time::interval(pulse.heartbeat),
+            pulse,
+            ready: VecDeque::new(),
+            unshown: VecDeque::new(),
+            missed: None,
+            ended: false,
+            _place: Place::take(KeyId(9), 1).unwrap(),
+            node,
+        };
+        watcher.show_all();
+        let (mut shown, mut waiting) = (0, 0);
+        while watcher.next_ready().is_some() {
+            shown += 1;
+            waiting = waiting.max(watcher.ready.len());
+        }
+        assert!(waiting > 0 && shown > 4 * waiting, "{shown} were shown, and {waiting} waited at once");
+        drop(watcher);
+        running.stop().await;
+    }
 
     #[test]
     fn nobody_counts_the_cases_of_others_by_the_ids_of_their_own() {

@@ -27,6 +27,7 @@ use tornello_engine::money::Cents;
 use tornello_engine::payment::{self, Command, Gateway, Opened, Payment, Receipt, Source, Stage, Took};
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
+use tornello_engine::slot::verdict::Window;
 use tornello_engine::slot::{self, DeskMethod, Keeper, Slot, total};
 use tornello_engine::text::is_line;
 use tornello_engine::time::Timestamp;
@@ -155,7 +156,7 @@ pub struct PaymentForm {
     pub holds: Vec<HoldId>,
     /// On which way the money is to come.
     pub gateway: GatewayForm,
-    /// Who pays: to write to, and to pay back to. Kept apart, encrypted, until 90 days after the visit.
+    /// Who pays: to write to, and to pay back to. Kept apart, encrypted, until 90 days after the visit, and as long as money is owed back or the payment is contested.
     #[serde(default)]
     pub payer: Option<ContactForm>,
     /// Who takes part, the buyer first: also the card and device that pay, as the shop's tokens. Absent: those who held the places.
@@ -236,8 +237,8 @@ struct Held {
     start_until: Timestamp,
     /// When the first of them ends by itself.
     expires_at: Timestamp,
-    /// When the visit ends that ends last.
-    ends_at: Timestamp,
+    /// When the tickets of the last of the visits let nobody in any more.
+    over_at: Timestamp,
 }
 
 /// Looks at the holds of a request: each is the caller's and lives. For none another payment is under way: so it is now, and that it stays so is seen to when the
@@ -256,7 +257,7 @@ async fn look_at(node: &Node, caller: &Caller, id: PaymentId, holds: &[HoldId]) 
             slot.decide(now, &slot::Command::Prolong { hold, until: now, cause })?;
             let found = slot.hold_of(hold).cloned().ok_or(slot::Refusal::UnknownHold)?;
             let opening = slot.opening();
-            Ok((slot::sale_ends_at(slot.id(), opening.end, &opening.policy, found.channel), opening.end, found))
+            Ok((slot::sale_ends_at(slot.id(), opening.end, &opening.policy, found.channel), Window::of(opening).over_at(), found))
         });
         seen.await?.map_err(|refusal: slot::Refusal| Problem::from(refusal).with("hold", hold))
     };
@@ -280,7 +281,7 @@ async fn look_at(node: &Node, caller: &Caller, id: PaymentId, holds: &[HoldId]) 
         amount_cents: found.iter().map(|(.., hold)| total(&hold.lines)).sum(),
         start_until: found.iter().map(kept_until).min().unwrap_or(now).plus_seconds(-TOKEN_S),
         expires_at: found.iter().map(|(.., hold)| hold.expires_at).min().unwrap_or(now),
-        ends_at: found.iter().map(|(_, end, _)| *end).max().unwrap_or(now),
+        over_at: found.iter().map(|(_, over_at, _)| *over_at).max().unwrap_or(now),
     })
 }
 
@@ -430,7 +431,7 @@ async fn begin(
     let start_s = if gateway == Gateway::Notice { NOTICE_START_S } else { CHECKOUT_START_S };
     // Who has little time left may still begin at once: money that comes late is taken, and places are looked for again.
     let position_due_at = now.plus_seconds(start_s).min(held.start_until).max(now.plus_seconds(START_S_MIN));
-    let until = held.ends_at.plus_seconds(RETENTION_S);
+    let until = held.over_at.plus_seconds(RETENTION_S);
     let payer = people::keep_for(node, museum, envelope, form.payer.as_ref(), until, async || Ok(false)).await?;
     let request = payments::Request {
         creditor,

@@ -11,6 +11,7 @@ use tornello_actors::node::Node;
 use tornello_actors::people::{self, Contact, MixedScripts, PeopleError, RETENTION_S};
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{MuseumId, PersonId, SlotId};
+use tornello_engine::slot::verdict::Window;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
@@ -217,11 +218,12 @@ async fn store(node: &Node, slot: SlotId, envelope: &Envelope, contact: &Contact
     put(node, slot.museum(), envelope, contact, until, async || -> Result<bool, Problem> { Ok(node.knows(slot, envelope).await?) }).await
 }
 
-/// Until when somebody is kept whom a sale of a slot names.
-fn kept_until(node: &Node, slot: SlotId) -> Result<Timestamp, Problem> {
-    let planned = || node.museums().opening(slot).map(|opening| opening.end);
-    let end = node.board().head(slot).map(|head| head.end).or_else(planned).ok_or_else(Problem::not_found)?;
-    Ok(end.plus_seconds(RETENTION_S))
+/// Until when somebody is kept whom a sale or a quote of a slot names: as long after its tickets have let in for the last time, which may be days or a season after the slot.
+pub fn kept_until(node: &Node, slot: SlotId) -> Result<Timestamp, Problem> {
+    let planned = || node.museums().opening(slot).map(|opening| Window::of(&opening));
+    let opened = node.board().head(slot).map(|head| Window::planned(slot, head.end, &head.policy));
+    let window = opened.or_else(planned).ok_or_else(Problem::not_found)?;
+    Ok(window.over_at().plus_seconds(RETENTION_S))
 }
 
 /// Stores somebody under the first number that is free for what is asked.

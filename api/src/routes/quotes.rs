@@ -28,6 +28,7 @@ use tornello_engine::quote::pricing::price;
 use tornello_engine::quote::{self, About, Asked, CancelCause, Command, Extra, Kind, Quote, Settle, Status};
 use tornello_engine::recall::Recall;
 use tornello_engine::slot::{self, Line, people as people_of, sale_ends_at, sale_opens_at};
+use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{self, Problem};
@@ -319,6 +320,12 @@ fn party_max(node: &Node, known: &Known, slots: &[SlotId]) -> u16 {
     slots.iter().filter_map(|slot| seen_slot(node, known, *slot)).map(|seen| seen.policy.party_max).min().unwrap_or(u16::MAX)
 }
 
+/// Until when the contact of a group is kept that comes by some slots.
+fn kept_until(node: &Node, slots: &[SlotId]) -> Timestamp {
+    let of_slot = |slot: &SlotId| people::kept_until(node, *slot).unwrap_or_else(|_| slot.start().plus_seconds(RETENTION_S));
+    slots.iter().map(of_slot).max().unwrap_or_else(|| node.now().plus_seconds(RETENTION_S))
+}
+
 /// The first slots of a day, from a time on, that have the places of a part each.
 fn slots_from(node: &Node, known: &Known, kind: Kind, (day, form): (Date, &VisitForm), asked: &Asked, kept: &Kept) -> Result<Vec<SlotId>, Problem> {
     let museum = known.museum.id();
@@ -406,8 +413,7 @@ pub async fn draft(
     // A contact is stored for what can be quoted.
     let day = asked.slots.first().map(|slot| calendar::local_day(slot.start())).unwrap_or_default();
     price(&known.museum.group_policy_on(day).1, form.kind, &asked, 0, party_max(&node, &known, &asked.slots))?;
-    let visit_at = asked.slots.iter().map(|slot| slot.start()).max().unwrap_or_else(|| node.now());
-    let until = visit_at.plus_seconds(RETENTION_S);
+    let until = kept_until(&node, &asked.slots);
     let drafted = async || -> Result<bool, Problem> { Ok(quotes::free_id(&node, &envelope).await.is_ok_and(|(_, is_new)| !is_new)) };
     let contact = people::keep_for(&node, museum, &envelope, form.contact.as_ref(), until, drafted).await?;
     let about = About { museum, kind: form.kind, contact, institution, account };
@@ -453,8 +459,8 @@ pub async fn revise(
         return Ok(HttpResponse::Ok().json(told(&node, &connected, &caller, (id, envelope)).await?));
     }
     let asked = asked(&node, &caller, &known, about.kind, &form, &kept_by(&found))?;
-    if let (Some(person), Some(last)) = (about.contact, asked.slots.iter().map(|slot| slot.start()).max()) {
-        kept(&node)?.people.keep_until(person, last.plus_seconds(RETENTION_S)).await?;
+    if let Some(person) = about.contact {
+        kept(&node)?.people.keep_until(person, kept_until(&node, &asked.slots)).await?;
     }
     after(&node, &connected, &caller, (id, envelope.clone()), quotes::revise(&node, id, envelope, caller.acts_for()?, asked)).await
 }

@@ -375,11 +375,10 @@ impl Batch<'_> {
         if self.bytes > LARGE_BODY_MAX {
             return Err(self.cut_off(Problem::too_large(LARGE_BODY_MAX)));
         }
-        self.rest.extend_from_slice(chunk);
-        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
-        let rest = self.rest.split_off(end + 1);
-        let lines = std::mem::replace(&mut self.rest, rest);
-        self.take_lines(&lines).await
+        match whole_lines(&mut self.rest, chunk) {
+            Some(lines) => self.take_lines(&lines).await,
+            None => Ok(()),
+        }
     }
 
     async fn take_lines(&mut self, lines: &[u8]) -> Result<(), Problem> {
@@ -410,6 +409,19 @@ impl Batch<'_> {
         let problem = problem.detail("The lines up to `lines` were taken or rejected as in a smaller batch: send those after it in another one.");
         problem.with("lines", self.lines).with("accepted", self.became.accepted).with("rejected", &self.became.rejected)
     }
+}
+
+/// The lines that are whole with one more piece of a body, if any are; `rest` is what was begun of the next one. Each piece is looked through once: a megabyte without an end of
+/// line that comes byte by byte, and is looked through from its begin each time, would keep a thread, and all who are answered there, for minutes.
+fn whole_lines(rest: &mut Vec<u8>, piece: &[u8]) -> Option<Vec<u8>> {
+    let Some(end) = piece.iter().rposition(|byte| *byte == b'\n') else {
+        rest.extend_from_slice(piece);
+        return None;
+    };
+    let (ended, begun) = piece.split_at(end + 1);
+    let mut lines = std::mem::replace(rest, begun.to_vec());
+    lines.extend_from_slice(ended);
+    Some(lines)
 }
 
 /// Send readings.
@@ -478,4 +490,25 @@ pub async fn get_occupancy(node: web::Data<Node>, caller: Caller, museum: web::P
 #[must_use]
 pub fn estimate(node: &Node, museum: MuseumId) -> Option<OccupancyView> {
     node.sensors().occupancy(museum).map(|occupancy| OccupancyView::new(node, &occupancy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_in_whatever_pieces_they_come_and_however_many() {
+        let text = b"one\ntwo\n\nthree";
+        for length in 1..=text.len() {
+            let (mut rest, mut lines) = (Vec::new(), Vec::new());
+            for piece in text.chunks(length) {
+                lines.extend(whole_lines(&mut rest, piece).into_iter().flatten());
+            }
+            assert_eq!((lines.as_slice(), rest.as_slice()), (&b"one\ntwo\n\n"[..], &b"three"[..]), "{length}");
+        }
+        // Looked through from its begin with each byte, this would not end within an hour.
+        let (long, mut rest) = (vec![b' '; LARGE_BODY_MAX], Vec::new());
+        assert!(long.chunks(1).all(|byte| whole_lines(&mut rest, byte).is_none()));
+        assert_eq!(rest, long);
+    }
 }
