@@ -304,6 +304,41 @@ async fn what_a_flow_names_as_revoked_is_no_longer_there() {
 }
 
 #[actix_rt::test]
+async fn what_a_flow_took_back_is_there_again_when_it_is_issued_anew_without_it() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (path, number) = notice(&app, &web, "1").await;
+    app.soap("paSendRT", &receipt("token-1", &number, "12.00", "2026-11-23T09:31:00")).await;
+    app.until(&path, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    let lines = [line("01234567890123456", "x", "20.00", 0), line(&number[1..], "token-1", "12.00", 3)];
+    let first = flow("2026-11-24T06:00:00", "77777777777", "8.00", &lines[..]);
+    let second = flow("2026-11-24T07:00:00", "77777777777", "20.00", &lines[..1]);
+    for (document, taken, reported, taken_back) in
+        [(&first, "new", 1, 1_200), (&second, "replaced", 1, 0), (&second, "same", 0, 0), (&first, "outdated", 0, 0)]
+    {
+        let (_, done) = send(&app, "/v1/reconciliation/flows", &manager, document).await;
+        assert_eq!(done, json!({"taken": taken, "reported": reported, "paid": 0}));
+        assert_eq!(app.get(&path, &web).await["taken_back_cents"], taken_back, "{taken}");
+    }
+    let seen = app.get(&path, &manager).await;
+    let treasury = seen["ledger"].as_array().unwrap().iter().filter(|line| line["account"] == "treasury");
+    assert_eq!(treasury.map(|line| line["amount_cents"].as_i64().unwrap()).sum::<i64>(), 1_200, "{seen}");
+
+    // It is so as well where the machine stopped when the new issue was kept and told nobody, whatever their files are called.
+    let third = named_flow("2026-11-24BANCA-2", "2026-11-24T06:00:00", "77777777777", "8.00", &lines[..]);
+    let fourth = named_flow("2026-11-24BANCA-2", "2026-11-24T07:00:00", "77777777777", "20.00", &lines[..1]);
+    send(&app, "/v1/reconciliation/flows", &manager, &third).await;
+    assert_eq!(app.get(&path, &web).await["taken_back_cents"], 1_200);
+    std::fs::write(app.folder().join("reconciliation/flow.-.0.xml"), fourth).unwrap();
+    let app = app.restart().await;
+    for _ in 0..2 {
+        app.reconciliation.as_ref().unwrap().tell_untold(&app.shared_node(), &Pagopa::demo_settings().unwrap()).await;
+        assert_eq!(app.get(&path, &web).await["taken_back_cents"], 0);
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_two_flows_have_of_one_receipt_is_named_in_both() {
     let app = App::start().await;
     let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);

@@ -663,6 +663,13 @@ fn what_a_flow_names_as_revoked_is_taken_back_once() {
         let treasury: i64 = lines.filter(|line| line.account == ledger::Account::Treasury).map(|line| line.amount_cents.get()).sum();
         assert_eq!(treasury, 3_900 - settled, "{before:?}");
     }
+    // One that is issued anew without it takes nothing, and may take it yet again.
+    let mut given = Given::sold();
+    for (cents, expected) in [(3_900, 3_900), (0, 0), (1_000, 1_000), (0, 0)] {
+        given.ask(5, &revoked("F", cents)).unwrap();
+        assert_eq!((taken(&given), given.payment.is_charged_back(0)), (expected, expected > 0), "{cents}");
+    }
+    assert_eq!(given.ask(5, &revoked("F", 0)), Err(Refusal::ReportKnown));
     // That there is another dispute, or that the bank loses that one, gives nothing back of what it took over this one.
     for then in [vec![], vec![dispute()], vec![dispute(), resolve(false)]] {
         let mut given = Given::sold();
