@@ -369,6 +369,28 @@ async fn a_receipt_that_no_flow_has_is_missed_after_two_working_days() {
 }
 
 #[actix_rt::test]
+async fn what_a_flow_has_paid_is_missed_when_it_is_issued_anew_without_it() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (path, number) = notice(&app, &web, "1").await;
+    let lines = [line("01234567890123456", "x", "20.00", 0), line(&number[1..], "token-1", "12.00", 9)];
+    let missed = async || -> Value { app.get("/v1/reconciliation", &manager).await["receipts_without_flow"].clone() };
+    send(&app, "/v1/reconciliation/flows", &manager, &flow("2026-11-24T06:00:00", "77777777777", "32.00", &lines[..])).await;
+    app.until(&path, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    app.pass(3 * 86_400).await;
+    assert_eq!(missed().await, json!([]));
+    // The money of the second will not come; its tickets are out.
+    send(&app, "/v1/reconciliation/flows", &manager, &flow("2026-11-24T07:00:00", "77777777777", "20.00", &lines[..1])).await;
+    let missed = missed().await;
+    assert_eq!(
+        (&missed[0]["receipt"], &missed[0]["amount_cents"], missed.as_array().unwrap().len()),
+        (&json!("token-1"), &json!(1_200), 1),
+        "{missed}"
+    );
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_report_says_if_it_is_cut() {
     let app = App::start().await;
     let manager = app.key(Role::Manager).await;
