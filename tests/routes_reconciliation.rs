@@ -352,6 +352,14 @@ async fn what_two_flows_have_of_one_receipt_is_named_in_both() {
     let what: Vec<&Value> = seen["flows"].as_array().unwrap().iter().map(|flow| &flow["unmatched"][0]["what"]).collect();
     assert_eq!(what, [&json!("sent_again"), &json!("sent_again")], "{seen}");
     assert_eq!(app.get(&path, &web).await["receipts"].as_array().unwrap().len(), 1, "it is one payment");
+    // The sender takes back what it has sent twice, and later what was paid.
+    for (name, taken_back) in [("2026-11-24BANCA-3", 0), ("2026-11-24BANCA-4", 1_200)] {
+        let lines = [line("01234567890123456", "x", "20.00", 0), line(&number[1..], "token-1", "12.00", 3)];
+        let (_, done) =
+            send(&app, "/v1/reconciliation/flows", &manager, &named_flow(name, "2026-11-24T06:00:00", "77777777777", "8.00", &lines[..])).await;
+        assert_eq!(done, json!({"taken": "new", "reported": 1, "paid": 0}));
+        assert_eq!(app.get(&path, &web).await["taken_back_cents"], taken_back, "{name}");
+    }
     app.stop().await;
 }
 
