@@ -223,8 +223,8 @@ impl Flow {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flows {
     last: BTreeMap<FlowKey, Arc<Flow>>,
-    /// What the other issues of a flow name as revoked: where the last one does not name it, that takes it back no more.
-    revoked_before: BTreeMap<FlowKey, BTreeSet<Collection>>,
+    /// What the other issues of a flow name.
+    named_before: BTreeMap<FlowKey, BTreeSet<Collection>>,
 }
 
 /// Whose flow it is, and its name.
@@ -257,8 +257,7 @@ impl Flows {
             Some(there) => (Taken::Replaced, Some(Arc::clone(there))),
         };
         if let Some(other) = other {
-            let revoked = other.payments.iter().filter(|payment| payment.code == Code::Revoked).map(Reported::collection);
-            self.revoked_before.entry(key.clone()).or_default().extend(revoked);
+            self.named_before.entry(key.clone()).or_default().extend(other.payments.iter().map(Reported::collection));
         }
         if taken != Taken::Outdated {
             self.last.insert(key, flow);
@@ -271,10 +270,10 @@ impl Flows {
         self.last.values()
     }
 
-    /// What an issue of a flow other than the last one, which this is, names as revoked, and this one does not name at all.
+    /// What another issue of a flow names, and the last one, which this is, does not.
     #[must_use]
-    pub fn no_more_revoked(&self, flow: &Flow) -> Vec<Collection> {
-        let Some(before) = self.revoked_before.get(&(flow.sender.clone(), flow.id.clone())) else { return Vec::new() };
+    pub fn no_more_named(&self, flow: &Flow) -> Vec<Collection> {
+        let Some(before) = self.named_before.get(&(flow.sender.clone(), flow.id.clone())) else { return Vec::new() };
         let named: BTreeSet<Collection> = flow.payments.iter().map(Reported::collection).collect();
         before.difference(&named).cloned().collect()
     }
@@ -727,12 +726,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_last_issue_does_not_name_is_revoked_no_more_in_whatever_order_they_come() {
+    fn what_the_last_issue_does_not_name_is_known_in_whatever_order_they_come() {
         let issue =
             |at: &str, total: &str, lines: &[String]| Arc::new(read(document("F", at, lines.len(), total, &lines.concat()).as_bytes(), 0).unwrap());
         let plain = line("9", "x", "20.00", "0");
         let first = issue("2026-11-24T06:00:00", "7.00", &[plain.clone(), line("1", "a", "10.00", "3"), line("2", "b", "3.00", "3")]);
-        let second = issue("2026-11-24T07:00:00", "18.00", &[plain.clone(), line("3", "c", "2.00", "3")]);
+        let second = issue("2026-11-24T07:00:00", "22.00", &[plain.clone(), line("3", "c", "2.00", "0")]);
         let last = issue("2026-11-24T08:00:00", "23.00", &[plain, line("2", "b", "3.00", "0")]);
         let gone = |iuv: &str, iur: &str| (iuv.to_owned(), iur.to_owned(), 1);
         let all = [&first, &second, &last];
@@ -741,11 +740,11 @@ mod tests {
             for number in order.into_iter().chain(order) {
                 flows.take(Arc::clone(all[number]));
             }
-            assert_eq!(flows.no_more_revoked(&last), [gone("1", "a"), gone("3", "c")], "{order:?}");
+            assert_eq!(flows.no_more_named(&last), [gone("1", "a"), gone("3", "c")], "{order:?}");
         }
         let mut flows = Flows::default();
         flows.take(Arc::clone(&first));
-        assert!(flows.no_more_revoked(&first).is_empty());
+        assert!(flows.no_more_named(&first).is_empty());
     }
 
     #[test]

@@ -221,9 +221,9 @@ impl Reconciliation {
         let (papers, asked) = (self.papers(), Arc::clone(flow));
         let read = move || {
             let reading = if papers.flows.iter().any(|there| *there == asked) { asked.reading().ok() } else { None };
-            (reading, if reading.is_some() { papers.flows.no_more_revoked(&asked) } else { Vec::new() })
+            (reading, if reading.is_some() { papers.flows.no_more_named(&asked) } else { Vec::new() })
         };
-        let (reading, no_more_revoked) = blocking(read).await?;
+        let (reading, no_more_named) = blocking(read).await?;
         let (mut reported, mut paid) = (0, 0);
         // Of what is taken back a payment is told that alone; and nothing where it was added to the total, so that it is not known whether the money went.
         let taken_back = flow.taken_back();
@@ -238,9 +238,9 @@ impl Reconciliation {
             reported += u32::from(is_told);
             paid += u32::from(is_paid);
         }
-        for (iuv, iur, index) in no_more_revoked {
+        for (iuv, iur, index) in no_more_named {
             let Some(payment) = payment_of(creditor, &iuv) else { continue };
-            reported += u32::from(give_back(node, flow, (iur, index), payment).await?);
+            reported += u32::from(untell(node, flow, (iur, index), payment).await?);
         }
         let mark = told_mark(&self.folder.join(name));
         let batches = node.head().number.to_string();
@@ -437,21 +437,20 @@ async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: 
     }
 }
 
-/// Tells a payment that a flow which was issued anew names it no more, and so takes nothing of it: if it was told before that the flow took something. Answers whether it was.
-async fn give_back(node: &Node, flow: &Flow, (iur, index): (String, u64), payment: PaymentId) -> Result<bool, Failure<Refusal>> {
-    let index = u8::try_from(index).unwrap_or(u8::MAX);
-    let nothing = Reported { flow: flow.id.clone(), iur, index, amount_cents: Cents::ZERO, code: code(fdr::Code::Revoked) };
-    let of = nothing.clone();
-    let takes = move |payment: &Payment| {
-        let is_it = |known: &Reported| (&known.flow, &known.iur, known.index) == (&of.flow, &of.iur, of.index);
-        payment.reports().iter().any(|known| is_it(known) && known.is_revoked() && known.amount_cents > Cents::ZERO)
+/// Tells a payment that a flow which was issued anew does not name it any more, if it was told before that the flow does; answers whether it was.
+async fn untell(node: &Node, flow: &Flow, (iur, index): (String, u64), payment: PaymentId) -> Result<bool, Failure<Refusal>> {
+    let (of, index) = (flow.id.clone(), u8::try_from(index).unwrap_or(u8::MAX));
+    let told = move |payment: &Payment| {
+        let is_it = |known: &&Reported| known.flow == of && known.iur == iur && known.index == index && known.amount_cents > Cents::ZERO;
+        payment.reports().iter().find(is_it).cloned()
     };
-    match node.look_payment(payment, takes).await {
-        Ok(true) => {}
-        Ok(false) | Err(Failure::Refused(_)) => return Ok(false),
+    let told = match node.look_payment(payment, told).await {
+        Ok(Some(told)) => told,
+        Ok(None) | Err(Failure::Refused(_)) => return Ok(false),
         Err(failure) => return Err(failure),
-    }
-    match node.payment(payment, envelope(), Command::Report { reported: nothing }).await {
+    };
+    let reported = Reported { amount_cents: Cents::ZERO, ..told };
+    match node.payment(payment, envelope(), Command::Report { reported }).await {
         Ok(_) => Ok(true),
         Err(Failure::Refused(_)) => Ok(false),
         Err(failure) => Err(failure),
