@@ -733,7 +733,7 @@ mod tests {
         let first = issue("2026-11-24T06:00:00", "7.00", &[plain.clone(), line("1", "a", "10.00", "3"), line("2", "b", "3.00", "3")]);
         let second = issue("2026-11-24T07:00:00", "22.00", &[plain.clone(), line("3", "c", "2.00", "0")]);
         let last = issue("2026-11-24T08:00:00", "23.00", &[plain, line("2", "b", "3.00", "0")]);
-        let gone = |iuv: &str, iur: &str| (iuv.to_owned(), iur.to_owned(), 1);
+        let gone = |iuv: &str, iur: &str| -> Collection { (iuv.to_owned(), iur.to_owned(), 1) };
         let all = [&first, &second, &last];
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             let mut flows = Flows::default();
