@@ -223,8 +223,8 @@ impl Flow {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flows {
     last: BTreeMap<FlowKey, Arc<Flow>>,
-    /// What the other issues of a flow name.
-    named_before: BTreeMap<FlowKey, BTreeSet<Collection>>,
+    /// What other issues of a flow name, and that one does not.
+    no_more_named: BTreeMap<FlowKey, BTreeSet<Collection>>,
 }
 
 /// Whose flow it is, and its name.
@@ -256,11 +256,14 @@ impl Flows {
             Some(there) if (flow.revision, flow.at) < (there.revision, there.at) => (Taken::Outdated, Some(Arc::clone(&flow))),
             Some(there) => (Taken::Replaced, Some(Arc::clone(there))),
         };
-        if let Some(other) = other {
-            self.named_before.entry(key.clone()).or_default().extend(other.payments.iter().map(Reported::collection));
-        }
         if taken != Taken::Outdated {
-            self.last.insert(key, flow);
+            self.last.insert(key.clone(), flow);
+        }
+        if let (Some(other), Some(last)) = (other, self.last.get(&key)) {
+            let named: BTreeSet<Collection> = last.payments.iter().map(Reported::collection).collect();
+            let no_more = self.no_more_named.entry(key).or_default();
+            no_more.extend(other.payments.iter().map(Reported::collection));
+            no_more.retain(|collection| !named.contains(collection));
         }
         taken
     }
@@ -270,12 +273,10 @@ impl Flows {
         self.last.values()
     }
 
-    /// What another issue of a flow names, and the last one, which this is, does not.
+    /// What other issues of a flow name, and the last one does not.
     #[must_use]
     pub fn no_more_named(&self, flow: &Flow) -> Vec<Collection> {
-        let Some(before) = self.named_before.get(&(flow.sender.clone(), flow.id.clone())) else { return Vec::new() };
-        let named: BTreeSet<Collection> = flow.payments.iter().map(Reported::collection).collect();
-        before.difference(&named).cloned().collect()
+        self.no_more_named.get(&(flow.sender.clone(), flow.id.clone())).into_iter().flatten().cloned().collect()
     }
 
     /// What they say to have sent more than once, as of a payment that was made while the station was down and is reported again: what took it back is counted off. Flows that
