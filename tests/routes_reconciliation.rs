@@ -313,9 +313,18 @@ async fn what_a_flow_took_back_is_there_again_when_it_is_issued_anew_without_it(
     let lines = [line("01234567890123456", "x", "20.00", 0), line(&number[1..], "token-1", "12.00", 3)];
     let first = flow("2026-11-24T06:00:00", "77777777777", "8.00", &lines[..]);
     let second = flow("2026-11-24T07:00:00", "77777777777", "20.00", &lines[..1]);
-    for (document, taken, reported, taken_back) in
-        [(&first, "new", 1, 1_200), (&second, "replaced", 1, 0), (&second, "same", 0, 0), (&first, "outdated", 0, 0)]
-    {
+    // Where the next one adds it to its total nobody knows whether the money went, as if that had come first.
+    let [third, fourth] =
+        [("2026-11-24T08:00:00", "8.00"), ("2026-11-24T09:00:00", "32.00")].map(|(at, total)| flow(at, "77777777777", total, &lines[..]));
+    for (document, taken, reported, taken_back) in [
+        (&first, "new", 1, 1_200),
+        (&second, "replaced", 1, 0),
+        (&second, "same", 0, 0),
+        (&first, "outdated", 0, 0),
+        (&third, "replaced", 1, 1_200),
+        (&fourth, "replaced", 1, 0),
+        (&fourth, "same", 0, 0),
+    ] {
         let (_, done) = send(&app, "/v1/reconciliation/flows", &manager, document).await;
         assert_eq!(done, json!({"taken": taken, "reported": reported, "paid": 0}));
         assert_eq!(app.get(&path, &web).await["taken_back_cents"], taken_back, "{taken}");
@@ -325,11 +334,11 @@ async fn what_a_flow_took_back_is_there_again_when_it_is_issued_anew_without_it(
     assert_eq!(treasury.map(|line| line["amount_cents"].as_i64().unwrap()).sum::<i64>(), 1_200, "{seen}");
 
     // It is so as well where the machine stopped when the new issue was kept and told nobody, whatever their files are called.
-    let third = named_flow("2026-11-24BANCA-2", "2026-11-24T06:00:00", "77777777777", "8.00", &lines[..]);
-    let fourth = named_flow("2026-11-24BANCA-2", "2026-11-24T07:00:00", "77777777777", "20.00", &lines[..1]);
-    send(&app, "/v1/reconciliation/flows", &manager, &third).await;
+    let before = named_flow("2026-11-24BANCA-2", "2026-11-24T06:00:00", "77777777777", "8.00", &lines[..]);
+    let anew = named_flow("2026-11-24BANCA-2", "2026-11-24T07:00:00", "77777777777", "20.00", &lines[..1]);
+    send(&app, "/v1/reconciliation/flows", &manager, &before).await;
     assert_eq!(app.get(&path, &web).await["taken_back_cents"], 1_200);
-    std::fs::write(app.folder().join("reconciliation/flow.-.0.xml"), fourth).unwrap();
+    std::fs::write(app.folder().join("reconciliation/flow.-.0.xml"), anew).unwrap();
     let app = app.restart().await;
     for _ in 0..2 {
         app.reconciliation.as_ref().unwrap().tell_untold(&app.shared_node(), &Pagopa::demo_settings().unwrap()).await;

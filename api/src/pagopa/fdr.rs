@@ -61,7 +61,9 @@ pub struct Reported {
 }
 
 impl Reported {
-    fn collection(&self) -> Collection {
+    /// Of which transfer it is.
+    #[must_use]
+    pub fn collection(&self) -> Collection {
         (self.iuv.clone(), self.iur.clone(), self.index)
     }
 }

@@ -221,9 +221,13 @@ impl Reconciliation {
         let (papers, asked) = (self.papers(), Arc::clone(flow));
         let read = move || {
             let reading = if papers.flows.iter().any(|there| *there == asked) { asked.reading().ok() } else { None };
-            (reading, if reading.is_some() { papers.flows.no_more_named(&asked) } else { Vec::new() })
+            let mut not_said = if reading.is_some() { papers.flows.no_more_named(&asked) } else { Vec::new() };
+            if reading == Some(Reading::Added) {
+                not_said.extend(asked.payments.iter().filter(|line| line.code == fdr::Code::Revoked).map(fdr::Reported::collection));
+            }
+            (reading, not_said)
         };
-        let (reading, no_more_named) = blocking(read).await?;
+        let (reading, not_said) = blocking(read).await?;
         let (mut reported, mut paid) = (0, 0);
         // Of what is taken back a payment is told that alone; and nothing where it was added to the total, so that it is not known whether the money went.
         let taken_back = flow.taken_back();
@@ -238,7 +242,8 @@ impl Reconciliation {
             reported += u32::from(is_told);
             paid += u32::from(is_paid);
         }
-        for (iuv, iur, index) in no_more_named {
+        // What other issues said and this one does not, or not so that it counts.
+        for (iuv, iur, index) in not_said {
             let Some(payment) = payment_of(creditor, &iuv) else { continue };
             reported += u32::from(untell(node, flow, (iur, index), payment).await?);
         }
@@ -437,7 +442,7 @@ async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: 
     }
 }
 
-/// Tells a payment that a flow which was issued anew does not name it any more, if it was told before that the flow does; answers whether it was.
+/// Tells a payment that a flow which was issued anew says nothing of it any more, if it was told before that the flow does; answers whether it was.
 async fn untell(node: &Node, flow: &Flow, (iur, index): (String, u64), payment: PaymentId) -> Result<bool, Failure<Refusal>> {
     let (of, index) = (flow.id.clone(), u8::try_from(index).unwrap_or(u8::MAX));
     let told = move |payment: &Payment| {
