@@ -304,6 +304,50 @@ async fn what_a_flow_names_as_revoked_is_no_longer_there() {
 }
 
 #[actix_rt::test]
+async fn what_a_flow_took_back_is_there_again_when_it_is_issued_anew_without_it() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (path, number) = notice(&app, &web, "1").await;
+    app.soap("paSendRT", &receipt("token-1", &number, "12.00", "2026-11-23T09:31:00")).await;
+    app.until(&path, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    let lines = [line("01234567890123456", "x", "20.00", 0), line(&number[1..], "token-1", "12.00", 3)];
+    let first = flow("2026-11-24T06:00:00", "77777777777", "8.00", &lines[..]);
+    let second = flow("2026-11-24T07:00:00", "77777777777", "20.00", &lines[..1]);
+    // Where the next one adds it to its total nobody knows whether the money went, as if that had come first.
+    let [third, fourth] =
+        [("2026-11-24T08:00:00", "8.00"), ("2026-11-24T09:00:00", "32.00")].map(|(at, total)| flow(at, "77777777777", total, &lines[..]));
+    for (document, taken, reported, taken_back) in [
+        (&first, "new", 1, 1_200),
+        (&second, "replaced", 1, 0),
+        (&second, "same", 0, 0),
+        (&first, "outdated", 0, 0),
+        (&third, "replaced", 1, 1_200),
+        (&fourth, "replaced", 1, 0),
+        (&fourth, "same", 0, 0),
+    ] {
+        let (_, done) = send(&app, "/v1/reconciliation/flows", &manager, document).await;
+        assert_eq!(done, json!({"taken": taken, "reported": reported, "paid": 0}));
+        assert_eq!(app.get(&path, &web).await["taken_back_cents"], taken_back, "{taken}");
+    }
+    let seen = app.get(&path, &manager).await;
+    let treasury = seen["ledger"].as_array().unwrap().iter().filter(|line| line["account"] == "treasury");
+    assert_eq!(treasury.map(|line| line["amount_cents"].as_i64().unwrap()).sum::<i64>(), 1_200, "{seen}");
+
+    // It is so as well where the machine stopped when the new issue was kept and told nobody, whatever their files are called.
+    let before = named_flow("2026-11-24BANCA-2", "2026-11-24T06:00:00", "77777777777", "8.00", &lines[..]);
+    let anew = named_flow("2026-11-24BANCA-2", "2026-11-24T07:00:00", "77777777777", "20.00", &lines[..1]);
+    send(&app, "/v1/reconciliation/flows", &manager, &before).await;
+    assert_eq!(app.get(&path, &web).await["taken_back_cents"], 1_200);
+    std::fs::write(app.folder().join("reconciliation/flow.-.0.xml"), anew).unwrap();
+    let app = app.restart().await;
+    for _ in 0..2 {
+        app.reconciliation.as_ref().unwrap().tell_untold(&app.shared_node(), &Pagopa::demo_settings().unwrap()).await;
+        assert_eq!(app.get(&path, &web).await["taken_back_cents"], 0);
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_two_flows_have_of_one_receipt_is_named_in_both() {
     let app = App::start().await;
     let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
@@ -317,6 +361,14 @@ async fn what_two_flows_have_of_one_receipt_is_named_in_both() {
     let what: Vec<&Value> = seen["flows"].as_array().unwrap().iter().map(|flow| &flow["unmatched"][0]["what"]).collect();
     assert_eq!(what, [&json!("sent_again"), &json!("sent_again")], "{seen}");
     assert_eq!(app.get(&path, &web).await["receipts"].as_array().unwrap().len(), 1, "it is one payment");
+    // The sender takes back what it has sent twice, and later what was paid.
+    for (name, taken_back) in [("2026-11-24BANCA-3", 0), ("2026-11-24BANCA-4", 1_200)] {
+        let lines = [line("01234567890123456", "x", "20.00", 0), line(&number[1..], "token-1", "12.00", 3)];
+        let (_, done) =
+            send(&app, "/v1/reconciliation/flows", &manager, &named_flow(name, "2026-11-24T06:00:00", "77777777777", "8.00", &lines[..])).await;
+        assert_eq!(done, json!({"taken": "new", "reported": 1, "paid": 0}));
+        assert_eq!(app.get(&path, &web).await["taken_back_cents"], taken_back, "{name}");
+    }
     app.stop().await;
 }
 
@@ -330,6 +382,28 @@ async fn a_receipt_that_no_flow_has_is_missed_after_two_working_days() {
     app.pass(3 * 86_400).await;
     let seen = app.get("/v1/reconciliation", &manager).await;
     assert_eq!(seen["receipts_without_flow"][0]["receipt"], "token-1", "{seen}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_a_flow_has_paid_is_missed_when_it_is_issued_anew_without_it() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (path, number) = notice(&app, &web, "1").await;
+    let lines = [line("01234567890123456", "x", "20.00", 0), line(&number[1..], "token-1", "12.00", 9)];
+    let missed = async || -> Value { app.get("/v1/reconciliation", &manager).await["receipts_without_flow"].clone() };
+    send(&app, "/v1/reconciliation/flows", &manager, &flow("2026-11-24T06:00:00", "77777777777", "32.00", &lines[..])).await;
+    app.until(&path, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    app.pass(3 * 86_400).await;
+    assert_eq!(missed().await, json!([]));
+    // The money of the second will not come; its tickets are out.
+    send(&app, "/v1/reconciliation/flows", &manager, &flow("2026-11-24T07:00:00", "77777777777", "20.00", &lines[..1])).await;
+    let missed = missed().await;
+    assert_eq!(
+        (&missed[0]["receipt"], &missed[0]["amount_cents"], missed.as_array().unwrap().len()),
+        (&json!("token-1"), &json!(1_200), 1),
+        "{missed}"
+    );
     app.stop().await;
 }
 

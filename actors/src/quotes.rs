@@ -35,7 +35,7 @@ use tornello_engine::slot::{self, sale_ends_at};
 use tornello_engine::time::Timestamp;
 
 use self::options::{give_back, take_options};
-use self::settling::{end_payment, follow, settle};
+use self::settling::{end_payment, follow, refused_by_gateway, settle};
 use self::tickets::{issue, unwind};
 use crate::availability;
 use crate::digest::digest;
@@ -191,11 +191,14 @@ pub async fn accept(node: &Node, id: QuoteId, envelope: Envelope, command: Comma
     debug_assert!(matches!(command, Command::Accept { .. } | Command::Confirm));
     node.quote(id, envelope, command).await.map_err(of_quote)?;
     advance(node, id).await.map_err(|failure| under_way(id, &failure))?;
-    let refused = |quote: &Quote| quote.settlement_refused().filter(|_| quote.status() == Status::Sent);
-    match node.look_quote(id, refused).await.map_err(of_quote)? {
-        Some(why) => Err(Failure::Refused(Refusal::Settlement { why })),
-        None => Ok(()),
-    }
+    let refused = |quote: &Quote| (quote.status() == Status::Sent).then(|| (quote.settlement_refused(), quote.payment()));
+    let why = match node.look_quote(id, refused).await.map_err(of_quote)? {
+        Some((Some(why), _)) => Some(why),
+        // It was begun, and its gateway would not have it.
+        Some((None, Some(payment))) => refused_by_gateway(node, payment).await?,
+        Some((None, None)) | None => None,
+    };
+    why.map_or(Ok(()), |why| Err(Failure::Refused(Refusal::Settlement { why })))
 }
 
 /// Gives any other command to a quote, and does what follows from it.

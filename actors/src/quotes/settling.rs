@@ -106,6 +106,12 @@ async fn begin_payment(node: &Node, quote: &Quote, about: &About, offer: &Offer,
     }
 }
 
+/// Why the gateway of a payment would not have it, if it would not.
+pub(super) async fn refused_by_gateway(node: &Node, payment: PaymentId) -> Step<Option<Code>> {
+    let failed = |payment: &Payment| if let Paying::Failed { code } = payment.stage() { Some(code) } else { None };
+    node.look_payment(payment, failed).await.map_err(|failure| of_payments(failure.map(payments::Refusal::Payment)))
+}
+
 /// The code of what said no, as the journal keeps it.
 fn coded<T>(why: &str) -> Step<Result<T, Code>> {
     why.parse().map(Err).map_err(|_| Failure::OutOfOrder(format!("{why} is not a code")))

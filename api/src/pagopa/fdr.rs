@@ -60,6 +60,14 @@ pub struct Reported {
     pub on: Date,
 }
 
+impl Reported {
+    /// Of which transfer it is.
+    #[must_use]
+    pub fn collection(&self) -> Collection {
+        (self.iuv.clone(), self.iur.clone(), self.index)
+    }
+}
+
 /// What one bank transfer is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flow {
@@ -215,7 +223,14 @@ impl Flow {
 
 /// The last word on each flow, by sender and name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Flows(BTreeMap<(String, String), Arc<Flow>>);
+pub struct Flows {
+    last: BTreeMap<FlowKey, Arc<Flow>>,
+    /// What other issues of a flow name, and that one does not.
+    no_more_named: BTreeMap<FlowKey, BTreeSet<Collection>>,
+}
+
+/// Whose flow it is, and its name.
+type FlowKey = (String, String);
 
 /// One transfer of what was collected: IUV, IUR and index.
 pub type Collection = (String, String, u64);
@@ -237,19 +252,33 @@ impl Flows {
     /// Takes a flow in: of several issues, the one that was made last counts.
     pub fn take(&mut self, flow: Arc<Flow>) -> Taken {
         let key = (flow.sender.clone(), flow.id.clone());
-        let taken = match self.0.get(&key) {
-            None => Taken::New,
+        let (taken, other) = match self.last.get(&key) {
+            None => (Taken::New, None),
             Some(there) if *there == flow => return Taken::Same,
-            Some(there) if (flow.revision, flow.at) < (there.revision, there.at) => return Taken::Outdated,
-            Some(_) => Taken::Replaced,
+            Some(there) if (flow.revision, flow.at) < (there.revision, there.at) => (Taken::Outdated, Some(Arc::clone(&flow))),
+            Some(there) => (Taken::Replaced, Some(Arc::clone(there))),
         };
-        self.0.insert(key, flow);
+        if taken != Taken::Outdated {
+            self.last.insert(key.clone(), flow);
+        }
+        if let (Some(other), Some(last)) = (other, self.last.get(&key)) {
+            let named: BTreeSet<Collection> = last.payments.iter().map(Reported::collection).collect();
+            let no_more = self.no_more_named.entry(key).or_default();
+            no_more.extend(other.payments.iter().map(Reported::collection));
+            no_more.retain(|collection| !named.contains(collection));
+        }
         taken
     }
 
     /// Those that count.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Flow>> {
-        self.0.values()
+        self.last.values()
+    }
+
+    /// What other issues of a flow name, and the last one does not.
+    #[must_use]
+    pub fn no_more_named(&self, flow: &Flow) -> Vec<Collection> {
+        self.no_more_named.get(&(flow.sender.clone(), flow.id.clone())).into_iter().flatten().cloned().collect()
     }
 
     /// What they say to have sent more than once, as of a payment that was made while the station was down and is reported again: what took it back is counted off. Flows that
@@ -697,6 +726,28 @@ mod tests {
         let mut flows = Flows::default();
         assert_eq!(all.map(|flow| flows.take(Arc::clone(flow))), [Taken::New, Taken::Replaced, Taken::Replaced]);
         assert_eq!(flows.take(first), Taken::Outdated);
+    }
+
+    #[test]
+    fn what_the_last_issue_does_not_name_is_known_in_whatever_order_they_come() {
+        let issue =
+            |at: &str, total: &str, lines: &[String]| Arc::new(read(document("F", at, lines.len(), total, &lines.concat()).as_bytes(), 0).unwrap());
+        let plain = line("9", "x", "20.00", "0");
+        let first = issue("2026-11-24T06:00:00", "7.00", &[plain.clone(), line("1", "a", "10.00", "3"), line("2", "b", "3.00", "3")]);
+        let second = issue("2026-11-24T07:00:00", "22.00", &[plain.clone(), line("3", "c", "2.00", "0")]);
+        let last = issue("2026-11-24T08:00:00", "23.00", &[plain, line("2", "b", "3.00", "0")]);
+        let gone = |iuv: &str, iur: &str| -> Collection { (iuv.to_owned(), iur.to_owned(), 1) };
+        let all = [&first, &second, &last];
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut flows = Flows::default();
+            for number in order.into_iter().chain(order) {
+                flows.take(Arc::clone(all[number]));
+            }
+            assert_eq!(flows.no_more_named(&last), [gone("1", "a"), gone("3", "c")], "{order:?}");
+        }
+        let mut flows = Flows::default();
+        flows.take(Arc::clone(&first));
+        assert!(flows.no_more_named(&first).is_empty());
     }
 
     #[test]

@@ -24,7 +24,7 @@ use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{KeyId, PaymentId};
 use tornello_engine::money::Cents;
 use tornello_engine::notice::NoticeNumber;
-use tornello_engine::payment::{Command, Receipt, Refusal, Source};
+use tornello_engine::payment::{Command, Payment, Receipt, Refusal, Reported, Source};
 
 use super::fdr::{self, BankLine, FLOW_MAX, Flow, Flows, Known, KnownReceipt, Reading, Taken};
 use super::settings::{Creditor, Settings};
@@ -219,7 +219,15 @@ impl Reconciliation {
     /// Tells all payments of a flow, if it counts and is sound, and marks it as told; answers how many were told now, and how many were paid by it.
     async fn tell(&self, node: &Arc<Node>, creditor: &Creditor, name: &str, flow: &Arc<Flow>) -> Result<(u32, u32), TakeError> {
         let (papers, asked) = (self.papers(), Arc::clone(flow));
-        let reading = blocking(move || if papers.flows.iter().any(|there| *there == asked) { asked.reading().ok() } else { None }).await?;
+        let read = move || {
+            let reading = if papers.flows.iter().any(|there| *there == asked) { asked.reading().ok() } else { None };
+            let mut not_said = if reading.is_some() { papers.flows.no_more_named(&asked) } else { Vec::new() };
+            if reading == Some(Reading::Added) {
+                not_said.extend(asked.payments.iter().filter(|line| line.code == fdr::Code::Revoked).map(fdr::Reported::collection));
+            }
+            (reading, not_said)
+        };
+        let (reading, not_said) = blocking(read).await?;
         let (mut reported, mut paid) = (0, 0);
         // Of what is taken back a payment is told that alone; and nothing where it was added to the total, so that it is not known whether the money went.
         let taken_back = flow.taken_back();
@@ -233,6 +241,11 @@ impl Reconciliation {
             let (is_told, is_paid) = tell(node, flow, line, payment).await?;
             reported += u32::from(is_told);
             paid += u32::from(is_paid);
+        }
+        // What other issues said and this one does not, or not so that it counts.
+        for (iuv, iur, index) in not_said {
+            let Some(payment) = payment_of(creditor, &iuv) else { continue };
+            reported += u32::from(untell(node, flow, (iur, index), payment).await?);
         }
         let mark = told_mark(&self.folder.join(name));
         let batches = node.head().number.to_string();
@@ -400,7 +413,7 @@ fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
 async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: PaymentId) -> Result<(bool, bool), Failure<Refusal>> {
     let (flow_id, iur, code) = (flow.id.clone(), reported.iur.clone(), code(reported.code));
     let index = u8::try_from(reported.index).unwrap_or(u8::MAX);
-    let report = tornello_engine::payment::Reported { flow: flow_id, iur: iur.clone(), index, amount_cents: reported.amount, code };
+    let report = Reported { flow: flow_id, iur: iur.clone(), index, amount_cents: reported.amount, code };
     let told = match node.payment(payment, envelope(), Command::Report { reported: report }).await {
         Ok(_) => true,
         Err(Failure::Refused(Refusal::UnknownPayment)) => return Ok((false, false)),
@@ -426,6 +439,26 @@ async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: 
         Ok(()) => Ok((told, true)),
         Err(Failure::Refused(_)) => Ok((told, false)),
         Err(failure) => Err(failure.map(|_| Refusal::UnknownPayment)),
+    }
+}
+
+/// Tells a payment that a flow which was issued anew says nothing of it any more, if it was told before that the flow does; answers whether it was.
+async fn untell(node: &Node, flow: &Flow, (iur, index): (String, u64), payment: PaymentId) -> Result<bool, Failure<Refusal>> {
+    let (of, index) = (flow.id.clone(), u8::try_from(index).unwrap_or(u8::MAX));
+    let told = move |payment: &Payment| {
+        let is_it = |known: &&Reported| known.flow == of && known.iur == iur && known.index == index && known.amount_cents > Cents::ZERO;
+        payment.reports().iter().find(is_it).cloned()
+    };
+    let told = match node.look_payment(payment, told).await {
+        Ok(Some(told)) => told,
+        Ok(None) | Err(Failure::Refused(_)) => return Ok(false),
+        Err(failure) => return Err(failure),
+    };
+    let reported = Reported { amount_cents: Cents::ZERO, ..told };
+    match node.payment(payment, envelope(), Command::Report { reported }).await {
+        Ok(_) => Ok(true),
+        Err(Failure::Refused(_)) => Ok(false),
+        Err(failure) => Err(failure),
     }
 }
 

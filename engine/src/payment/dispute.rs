@@ -62,8 +62,8 @@ impl Payment {
         Ok((!amount_cents.is_zero() || took.amount_cents.is_some()).then_some(TakenBack { receipt, amount_cents }))
     }
 
-    /// What a flow takes back that names a receipt as revoked, and is not known to be taken back; below zero where it is issued anew and takes less than it did. Of a receipt that
-    /// has not come nothing can be taken yet.
+    /// What a flow takes back that names a receipt as revoked, and is not known to be taken back; below zero where it is issued anew and takes less than it did, or has sent once
+    /// more what another took. Of a receipt that has not come nothing can be taken yet.
     pub(super) fn revoked_by(&self, reported: &Reported) -> Option<TakenBack> {
         let (receipt, came) = (0..).zip(&self.receipts).find(|(_, receipt)| receipt.id == reported.iur)?;
         let others = self.reports.iter().filter(|known| !is_of_same(known, reported));
@@ -72,7 +72,7 @@ impl Payment {
             // What a dispute took beside stays so, also when another one has begun, and what refunds are noted to be paid by.
             let less = before.minus(now).min(taken.minus(now)).min(taken.minus(self.settled_of(receipt))).max(Cents::ZERO);
             if self.was_upheld { Cents::ZERO } else { Cents::ZERO.minus(less) }
-        } else if reported.is_revoked() {
+        } else if reported.is_revoked() || now > before {
             now.minus(taken).max(Cents::ZERO)
         } else {
             Cents::ZERO
@@ -147,13 +147,19 @@ impl Payment {
     }
 }
 
-/// What reports name as revoked of a receipt, and no more than came with it.
+/// What reports name as revoked of a receipt, and no more than came with it. Of what they have as sent once more than it came, as after a stand-in, that takes nothing: it was the
+/// sender's.
 fn revoked<'a>(receipt: &Receipt, reports: impl Iterator<Item = &'a Reported>) -> Cents {
     if !matches!(receipt.source, Source::Node | Source::Report) {
         return Cents::ZERO;
     }
-    let all: Cents = reports.filter(|known| known.is_revoked() && known.iur == receipt.id).map(|known| known.amount_cents).sum();
-    all.max(Cents::ZERO).min(receipt.amount_cents)
+    let (mut sent, mut revoked) = (Cents::ZERO, Cents::ZERO);
+    for known in reports.filter(|known| known.iur == receipt.id && known.index == 1) {
+        let sum = if known.is_revoked() { &mut revoked } else { &mut sent };
+        *sum = sum.plus(known.amount_cents);
+    }
+    let sent_again = sent.minus(receipt.amount_cents).max(Cents::ZERO);
+    revoked.minus(sent_again).max(Cents::ZERO).min(receipt.amount_cents)
 }
 
 /// Whether a bank had a part in it that can take it back.

@@ -396,7 +396,7 @@ pub struct Reported {
     pub iur: String,
     /// Which transfer of the payment, from 1.
     pub index: u8,
-    /// How much, as reported.
+    /// How much, as reported; nothing where the flow was issued anew without it.
     pub amount_cents: Cents,
     /// The outcome: 0 executed, 3 revoked, 4 and 8 stand-in, 9 executed without a receipt.
     pub code: u8,

@@ -663,6 +663,31 @@ fn what_a_flow_names_as_revoked_is_taken_back_once() {
         let treasury: i64 = lines.filter(|line| line.account == ledger::Account::Treasury).map(|line| line.amount_cents.get()).sum();
         assert_eq!(treasury, 3_900 - settled, "{before:?}");
     }
+    // Of what was sent twice, as after a stand-in, the second time is the sender's: who takes one of them back takes nothing of what came, whichever flow is heard of first.
+    let sent = |flow: &str, cents: i64| {
+        let reported = Reported { flow: flow.to_owned(), iur: "a".to_owned(), index: 1, amount_cents: Cents::new(cents), code: 8 };
+        Command::Report { reported }
+    };
+    for steps in [
+        [(sent("F", 3_900), 0), (sent("G", 3_900), 0), (revoked("H", 3_900), 0), (revoked("I", 1_000), 1_000)],
+        [(sent("F", 3_900), 0), (revoked("H", 3_900), 3_900), (sent("G", 3_900), 0), (sent("G", 3_000), 900)],
+        [(revoked("H", 3_900), 3_900), (sent("F", 3_900), 3_900), (sent("G", 3_900), 0), (revoked("G", 3_900), 3_900)],
+        // What was sent twice by mistake is put right by an issue without it: who takes it back then takes what came.
+        [(sent("F", 3_900), 0), (sent("G", 3_900), 0), (sent("G", 0), 0), (revoked("H", 3_900), 3_900)],
+    ] {
+        let mut given = Given::sold();
+        for (command, expected) in &steps {
+            given.ask(5, command).unwrap();
+            assert_eq!(taken(&given), *expected, "{command:?} of {steps:?}");
+        }
+    }
+    // One that is issued anew without it takes nothing, and may take it yet again.
+    let mut given = Given::sold();
+    for (cents, expected) in [(3_900, 3_900), (0, 0), (1_000, 1_000), (0, 0)] {
+        given.ask(5, &revoked("F", cents)).unwrap();
+        assert_eq!((taken(&given), given.payment.is_charged_back(0)), (expected, expected > 0), "{cents}");
+    }
+    assert_eq!(given.ask(5, &revoked("F", 0)), Err(Refusal::ReportKnown));
     // That there is another dispute, or that the bank loses that one, gives nothing back of what it took over this one.
     for then in [vec![], vec![dispute()], vec![dispute(), resolve(false)]] {
         let mut given = Given::sold();

@@ -431,13 +431,17 @@ impl Due {
         self.taken.iter().filter(|(of, _)| *of == receipt).map(|(_, cents)| cents).sum()
     }
 
-    /// What flows name as revoked of a receipt by their last words, and no more than came with it: of what went through pagoPA, by its one transfer.
+    /// What flows name as revoked of a receipt by their last words, less what they have as sent beside what came, and no more than came with it: of what went through pagoPA, by its
+    /// one transfer.
     fn revoked_of(&self, receipt: usize) -> i64 {
         let came = &self.came[receipt];
         let is_its = |(_, iur, index): &(String, String, u8)| *iur == came.id && *index == 1;
-        let lines = self.named.iter().filter(|(key, (code, _))| is_its(key) && *code == 3);
-        let all: i64 = lines.map(|(_, (_, cents))| cents).sum();
-        if matches!(came.source, Source::Node | Source::Report) { all.min(came.amount_cents.get()) } else { 0 }
+        let said = |revoked: bool| -> i64 {
+            let lines = self.named.iter().filter(|(key, (code, _))| is_its(key) && (*code == 3) == revoked);
+            lines.map(|(_, (_, cents))| cents).sum()
+        };
+        let all = came.amount_cents.get();
+        if matches!(came.source, Source::Node | Source::Report) { (said(true) - (said(false) - all).max(0)).clamp(0, all) } else { 0 }
     }
 
     /// Of a receipt is taken back what flows name by their last words, and no less than refunds are noted to be paid by: so what they have taken and name no more is given back.

@@ -39,6 +39,24 @@ impl Gateway for Yes {
     }
 }
 
+/// A gateway that takes no position.
+struct No;
+
+impl Gateway for No {
+    fn publish<'a>(&'a self, _: PaymentId, _: &'a payment::Opened) -> BoxFuture<'a, Result<(), GatewayError>> {
+        Box::pin(std::future::ready(Err(GatewayError::Never(code("conflict")))))
+    }
+    fn withdraw(&self, _: PaymentId) -> BoxFuture<'_, Result<(), GatewayError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn paid_elsewhere<'a>(&'a self, _: PaymentId, _: &'a Receipt) -> BoxFuture<'a, Result<(), GatewayError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn checkout<'a>(&'a self, _: &'a Cart) -> BoxFuture<'a, Result<String, GatewayError>> {
+        Box::pin(std::future::ready(Err(GatewayError::Never(code("conflict")))))
+    }
+}
+
 /// Slots of Wednesday 24 June, two weeks ahead, from 10:00 in Rome on, of 20 places each.
 fn slot_at(hour: i64) -> SlotId {
     SlotId::new(MUSEUM, RouteId(1), "2026-06-24T08:00:00Z".parse::<Timestamp>().unwrap().plus_seconds(hour * 3_600))
@@ -218,6 +236,24 @@ async fn a_group_goes_from_its_quote_to_tickets_by_a_notice() {
     let sold = node.look(sale.slot(), move |slot| slot.sale_of(sale).cloned()).await.unwrap().unwrap();
     assert_eq!((sold.who, sold.channel, sold.settlement), (KeyId(7), Channel::Group, Settlement::Payment { id: quote.payment().unwrap() }));
     assert_eq!(office.owed().await, 0);
+    office.stop().await;
+}
+
+#[actix_rt::test]
+async fn whoever_accepts_is_told_that_the_notice_is_not_taken() {
+    let house = House::on(Arc::new(MemoryJournal::default())).await;
+    assert!(house.node().connect(Arc::new(No)));
+    let office = Office { house };
+    office.open().await;
+    let id = office.sent(1, operator(), visit(10)).await;
+    let no = Err(Failure::Refused(quotes::Refusal::Settlement { why: code("conflict") }));
+    assert_eq!(office.accept(id, 3, 1, Settle::Notice).await, no);
+    assert_eq!(office.accept(id, 3, 1, Settle::Notice).await, no, "and again, when it repeats that");
+    assert_eq!((office.status(id).await, office.places().await[0]), (Status::Sent, (10, 0)));
+    // Another way is open.
+    assert_eq!(office.accept(id, 4, 1, Settle::OnAccount).await, Ok(()));
+    assert_eq!((office.status(id).await, office.places().await[0]), (Status::Ticketed, (0, 10)));
+    assert_eq!(office.accept(id, 3, 1, Settle::Notice).await, Ok(()));
     office.stop().await;
 }
 
