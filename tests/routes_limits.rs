@@ -6,11 +6,11 @@ use tornello_actors::journal::StreamId;
 use tornello_actors::keys::Role;
 use tornello_actors::streams::all_of;
 use tornello_engine::envelope::Digest;
-use tornello_engine::ids::SlotId;
+use tornello_engine::ids::{RouteId, SlotId};
 use tornello_engine::slot::Event;
 use tornello_engine::time::Timestamp;
 
-use crate::support::{App, TORRE, plan, slot};
+use crate::support::{App, TORRE, code, plan, slot};
 
 #[actix_rt::test]
 async fn one_buyer_has_so_much_and_no_more() {
@@ -169,6 +169,37 @@ async fn one_buyer_has_so_much_of_a_day_however_it_is_bought() {
         assert_eq!(found.as_u16(), status, "{n}: {answer}");
         assert!(status == 201 || answer["code"] == "too_many_for_day", "{n}: {answer}");
     }
+    app.stop().await;
+}
+
+/// Each route has a policy of its own: what was bought where nobody is limited counts once it comes to where everybody is.
+#[actix_rt::test]
+async fn tickets_of_a_route_that_limits_nobody_are_no_way_past_the_limit_of_another_one_on_the_same_day() {
+    let app = App::start().await;
+    let (web, [fifteen, sixteen]) = (app.key(Role::Web).await, [15, 16].map(|hour| slot(TORRE, hour)));
+    let mut plan = plan();
+    let mut rare = plan.routes[0].clone();
+    (rare.id, rare.code, rare.policy.limits.day_max) = (RouteId(2), code("rare"), Some(2));
+    plan.routes.push(rare);
+    app.set_plan(plan).await;
+    let of_rare = |slot: SlotId| SlotId::new(TORRE, RouteId(2), slot.start());
+    let asked = |count: u32| json!({"lines": [{"category": "under-18", "count": count}], "parties": [{"kind": "buyer", "value": "anna@example.it"}]});
+    let code_of = |(status, answer): (StatusCode, Value)| (status.as_u16(), answer["code"].as_str().unwrap_or_default().to_owned());
+    let refused = (409, "too_many_for_day".to_owned());
+    let (status, held) = app.post(&format!("/v1/slots/{fifteen}/holds"), &web, "hold", &asked(4)).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    let sale = held["hold"].as_str().unwrap().to_owned();
+    assert_eq!(app.post(&format!("/v1/holds/{sale}/confirm"), &web, "buy", &json!({"settlement": {"free": {}}})).await.0, StatusCode::CREATED);
+    let there = |slot: SlotId, tickets: &[u16]| json!({"slot": slot.to_string(), "tickets": tickets});
+    let path = format!("/v1/sales/{sale}/move");
+    assert_eq!(code_of(app.post(&path, &web, "all", &there(of_rare(fifteen), &[])).await), refused);
+    let (status, moved) = app.post(&path, &web, "two", &there(of_rare(fifteen), &[0, 1])).await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    assert_eq!(code_of(app.post(&path, &web, "one-more", &there(of_rare(sixteen), &[2])).await), refused);
+    // What counts already moves freely, and the limit is nobody's on the other route.
+    let again = format!("/v1/sales/{}/move", moved["sale"].as_str().unwrap());
+    assert_eq!(app.post(&again, &web, "later", &there(of_rare(sixteen), &[])).await.0, StatusCode::OK);
+    assert_eq!(app.post(&path, &web, "same-route", &there(sixteen, &[2, 3])).await.0, StatusCode::OK);
     app.stop().await;
 }
 
