@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use jiff::civil::time;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_engine::envelope::Outcome;
 
 use crate::routes_fraud::{look, sell_assessed};
-use crate::support::{App, TORRE, slot};
+use crate::support::{App, TORRE, plan, slot};
 
 /// Reads events one by one, each within some seconds.
 struct Events {
@@ -88,6 +89,31 @@ async fn a_watcher_sees_the_day_and_then_what_happens() {
     assert_eq!(app.post("/v1/readings", &sensor, "r", &reading).await.0, StatusCode::OK);
     let occupancy = events.until(|name, _| name == "occupancy").await;
     assert_eq!((&occupancy["inside"], &occupancy["museum"]), (&json!(9), &json!(1)));
+    drop(events);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_watches_after_midnight_is_shown_the_slots_of_the_night_that_runs() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let mut late = plan();
+    for session in late.routes[0].week.iter_mut().flatten() {
+        (session.opens, session.closes, session.last_entry) = (time(20, 0, 0, 0), time(2, 0, 0, 0), time(1, 0, 0, 0));
+    }
+    app.set_plan(late).await;
+    // Half past midnight in Rome.
+    app.pass(15 * 3_600).await;
+    let mut events = Events::new(app.request(Method::GET, "/v1/live?museum=torre", &web).send().await.unwrap());
+    let mut shown = Vec::new();
+    for _ in 0..8 {
+        let (name, data) = events.named().await;
+        assert_eq!(name, "slot", "{data}");
+        shown.push(data["starts_at"].as_str().unwrap().to_owned());
+    }
+    // Those that run and come, and none of the evening that are over; then those of the next evening.
+    let expected = ["23T23", "24T00", "24T19", "24T20", "24T21", "24T22", "24T23", "25T00"].map(|hour| format!("2026-11-{hour}:00:00Z"));
+    assert_eq!(shown, expected);
     drop(events);
     app.stop().await;
 }
