@@ -110,6 +110,35 @@ async fn a_museum_can_keep_places_over_the_web_for_somebody_only() {
     app.stop().await;
 }
 
+/// Where nobody has to be named, a machine that names nobody buys; it moves nothing of that to where somebody has to be.
+#[actix_rt::test]
+async fn tickets_that_nobody_was_named_for_come_to_a_route_that_asks_for_somebody_at_a_desk_alone() {
+    let app = App::start().await;
+    let (web, office, fifteen) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, slot(TORRE, 15));
+    let mut plan = plan();
+    let mut rare = plan.routes[0].clone();
+    (rare.id, rare.code, rare.policy.limits.buyer_required) = (RouteId(2), code("rare"), true);
+    plan.routes.push(rare);
+    app.set_plan(plan).await;
+    let there = json!({"slot": SlotId::new(TORRE, RouteId(2), fifteen.start()).to_string()});
+    for (name, parties, expected) in [("nobody", json!([]), 422), ("somebody", json!([{"kind": "buyer", "value": "anna@example.it"}]), 200)] {
+        let asked = json!({"lines": [{"category": "under-18", "count": 2}], "parties": parties});
+        let (status, held) = app.post(&format!("/v1/slots/{fifteen}/holds"), &web, &format!("hold-{name}"), &asked).await;
+        assert_eq!(status, StatusCode::CREATED, "{held}");
+        let sale = held["hold"].as_str().unwrap();
+        let confirm = format!("/v1/holds/{sale}/confirm");
+        assert_eq!(app.post(&confirm, &web, &format!("buy-{name}"), &json!({"settlement": {"free": {}}})).await.0, StatusCode::CREATED);
+        let path = format!("/v1/sales/{sale}/move");
+        let (status, moved) = app.post(&path, &web, &format!("move-{name}"), &there).await;
+        assert_eq!(status.as_u16(), expected, "{name}: {moved}");
+        if expected == 422 {
+            assert_eq!(moved["code"], "buyer_missing", "{moved}");
+            assert_eq!(app.post(&path, &office, &format!("desk-{name}"), &there).await.0, StatusCode::OK);
+        }
+    }
+    app.stop().await;
+}
+
 /// Whichever way a buyer goes, a day has so many places for them and no more, also right after a restart without the lists.
 #[actix_rt::test]
 async fn one_buyer_has_so_much_of_a_day_however_it_is_bought() {

@@ -551,7 +551,8 @@ mod tests {
             let (contact, holders, order, refund_percent) = (None, Vec::new(), None, 100);
             let arrived = Arrived { sale, from, who: KeyId(1), order, channel: Channel::Web, lines, contact, holders, refund_percent, buyer };
             let envelope = Envelope { formerly: formerly.iter().copied().map(Digest).collect(), ..by(1, None) };
-            counts.asked(&envelope, &Command::Arrive { arrived: Box::new(arrived), via: Channel::Web, asks_review: false, review_until: None })
+            let (arrived, via) = (Box::new(arrived), Channel::Web);
+            counts.asked(&envelope, &Command::Arrive { arrived, via, asks_review: false, review_until: None, named: true })
         };
         let arrive = |from, buyer| arrive_with(&[], from, buyer);
         assert_eq!(arrive(hold(25, 1), Some(Digest(7))), Some((vec![Digest(7)], 3)));
