@@ -391,12 +391,25 @@ async fn whoever_tries_cards_does_the_work_also_where_payments_are_looked_at() {
     fail_payments(&app, slot, false).await;
     let pay = json!({"holds": [hold], "gateway": {"notice": {}},
         "parties": [{"kind": "buyer", "value": "tester"}, {"kind": "device", "value": "d-tester"}]});
-    let (status, problem) = app.post("/v1/payments", &web, "pay", &pay).await;
-    assert_eq!(
-        (status, &problem["code"], &problem["ways"]),
-        (StatusCode::FORBIDDEN, &json!("step_up_required"), &json!(["proof_of_work"])),
-        "{problem}"
-    );
+    // By the key under which the places were held it is another request than that.
+    for name in ["pay", "h1"] {
+        let (status, problem) = app.post("/v1/payments", &web, name, &pay).await;
+        assert_eq!(
+            (status, &problem["code"], &problem["ways"]),
+            (StatusCode::FORBIDDEN, &json!("step_up_required"), &json!(["proof_of_work"])),
+            "{name}: {problem}"
+        );
+    }
+    // Nor does it pass where a rule refuses; what has begun is answered as it was.
+    let other = app.hold(slot, &web, "h2", json!([{"category": "full", "count": 1}])).await;
+    let honest = json!({"holds": [other], "gateway": {"notice": {}}});
+    let (status, begun) = app.post("/v1/payments", &web, "h2", &honest).await;
+    assert_eq!(status, StatusCode::CREATED, "{begun}");
+    in_force(&app, "no-amount", json!([{"feature": "cents", "op": "at_least", "threshold_milli": 1_000}]), "block").await;
+    let (status, problem) = app.post("/v1/payments", &web, "h1", &pay).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("blocked_by_rule")), "{problem}");
+    let (status, again) = app.post("/v1/payments", &web, "h2", &honest).await;
+    assert_eq!((status, &again["payment"]), (StatusCode::CREATED, &begun["payment"]), "{again}");
     app.stop().await;
 }
 
@@ -739,6 +752,9 @@ async fn tickets_of_a_quiet_slot_are_no_way_into_a_full_one_past_the_rules() {
         (StatusCode::FORBIDDEN, &json!("step_up_required"), &json!(["proof_of_work"])),
         "{problem}"
     );
+    // A key under which something was held in the full slot is another request's: it is the quiet one that remembers moves.
+    let (status, other) = app.post(&path, &web, "spin-0-6", &there).await;
+    assert_eq!((status, &other["code"]), (StatusCode::FORBIDDEN, &json!("step_up_required")), "{other}");
     let proof = solve(problem["challenge"].as_str().unwrap(), u8::try_from(problem["bits"].as_u64().unwrap()).unwrap());
     let proven = app.request(Method::POST, &path, &web).header("Idempotency-Key", "move").header("Step-Up-Proof", proof).json(&there);
     let response = proven.send().await.unwrap();

@@ -3,8 +3,11 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::Role;
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::RouteId;
+use tornello_engine::museum::Command;
 
-use crate::support::{App, TORRE, slot};
+use crate::support::{App, TORRE, code, plan, slot};
 
 async fn line(app: &App, key: &str, hour: i8) -> Value {
     let list = app.get("/v1/museums/torre/availability", key).await;
@@ -82,5 +85,29 @@ async fn a_calendar_has_a_line_for_each_day() {
         let response = app.request(Method::GET, &format!("/v1/museums/torre/{query}"), &web).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{query}");
     }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_route_of_some_weeks_is_found_in_the_calendar_of_a_longer_time() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let mut exhibition = plan();
+    let mut rare = exhibition.routes[0].clone();
+    (rare.id, rare.code) = (RouteId(2), code("rare"));
+    exhibition.routes.push(rare);
+    for (n, valid_from, plan) in [(1, "2026-12-01", exhibition), (2, "2026-12-08", plan())] {
+        let set = Command::SetPlan { valid_from: valid_from.parse().unwrap(), plan };
+        app.node().museum(TORRE, Envelope::by_system(Digest(n)), set).await.unwrap();
+    }
+    let calendar = app.get("/v1/museums/torre/calendar?from=2026-11-25&to=2026-12-20&route=rare", &web).await;
+    let days = calendar["items"].as_array().unwrap();
+    let open: Vec<&str> = days.iter().filter(|day| day["slots"] == 10).map(|day| day["date"].as_str().unwrap()).collect();
+    assert_eq!((days.len(), open.len(), open[0], open[6]), (26, 7, "2026-12-01", "2026-12-07"), "{calendar}");
+    let list = app.get("/v1/museums/torre/availability?from=2026-11-25&to=2026-12-20&route=rare", &web).await;
+    let items = list["items"].as_array().unwrap();
+    assert!(items.len() == 70 && items.iter().all(|line| line["route"] == "rare"), "{list}");
+    let never = app.request(Method::GET, "/v1/museums/torre/calendar?from=2026-12-10&to=2026-12-20&route=rare", &web).send().await.unwrap();
+    assert_eq!(never.status(), StatusCode::UNPROCESSABLE_ENTITY);
     app.stop().await;
 }

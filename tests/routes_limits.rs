@@ -6,11 +6,11 @@ use tornello_actors::journal::StreamId;
 use tornello_actors::keys::Role;
 use tornello_actors::streams::all_of;
 use tornello_engine::envelope::Digest;
-use tornello_engine::ids::SlotId;
+use tornello_engine::ids::{RouteId, SlotId};
 use tornello_engine::slot::Event;
 use tornello_engine::time::Timestamp;
 
-use crate::support::{App, TORRE, plan, slot};
+use crate::support::{App, TORRE, code, plan, slot};
 
 #[actix_rt::test]
 async fn one_buyer_has_so_much_and_no_more() {
@@ -110,6 +110,35 @@ async fn a_museum_can_keep_places_over_the_web_for_somebody_only() {
     app.stop().await;
 }
 
+/// Where nobody has to be named, a machine that names nobody buys; it moves nothing of that to where somebody has to be.
+#[actix_rt::test]
+async fn tickets_that_nobody_was_named_for_come_to_a_route_that_asks_for_somebody_at_a_desk_alone() {
+    let app = App::start().await;
+    let (web, office, fifteen) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, slot(TORRE, 15));
+    let mut plan = plan();
+    let mut rare = plan.routes[0].clone();
+    (rare.id, rare.code, rare.policy.limits.buyer_required) = (RouteId(2), code("rare"), true);
+    plan.routes.push(rare);
+    app.set_plan(plan).await;
+    let there = json!({"slot": SlotId::new(TORRE, RouteId(2), fifteen.start()).to_string()});
+    for (name, parties, expected) in [("nobody", json!([]), 422), ("somebody", json!([{"kind": "buyer", "value": "anna@example.it"}]), 200)] {
+        let asked = json!({"lines": [{"category": "under-18", "count": 2}], "parties": parties});
+        let (status, held) = app.post(&format!("/v1/slots/{fifteen}/holds"), &web, &format!("hold-{name}"), &asked).await;
+        assert_eq!(status, StatusCode::CREATED, "{held}");
+        let sale = held["hold"].as_str().unwrap();
+        let confirm = format!("/v1/holds/{sale}/confirm");
+        assert_eq!(app.post(&confirm, &web, &format!("buy-{name}"), &json!({"settlement": {"free": {}}})).await.0, StatusCode::CREATED);
+        let path = format!("/v1/sales/{sale}/move");
+        let (status, moved) = app.post(&path, &web, &format!("move-{name}"), &there).await;
+        assert_eq!(status.as_u16(), expected, "{name}: {moved}");
+        if expected == 422 {
+            assert_eq!(moved["code"], "buyer_missing", "{moved}");
+            assert_eq!(app.post(&path, &office, &format!("desk-{name}"), &there).await.0, StatusCode::OK);
+        }
+    }
+    app.stop().await;
+}
+
 /// Whichever way a buyer goes, a day has so many places for them and no more, also right after a restart without the lists.
 #[actix_rt::test]
 async fn one_buyer_has_so_much_of_a_day_however_it_is_bought() {
@@ -169,6 +198,37 @@ async fn one_buyer_has_so_much_of_a_day_however_it_is_bought() {
         assert_eq!(found.as_u16(), status, "{n}: {answer}");
         assert!(status == 201 || answer["code"] == "too_many_for_day", "{n}: {answer}");
     }
+    app.stop().await;
+}
+
+/// Each route has a policy of its own: what was bought where nobody is limited counts once it comes to where everybody is.
+#[actix_rt::test]
+async fn tickets_of_a_route_that_limits_nobody_are_no_way_past_the_limit_of_another_one_on_the_same_day() {
+    let app = App::start().await;
+    let (web, [fifteen, sixteen]) = (app.key(Role::Web).await, [15, 16].map(|hour| slot(TORRE, hour)));
+    let mut plan = plan();
+    let mut rare = plan.routes[0].clone();
+    (rare.id, rare.code, rare.policy.limits.day_max) = (RouteId(2), code("rare"), Some(2));
+    plan.routes.push(rare);
+    app.set_plan(plan).await;
+    let of_rare = |slot: SlotId| SlotId::new(TORRE, RouteId(2), slot.start());
+    let asked = |count: u32| json!({"lines": [{"category": "under-18", "count": count}], "parties": [{"kind": "buyer", "value": "anna@example.it"}]});
+    let code_of = |(status, answer): (StatusCode, Value)| (status.as_u16(), answer["code"].as_str().unwrap_or_default().to_owned());
+    let refused = (409, "too_many_for_day".to_owned());
+    let (status, held) = app.post(&format!("/v1/slots/{fifteen}/holds"), &web, "hold", &asked(4)).await;
+    assert_eq!(status, StatusCode::CREATED, "{held}");
+    let sale = held["hold"].as_str().unwrap().to_owned();
+    assert_eq!(app.post(&format!("/v1/holds/{sale}/confirm"), &web, "buy", &json!({"settlement": {"free": {}}})).await.0, StatusCode::CREATED);
+    let there = |slot: SlotId, tickets: &[u16]| json!({"slot": slot.to_string(), "tickets": tickets});
+    let path = format!("/v1/sales/{sale}/move");
+    assert_eq!(code_of(app.post(&path, &web, "all", &there(of_rare(fifteen), &[])).await), refused);
+    let (status, moved) = app.post(&path, &web, "two", &there(of_rare(fifteen), &[0, 1])).await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    assert_eq!(code_of(app.post(&path, &web, "one-more", &there(of_rare(sixteen), &[2])).await), refused);
+    // What counts already moves freely, and the limit is nobody's on the other route.
+    let again = format!("/v1/sales/{}/move", moved["sale"].as_str().unwrap());
+    assert_eq!(app.post(&again, &web, "later", &there(of_rare(sixteen), &[])).await.0, StatusCode::OK);
+    assert_eq!(app.post(&path, &web, "same-route", &there(sixteen, &[2, 3])).await.0, StatusCode::OK);
     app.stop().await;
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use jiff::civil::time;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
@@ -11,7 +12,7 @@ use tornello_api::server::ServerSettings;
 use tornello_engine::envelope::Outcome;
 
 use crate::routes_fraud::{look, sell_assessed};
-use crate::support::{App, MARE, TORRE, settings, slot};
+use crate::support::{App, MARE, TORRE, plan, settings, slot};
 
 /// Reads events one by one, each within some seconds.
 struct Events {
@@ -107,6 +108,31 @@ async fn a_museum_that_is_named_twice_is_shown_once() {
     assert_eq!(shown, expected);
     app.hold(slot(TORRE, 15), &web, "h", json!([{"category": "full", "count": 4}])).await;
     assert_eq!(events.named().await.1["held"], json!(4), "and then what happens");
+    drop(events);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_watches_after_midnight_is_shown_the_slots_of_the_night_that_runs() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let mut late = plan();
+    for session in late.routes[0].week.iter_mut().flatten() {
+        (session.opens, session.closes, session.last_entry) = (time(20, 0, 0, 0), time(2, 0, 0, 0), time(1, 0, 0, 0));
+    }
+    app.set_plan(late).await;
+    // Half past midnight in Rome.
+    app.pass(15 * 3_600).await;
+    let mut events = Events::new(app.request(Method::GET, "/v1/live?museum=torre", &web).send().await.unwrap());
+    let mut shown = Vec::new();
+    for _ in 0..8 {
+        let (name, data) = events.named().await;
+        assert_eq!(name, "slot", "{data}");
+        shown.push(data["starts_at"].as_str().unwrap().to_owned());
+    }
+    // Those that run and come, and none of the evening that are over; then those of the next evening.
+    let expected = ["23T23", "24T00", "24T19", "24T20", "24T21", "24T22", "24T23", "25T00"].map(|hour| format!("2026-11-{hour}:00:00Z"));
+    assert_eq!(shown, expected);
     drop(events);
     app.stop().await;
 }

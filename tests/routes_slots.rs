@@ -4,6 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tornello_actors::keys::Role;
 use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::SlotId;
 use tornello_engine::museum::Command;
 
 use crate::support::{App, TORRE, slot, today};
@@ -35,6 +36,11 @@ async fn a_slot_is_read_with_what_the_caller_may_see() {
     }
     assert_eq!(seen["channels"].as_array().unwrap().len(), 1);
     assert_eq!(app.get(&path, &manager).await["channels"].as_array().unwrap().len(), 5);
+    // Of one whose sales have not begun no channel may take any yet.
+    let far = SlotId::new(TORRE, slot(TORRE, 15).route(), slot(TORRE, 15).start().plus_seconds(120 * 86_400));
+    let seen = app.get(&format!("/v1/slots/{far}"), &manager).await;
+    assert_eq!((&seen["status"], &seen["available"], &seen["capacity"]), (&json!("not_open"), &json!(0), &json!(20)), "{seen}");
+    assert!(seen["channels"].as_array().unwrap().iter().all(|channel| channel["available"] == 0), "{seen}");
     // Days later, when the board has forgotten it, it is read back.
     app.pass(5 * 86_400).await;
     let past = app.get(&path, &manager).await;

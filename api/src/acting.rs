@@ -22,7 +22,7 @@ use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Outcome, Party};
-use tornello_engine::ids::{AttemptId, HoldId, KeyId, MuseumId};
+use tornello_engine::ids::{AttemptId, HoldId, KeyId, MuseumId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{CancelCause, Line, Sale, Slot, Ticket, TicketState, people};
 use tornello_engine::time::Timestamp;
@@ -78,7 +78,7 @@ struct Sentence {
 /// Assesses a command for places and acts on it: its envelope carries the assessment when this returns. Answers who takes part, as the counters know them.
 pub async fn weigh(node: &Node, envelope: &mut Envelope, asked: Asked<'_>, proof: &Proof) -> Result<Vec<Taking>, Problem> {
     let signal = signal_of(node.now(), asked.kind, asked.channel, asked.hold, asked.lines, envelope);
-    weigh_signal(node, envelope, &signal, asked, proof).await?;
+    weigh_signal(node, envelope, &signal, (asked, Some(asked.hold.slot())), proof).await?;
     Ok(signal.parties)
 }
 
@@ -113,7 +113,7 @@ pub async fn weigh_held(node: &Node, envelope: &mut Envelope, kind: SignalKind, 
     let Some(held) = held_of(node, hold).await? else { return Ok(()) };
     let signal = signal_of_held(node.now(), kind, hold, &held, envelope);
     let asked = Asked { kind, channel: held.channel, hold, lines: &held.lines, proven };
-    weigh_signal(node, envelope, &signal, asked, proof).await
+    weigh_signal(node, envelope, &signal, (asked, Some(hold.slot())), proof).await
 }
 
 /// What is to be paid.
@@ -131,7 +131,7 @@ pub struct Due<'a> {
     pub at_desk: bool,
 }
 
-/// As [`weigh`], when a payment begins.
+/// As [`weigh`], when a payment begins. Not to be asked of one that was begun before: whether it was, only the payment knows.
 pub async fn weigh_payment(node: &Node, envelope: &mut Envelope, due: Due<'_>, proof: &Proof) -> Result<(), Problem> {
     let Some(first) = due.holds.first().copied() else { return Ok(()) };
     let mut held = Vec::with_capacity(due.holds.len());
@@ -142,7 +142,8 @@ pub async fn weigh_payment(node: &Node, envelope: &mut Envelope, due: Due<'_>, p
     let lines: Vec<Line> = held.iter().flat_map(|held| held.lines.iter().cloned()).collect();
     // Who tries cards gives names as well: here only work counts.
     let asked = Asked { kind: SignalKind::PaymentBegun, channel: due.channel, hold: first, lines: &lines, proven: due.at_desk };
-    weigh_signal(node, envelope, &signal, asked, proof).await
+    // What its slots have done under the same key was something else, as the hold itself.
+    weigh_signal(node, envelope, &signal, (asked, None), proof).await
 }
 
 /// As [`weigh`], when tickets are moved to another slot and become the sale `arrival` there: places are taken in that slot, as by a hold that is bought at once. Answers
@@ -159,7 +160,7 @@ pub async fn weigh_move(
     let signal = signal_of_move(node.now(), via, arrival, lines, envelope, held.as_deref());
     // A move puts no name on a ticket: here only work counts.
     let asked = Asked { kind: SignalKind::Held, channel: via, hold: arrival, lines, proven: at_desk };
-    weigh_signal(node, envelope, &signal, asked, proof).await?;
+    weigh_signal(node, envelope, &signal, (asked, Some(sale.slot())), proof).await?;
     Ok(signal.parties)
 }
 
@@ -200,7 +201,7 @@ pub async fn weigh_return(
     }
     let signal = signal_of_return(node.now(), kind, channel, sale, people, envelope, Some(held.as_ref()));
     let asked = Asked { kind, channel, hold: sale, lines: &[], proven: true };
-    weigh_signal(node, envelope, &signal, asked, &Proof::default()).await
+    weigh_signal(node, envelope, &signal, (asked, Some(sale.slot())), &Proof::default()).await
 }
 
 /// Assesses a count of cash. Whatever is said of it, it is noted: an analyst looks at it later.
@@ -209,19 +210,35 @@ pub fn weigh_count(node: &Node, envelope: &mut Envelope, museum: MuseumId, diffe
     envelope.assessment = Some(Box::new(node.scoring().assess(&signal)));
 }
 
-/// As [`weigh`], of a signal that was made already.
-pub async fn weigh_signal(node: &Node, envelope: &mut Envelope, signal: &SignalEvent, asked: Asked<'_>, proof: &Proof) -> Result<(), Problem> {
+/// As [`weigh`], of a signal that was made already. `remembers` is the slot to which the command goes, if it goes to one: whatever another stream has done under the same key is
+/// another request, and lets nobody pass.
+async fn weigh_signal(
+    node: &Node,
+    envelope: &mut Envelope,
+    signal: &SignalEvent,
+    (asked, remembers): (Asked<'_>, Option<SlotId>),
+    proof: &Proof,
+) -> Result<(), Problem> {
     let Said { assessment, proof_due } = node.scoring().say(signal);
     let is_blocked = assessment.outcome == Outcome::Block;
     envelope.assessment = Some(Box::new(assessment));
     // Most are not stopped: for what becomes of the others there is no room in their futures.
-    if is_blocked || proof_due { Box::pin(stopped(node, envelope, signal, asked, is_blocked, proof)).await } else { Ok(()) }
+    if is_blocked || proof_due { Box::pin(stopped(node, envelope, signal, (asked, remembers), is_blocked, proof)).await } else { Ok(()) }
 }
 
 /// What becomes of a command that is refused, or of which one more proof is due.
-async fn stopped(node: &Node, envelope: &Envelope, signal: &SignalEvent, asked: Asked<'_>, is_blocked: bool, proof: &Proof) -> Result<(), Problem> {
+async fn stopped(
+    node: &Node,
+    envelope: &Envelope,
+    signal: &SignalEvent,
+    (asked, remembers): (Asked<'_>, Option<SlotId>),
+    is_blocked: bool,
+    proof: &Proof,
+) -> Result<(), Problem> {
     // What was done before is answered as it was then, whatever is thought of its party today.
-    if node.knows(asked.hold.slot(), envelope).await? {
+    if let Some(slot) = remembers
+        && node.knows(slot, envelope).await?
+    {
         return Ok(());
     }
     if is_blocked { Err(blocked(node, envelope, signal, asked).await) } else { step_up(node, envelope, signal, asked, proof).await }
@@ -391,7 +408,7 @@ mod tests {
     use super::*;
     use tornello_engine::aggregate::Aggregate;
     use tornello_engine::attempts::Attempts;
-    use tornello_engine::ids::{RouteId, SlotId};
+    use tornello_engine::ids::RouteId;
 
     #[test]
     fn what_is_refused_in_the_last_instant_of_a_day_is_kept_in_that_day_and_what_is_refused_after_it_in_the_next() {

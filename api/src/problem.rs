@@ -449,7 +449,7 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::PlacesByHand => "Set them by hand again.",
         R::BeyondStands { .. } | R::NotClosed => "Nothing has to be done.",
         R::BuyerMissing => {
-            "Name who buys in `parties`, as `buyer`, or the browser, as `device`, when places are asked for: asking at the checkout is too late."
+            "Name who buys in `parties`, as `buyer`, or the browser, as `device`, when places are asked for: asking at the checkout is too late. Tickets that were bought without are moved here at a desk."
         }
         R::HoldRenewed { .. } => {
             "This buyer or device has just held places of this slot, which has few left, and not bought them. Ask again in `wait_s` seconds, at `again_at`, or choose another slot at once. What they still hold here can be bought."

@@ -338,7 +338,7 @@ mod tests {
                             sale, from: there, who: crate::ids::KeyId(1), order: None, channel, lines, contact: None, holders: Vec::new(), refund_percent: 100,
                             buyer: None,
                         };
-                        vec![Command::Arrive { arrived: Box::new(arrived), via: channel, asks_review: false, review_until: None }]
+                        vec![Command::Arrive { arrived: Box::new(arrived), via: channel, asks_review: false, review_until: None, named: false }]
                     }
                 };
                 for command in commands {

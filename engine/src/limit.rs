@@ -220,13 +220,18 @@ impl DayCounts {
                 let unnamed = self.of.get(hold).filter(|counted| counted.buyer.is_none())?;
                 (envelope.buyers().collect(), unnamed.people)
             }
-            // On their own day tickets move freely: they count there already.
-            Command::Arrive { arrived, .. } if is_limited(arrived.channel) && !is_same_day(arrived.from.slot(), arrived.sale.slot()) => {
+            // On their own day tickets move freely, if they count there already: those of a route without a limit of its own do not.
+            Command::Arrive { arrived, .. } if is_limited(arrived.channel) && !self.counts_on(arrived.from, arrived.sale.slot()) => {
                 (arrived.buyer.into_iter().flat_map(|buyer| envelope.also_known(buyer)).collect(), people(&arrived.lines))
             }
             _ => return None,
         };
         (more > 0 && !buyers.is_empty()).then_some((buyers, more))
+    }
+
+    /// Whether a sale counts on the day of a slot.
+    fn counts_on(&self, sale: HoldId, slot: SlotId) -> bool {
+        is_same_day(sale.slot(), slot) && self.of.contains_key(&sale)
     }
 
     /// Takes in what was written of a slot.
@@ -539,17 +544,20 @@ mod tests {
 
     #[test]
     fn tickets_that_come_from_another_day_are_asked_for() {
-        let counts = DayCounts::default();
+        let mut counts = DayCounts::default();
+        counts.take(&record(Some(7), sold(hold(1, 1), 3)));
         let arrive_with = |formerly: &[u128], from, buyer| {
             let (sale, lines) = (hold(2, 1), lines(3));
             let (contact, holders, order, refund_percent) = (None, Vec::new(), None, 100);
             let arrived = Arrived { sale, from, who: KeyId(1), order, channel: Channel::Web, lines, contact, holders, refund_percent, buyer };
             let envelope = Envelope { formerly: formerly.iter().copied().map(Digest).collect(), ..by(1, None) };
-            counts.asked(&envelope, &Command::Arrive { arrived: Box::new(arrived), via: Channel::Web, asks_review: false, review_until: None })
+            let (arrived, via) = (Box::new(arrived), Channel::Web);
+            counts.asked(&envelope, &Command::Arrive { arrived, via, asks_review: false, review_until: None, named: true })
         };
         let arrive = |from, buyer| arrive_with(&[], from, buyer);
         assert_eq!(arrive(hold(25, 1), Some(Digest(7))), Some((vec![Digest(7)], 3)));
         assert_eq!(arrive(hold(1, 1), Some(Digest(7))), None);
+        assert_eq!(arrive(hold(1, 2), Some(Digest(7))), Some((vec![Digest(7)], 3)), "of a route that limits nothing they do not count yet");
         assert_eq!(arrive(hold(25, 1), None), None);
         // Of the same buyer by other pseudonyms, and not of whoever else moves them.
         assert_eq!(arrive_with(&[8, 7], hold(25, 1), Some(Digest(7))), Some((vec![Digest(7), Digest(8)], 3)));

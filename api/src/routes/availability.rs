@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::iter::successors;
 use std::sync::Arc;
 
 use actix_web::http::header::{self, ContentType, HeaderName};
@@ -208,9 +209,11 @@ impl Asked {
     }
 }
 
-/// The number of the route with this code in the plan of the first day, or of the last.
+/// The number of the route with this code in the plan of any of these days, the first that has it; or of the day before, of whose evening sessions the first slots may be.
 fn route_of(known: &Known, from: Date, to: Date, code: Code) -> Option<RouteId> {
-    [from, to].into_iter().find_map(|date| known.museum.plan_on(date)?.1.routes.iter().find(|route| route.code == code).map(|route| route.id))
+    let days = successors(Some(from), |date| date.tomorrow().ok()).take_while(|date| *date <= to);
+    days.chain(from.yesterday().ok())
+        .find_map(|date| known.museum.plan_on(date)?.1.routes.iter().find(|route| route.code == code).map(|route| route.id))
 }
 
 /// The code of a slot's route, by the plan of its day.

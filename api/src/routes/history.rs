@@ -18,7 +18,7 @@ use tornello_engine::ids::{Code, SlotId};
 use tornello_engine::museum::Museum;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
-    Command, Event, LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS, Slot, Waiting, people as people_of, sale_ends_at,
+    Command, Event, LimitedBy, Refusal, STEPS, STEPS_AT_GATE, STEPS_OF_SCANS, Slot, Waiting, people as people_of, sale_ends_at, sale_opens_at,
 };
 use tornello_engine::time::Timestamp;
 
@@ -267,6 +267,7 @@ impl PastView {
         let (places, opening) = (slot.places(), slot.opening());
         let channel = |channel: Channel| {
             let (i, (available, limited_by)) = (channel.index(), places.available(channel, at));
+            let sold = sale_opens_at(slot.id(), &opening.policy)..sale_ends_at(slot.id(), opening.end, &opening.policy, channel);
             PastChannel {
                 channel,
                 held: places.held[i],
@@ -274,7 +275,7 @@ impl PastView {
                 reserved: places.quotas[i].reserved,
                 limit: places.quotas[i].limit,
                 release_at: places.release_at(channel).to_string(),
-                available: if at < sale_ends_at(slot.id(), opening.end, &opening.policy, channel) { available } else { 0 },
+                available: if sold.contains(&at) { available } else { 0 },
                 limited_by,
             }
         };

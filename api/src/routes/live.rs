@@ -279,11 +279,13 @@ impl Watcher {
         self.unshown = self.museums.iter().copied().collect();
     }
 
-    /// How things are at a museum: today's slots, and who is inside.
+    /// How things are at a museum: today's slots, those of the evening before that go on after midnight, and who is inside.
     fn show(&mut self, museum: MuseumId) {
         let Some(known) = self.node.museums().get(museum) else { return };
         let today = calendar::local_day(self.node.now());
-        for seen in availability::of_museum(&known, self.node.board(), today, today, None, self.caller.channel(), self.node.now()) {
+        let (eve, midnight) = (today.yesterday().unwrap_or(today), calendar::instant(today.at(0, 0, 0, 0)));
+        let slots = availability::of_museum(&known, self.node.board(), eve, today, None, self.caller.channel(), self.node.now());
+        for seen in slots.into_iter().filter(|seen| seen.end > midnight) {
             let head = self.node.board().head(seen.slot);
             self.ready.extend(self.slot_event(seen.slot, head).map(|data| event("slot", &data)));
         }
@@ -405,8 +407,8 @@ impl Watcher {
 
 /// Watch museums live.
 ///
-/// Server-sent events. First how things are: a `slot` event for each of today's slots and an `occupancy` event for each museum with sensors; then the same
-/// events as things change, of slots of any day. Who looks into fraud is told of new cases, of appeals, and of cases whose verdict is taken back, too (`fraud_case`). `lagged` says that changes were lost, and how things are follows again: of cases it may be
+/// Server-sent events. First how things are: a `slot` event for each of today's slots, with those of the evening before that go on after midnight, and an `occupancy` event
+/// for each museum with sensors; then the same events as things change, of slots of any day. Who looks into fraud is told of new cases, of appeals, and of cases whose verdict is taken back, too (`fraud_case`). `lagged` says that changes were lost, and how things are follows again: of cases it may be
 /// that some were lost, and their list says which. Its `lost` is how many changes of all museums that were; 0 where that is not told, as to a key that is good for some of them. Who comes again with the id of the last event (`Last-Event-ID`) is told of the cases that came meanwhile, behind `lagged` where
 /// that need not be all of them. A comment comes every 15 seconds; the
 /// stream ends with an `end` event when the key is revoked, or has another secret, or the server stops: nothing else is told by such a key. There may be 2,000 streams at once, 1,000 of one key.

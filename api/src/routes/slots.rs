@@ -272,6 +272,7 @@ async fn seen(node: &Node, slot: SlotId, channel: Channel) -> Result<SlotAvailab
 
 fn channel_view(seen: &SlotAvailability, channel: Channel, now: Timestamp) -> ChannelView {
     let (places, i) = (&seen.places, channel.index());
+    let sells = (sale_opens_at(seen.slot, &seen.policy)..sale_ends_at(seen.slot, seen.end, &seen.policy, channel)).contains(&now);
     ChannelView {
         channel,
         held: places.held[i],
@@ -279,7 +280,7 @@ fn channel_view(seen: &SlotAvailability, channel: Channel, now: Timestamp) -> Ch
         reserved: places.quotas[i].reserved,
         limit: places.quotas[i].limit,
         release_at: places.release_at(channel).to_string(),
-        available: if now < sale_ends_at(seen.slot, seen.end, &seen.policy, channel) { places.available(channel, now).0 } else { 0 },
+        available: if sells { places.available(channel, now).0 } else { 0 },
     }
 }
 

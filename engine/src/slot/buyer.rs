@@ -80,13 +80,19 @@ impl Slot {
         }
     }
 
-    /// Whether somebody is named where the museum wants that of places over the web. Who confirms a hold has been named when it was made.
+    /// Whether somebody is named where the museum wants that of places over the web. Who confirms a hold has been named when it was made. Tickets that nobody was named for are
+    /// no way in either, but at a desk, where somebody sees who asks.
     fn for_somebody(&self, envelope: &Envelope, command: &Command) -> Result<(), Refusal> {
-        let over_the_web = match command.unnamed() {
-            Command::Hold { channel, .. } | Command::Wait { channel, .. } | Command::SellDirect { channel, .. } => *channel == Channel::Web,
+        if !self.opening.policy.limits.buyer_required {
+            return Ok(());
+        }
+        let is_missing = match command.unnamed() {
+            Command::Hold { channel, .. } | Command::Wait { channel, .. } | Command::SellDirect { channel, .. } => {
+                *channel == Channel::Web && !envelope.names_somebody()
+            }
+            Command::Arrive { arrived, via, named, .. } => arrived.channel == Channel::Web && *via == Channel::Web && !named,
             _ => false,
         };
-        let is_missing = over_the_web && self.opening.policy.limits.buyer_required && !envelope.names_somebody();
         if is_missing { Err(Refusal::BuyerMissing) } else { Ok(()) }
     }
 

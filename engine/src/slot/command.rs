@@ -226,6 +226,8 @@ pub enum Command {
         asks_review: bool,
         /// Until when they are under review where they come from: that goes on, at most until half an hour before the gate opens here.
         review_until: Option<Timestamp>,
+        /// Whether whoever bought them is known where they come from, or had to be named there.
+        named: bool,
     },
     /// Let go of tickets that have arrived in the other slot: the third step.
     FinishMove {

@@ -126,7 +126,7 @@ impl Aggregate for Slot {
             Command::BeginMove { sale, owner, tickets, arrival, via, prices } => {
                 self.begin_move(now, (*sale, *owner), tickets, (*arrival, *via), prices)
             }
-            Command::Arrive { arrived, via, asks_review, review_until } => self.arrive(now, arrived, *via, (*asks_review, *review_until)),
+            Command::Arrive { arrived, via, asks_review, review_until, .. } => self.arrive(now, arrived, *via, (*asks_review, *review_until)),
             Command::FinishMove { arrival } => self.finish_move(*arrival),
             Command::UndoMove { arrival, why } => self.undo_move(*arrival, why),
             Command::Rename { sale, owner, tickets, holder } => self.rename(now, *sale, *owner, tickets, *holder),

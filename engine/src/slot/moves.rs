@@ -152,7 +152,8 @@ impl Slot {
         };
         let asks_review = sale.moves.iter().any(|found| found.begun.arrival == begun.arrival && found.stage == MoveStage::UnderWayToReview);
         let review_until = begun.tickets.iter().filter_map(|number| sale.tickets.get(usize::from(*number))?.review_until).max();
-        Some(Command::Arrive { arrived: Box::new(arrived), via: begun.via, asks_review, review_until })
+        let named = sale.buyer.is_some() || self.opening.policy.limits.buyer_required;
+        Some(Command::Arrive { arrived: Box::new(arrived), via: begun.via, asks_review, review_until, named })
     }
 
     /// What became of the move to `arrival`, for at least a day; none if there was none.

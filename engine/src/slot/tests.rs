@@ -124,7 +124,7 @@ fn arrived(n: u64, lines: &[Line]) -> Arrived {
 }
 
 fn arrive(n: u64, lines: &[Line], via: Channel) -> Command {
-    Command::Arrive { arrived: Box::new(arrived(n, lines)), via, asks_review: false, review_until: None }
+    Command::Arrive { arrived: Box::new(arrived(n, lines)), via, asks_review: false, review_until: None, named: false }
 }
 
 fn rename(n: u64, tickets: &[u16], holder: u128) -> Command {

@@ -93,6 +93,7 @@ fn a_buyer_has_so_many_places_of_a_slot_and_no_more() {
         via: Channel::Web,
         asks_review: false,
         review_until: None,
+        named: false,
     };
     assert_eq!(tell(&mut slot, -DAY, asked(13, None, Outcome::Allow), &arrive(Some(Digest(7)))), too_many(3));
     tell(&mut slot, -DAY, asked(14, None, Outcome::Allow), &arrive(Some(Digest(9)))).unwrap();
@@ -179,7 +180,8 @@ fn what_moves_under_suspicion_is_under_review_by_the_record_with_which_it_arrive
     }
     for (arrives_at, until) in [(-10 * DAY, Some(-7 * DAY)), (-DAY, Some(-45 * MIN)), (-45 * MIN, None)] {
         let mut slot = limited(None, None);
-        let arrive = Command::Arrive { arrived: Box::new(arrived(1, &[full(2)])), via: Channel::Web, asks_review: true, review_until: None };
+        let arrive =
+            Command::Arrive { arrived: Box::new(arrived(1, &[full(2)])), via: Channel::Web, asks_review: true, review_until: None, named: false };
         let events = tell(&mut slot, arrives_at, asked(1, None, Outcome::Allow), &arrive).unwrap();
         let opened = events.iter().find_map(|event| if let Event::ReviewOpened(opened) = event { Some(opened.until) } else { None });
         assert_eq!(opened, until.map(at), "arrived at {arrives_at}");
@@ -259,7 +261,7 @@ fn a_review_that_comes_along_lasts_as_long_as_it_would_have_and_not_into_the_vis
     ] {
         let mut slot = limited(None, None);
         let (arrived, review_until) = (Box::new(arrived(1, &[full(2)])), along.map(at));
-        let arrive = Command::Arrive { arrived, via: Channel::Web, asks_review, review_until };
+        let arrive = Command::Arrive { arrived, via: Channel::Web, asks_review, review_until, named: false };
         let events = tell(&mut slot, arrives_at, asked(1, None, Outcome::Allow), &arrive).unwrap();
         let opened = events.iter().filter_map(|event| if let Event::ReviewOpened(opened) = event { Some(opened.until) } else { None });
         assert_eq!(opened.collect::<Vec<_>>(), Vec::from_iter(until.map(at)), "{along:?} along, at {arrives_at}");
@@ -337,7 +339,7 @@ fn tickets_that_arrive_count_beside_what_their_buyer_has_by_other_pseudonyms() {
     tell(&mut slot, -DAY, asked(1, Some(8), Outcome::Allow), &hold(1, Channel::Web, &[free(3)])).unwrap();
     let arrive = |n: u64| {
         let arrived = Arrived { buyer: Some(Digest(7)), ..arrived(n, &[free(2)]) };
-        Command::Arrive { arrived: Box::new(arrived), via: Channel::Web, asks_review: false, review_until: None }
+        Command::Arrive { arrived: Box::new(arrived), via: Channel::Web, asks_review: false, review_until: None, named: true }
     };
     // Of a step that the system takes nobody is named but by what goes along with it.
     let moving = |key: u128, named: &[u128]| Envelope { formerly: named.iter().copied().map(Digest).collect(), ..Envelope::by_system(Digest(key)) };
@@ -405,8 +407,30 @@ fn over_the_web_somebody_is_named_where_the_museum_wants_that() {
     // What cannot be had anyway is refused for that.
     let shape = tell(&mut slot, -DAY, of(11, None), &hold(11, Channel::Web, &[]));
     assert_eq!(shape, Err(Refusal::BadLines));
+    // Tickets of another slot for which nobody was named come in at a desk alone.
+    let comes = |n, via, named| {
+        let arrived = Box::new(arrived(n, &[free(1)]));
+        Command::Arrive { arrived, via, asks_review: false, review_until: None, named }
+    };
+    assert_eq!(tell(&mut slot, -DAY, of(13, None), &comes(13, Channel::Web, false)), Err(Refusal::BuyerMissing));
+    tell(&mut slot, -DAY, of(14, None), &comes(14, Channel::Web, true)).unwrap();
+    tell(&mut slot, -DAY, of(15, None), &comes(15, Channel::BoxOffice, false)).unwrap();
     // Elsewhere nobody has to be named.
     tell(&mut limited(None, None), -DAY, of(12, None), &hold(1, Channel::Web, &[free(1)])).unwrap();
+}
+
+#[test]
+fn tickets_that_leave_say_whether_somebody_was_named_for_them() {
+    for (buyer_required, buyer, expected) in [(false, None, false), (false, Some(7), true), (true, None, true)] {
+        let mut opening = opening(20);
+        opening.policy.limits = Limits { buyer_required, ..Limits::NONE };
+        let mut slot = Slot::planned(opening);
+        tell(&mut slot, -10 * DAY, asked(1, buyer, Outcome::Allow), &direct(1, &[full(2)], desk())).unwrap();
+        tell(&mut slot, -10 * DAY, asked(2, None, Outcome::Allow), &begin_move(1, &[0], 9)).unwrap();
+        let begun = slot.begun(there(9)).unwrap().clone();
+        let Some(Command::Arrive { named, .. }) = slot.arrival(&begun) else { panic!("it is under way") };
+        assert_eq!(named, expected, "{buyer_required}, {buyer:?}");
+    }
 }
 
 #[test]

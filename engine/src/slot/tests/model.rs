@@ -570,6 +570,7 @@ impl Naive {
                 via: Channel::BoxOffice,
                 asks_review: false,
                 review_until: None,
+                named: false,
             },
             Ask::Rename(i, ticket) => {
                 Command::Rename { sale: id(n(i)), owner: None, tickets: vec![ticket], holder: Some(PersonId(self.next.into())) }

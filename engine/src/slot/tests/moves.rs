@@ -184,7 +184,7 @@ fn a_ticket_that_moves_on_takes_its_name_and_its_refund_along() {
     let mut world = given(&[(-3 * DAY, direct(1, &[full(3)], desk())), (-3 * DAY, rename(1, &[1], 7)), (-HOUR, begin_move(1, &[1, 2], 9))]);
     let begun = world.slot.begun(there(9)).unwrap().clone();
     assert_eq!(world.slot.moves_under_way().collect::<Vec<_>>(), [there(9)]);
-    let Some(Command::Arrive { arrived, via, asks_review: false, review_until: None }) = world.slot.arrival(&begun) else {
+    let Some(Command::Arrive { arrived, via, asks_review: false, review_until: None, .. }) = world.slot.arrival(&begun) else {
         panic!("it is under way")
     };
     assert_eq!((arrived.sale, arrived.from, arrived.who, arrived.channel, via), (there(9), id(1), KeyId(1), Channel::BoxOffice, Channel::Web));
@@ -200,7 +200,7 @@ fn a_ticket_that_moves_on_takes_its_name_and_its_refund_along() {
 #[test]
 fn tickets_that_arrive_with_names_have_codes_that_say_so() {
     let named = Arrived { holders: vec![(0, PersonId(4)), (1, PersonId(6)), (2, PersonId(4))], ..arrived(1, &[full(4)]) };
-    let arrive = Command::Arrive { arrived: Box::new(named.clone()), via: Channel::Web, asks_review: false, review_until: None };
+    let arrive = Command::Arrive { arrived: Box::new(named.clone()), via: Channel::Web, asks_review: false, review_until: None, named: false };
     let renamed = |tickets: &[(u16, u16)], holder| {
         Event::Renamed(Renamed { sale: id(1), tickets: tickets.to_vec(), holder: Some(PersonId(holder)), replaced: vec![] })
     };
