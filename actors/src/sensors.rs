@@ -20,6 +20,7 @@ use tornello_models::occupancy::{Balance, Quality};
 
 use crate::attended::{Attended, balance_of};
 use crate::board::{Board, SlotHead};
+use crate::buildings::Buildings;
 use crate::museums::Museums;
 use crate::plans::Plans;
 use cells::{Around, Seen};
@@ -172,6 +173,8 @@ pub struct Beside<'a> {
     pub museums: &'a Museums,
     /// What gates let in.
     pub board: &'a Board,
+    /// Whom of those they told of late.
+    pub buildings: &'a Buildings,
     /// What doors counted on the days before.
     pub attended: &'a Attended,
     /// What museums know of their gates.
@@ -192,6 +195,8 @@ struct Setting {
     room: f64,
     /// People let in by gates that day, so far.
     scanned: u32,
+    /// How many of them gates told of late.
+    late: u32,
 }
 
 impl Beside<'_> {
@@ -205,6 +210,8 @@ impl Beside<'_> {
             gated: self.plans.policy_on(museum, date).gated_percent.map(|percent| f64::from(percent) / 100.0),
             room: ceiling.map_or(ROOM, |ceiling| f64::from(ceiling) * ROOM_FACTOR),
             scanned: self.scanned(museum, date),
+            // Counted before the slots' counters show them, and so looked up behind these.
+            late: self.buildings.told_late(museum, date),
         }
     }
 
