@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use jiff::civil::time;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_engine::envelope::Outcome;
 
 use crate::routes_fraud::{look, sell_assessed};
-use crate::support::{App, TORRE, slot};
+use crate::support::{App, TORRE, plan, slot};
 
 /// Reads events one by one, each within some seconds.
 struct Events {
@@ -88,6 +89,28 @@ async fn a_watcher_sees_the_day_and_then_what_happens() {
     assert_eq!(app.post("/v1/readings", &sensor, "r", &reading).await.0, StatusCode::OK);
     let occupancy = events.until(|name, _| name == "occupancy").await;
     assert_eq!((&occupancy["inside"], &occupancy["museum"]), (&json!(9), &json!(1)));
+    drop(events);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn after_midnight_a_watcher_sees_the_slot_that_still_runs_before_those_of_the_new_day() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let mut late = plan();
+    for sessions in &mut late.routes[0].week {
+        let session = &mut sessions[0];
+        (session.opens, session.closes, session.last_entry) = (time(21, 0, 0, 0), time(1, 0, 0, 0), time(23, 0, 0, 0));
+        session.slot_minutes = 120;
+    }
+    app.set_plan(late).await;
+    // Half past midnight in Rome.
+    app.pass(15 * 3_600).await;
+    let mut events = Events::new(app.request(Method::GET, "/v1/live?museum=torre", &web).send().await.unwrap());
+    for starts_at in ["2026-11-23T22:00:00Z", "2026-11-24T20:00:00Z", "2026-11-24T22:00:00Z"] {
+        let (name, data) = events.named().await;
+        assert_eq!((name.as_str(), &data["starts_at"]), ("slot", &json!(starts_at)));
+    }
     drop(events);
     app.stop().await;
 }
