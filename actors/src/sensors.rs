@@ -221,6 +221,12 @@ impl Beside<'_> {
         let heads = self.board.heads_between(museum, from, to.plus_seconds(-1));
         heads.into_iter().map(|(_, head)| head.places.admitted).fold(0, u32::saturating_add)
     }
+
+    /// Those of them whom gates told of in time: when the others came in a count of now does not say.
+    fn scanned_in_time(&self, museum: MuseumId, date: Date) -> u32 {
+        let scanned = self.scanned(museum, date);
+        scanned.saturating_sub(self.buildings.told_late(museum, date))
+    }
 }
 
 /// The last reading that slots were told of a building. Of one instant several may have been told, as when a door was behind the others: then the one by which more may be
@@ -319,7 +325,7 @@ impl Sensors {
     /// People in the area around a museum, and the share of them who came in.
     #[must_use]
     pub fn around(&self, museum: MuseumId, now: Timestamp, beside: Beside<'_>) -> Option<Around> {
-        let scanned = beside.scanned(museum, building_day(now));
+        let scanned = beside.scanned_in_time(museum, building_day(now));
         self.sites.lock().get(&museum)?.around.at(now, scanned)
     }
 
@@ -327,7 +333,7 @@ impl Sensors {
     pub fn note_admitted(&self, now: Timestamp, beside: Beside<'_>) {
         let spoken: Vec<MuseumId> = self.sites.lock().iter().filter(|(_, site)| site.around.speak(now)).map(|(museum, _)| *museum).collect();
         for museum in spoken {
-            let scanned = beside.scanned(museum, building_day(now));
+            let scanned = beside.scanned_in_time(museum, building_day(now));
             if let Some(site) = self.sites.lock().get_mut(&museum) {
                 site.around.note(now, scanned);
             }

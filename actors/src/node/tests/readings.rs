@@ -197,6 +197,10 @@ async fn whom_a_gate_tells_of_long_after_doors_have_counted_them_came_in_once() 
     door(0, 0).await;
     door(60, 15).await;
     door(1_500, 0).await;
+    let phones = Measured::Cell { operator: code("alfa"), devices: 300, share_permille: 300, share_sd_permille: 10 };
+    let cell = Reading { museum: MUSEUM, sensor: code("cell"), at: node.now(), measured: phones };
+    assert_eq!(node.read(cell, KeyId(3)).await, Ok(None));
+    node.pass_minute().await;
     // All fifteen had come by a gate without a network, which has one again.
     for number in 0..15 {
         let ticket = HoldId::new(running, 1).ticket(number);
@@ -206,6 +210,8 @@ async fn whom_a_gate_tells_of_long_after_doors_have_counted_them_came_in_once() 
     assert_eq!(node.board().head(running).map(|head| head.places.admitted), Some(15));
     house.clock.set(now().plus_seconds(1_560));
     node.pass_minute().await;
+    let around = node.sensors().around(MUSEUM, node.now(), node.beside()).unwrap();
+    assert_eq!((around.present.is_some(), around.conversion), (true, None), "nor did fifteen of those around come in just now");
     let told = door(1_620, 1).await;
     assert_eq!(told.quality, Quality::Uncalibrated, "no door is dead");
     assert!((10..=17).contains(&told.inside.people), "{} inside", told.inside.people);
