@@ -85,8 +85,8 @@ async fn readings_arrive_bad_ones_are_counted_and_a_lost_broker_is_found_again()
     let mut broker = Broker::start();
     let link = Link::default();
     let mut figures = link.watch();
-    let address = format!("mqtt://127.0.0.1:{}", broker.port).parse().unwrap();
-    let following = tokio::spawn(mqtt::follow(app.shared_node(), address, "it/mic".parse().unwrap(), link.clone()));
+    let address: mqtt::Broker = format!("mqtt://127.0.0.1:{}", broker.port).parse().unwrap();
+    let following = tokio::spawn(mqtt::follow(app.shared_node(), address.clone(), "it/mic".parse().unwrap(), link.clone()));
     let second = ServerSettings { mqtt: Some(link.clone()), ..settings() };
     let (serving, listen) = server::start(app.shared_node(), &second).unwrap();
     let (handle, serving) = (serving.handle(), actix_web::rt::spawn(serving));
@@ -146,6 +146,13 @@ async fn readings_arrive_bad_ones_are_counted_and_a_lost_broker_is_found_again()
     until(&mut figures, "connected without it", |figures| figures.connected).await;
     broker.publish(&[(door, json!({"at": "2026-11-23T08:30:01Z", "entries": {"people": 1}}).to_string())]).await;
     until(&mut figures, "it goes on after that", |figures| figures.taken == 5).await;
+
+    // What comes while nobody follows is kept after that too.
+    following.abort();
+    let _ = following.await;
+    broker.publish(&[(door, json!({"at": "2026-11-23T08:30:02Z", "entries": {"people": 1}}).to_string())]).await;
+    let following = tokio::spawn(mqtt::follow(app.shared_node(), address, "it/mic".parse().unwrap(), link.clone()));
+    until(&mut figures, "it was kept", |figures| figures.taken == 6).await;
 
     let metrics = app.client.request(Method::GET, format!("http://{listen}/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("tornello_mqtt_connected 1") && metrics.contains("tornello_mqtt_readings_total{outcome=\"taken\"}"), "{metrics}");

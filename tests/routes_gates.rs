@@ -114,6 +114,7 @@ async fn every_verdict_of_the_gate_has_its_status_and_code() {
 async fn slots_whose_gates_are_open_at_once_let_in_no_more_than_the_building_has_room_for() {
     let app = App::start().await;
     let (gate, office, sensor) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await, app.key(Role::Sensor).await);
+    let manager = app.key(Role::Manager).await;
     let body = json!({"lines": [{"category": "full", "count": 4}], "settlement": desk("R")});
     let mut sales = Vec::new();
     for hour in [9, 10] {
@@ -143,6 +144,11 @@ async fn slots_whose_gates_are_open_at_once_let_in_no_more_than_the_building_has
         assert_eq!(enter(&app, of, number, key).await, expected, "{key}");
     }
     assert_eq!(inside(&app).await, [57, 60, 60]);
+    // The later slot knows of one of the three; so its history does not say that nothing else can have kept anybody out.
+    let question = format!("/v1/slots/{}/history?command=admit&ticket={}", slot(TORRE, 10), ticket(&sales[1], 1));
+    let said = app.get(&question, &manager).await["decision"].clone();
+    assert_eq!(said["outcome"], "accepted", "{said}");
+    assert!(said["not_decided"].as_array().unwrap().contains(&json!("building")), "{said}");
     // Who leaves by a gate of one slot makes room for another's.
     assert_eq!(app.post("/v1/exits", &gate, "out", &shown("ticket", &ticket(&sales[0], 0))).await.0, StatusCode::OK);
     assert_eq!((enter(&app, 1, 1, "d").await.as_str(), enter(&app, 0, 2, "e").await.as_str()), ("admitted", "wait"));

@@ -9,8 +9,21 @@ use tornello_engine::ids::SlotId;
 use crate::support::{App, MARE, TORRE, plan, slot};
 
 /// All steps, in their order.
-const STEPS: [&str; 12] =
-    ["entrance", "key", "code", "settlement", "waiting_room", "prices", "fraud", "names", "payment", "account", "buyer_over_slots", "plan"];
+const STEPS: [&str; 13] = [
+    "entrance",
+    "key",
+    "code",
+    "settlement",
+    "waiting_room",
+    "prices",
+    "fraud",
+    "names",
+    "payment",
+    "account",
+    "buyer_over_slots",
+    "building",
+    "plan",
+];
 
 /// The slot of so many days after today at that hour.
 fn later(days: i64, hour: i8) -> SlotId {
@@ -310,7 +323,7 @@ async fn tickets_that_are_named_when_they_are_sold_are_asked_about_and_no_comman
         (format!("rename&sale={sale}"), vec!["names"]),
         (format!("block&sale={sale}&reason=resold"), vec![]),
         (format!("unblock&sale={sale}"), vec![]),
-        (format!("admit&ticket={ticket}&issue=1"), vec!["code"]),
+        (format!("admit&ticket={ticket}&issue=1"), vec!["code", "building"]),
         (format!("exit&ticket={ticket}"), vec!["code"]),
         (format!("scan&ticket={ticket}&issue=1&direction=in&scanned_at=2026-11-23T08:29:00Z"), vec!["code"]),
     ] {

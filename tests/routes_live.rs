@@ -138,6 +138,28 @@ async fn who_watches_after_midnight_is_shown_the_slots_of_the_night_that_runs() 
 }
 
 #[actix_rt::test]
+async fn after_midnight_a_watcher_sees_the_slot_that_still_runs_before_those_of_the_new_day() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    let mut late = plan();
+    for sessions in &mut late.routes[0].week {
+        let session = &mut sessions[0];
+        (session.opens, session.closes, session.last_entry) = (time(21, 0, 0, 0), time(1, 0, 0, 0), time(23, 0, 0, 0));
+        session.slot_minutes = 120;
+    }
+    app.set_plan(late).await;
+    // Half past midnight in Rome.
+    app.pass(15 * 3_600).await;
+    let mut events = Events::new(app.request(Method::GET, "/v1/live?museum=torre", &web).send().await.unwrap());
+    for starts_at in ["2026-11-23T22:00:00Z", "2026-11-24T20:00:00Z", "2026-11-24T22:00:00Z"] {
+        let (name, data) = events.named().await;
+        assert_eq!((name.as_str(), &data["starts_at"]), ("slot", &json!(starts_at)));
+    }
+    drop(events);
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn it_beats_and_ends_when_the_key_is_revoked() {
     let app = App::start().await;
     let web = app.key(Role::Web).await;

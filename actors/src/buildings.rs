@@ -12,6 +12,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use jiff::civil::Date;
 use parking_lot::Mutex;
 use tornello_engine::ids::{MuseumId, SlotId, TicketId};
 use tornello_engine::record::Record;
@@ -22,10 +23,14 @@ use tornello_models::dwell::Inside;
 
 use crate::board::Board;
 use crate::museums::Museums;
-use crate::sensors::last_told;
+use crate::sensors::{building_day, last_told};
 
 /// Of a museum without readings no more is kept than this: nobody asks for it.
 const KEPT_S: i64 = DAY_S;
+/// Who was let in longer ago than this when it comes to light is told of late, in seconds: doors are held against the gates of the last quarter of an hour.
+const LATE_S: i64 = 900;
+/// Of so many days it is known how many were told of late: scans of a week are taken in.
+const LATE_DAYS: usize = 16;
 
 /// When people were measured, and how many.
 pub type Heard = (Timestamp, Inside);
@@ -62,6 +67,8 @@ struct Building {
     ahead: BTreeMap<Scan, Timestamp>,
     /// Who may be told to come in any moment.
     asking: HashMap<TicketId, Asking>,
+    /// How many were told of late, of those who were let in for the first time, by the building's days of their slots.
+    late: BTreeMap<Date, u32>,
 }
 
 /// People who passed the gates of a slot.
@@ -199,6 +206,12 @@ impl Buildings {
         }
     }
 
+    /// How many people of a building's day gates have told of late since the start. The counters of their slots show them a moment later.
+    #[must_use]
+    pub fn told_late(&self, museum: MuseumId, date: Date) -> u32 {
+        self.0.lock().get(&museum).and_then(|building| building.late.get(&date)).copied().unwrap_or(0)
+    }
+
     /// Starts from what the slots were told last, and who passed their gates since. Of a slot that has not heard the last reading, as one that is over, it is known who
     /// passed since its own: these count if they are more.
     pub fn restore(&self, board: &Board, museums: &Museums) {
@@ -297,6 +310,9 @@ impl Building {
                     Scan { ticket: admitted.ticket, scanned_at: admitted.scanned_at.unwrap_or(now), gate: admitted.gate, direction: Direction::In };
                 self.pass(scan, admitted.scanned_at.is_some(), 1, now);
                 self.is_inside(admitted.ticket, true);
+                if admitted.entry == 1 {
+                    self.let_in_first(admitted.ticket, scan.scanned_at, now);
+                }
             }
             Event::Exited(exited) => {
                 let scan = Scan { ticket: exited.ticket, scanned_at: exited.scanned_at.unwrap_or(now), gate: exited.gate, direction: Direction::Out };
@@ -308,6 +324,9 @@ impl Building {
                     let times = i32::from(judged.passed()) - i32::from(before.is_some_and(Judged::passed));
                     self.pass(*scan, true, times, now);
                 }
+                if let Some(first_at) = judged.state.first_at().filter(|_| judged.used) {
+                    self.let_in_first(judged.ticket, first_at, now);
+                }
             }
             Event::AdmissionConflict(conflict) => {
                 // It counts nobody yet.
@@ -315,6 +334,16 @@ impl Building {
                 self.counts_at(Scan { ticket, scanned_at, gate, direction: Direction::In }, now);
             }
             _ => {}
+        }
+    }
+
+    /// Somebody was let in for the first time, as is known now.
+    fn let_in_first(&mut self, ticket: TicketId, at: Timestamp, now: Timestamp) {
+        if now.micros_since(at) > LATE_S * MICROS_PER_S {
+            *self.late.entry(building_day(ticket.slot().start())).or_insert(0) += 1;
+            if self.late.len() > LATE_DAYS {
+                self.late.pop_first();
+            }
         }
     }
 

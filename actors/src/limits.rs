@@ -1,8 +1,8 @@
 //! What one buyer has at one museum on one day, and which of their holds are open there, over all slots: counted in the order of commits, with what is just being asked set
 //! aside, so that two who ask at once cannot both have the last of it. The rules and the counts are in `engine::limit`.
 //!
-//! A start counts from the journal, while it checks it, before anything is sold: the same fold over the same records says the same as before. Of slots whose day is over
-//! nothing is read, nor of those that limit neither, so that nobody waits for it who has no use for it. What a buyer had at some moment is in `then`.
+//! A start counts from the journal, while it checks it, before anything is sold: the same fold over the same records says the same as before. Of slots that began before
+//! yesterday nothing is read, nor of those that limit neither, so that nobody waits for it who has no use for it. What a buyer had at some moment is in `then`.
 
 pub mod then;
 
@@ -31,8 +31,8 @@ struct Known {
     open: OpenHolds,
     /// Holds of a buyer at a museum, set aside.
     opening: HashMap<BuyerAt, u32>,
-    /// The day on which days that are over were forgotten last.
-    forgot_on: Option<Date>,
+    /// The day before which all were forgotten last.
+    forgot_before: Option<Date>,
 }
 
 impl Known {
@@ -195,10 +195,10 @@ pub struct Past {
 }
 
 impl Past {
-    /// From the day of an instant on.
+    /// From the day before an instant on.
     #[must_use]
     pub fn since(now: Timestamp) -> Self {
-        let from = calendar::instant(calendar::local_day(now).at(0, 0, 0, 0));
+        let from = calendar::instant(first_day(now).at(0, 0, 0, 0));
         Self { from, ..Self::default() }
     }
 
@@ -225,14 +225,20 @@ impl Past {
     }
 }
 
-/// Forgets days that are over.
+/// The first day that still counts at an instant: a slot that begins in the evening is sold at kiosks until it ends, after midnight.
+fn first_day(now: Timestamp) -> Date {
+    let today = calendar::local_day(now);
+    today.yesterday().unwrap_or(today)
+}
+
+/// Forgets days of which no slot runs any more.
 pub(crate) fn forget(node: &Node) {
-    let today = calendar::local_day(node.now());
+    let first = first_day(node.now());
     let mut known = node.day_limits().0.lock();
     // All that is counted is gone through, and the journal's writer waits for that: once a day.
-    if known.forgot_on.replace(today) != Some(today) {
-        known.counts.forget(today);
-        known.open.forget(today);
+    if known.forgot_before.replace(first) != Some(first) {
+        known.counts.forget(first);
+        known.open.forget(first);
     }
 }
 
@@ -320,7 +326,8 @@ mod tests {
             let events = if seq == 1 { vec![Event::Opened(Opened { opening }), held] } else { vec![held] };
             Record { seq, at: Timestamp::from_seconds(0), envelope: Some(envelope), events }
         };
-        let (mut past, live) = (Past::since(slot(24).start()), DayLimits::default());
+        // A day later: what began the evening before may still be on sale.
+        let (mut past, live) = (Past::since(slot(48).start()), DayLimits::default());
         for (hour, day_max) in [(0, Some(9)), (24, Some(9)), (25, None)] {
             for seq in 1..=3 {
                 let (slot, record) = (slot(hour), record(slot(hour), seq, day_max));

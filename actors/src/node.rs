@@ -587,7 +587,7 @@ impl Node {
     /// What estimates of people inside are made with beside readings.
     #[must_use]
     pub fn beside(&self) -> Beside<'_> {
-        Beside { museums: &self.museums, board: &self.board, attended: &self.attended, plans: &self.plans }
+        Beside { museums: &self.museums, board: &self.board, buildings: &self.buildings, attended: &self.attended, plans: &self.plans }
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -20,6 +20,7 @@ use tornello_models::occupancy::{Balance, Quality};
 
 use crate::attended::{Attended, balance_of};
 use crate::board::{Board, SlotHead};
+use crate::buildings::Buildings;
 use crate::museums::Museums;
 use crate::plans::Plans;
 use cells::{Around, Seen};
@@ -172,6 +173,8 @@ pub struct Beside<'a> {
     pub museums: &'a Museums,
     /// What gates let in.
     pub board: &'a Board,
+    /// Whom of those they told of late.
+    pub buildings: &'a Buildings,
     /// What doors counted on the days before.
     pub attended: &'a Attended,
     /// What museums know of their gates.
@@ -192,6 +195,8 @@ struct Setting {
     room: f64,
     /// People let in by gates that day, so far.
     scanned: u32,
+    /// How many of them gates told of late.
+    late: u32,
 }
 
 impl Beside<'_> {
@@ -205,6 +210,8 @@ impl Beside<'_> {
             gated: self.plans.policy_on(museum, date).gated_percent.map(|percent| f64::from(percent) / 100.0),
             room: ceiling.map_or(ROOM, |ceiling| f64::from(ceiling) * ROOM_FACTOR),
             scanned: self.scanned(museum, date),
+            // Counted before the slots' counters show them, and so looked up behind these.
+            late: self.buildings.told_late(museum, date),
         }
     }
 
@@ -213,6 +220,12 @@ impl Beside<'_> {
         let [from, to] = [date, date.saturating_add(1.day())].map(day_begins);
         let heads = self.board.heads_between(museum, from, to.plus_seconds(-1));
         heads.into_iter().map(|(_, head)| head.places.admitted).fold(0, u32::saturating_add)
+    }
+
+    /// Those of them whom gates told of in time: when the others came in a count of now does not say.
+    fn scanned_in_time(&self, museum: MuseumId, date: Date) -> u32 {
+        let scanned = self.scanned(museum, date);
+        scanned.saturating_sub(self.buildings.told_late(museum, date))
     }
 }
 
@@ -312,7 +325,7 @@ impl Sensors {
     /// People in the area around a museum, and the share of them who came in.
     #[must_use]
     pub fn around(&self, museum: MuseumId, now: Timestamp, beside: Beside<'_>) -> Option<Around> {
-        let scanned = beside.scanned(museum, building_day(now));
+        let scanned = beside.scanned_in_time(museum, building_day(now));
         self.sites.lock().get(&museum)?.around.at(now, scanned)
     }
 
@@ -320,7 +333,7 @@ impl Sensors {
     pub fn note_admitted(&self, now: Timestamp, beside: Beside<'_>) {
         let spoken: Vec<MuseumId> = self.sites.lock().iter().filter(|(_, site)| site.around.speak(now)).map(|(museum, _)| *museum).collect();
         for museum in spoken {
-            let scanned = beside.scanned(museum, building_day(now));
+            let scanned = beside.scanned_in_time(museum, building_day(now));
             if let Some(site) = self.sites.lock().get_mut(&museum) {
                 site.around.note(now, scanned);
             }

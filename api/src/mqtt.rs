@@ -187,8 +187,12 @@ pub async fn follow(node: Arc<Node>, broker: Broker, prefix: Prefix, link: Link)
     let mut wait = WAIT_MIN;
     loop {
         match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => {
+            Ok(Event::Incoming(Packet::ConnAck(_))) if events.mqtt_options.clean_session() => {
+                // What waited at the broker is gone. Such a session ends with its connection, and what came before the next one would be too: so the next one begins now.
                 events.mqtt_options.set_clean_session(false);
+                events.clean();
+            }
+            Ok(Event::Incoming(Packet::ConnAck(_))) => {
                 if let Err(error) = client.try_subscribe(format!("{}/+/readings/+", follower.prefix), QoS::AtLeastOnce) {
                     tracing::error!(%error, "the broker cannot be asked for readings");
                 }
@@ -222,7 +226,7 @@ pub async fn follow(node: Arc<Node>, broker: Broker, prefix: Prefix, link: Link)
     }
 }
 
-/// A message that cannot be read would be sent again and again: the next session begins without what waits at the broker.
+/// A message that cannot be read would be sent again and again: a session that has nothing of what waits at the broker comes between this one and the next.
 fn leave_behind(events: &mut EventLoop, error: &ConnectionError) {
     if matches!(error, ConnectionError::MqttState(StateError::Deserialization(_))) {
         tracing::error!("a message was too large or malformed; what waited at the broker with it is left behind");

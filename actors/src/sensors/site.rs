@@ -56,6 +56,8 @@ struct Flow {
     zones: Zones,
     /// People let in by gates, as last looked at.
     scanned: u32,
+    /// How many of them were told of late.
+    late: u32,
     /// When that was, and when it was before the running minute: of whom gates have let in since then the filter knows nothing yet.
     looked_at: Timestamp,
     stepped_at: Timestamp,
@@ -149,8 +151,8 @@ impl Site {
                 is_torn = true;
             }
             let (doors, zones, let_in, days) = (HashMap::new(), Zones::default(), Vec::new(), BTreeMap::new());
-            let (date, scanned) = (setting.date, setting.scanned);
-            Flow { filter, date, doors, zones, scanned, looked_at: now, stepped_at: now, let_in, days, is_torn }
+            let (date, scanned, late) = (setting.date, setting.scanned, setting.late);
+            Flow { filter, date, doors, zones, scanned, late, looked_at: now, stepped_at: now, let_in, days, is_torn }
         });
         flow.bring_up(now, setting);
     }
@@ -221,18 +223,26 @@ impl Site {
 }
 
 impl Flow {
-    /// Takes in whom gates have let in since; answers how many.
+    /// Takes in whom gates have let in since; answers how many. Of whom they told late, those who came in long ago, doors have counted by now if they count at all.
     fn bring_up(&mut self, now: Timestamp, setting: &Setting) -> u32 {
         if setting.date > self.date {
             self.end_day(setting);
         }
         // Of two readings that come in at once the later one may bring what was looked up before the other one, and with it a day that is over.
-        let scanned = if setting.date == self.date { setting.scanned.saturating_sub(self.scanned) } else { 0 };
-        self.scanned = self.scanned.saturating_add(scanned);
+        let is_of_today = setting.date == self.date;
+        let since = |now: u32, before: u32| if is_of_today { now.saturating_sub(before) } else { 0 };
+        let scanned = since(setting.scanned, self.scanned);
+        // Who is told of late is known as that a moment before the slot's counters show it.
+        let late = since(setting.late, self.late).min(scanned);
+        (self.scanned, self.late) = (self.scanned.saturating_add(scanned), self.late.saturating_add(late));
         if minute(now) > minute(self.looked_at) {
             (self.stepped_at, self.looked_at) = (self.looked_at, now);
         }
+        let scanned = scanned - late;
         self.filter.count(minute(now), Counts { scanned, ..Counts::default() });
+        if late > 0 {
+            self.filter.count_late(minute(now), late);
+        }
         scanned
     }
 
@@ -258,7 +268,7 @@ impl Flow {
         while self.days.len() > DAYS_WAIT {
             self.days.pop_first();
         }
-        (self.date, self.scanned) = (setting.date, 0);
+        (self.date, self.scanned, self.late) = (setting.date, 0, 0);
         self.zones = Zones::default();
         self.let_in.clear();
     }
@@ -364,7 +374,7 @@ mod tests {
     fn setting(days: i32, scanned: u32) -> Setting {
         let date = jiff::civil::date(2026, 5, 28).saturating_add(jiff::Span::new().days(days));
         let midnight_min = minute(tornello_engine::calendar::instant(date.at(0, 0, 0, 0)));
-        Setting { date, midnight_min, balance: Balance::default(), gated: None, room: 1_000.0, scanned }
+        Setting { date, midnight_min, balance: Balance::default(), gated: None, room: 1_000.0, scanned, late: 0 }
     }
 
     #[test]

@@ -212,13 +212,13 @@ pub struct DecisionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<BrokenRuleView>,
     /// What is asked before the slot is, each step of it in order: whether it would have let the request pass.
-    #[schema(max_items = 12)]
+    #[schema(max_items = 13)]
     asked_before: Vec<StepBeforeView>,
     /// The first of these steps that refuses: then the slot was not asked, whatever it would have said. Absent if none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused_before: Option<StepBefore>,
     /// The steps that are not decided here: any of them may have refused all the same.
-    #[schema(max_items = 12)]
+    #[schema(max_items = 13)]
     not_decided: Vec<StepBefore>,
 }
 
@@ -496,7 +496,7 @@ fn named_by(request: &HttpRequest, header: &str) -> Result<Option<String>, Probl
 ///
 /// `asked_before` says of each step that comes before the slot whether it would have let the request pass: the key, waiting rooms, prices, the account, what the buyer had in other slots, the museum's
 /// plan. A category that the tariff of then did not sell there is refused by the step `prices`; the slot is asked as if it cost nothing. `not_decided` names what cannot be told for the past: whether
-/// there was room for the request, whom a waiting room had let through, what the rules against fraud said.
+/// there was room for the request, whom a waiting room had let through, what the rules against fraud said, how full the building was by the gates of all slots.
 ///
 /// Records are those on the disk. Before the first one the slot is shown as the plan of that time has it, or, if that plan has it not, as it was planned later.
 #[utoipa::path(

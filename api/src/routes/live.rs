@@ -279,13 +279,15 @@ impl Watcher {
         self.unshown = self.museums.iter().copied().collect();
     }
 
-    /// How things are at a museum: today's slots, those of the evening before that go on after midnight, and who is inside.
+    /// How things are at a museum: the slots of today and those of the evening before that are not over, and who is inside.
     fn show(&mut self, museum: MuseumId) {
         let Some(known) = self.node.museums().get(museum) else { return };
-        let today = calendar::local_day(self.node.now());
-        let (eve, midnight) = (today.yesterday().unwrap_or(today), calendar::instant(today.at(0, 0, 0, 0)));
-        let slots = availability::of_museum(&known, self.node.board(), eve, today, None, self.caller.channel(), self.node.now());
-        for seen in slots.into_iter().filter(|seen| seen.end > midnight) {
+        let now = self.node.now();
+        let today = calendar::local_day(now);
+        let eve = today.yesterday().unwrap_or(today);
+        let mut slots = availability::of_museum(&known, self.node.board(), eve, today, None, self.caller.channel(), now);
+        slots.retain(|seen| now < seen.end || calendar::local_day(seen.slot.start()) >= today);
+        for seen in slots {
             let head = self.node.board().head(seen.slot);
             self.ready.extend(self.slot_event(seen.slot, head).map(|data| event("slot", &data)));
         }
@@ -407,7 +409,7 @@ impl Watcher {
 
 /// Watch museums live.
 ///
-/// Server-sent events. First how things are: a `slot` event for each of today's slots, with those of the evening before that go on after midnight, and an `occupancy` event
+/// Server-sent events. First how things are: a `slot` event for each of today's slots, and for those of the evening before that are not over, and an `occupancy` event
 /// for each museum with sensors; then the same events as things change, of slots of any day. Who looks into fraud is told of new cases, of appeals, and of cases whose verdict is taken back, too (`fraud_case`). `lagged` says that changes were lost, and how things are follows again: of cases it may be
 /// that some were lost, and their list says which. Its `lost` is how many changes of all museums that were; 0 where that is not told, as to a key that is good for some of them. Who comes again with the id of the last event (`Last-Event-ID`) is told of the cases that came meanwhile, behind `lagged` where
 /// that need not be all of them. A comment comes every 15 seconds; the

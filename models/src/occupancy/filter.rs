@@ -182,6 +182,20 @@ impl Filter {
         }
     }
 
+    /// Takes in whom gates have let in so long before `minute` that doors are held against others by now, as when a gate tells late what it did without a network. They are of the
+    /// day. Where counters of entries speak these have counted them already; where none does they come in now, as nobody else has counted them.
+    pub fn count_late(&mut self, minute: i64, scanned: u32) {
+        self.advance(minute);
+        let entered = f64::from(self.day.entered.saturating_add(self.counted.entered));
+        let of_day = f64::from(self.day.scanned.saturating_add(self.counted.scanned).saturating_add(scanned));
+        let is_silent = self.minute.is_none_or(|minute| minute - self.last_counted >= SILENT_MIN);
+        if self.entries_dead || is_silent || entered < ALIVE_SHARE * of_day / self.learned.gate_share {
+            self.counted.scanned = self.counted.scanned.saturating_add(scanned);
+        } else {
+            self.day.count(0, 0, 0, scanned);
+        }
+    }
+
     /// Works through the minutes before `minute`.
     pub fn advance(&mut self, minute: i64) {
         let Some(mut current) = self.minute else {
@@ -390,6 +404,27 @@ mod tests {
         }
         assert_eq!(filter.estimate().quality, Quality::Good, "it counts again");
         assert!(!filter.day().is_sound(), "such a day teaches nothing");
+    }
+
+    #[test]
+    fn whom_gates_tell_of_late_counters_have_counted_unless_none_speaks() {
+        let mut filter = Filter::new(&balance(), None, 10_000.0);
+        filter.count(540, counts(0, 0, 0));
+        for minute in 541..700 {
+            filter.count(minute, counts(4, 2, 0));
+        }
+        let before = people(&filter);
+        filter.count_late(700, 600);
+        filter.count(702, counts(4, 2, 0));
+        assert!((people(&filter) - before).abs() < 60.0, "{before} before, {} since", people(&filter));
+        assert_eq!((filter.estimate().quality, filter.day().scanned, filter.day().dead_minutes), (Quality::Good, 600, 0));
+
+        let mut dead = Filter::new(&balance(), None, 10_000.0);
+        dead.count(540, counts(0, 0, 0));
+        dead.count_late(700, 200);
+        dead.advance(701);
+        assert_eq!((dead.estimate().quality, dead.day().scanned), (Quality::DeadEntries, 200));
+        assert!((people(&dead) - 200.0).abs() < 20.0, "{}", people(&dead));
     }
 
     #[test]

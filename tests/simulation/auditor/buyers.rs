@@ -37,7 +37,7 @@ impl Auditor {
         if named.is_empty() || !record.events.iter().any(Naive::opens) {
             return Ok(());
         }
-        // A node that starts, or a day that begins, forgets days that are over: whatever was held for them has run out, though nobody may have written that down yet.
+        // Sooner or later a node forgets days that are over: whatever was held for them has run out here, though nobody may have written that down yet.
         let today = calendar::local_day(self.head.map_or(record.at, |head| head.at.max(record.at)));
         let of_museum = |other: SlotId| other.museum() == slot.museum() && calendar::local_day(other.start()) >= today;
         let open = self.open_among(of_museum, named);

@@ -186,11 +186,55 @@ async fn days_that_are_over_and_slots_without_a_limit_are_not_read_back() {
     house.node().slot(an_hour_later(), of(2, Some(7)), sell(an_hour_later(), 2)).await.unwrap();
     assert_eq!(has(house.node(), 7), 2);
     house.running.stop().await;
-    for (days, expected) in [(0, 2), (1, 2), (2, 0)] {
+    for (days, expected) in [(0, 2), (1, 2), (2, 2), (3, 0)] {
         let house = House::in_folder_at(&folder, now().plus_seconds(days * 86_400)).await.unwrap();
         assert_eq!(has(house.node(), 7), expected, "after {days} days");
         house.running.stop().await;
     }
+}
+
+#[actix_rt::test]
+async fn what_a_buyer_has_of_an_evening_counts_until_its_last_slot_is_over_also_after_midnight() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let mut late = plan();
+    let hour = |hour| jiff::civil::time(hour, 0, 0, 0);
+    for sessions in &mut late.routes[0].week {
+        sessions[0] = Session { opens: hour(21), closes: hour(1), slot_minutes: 120, last_entry: hour(23), ..sessions[0].clone() };
+    }
+    let limits = &mut late.routes[0].policy.limits;
+    (limits.day_max, limits.holds_max) = (Some(4), Some(1));
+    house.node().museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: calendar::local_day(now()), plan: late }).await.unwrap();
+    let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+    // From eleven to one by the clocks in Rome; the next evening's first.
+    let night = SlotId::new(MUSEUM, RouteId(1), at("2026-06-10T21:00:00Z"));
+    let next = SlotId::new(MUSEUM, RouteId(1), at("2026-06-11T19:00:00Z"));
+    let sold = |n, count| {
+        let (sale, channel) = (HoldId::new(night, n), Channel::Kiosk);
+        Command::SellDirect { sale, channel, lines: free(count), settlement: Settlement::Free, contact: None }
+    };
+    let held = |slot, n| Command::Hold { hold: HoldId::new(slot, n), channel: Channel::Kiosk, lines: free(1) };
+    house.clock.set(at("2026-06-10T21:30:00Z"));
+    house.node().tidy().await;
+    house.node().slot(night, of(1, Some(7)), sold(1, 3)).await.unwrap();
+    house.clock.set(at("2026-06-10T21:55:00Z"));
+    house.node().slot(night, of(2, Some(8)), held(night, 2)).await.unwrap();
+    house.clock.set(at("2026-06-10T22:01:00Z"));
+    house.node().tidy().await;
+    assert_eq!(house.node().slot(night, of(3, Some(7)), sold(3, 2)).await, day_is_full(4, 3));
+    let open: Answer<Slot> = Err(Failure::Refused(Refusal::TooManyOpenHolds { max: 1 }));
+    assert_eq!(house.node().slot(next, of(4, Some(8)), held(next, 4)).await, open);
+    house.running.stop().await;
+
+    let house = House::in_folder_at(&folder, at("2026-06-10T22:02:00Z")).await.unwrap();
+    assert_eq!(house.node().slot(night, of(5, Some(7)), sold(5, 2)).await, day_is_full(4, 3), "nor does a restart forget them");
+    assert_eq!(house.node().slot(next, of(6, Some(8)), held(next, 6)).await, open);
+    let counted = |node: &Node| node.day_limits().counts().has(&BuyerDay::of(night, Digest(7)));
+    assert_eq!(counted(house.node()), 3);
+    house.clock.set(at("2026-06-11T22:01:00Z"));
+    house.node().tidy().await;
+    assert_eq!(counted(house.node()), 0, "a day later nothing of it can be sold any more");
+    house.running.stop().await;
 }
 
 #[actix_rt::test]

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use futures_util::FutureExt;
-use tornello_engine::slot::{Direction, Event, Reentry};
+use tornello_engine::slot::{Direction, Event, Reentry, Scan};
+use tornello_models::occupancy::Quality;
 
 use super::*;
 use crate::sensors::Measured;
@@ -179,6 +180,41 @@ async fn whom_gates_have_let_in_counts_until_a_door_has_spoken_however_many_minu
     }
     node.read(door(180, 3), KeyId(3)).await.unwrap();
     assert_eq!(passed(), Some((now().plus_seconds(180), 0)), "it has counted them");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn whom_a_gate_tells_of_long_after_doors_have_counted_them_came_in_once() {
+    let house = House::new().await;
+    let (node, running) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()));
+    node.slot(running, by(1), sell_in(running, 1, 15)).await.unwrap();
+    let door = async |at_s: i64, entered| {
+        house.clock.set(now().plus_seconds(at_s));
+        let measured = Measured::Flow { entered, left: 0 };
+        let reading = Reading { museum: MUSEUM, sensor: code("door"), at: now().plus_seconds(at_s), measured };
+        node.read(reading, KeyId(3)).await.unwrap().unwrap()
+    };
+    door(0, 0).await;
+    door(60, 15).await;
+    door(1_500, 0).await;
+    let phones = Measured::Cell { operator: code("alfa"), devices: 300, share_permille: 300, share_sd_permille: 10 };
+    let cell = Reading { museum: MUSEUM, sensor: code("cell"), at: node.now(), measured: phones };
+    assert_eq!(node.read(cell, KeyId(3)).await, Ok(None));
+    node.pass_minute().await;
+    // All fifteen had come by a gate without a network, which has one again.
+    for number in 0..15 {
+        let ticket = HoldId::new(running, 1).ticket(number);
+        let scan = Scan { ticket, scanned_at: now().plus_seconds(30), gate: code("north"), direction: Direction::In };
+        node.slot(running, by(10 + u128::from(number)), Command::Merge { scan, issue: Some(1), museum: MUSEUM }).await.unwrap();
+    }
+    assert_eq!(node.board().head(running).map(|head| head.places.admitted), Some(15));
+    house.clock.set(now().plus_seconds(1_560));
+    node.pass_minute().await;
+    let around = node.sensors().around(MUSEUM, node.now(), node.beside()).unwrap();
+    assert_eq!((around.present.is_some(), around.conversion), (true, None), "nor did fifteen of those around come in just now");
+    let told = door(1_620, 1).await;
+    assert_eq!(told.quality, Quality::Uncalibrated, "no door is dead");
+    assert!((10..=17).contains(&told.inside.people), "{} inside", told.inside.people);
     house.running.stop().await;
 }
 

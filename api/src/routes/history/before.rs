@@ -9,6 +9,7 @@ use tornello_actors::node::Node;
 use tornello_actors::rooms::Guarded;
 use tornello_engine::account::{ChargeOf, Command as AccountCommand};
 use tornello_engine::aggregate::Aggregate;
+use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId};
@@ -50,6 +51,8 @@ pub enum StepBefore {
     Account,
     /// What the buyer has of the museum's day, and how many open holds, over all slots.
     BuyerOverSlots,
+    /// Whether there is room in the building, as the gates of all slots count who is inside.
+    Building,
     /// Whether the museum is open at that time, by its plan: else there is no such slot.
     Plan,
 }
@@ -221,6 +224,7 @@ impl Before<'_> {
             (StepBefore::Payment, self.payment()),
             (StepBefore::Account, self.account_then().await?),
             (StepBefore::BuyerOverSlots, self.buyer().await?),
+            (StepBefore::Building, self.building()),
             (StepBefore::Plan, self.plan()),
         ];
         Ok(said.into_iter().map(|(step, said)| StepBeforeView::new(step, said)).collect())
@@ -422,6 +426,19 @@ impl Before<'_> {
                 "what one buyer has over several slots is limited here, and {slots} would have to be read back, more than {max}"
             )),
         })
+    }
+
+    /// The slot itself knows the readings that it was told of, and its own gates: by these alone it says `wait`, whatever others have let in.
+    fn building(&self) -> Said {
+        if !matches!(self.command, Command::Admit { .. }) {
+            return Said::not_asked("only who comes in by a gate that asks needs room in the building at once");
+        }
+        match self.museum.ceiling_on(calendar::local_day(self.at)) {
+            Some(ceiling) => Said::NotDecided(format!(
+                "whether {ceiling} people, who may be inside at once, were there (`wait`): the slot knows its own gates and the readings that it was told of, and what the gates of all slots had counted is kept nowhere"
+            )),
+            None => Said::not_asked("the building had no ceiling on that day"),
+        }
     }
 
     fn plan(&self) -> Said {
