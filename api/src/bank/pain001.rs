@@ -581,6 +581,9 @@ mod tests {
             assert_eq!(write(&an_initiation(vec![transfer])), Err(InitiationError::Identifier(bad.to_owned())));
             assert!(write(&Initiation { message_id: bad.to_owned(), ..an_initiation(vec![a_transfer(1)]) }).is_err(), "{bad}");
         }
+        assert!(write(&an_initiation(vec![Transfer { end_to_end_id: "1".repeat(35), ..a_transfer(1) }])).is_ok());
+        // The batches have their numbers behind it.
+        assert!(write(&Initiation { message_id: "M".repeat(30), ..an_initiation(vec![a_transfer(1)]) }).is_err());
         assert_eq!(write(&an_initiation(Vec::new())), Err(InitiationError::Nothing));
         assert_eq!(write(&an_initiation((0..10_001).map(a_transfer).collect())), Err(InitiationError::TooMany { count: 10_001 }));
         assert!(!format!("{:?}", a_transfer(1)).contains("Niccol"));
