@@ -379,6 +379,11 @@ async fn many_are_decided_at_once_and_each_by_itself() {
     let decided: Vec<&Value> = items.iter().map(|item| &item["decided"]).collect();
     assert_eq!((status, decided), (StatusCode::OK, vec![&json!(false), &json!(true), &json!(true), &json!(false)]), "{outcome}");
     assert_eq!((&items[0]["problem"]["code"], &items[3]["problem"]["code"]), (&json!("case_decided"), &json!("unknown_case")));
+    for (count, expected) in [(0, 422), (100, 200), (101, 422)] {
+        let many = json!({"cases": vec!["000000000000z"; count], "verdict": "legit", "reason": "family"});
+        let (status, outcome) = app.post("/v1/fraud/verdicts", &analyst, &format!("of-{count}"), &many).await;
+        assert_eq!(status.as_u16(), expected, "{count}: {outcome}");
+    }
     look(&app).await;
     let report = app.get("/v1/fraud/report?days=7", &analyst).await;
     assert_eq!(
