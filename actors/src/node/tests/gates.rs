@@ -123,6 +123,13 @@ impl House {
     }
 }
 
+/// Lets all others go as far as they can.
+async fn others_go_on() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Fills the disk, and lets the house notice.
 async fn fill(house: &House, journal: &Faulty) {
     journal.full.store(true, Ordering::Relaxed);
@@ -449,9 +456,7 @@ async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is
     drop(given_up);
     let twice = join(house.told(11, enter(1)), house.told(11, enter(1)));
     let (answers, ()) = join(twice, async {
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
+        others_go_on().await;
         house.clock.set(at);
     })
     .await;
@@ -523,9 +528,7 @@ async fn a_stop_gives_a_disk_that_stalls_time_to_take_what_gates_were_told() {
     let _ = watching.await;
     assert_eq!((house.node().health(), house.node().unrecorded()), (Health::Stalled, 2));
     join(house.running.stop(), async {
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
+        others_go_on().await;
         drop(stall);
     })
     .await;
@@ -545,9 +548,7 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
     journal.begins_after(begun).await;
     // These two are in the batch behind that one.
     let (answers, ()) = join(join(house.pass(11, enter(1)), house.pass(12, enter(1))), async {
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
+        others_go_on().await;
         house.clock.set(now().plus_seconds(2));
     })
     .await;
@@ -559,9 +560,7 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
     let stall = next.await;
     let unknown = async {
         house.is(Health::Writing).await;
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
+        others_go_on().await;
         house.clock.set(now().plus_seconds(4));
         house.is(Health::Stalled).await;
         house.pass(17, enter(1)).await
