@@ -160,6 +160,19 @@ async fn after_midnight_a_watcher_sees_the_slot_that_still_runs_before_those_of_
 }
 
 #[actix_rt::test]
+async fn fifty_museums_are_watched_by_one_request_and_no_more() {
+    let app = App::start().await;
+    let web = app.key(Role::Web).await;
+    for (count, expected) in [(50, StatusCode::NOT_FOUND), (51, StatusCode::BAD_REQUEST)] {
+        // The last one is not there: of fifty each is looked for.
+        let museums = "torre,".repeat(count - 1) + "nowhere";
+        let response = app.request(Method::GET, &format!("/v1/live?museum={museums}"), &web).send().await.unwrap();
+        assert_eq!(response.status(), expected, "{count}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn it_beats_and_ends_when_the_key_is_revoked() {
     let app = App::start().await;
     let web = app.key(Role::Web).await;

@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
+use tornello_engine::ids::HoldId;
 
 use crate::support::{App, MARE, TORRE, slot};
 
@@ -171,12 +172,15 @@ async fn a_payment_over_nothing_is_paid_at_once_and_every_other_one_needs_a_gate
     let free = app.hold(slot(TORRE, 12), &web, "h1", json!([{"category": "under-18", "count": 3}])).await;
     let dear = app.hold(slot(TORRE, 12), &web, "h2", json!([{"category": "full", "count": 1}])).await;
     let other = app.hold(slot(MARE, 12), &web, "h3", json!([{"category": "full", "count": 1}])).await;
+    let unknown = |count: u64| (0..count).map(|n| HoldId::new(slot(TORRE, 12), n).to_string()).collect::<Vec<_>>();
     for (form, code) in [
         (json!({"holds": [free], "gateway": {"notice": {}}}), "gateway_mismatch"),
         (json!({"holds": [dear], "gateway": {"free": {}}}), "gateway_mismatch"),
         (json!({"holds": [], "gateway": {"free": {}}}), "invalid"),
         (json!({"holds": [dear, dear], "gateway": {"notice": {}}}), "invalid"),
         (json!({"holds": [dear, other], "gateway": {"notice": {}}}), "invalid"),
+        (json!({"holds": unknown(8), "gateway": {"notice": {}}}), "unknown_hold"),
+        (json!({"holds": unknown(9), "gateway": {"notice": {}}}), "invalid"),
         (json!({"holds": ["000a000102r4e0000000000000"], "gateway": {"notice": {}}}), "not_found"),
         (json!({"holds": [dear], "gateway": {"voucher": {"code": "0000000000001"}}}), "unknown_voucher"),
         (

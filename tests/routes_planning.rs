@@ -17,6 +17,13 @@ use crate::routes_museums::example;
 use crate::routes_sales::desk as at_desk;
 use crate::support::{App, TORRE, code, expect, slot, today};
 
+/// Sells so many tickets at the full price, at a desk, for a slot that begins at an hour of today.
+async fn sell(app: &App, desk: &str, hour: i8, count: u16) {
+    let body = json!({"lines": [{"category": "full", "count": count}], "settlement": at_desk("R1")});
+    let (status, sold) = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, hour)), desk, &format!("s{hour}"), &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{sold}");
+}
+
 /// The first day of the past that tests bring in: 300 days before they begin.
 const FIRST: &str = "2026-01-27";
 
@@ -165,15 +172,7 @@ async fn slots_of_today_that_are_over_have_who_came() {
     let (manager, desk) = (app.key(Role::Manager).await, app.key(Role::BoxOffice).await);
     with_past(&app, &manager).await;
     let path = "/v1/museums/torre/forecast?days=1&by=slot";
-    let sold = app
-        .post(
-            &format!("/v1/slots/{}/sales", slot(TORRE, 10)),
-            &desk,
-            "s",
-            &json!({"lines": [{"category": "full", "count": 3}], "settlement": at_desk("R1")}),
-        )
-        .await;
-    assert_eq!(sold.0, StatusCode::CREATED, "{}", sold.1);
+    sell(&app, &desk, 10, 3).await;
     let before = app.get(path, &manager).await["days"][0].clone();
     let of = |day: &Value, hour: i8| {
         let id = slot(TORRE, hour).to_string();
@@ -325,9 +324,7 @@ async fn books_move_a_forecast_and_a_closed_slot_has_nobody() {
     with_past(&app, &manager).await;
     let path = "/v1/museums/torre/forecast?from=2026-11-23&days=1&by=slot";
     let (ten, eleven) = (slot(TORRE, 10), slot(TORRE, 11));
-    let body = json!({"lines": [{"category": "full", "count": 15}], "settlement": at_desk("R1")});
-    let sold = app.post(&format!("/v1/slots/{ten}/sales"), &desk, "s", &body).await;
-    assert_eq!(sold.0, StatusCode::CREATED, "{}", sold.1);
+    sell(&app, &desk, 10, 15).await;
     assert_eq!(app.post(&format!("/v1/slots/{eleven}/close"), &manager, "c", &json!({"reason": "strike"})).await.0, StatusCode::OK);
     let day = app.get(path, &manager).await["days"][0].clone();
     let of =
@@ -342,9 +339,7 @@ async fn books_move_a_forecast_and_a_closed_slot_has_nobody() {
 async fn a_night_counts_the_day_that_is_over_once() {
     let app = App::start().await;
     let (manager, desk) = (app.key(Role::Manager).await, app.key(Role::BoxOffice).await);
-    let body = json!({"lines": [{"category": "full", "count": 3}], "settlement": at_desk("R1")});
-    let sold = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 15)), &desk, "s", &body).await;
-    assert_eq!(sold.0, StatusCode::CREATED, "{}", sold.1);
+    sell(&app, &desk, 15, 3).await;
     app.pass(24 * 3_600).await;
     let node = app.shared_node();
     nightly::night(&node).await.unwrap().await.unwrap();
@@ -365,9 +360,7 @@ async fn a_night_counts_the_day_that_is_over_once() {
 async fn days_that_nobody_counted_are_counted_after_weeks_and_books_are_known_that_nobody_looked_at() {
     let app = App::start().await;
     let (manager, desk) = (app.key(Role::Manager).await, app.key(Role::BoxOffice).await);
-    let body = json!({"lines": [{"category": "full", "count": 3}], "settlement": at_desk("R1")});
-    let sold = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 15)), &desk, "s", &body).await;
-    assert_eq!(sold.0, StatusCode::CREATED, "{}", sold.1);
+    sell(&app, &desk, 15, 3).await;
     // Nobody runs the program for twelve days: the slot has left the board.
     app.pass(12 * 86_400).await;
     let app = app.restart().await;
@@ -386,9 +379,7 @@ async fn a_day_of_which_some_slots_have_left_the_board_is_counted_whole() {
     let app = App::start().await;
     let (manager, desk) = (app.key(Role::Manager).await, app.key(Role::BoxOffice).await);
     for (hour, count) in [(10, 2), (15, 3)] {
-        let body = json!({"lines": [{"category": "full", "count": count}], "settlement": at_desk("R1")});
-        let sold = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, hour)), &desk, &format!("s{hour}"), &body).await;
-        assert_eq!(sold.0, StatusCode::CREATED, "{}", sold.1);
+        sell(&app, &desk, hour, count).await;
     }
     // Nobody runs the program until the third day after, early in the afternoon.
     app.pass(3 * 86_400 + 4 * 3_600).await;

@@ -21,7 +21,7 @@ use crate::journal::StreamId;
 use crate::journal::writer::Lease;
 use crate::node::Node;
 use crate::owner::Tell;
-use crate::pauses::{Pauses, RESUME_EVERY_S};
+use crate::pauses::{Pauses, keep_resuming};
 
 /// How many accounts may be sold on at once without waiting for each other by chance.
 const LOCKS: usize = 64;
@@ -263,13 +263,7 @@ async fn resume_of(node: &Node, account: Code) -> usize {
 
 /// Settles what was left awaited, at once and then again and again; of an account less often while it does not help. Runs until dropped.
 pub(crate) async fn keep_charging(node: &Node) {
-    let (mut pauses, mut next) = (Pauses::default(), node.now());
-    loop {
-        // Also the first time: whoever wakes the sleepers of a simulated clock decides who goes first after a start.
-        node.clock().sleep_until(next).await;
-        resume_due(node, &mut pauses).await;
-        next = node.now().plus_seconds(RESUME_EVERY_S);
-    }
+    keep_resuming::<Pauses<Code>>(node, |node, pauses| Box::pin(resume_due(node, pauses))).await;
 }
 
 /// The envelope of a step of one sale: its key follows from what the account was when it was taken.

@@ -27,7 +27,7 @@ use crate::failure::Failure;
 use crate::fraud::recent::Recent;
 use crate::journal::StreamId;
 use crate::node::Node;
-use crate::pauses::{Pauses, RESUME_EVERY_S};
+use crate::pauses::{Pauses, keep_resuming};
 use crate::people::RETENTION_S;
 use crate::streams::{visit, visit_apart};
 
@@ -370,11 +370,5 @@ async fn resume_from(node: &Node, source: SlotId) -> usize {
 
 /// Resumes what was left under way, at once and then again and again; the moves of a slot less often while it does not help. Runs until dropped.
 pub(crate) async fn keep_moving(node: &Node) {
-    let (mut pauses, mut next) = (Pauses::default(), node.now());
-    loop {
-        // Also the first time: whoever wakes the sleepers of a simulated clock decides who goes first after a start.
-        node.clock().sleep_until(next).await;
-        resume_due(node, &mut pauses).await;
-        next = node.now().plus_seconds(RESUME_EVERY_S);
-    }
+    keep_resuming::<Pauses<SlotId>>(node, |node, pauses| Box::pin(resume_due(node, pauses))).await;
 }

@@ -82,6 +82,12 @@ impl Kept {
     }
 }
 
+impl<T: Any + Send> From<Option<T>> for Kept {
+    fn from(aside: Option<T>) -> Self {
+        aside.map_or_else(Self::default, Self::new)
+    }
+}
+
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Kept")

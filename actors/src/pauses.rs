@@ -1,8 +1,11 @@
-//! What is to be resumed and does not go on: each thing of a kind is let alone for longer and longer, and keeps none of the others.
+//! What is to be resumed, again and again: what does not go on is let alone for longer and longer, and keeps none of the others of its kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future::BoxFuture;
 use tornello_engine::time::Timestamp;
+
+use crate::node::Node;
 
 /// How soon what was left behind is looked for.
 pub(crate) const RESUME_EVERY_S: i64 = 1;
@@ -36,6 +39,18 @@ impl<K: Copy + Ord> Pauses<K> {
             let pause_s = self.0.get(&key).map_or(RESUME_EVERY_S, |(_, pause_s)| (pause_s * 2).min(RESUME_EVERY_MAX_S));
             self.0.insert(key, (now.plus_seconds(pause_s), pause_s));
         }
+    }
+}
+
+/// Resumes what was left under way, at once and then again and again. What it remembers from one time to the next, as the pauses, begins empty. Runs until
+/// dropped.
+pub(crate) async fn keep_resuming<R: Default>(node: &Node, resume_due: impl for<'a> Fn(&'a Node, &'a mut R) -> BoxFuture<'a, usize>) {
+    let (mut remembered, mut next) = (R::default(), node.now());
+    loop {
+        // Also the first time: whoever wakes the sleepers of a simulated clock decides who goes first after a start.
+        node.clock().sleep_until(next).await;
+        resume_due(node, &mut remembered).await;
+        next = node.now().plus_seconds(RESUME_EVERY_S);
     }
 }
 

@@ -92,9 +92,7 @@ pub fn envelope(
     parties: &[PartyForm],
     order: Option<OrderId>,
 ) -> Result<Envelope, Problem> {
-    if parties.len() > PARTIES_MAX || parties.iter().any(|party| party.value.is_empty() || party.value.len() > PARTY_MAX) {
-        return Err(Problem::invalid("at most 8 parties, each with a value of 1 to 256 bytes"));
-    }
+    few_and_short(parties)?;
     let body = serde_json::to_vec(body).map_err(|_| Problem::malformed("the body cannot be read"))?;
     // The journal keeps this digest for ever and a body may name a person: with the caller's key in it, which is kept nowhere, nobody can try names against it.
     let mut asked: Vec<&[u8]> = vec![key.0.as_bytes()];
@@ -105,6 +103,14 @@ pub fn envelope(
     let parties = files.map_or_else(Vec::new, |files| named(&files.pseudonymiser, parties, node.now()));
     let (key, body) = (digest(&[key.0.as_bytes()]), digest(&asked));
     Ok(Envelope { who: caller.id(), key, body, parties, assessment: None, order, formerly: Vec::new() })
+}
+
+/// Asserts that as many take part as may, each with a value.
+fn few_and_short(parties: &[PartyForm]) -> Result<(), Problem> {
+    if parties.len() > PARTIES_MAX || parties.iter().any(|party| party.value.is_empty() || party.value.len() > PARTY_MAX) {
+        return Err(Problem::invalid("at most 8 parties, each with a value of 1 to 256 bytes"));
+    }
+    Ok(())
 }
 
 /// Adds to the envelope of a command that may buy in some slots by which pseudonyms of earlier months its buyers are known. Where none of the slots limits what a buyer
@@ -295,6 +301,7 @@ pub fn draw() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
     use futures_util::stream;
     use tornello_actors::people::MasterKey;
 
@@ -340,6 +347,30 @@ mod tests {
         }
         assert_eq!(read_in(Vec::new()).await, Err("malformed"));
         assert_eq!(read_in(vec![vec![b' '; BODY_MAX], b"[]".to_vec()]).await, Err("body_too_large"));
+        assert_eq!(read_in(vec![vec![b' '; BODY_MAX - 1], b"[]".to_vec()]).await, Err("body_too_large"), "one byte too many");
+        assert_eq!(read_in(vec![vec![b' '; BODY_MAX - 2], b"[]".to_vec()]).await, Ok(vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_key_has_1_to_255_visible_characters() {
+        let one = |key: &str| key.to_owned();
+        for (key, taken) in [(one(""), false), (one("k"), true), ("k".repeat(255), true), ("k".repeat(256), false), (one("k k"), false)] {
+            for text in [key.clone(), format!("\"{key}\"")] {
+                let request = TestRequest::post().insert_header((KEY, text.as_str())).to_http_request();
+                let read = IdempotencyKey::extract(&request).await.map(|read| read.0).map_err(|problem| problem.code());
+                assert_eq!(read, if taken { Ok(key.clone()) } else { Err("malformed") }, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn eight_may_take_part_each_with_256_bytes() {
+        let refused = |parties: &[PartyForm]| few_and_short(parties).err().map(|problem| problem.code());
+        let one = party(PartyKind::Buyer, "anna@example.it");
+        assert_eq!((refused(&[]), refused(&vec![one.clone(); 8]), refused(&vec![one; 9])), (None, None, Some("invalid")));
+        for (value, refusal) in [("", Some("invalid")), ("a", None), (&"è".repeat(128), None), (&"a".repeat(257), Some("invalid"))] {
+            assert_eq!(refused(&[party(PartyKind::Device, value)]), refusal, "{value:?}");
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ use crate::streams::{all_of, read_failed};
 impl Node {
     /// Gives a command to a slot; answers when what it did is on the disk.
     pub async fn slot(&self, slot: SlotId, envelope: Envelope, command: slot::Command) -> Answer<Slot> {
-        let kept = self.set_aside(slot, &envelope, &command).await?.map_or_else(Kept::default, Kept::new);
+        let kept = Kept::from(self.set_aside(slot, &envelope, &command).await?);
         self.slots.send_keeping(StreamId::Slot(slot), self.clock.now(), envelope, command, kept)?.await
     }
 
@@ -91,7 +91,7 @@ impl Node {
         command: slot::Command,
         look: impl Fn(&Slot) -> R + Clone + Send + 'static,
     ) -> Result<(Record<slot::Event>, Option<R>), Failure<slot::Refusal>> {
-        let kept = self.set_aside(slot, &envelope, &command).await?.map_or_else(Kept::default, Kept::new);
+        let kept = Kept::from(self.set_aside(slot, &envelope, &command).await?);
         let look = move |slot: &Slot| (slot.seq(), look(slot));
         // The look waits in the mailbox right behind the command.
         let answer = self.slots.send_keeping(StreamId::Slot(slot), self.clock.now(), envelope, command, kept)?;

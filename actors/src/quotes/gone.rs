@@ -17,7 +17,7 @@ use super::{Step, note, of_quote, of_slot, step};
 use crate::failure::Failure;
 use crate::journal::{JournalError, StreamId};
 use crate::node::Node;
-use crate::pauses::{Pauses, RESUME_EVERY_S};
+use crate::pauses::{Pauses, keep_resuming};
 use crate::streams::{read_failed, visit};
 
 /// How long after a visit its quote still hears of tickets that are gone, in seconds: 90 days.
@@ -113,12 +113,7 @@ pub(super) async fn follow_tickets(node: &Node, followed: &mut Followed) -> usiz
 
 /// Tells quotes that their tickets are gone, at once and then again and again. Runs until dropped.
 pub(super) async fn keep_following(node: &Node) {
-    let (mut followed, mut next) = (Followed::default(), node.now());
-    loop {
-        node.clock().sleep_until(next).await;
-        follow_tickets(node, &mut followed).await;
-        next = node.now().plus_seconds(RESUME_EVERY_S);
-    }
+    keep_resuming::<Followed>(node, |node, followed| Box::pin(follow_tickets(node, followed))).await;
 }
 
 /// Tells a quote of sales that have no ticket left, if it has none in others either. It is cancelled for the reason of the last of them.

@@ -10,7 +10,7 @@ use super::{advance, step};
 use crate::failure::Failure;
 use crate::forecaster::Basis;
 use crate::node::Node;
-use crate::pauses::{Pauses, RESUME_EVERY_S};
+use crate::pauses::{Pauses, keep_resuming};
 use crate::views::quotes::deadline as deadline_name;
 
 /// How many quotes are resumed at once.
@@ -69,10 +69,5 @@ pub(crate) async fn keep_quoting(node: &Node) {
 
 /// Sees to all that needs no lists: nobody waits because these do.
 async fn keep_driving(node: &Node) {
-    let (mut pauses, mut next) = (Pauses::default(), node.now());
-    loop {
-        node.clock().sleep_until(next).await;
-        resume_due(node, &mut pauses).await;
-        next = node.now().plus_seconds(RESUME_EVERY_S);
-    }
+    keep_resuming::<Pauses<QuoteId>>(node, |node, pauses| Box::pin(resume_due(node, pauses))).await;
 }

@@ -278,6 +278,9 @@ mod tests {
         assert_eq!(read_csv(&vec![b' '; STATEMENT_BYTES_MAX + 1]), Err(Fault::TooLarge.at(1)));
         let many = "date,amount,remittance\n".to_owned() + &"2026-11-23,10.00,a\n".repeat(ENTRIES_MAX + 1);
         assert_eq!(read_csv(many.as_bytes()), Err(Fault::TooMany.at(50_002)));
+        let most = many.strip_suffix("2026-11-23,10.00,a\n").unwrap();
+        assert_eq!(read_csv(most.as_bytes()).map(|entries| entries.len()), Ok(ENTRIES_MAX));
+        assert_ne!(read_csv(&vec![b' '; STATEMENT_BYTES_MAX]), Err(Fault::TooLarge.at(1)));
         assert_eq!(Fault::Date.at(3).to_string(), "line 3: a date such as 2026-11-23 or 23/11/2026 is expected");
     }
 

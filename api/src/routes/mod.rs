@@ -59,6 +59,7 @@ use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{MuseumId, SlotId};
 use tornello_engine::slot::Refusal;
+use tornello_engine::text::is_line;
 use tornello_engine::time::Timestamp;
 use utoipa_actix_web::OpenApiFactory;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -70,6 +71,8 @@ use crate::problem::Problem;
 const PAGE: u32 = 50;
 /// The most items of a page.
 const PAGE_MAX: u32 = 200;
+/// The longest reference of a desk, in characters.
+const REFERENCE_MAX: usize = 64;
 /// As long as most answers are, in bytes: a hold, or a sale of a few tickets.
 const ANSWER: usize = 1_024;
 /// How many alternatives a refusal names.
@@ -321,6 +324,11 @@ fn within(name: &str, number: u32, most: u32) -> Result<(), Problem> {
     if (1..=most).contains(&number) { Ok(()) } else { Err(Problem::malformed(format!("{name}: a whole number from 1 to {most} is expected"))) }
 }
 
+/// Whether a text can be a desk's reference of a receipt or a terminal: printable, and no longer than the contract says.
+fn is_reference(text: &str) -> bool {
+    is_line(text) && text.chars().count() <= REFERENCE_MAX
+}
+
 /// The first and the last day that a query asks for, in Rome, at most `days_max` of them. Without `from` they begin today; without `to` it is the first day alone.
 fn days_of(now: Timestamp, from: Option<Date>, to: Option<Date>, days_max: i32) -> Result<(Date, Date), Problem> {
     let from = from.unwrap_or_else(|| calendar::local_day(now));
@@ -386,5 +394,33 @@ mod tests {
             assert_eq!(prefers(&request, "text/csv"), expected, "{accept}");
         }
         assert!(!prefers(&TestRequest::get().to_http_request(), "text/csv"), "whoever names nothing has JSON");
+    }
+
+    #[test]
+    fn numbers_days_and_references_are_taken_up_to_what_the_contract_says_and_no_further() {
+        let refused = |read: Result<(), Problem>| read.err().map(|problem| problem.code());
+        for (number, refusal) in [(0, Some("malformed")), (1, None), (7, None), (8, Some("malformed")), (u32::MAX, Some("malformed"))] {
+            assert_eq!(refused(within("limit", number, 7)), refusal, "{number}");
+        }
+        let size = |limit| page_size(limit).map_err(|problem| problem.code());
+        assert_eq!((size(None), size(Some(PAGE_MAX)), size(Some(PAGE_MAX + 1))), (Ok(PAGE), Ok(PAGE_MAX), Err("malformed")));
+        let now: Timestamp = "2026-06-10T22:00:00Z".parse().unwrap();
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        let days = |from: Option<&str>, to: Option<&str>| days_of(now, from.map(day), to.map(day), 3).map_err(|problem| problem.code());
+        let (first, last) = (day("2026-06-11"), day("2026-06-13"));
+        assert_eq!(days(None, None), Ok((first, first)), "in Rome it is the day after");
+        assert_eq!(days(None, Some("2026-06-13")), Ok((first, last)));
+        assert_eq!(days(Some("2026-06-11"), Some("2026-06-13")), Ok((first, last)));
+        assert_eq!(days(Some("2026-06-11"), Some("2026-06-14")), Err("invalid"), "one too many");
+        assert_eq!(days(Some("2026-06-12"), Some("2026-06-11")), Err("invalid"));
+        for (text, taken) in [("", false), (" ", false), ("R", true), (&"x".repeat(64), true), (&"x".repeat(65), false), (&"è".repeat(64), true)] {
+            assert_eq!(is_reference(text), taken, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_says_behind_which_row_others_follow_only_if_some_do() {
+        let read = |rows: &[u8]| page(rows.to_vec(), 2, |row| *row);
+        assert_eq!((read(&[]), read(&[1, 2]), read(&[1, 2, 3])), ((vec![], None), (vec![1, 2], None), (vec![1, 2], Some(2))));
     }
 }

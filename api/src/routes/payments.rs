@@ -29,7 +29,6 @@ use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::verdict::Window;
 use tornello_engine::slot::{self, DeskMethod, Keeper, Slot, total};
-use tornello_engine::text::is_line;
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher;
 
@@ -42,7 +41,7 @@ use crate::request::{IdempotencyKey, Json, PartyForm, envelope, known_before};
 use crate::routes::holds::order_of;
 use crate::routes::people::{self, ContactForm};
 use crate::routes::quotes;
-use crate::routes::{created, not_rebuilt};
+use crate::routes::{created, is_reference, not_rebuilt};
 use crate::words::DeskMethodWord;
 use view::{PaymentView, ledger_of};
 
@@ -59,8 +58,6 @@ const NOTICE_START_S: i64 = 60 * 60;
 pub const TOKEN_S: i64 = 35 * 60;
 /// A payment that can be begun for less than this is not worth beginning.
 const START_S_MIN: i64 = 60;
-/// The longest reference of a desk, in characters.
-const REFERENCE_MAX: usize = 64;
 
 /// Where the browser goes from a payment page. That it comes back proves nothing: the payment is paid when its state says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -117,7 +114,7 @@ pub struct DeskForm {
 
 impl DeskForm {
     fn source(&self) -> Result<Source, Problem> {
-        if !is_line(&self.reference) || self.reference.chars().count() > REFERENCE_MAX {
+        if !is_reference(&self.reference) {
             return Err(Problem::invalid("reference: 1 to 64 printable characters are expected"));
         }
         Ok(Source::Desk { till: self.till, method: self.method, reference: self.reference.clone() })

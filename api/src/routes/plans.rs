@@ -522,3 +522,25 @@ pub async fn set_plan(
         Some((revision, PlanView { revision, valid_from, plan: PlanBody::from(plan) }))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotas_are_taken_up_to_what_the_contract_says_and_no_further() {
+        let form = |reserved, limit, release_s| QuotaForm { channel: Channel::Web, reserved, limit, release_s };
+        for (form, taken) in [
+            (form(100_000, Some(100_000), 31_536_000), true),
+            (form(100_001, None, 0), false),
+            (form(0, Some(100_001), 0), false),
+            (form(0, None, 31_536_001), false),
+            (form(5, Some(5), 0), true),
+            (form(5, Some(4), 0), false),
+        ] {
+            let read = quotas(&[form]).map(|quotas| quota_forms(&quotas)).map_err(|problem| problem.code());
+            assert_eq!(read, if taken { Ok(vec![form]) } else { Err("invalid") });
+        }
+        assert!(quotas(&[form(1, None, 0), form(2, None, 0)]).is_err(), "a channel stands twice");
+    }
+}

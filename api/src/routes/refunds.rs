@@ -28,7 +28,7 @@ use tornello_engine::slot::DeskMethod;
 use tornello_engine::till;
 
 use crate::auth::{Caller, Scope};
-use crate::bank::pain001;
+use crate::bank::{pain001, spelling};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::{done_before, seen};
@@ -259,7 +259,7 @@ fn payee_for_banks(iban: &str, holder: &str) -> Result<Payee, Problem> {
             "Write it in Latin letters, as the bank has it: accents, and Greek and Cyrillic letters, are put into Latin ones by themselves. `characters` are the letters \
              that would be lost.",
         )
-        .with("characters", pain001::lost(payee.holder())))
+        .with("characters", spelling::lost(payee.holder())))
 }
 
 /// Say whom a refund goes to.

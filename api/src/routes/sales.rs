@@ -19,7 +19,6 @@ use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, HoldId, KeyId, SlotId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{CancelCause, Command, DeskMethod, Event, FRAUD, Refusal, Sale, Settlement, Slot};
-use tornello_engine::text::is_line;
 
 use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
@@ -27,12 +26,9 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, PartyForm, envelope, known_before, random};
 use crate::routes::holds::{LineForm, order_of, priced};
 use crate::routes::people::{self as contacts, ContactForm, HolderForm};
-use crate::routes::{alternatives, created, files, not_rebuilt};
+use crate::routes::{alternatives, created, files, is_reference, not_rebuilt};
 use crate::words::{CancelCauseWord, DeskMethodWord};
 use view::SaleNowView;
-
-/// The longest reference of a desk, in characters.
-const REFERENCE_MAX: usize = 64;
 
 /// How a sale is paid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -65,7 +61,7 @@ impl SettlementForm {
     pub fn by(&self, caller: &Caller) -> Result<Settlement, Problem> {
         match self {
             Self::Free {} => Ok(Settlement::Free),
-            Self::Desk { reference, .. } if !is_line(reference) || reference.chars().count() > REFERENCE_MAX => {
+            Self::Desk { reference, .. } if !is_reference(reference) => {
                 Err(Problem::invalid("settlement.desk.reference: 1 to 64 printable characters are expected"))
             }
             Self::Desk { till, method, reference } => Ok(Settlement::Desk { till: *till, method: *method, reference: reference.clone() }),

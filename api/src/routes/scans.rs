@@ -570,4 +570,15 @@ mod tests {
         drop((of_one, of_other));
         assert!(large().is_empty(), "nothing is kept of those who are done");
     }
+
+    #[test]
+    fn a_batch_has_as_many_scans_as_the_contract_says_and_no_more() {
+        let count = |body: String, is_array| read(body.as_bytes(), is_array).map(|lines| lines.len()).map_err(|problem| problem.code());
+        for (scans, expected) in [(LINES_MAX, Ok(LINES_MAX)), (LINES_MAX + 1, Err("body_too_large"))] {
+            let several = vec!["0"; scans];
+            assert_eq!(count(several.join("\n"), false), expected);
+            assert_eq!(count(several.join("\n") + "\n", false), expected, "a line may end the body");
+            assert_eq!(count(format!("[{}]", several.join(",")), true), expected);
+        }
+    }
 }

@@ -43,7 +43,8 @@ use tornello_engine::time::Timestamp;
 use tornello_engine::voucher::{self, Voucher};
 
 use super::CREDITOR;
-use super::books::{Books, Due, Over, Went};
+use super::books::Books;
+use super::books::due::{Due, Over, Went};
 use super::outside::{Connection, Outside, Position};
 use crate::callers::code;
 use crate::dice::Dice;

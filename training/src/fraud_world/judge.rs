@@ -335,14 +335,12 @@ pub fn fared(history: &History, said_of: &[Option<Said>], cases: &Cases, from: i
         if case.why == Why::Model
             && let Some(said) = &said_of[case.worst]
         {
-            let agrees = |reasons: &[Reason; REASONS]| reasons.iter().filter_map(named).any(|name| is_cause(kind.0, name));
             one.explained += 1;
             for reason in said.why().iter().filter_map(named) {
                 *one.reasons.entry(reason).or_default() += 1;
             }
-            one.agreed += u32::from(agrees(said.why()));
-            let shown = [case.at, case.worst].into_iter().any(|at| said_of[at].is_some_and(|said| agrees(&said.reasons)));
-            one.shown_agreed += u32::from(shown);
+            one.agreed += u32::from(agrees(kind.0, said.why()));
+            one.shown_agreed += u32::from(shown_agrees(kind.0, case, said_of));
         }
     }
     let mut minutes: BTreeMap<(Attack, Variant), Vec<i64>> = BTreeMap::new();
@@ -362,6 +360,16 @@ pub fn fared(history: &History, said_of: &[Option<Said>], cases: &Cases, from: i
         }
     }
     fared
+}
+
+/// Whether one of some reasons says what an attack is about.
+fn agrees(attack: Attack, reasons: &[Reason; REASONS]) -> bool {
+    reasons.iter().filter_map(named).any(|name| is_cause(attack, name))
+}
+
+/// Whether one of the reasons that a node shows of a case does: the score's own, of what opened the case or of the highest score of its day.
+fn shown_agrees(attack: Attack, case: &Case, said_of: &[Option<Said>]) -> bool {
+    [case.at, case.worst].into_iter().any(|at| said_of[at].is_some_and(|said| agrees(attack, &said.reasons)))
 }
 
 /// The feature that a reason points to.
@@ -513,5 +521,32 @@ mod tests {
         let (of_scored, of_parties) = (read(Of::Scored), read(Of::Parties));
         assert!((50..=80).contains(&of_scored) && (4..=14).contains(&of_parties), "{of_scored} and {of_parties}");
         assert_eq!(open(&history, &said, 14, 21, 0.01).reviews.values().sum::<u64>(), of_scored);
+    }
+
+    #[test]
+    fn what_is_shown_of_a_case_is_what_the_score_says_of_its_beginning_and_of_its_worst() {
+        let reasons = |name: &str| -> [Reason; REASONS] {
+            let feature = FEATURES.iter().position(|(known, _)| *known == name).unwrap() as u16;
+            std::array::from_fn(|place| Reason { cause: if place == 1 { Cause::Feature(feature) } else { Cause::None }, ..Reason::default() })
+        };
+        let said = |name: &str| Said { reasons: reasons(name), ..Said::default() };
+        let (cause, other) = (said("person_failed_1h"), said("operator_voids_1h"));
+        let case = Case { at: 0, worst: 2, why: Why::Model };
+        for (of, expected) in [
+            ([Some(cause), Some(other), Some(other)], true),
+            ([Some(other), Some(other), Some(cause)], true),
+            ([None, Some(other), Some(cause)], true),
+            ([Some(other), Some(cause), Some(other)], false),
+            ([None, Some(cause), None], false),
+        ] {
+            assert_eq!(shown_agrees(Attack::CardTesting, &case, &of), expected);
+        }
+        // What was worked out exactly goes into the report, and no node shows it.
+        let examined = Said { examined: Some(cause.reasons), ..other };
+        assert!(agrees(Attack::CardTesting, examined.why()) && !shown_agrees(Attack::CardTesting, &case, &[Some(examined); 3]));
+        // Groups of attacks add up.
+        let one = Fared { explained: 3, agreed: 2, shown_agreed: 1, ..Fared::default() };
+        let both = one.with(&Fared { explained: 1, shown_agreed: 1, ..Fared::default() });
+        assert_eq!((both.explained, both.agreed, both.shown_agreed), (4, 2, 2));
     }
 }

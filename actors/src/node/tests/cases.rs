@@ -38,6 +38,21 @@ fn opened_about(sale: HoldId) -> case::Command {
     }))
 }
 
+/// A house with a sale of two tickets, and a case about it that nobody has looked at.
+async fn suspected() -> (House, CaseId) {
+    let (house, id) = (House::new().await, case_of(Subject::Sale(sale())));
+    house.ask(1, sell(1, 2)).await.unwrap();
+    house.node().case(id, by(10), opened()).await.unwrap();
+    (house, id)
+}
+
+/// The same, with the tickets under review.
+async fn under_review() -> (House, CaseId) {
+    let (house, id) = suspected().await;
+    house.ask(2, Command::Review { sale: sale() }).await.unwrap();
+    (house, id)
+}
+
 async fn blocked(node: &Node) -> Vec<bool> {
     blocked_of(node, sale()).await
 }
@@ -82,10 +97,8 @@ async fn what_a_verdict_asks_for_is_done_after_a_crash_and_undone_once() {
 /// Nobody acts in between, as when a slot does not answer for a while, or several analysts decide at once.
 #[actix_rt::test]
 async fn verdicts_that_are_undone_faster_than_they_are_followed_leave_nothing_blocked() {
-    let house = House::new().await;
-    let (node, id) = (house.node(), case_of(Subject::Sale(sale())));
-    house.ask(1, sell(1, 2)).await.unwrap();
-    node.case(id, by(10), opened()).await.unwrap();
+    let (house, id) = suspected().await;
+    let node = house.node();
     decide(node, id, by(11), Verdict::Fraud, code("resold")).await.unwrap();
     assert_eq!(blocked(node).await, [true, true]);
     let legit = case::Command::Decide { verdict: Verdict::Legit, reason: code("family"), by: KeyId(4) };
@@ -125,10 +138,8 @@ async fn what_cannot_be_done_about_a_case_is_told_so_that_it_is_tried_again() {
 /// Its review begins anew, and nobody would see that it does.
 #[actix_rt::test]
 async fn a_verdict_that_is_undone_when_the_time_of_its_case_is_over_is_to_be_looked_at_again() {
-    let house = House::new().await;
-    let (node, id) = (house.node(), case_of(Subject::Sale(sale())));
-    house.ask(1, sell(1, 2)).await.unwrap();
-    node.case(id, by(10), opened()).await.unwrap();
+    let (house, id) = suspected().await;
+    let node = house.node();
     decide(node, id, by(11), Verdict::Legit, code("family")).await.unwrap();
     let undone_at = now().plus_seconds(10_000);
     house.clock.set(undone_at);
@@ -145,10 +156,8 @@ async fn a_verdict_that_is_undone_when_the_time_of_its_case_is_over_is_to_be_loo
 
 #[actix_rt::test]
 async fn a_case_is_open_as_long_as_the_review_that_an_undone_verdict_begins_anew() {
-    let house = House::new().await;
-    let (node, id) = (house.node(), case_of(Subject::Sale(sale())));
-    house.ask(1, sell(1, 2)).await.unwrap();
-    node.case(id, by(10), opened()).await.unwrap();
+    let (house, id) = suspected().await;
+    let node = house.node();
     decide(node, id, by(11), Verdict::Legit, code("family")).await.unwrap();
     undo(node, id, by(12)).await.unwrap();
     let until = node.look(tomorrow(), |slot| slot.sale_of(sale()).and_then(|sale| sale.tickets[0].review_until)).await.unwrap();
@@ -180,10 +189,8 @@ async fn what_chance_picked_is_good_also_when_a_verdict_of_honest_is_taken_back(
 /// Staff had blocked them before the verdict, and lift that again: what the verdict says stands until it is undone, and what staff say after that.
 #[actix_rt::test]
 async fn a_verdict_holds_whatever_staff_block_and_lift() {
-    let house = House::new().await;
-    let (node, id) = (house.node(), case_of(Subject::Sale(sale())));
-    house.ask(1, sell(1, 2)).await.unwrap();
-    node.case(id, by(10), opened()).await.unwrap();
+    let (house, id) = suspected().await;
+    let node = house.node();
     house.ask(2, Command::Block { sale: sale(), tickets: vec![0], reason: code("lost") }).await.unwrap();
     decide(node, id, by(11), Verdict::Fraud, code("resold")).await.unwrap();
     assert_eq!(blocked_by_verdict(node, sale()).await, Ok(Blocked { blocked: 2, of: 2 }));
@@ -253,11 +260,8 @@ async fn reviewed_until(node: &Node, sale: HoldId) -> Option<Timestamp> {
 #[actix_rt::test]
 async fn a_verdict_and_its_undo_reach_what_staff_have_moved_under_review() {
     for verdict in [Verdict::Fraud, Verdict::Legit] {
-        let house = House::new().await;
-        let (node, id, moved) = (house.node(), case_of(Subject::Sale(sale())), HoldId::new(an_hour_later(), 7));
-        house.ask(1, sell(1, 2)).await.unwrap();
-        house.ask(2, Command::Review { sale: sale() }).await.unwrap();
-        node.case(id, by(10), opened()).await.unwrap();
+        let (house, id) = under_review().await;
+        let (node, moved) = (house.node(), HoldId::new(an_hour_later(), 7));
         let until = reviewed_until(node, sale()).await;
         move_tickets(node, tomorrow(), by(3), move_first(moved)).await.unwrap();
         assert!(until.is_some());
@@ -363,11 +367,8 @@ async fn a_move_that_was_suspected_itself_waits_for_its_case_whatever_is_said_of
 #[actix_rt::test]
 async fn a_verdict_reaches_what_was_on_its_way_under_review_when_it_was_given() {
     for verdict in [Verdict::Fraud, Verdict::Legit] {
-        let house = House::new().await;
-        let (node, id, moved) = (house.node(), case_of(Subject::Sale(sale())), HoldId::new(an_hour_later(), 7));
-        house.ask(1, sell(1, 2)).await.unwrap();
-        house.ask(2, Command::Review { sale: sale() }).await.unwrap();
-        node.case(id, by(10), opened()).await.unwrap();
+        let (house, id) = under_review().await;
+        let (node, moved) = (house.node(), HoldId::new(an_hour_later(), 7));
         house.ask(3, move_first(moved)).await.unwrap();
         let arrive = node.look(tomorrow(), move |slot| slot.begun(moved).and_then(|begun| slot.arrival(begun))).await.unwrap();
         if let Some(arrive) = arrive {

@@ -90,6 +90,24 @@ impl House {
         watching
     }
 
+    /// Ends the watch, and the house.
+    async fn stop_watched(self, watching: JoinHandle<()>) {
+        watching.abort();
+        let _ = watching.await;
+        self.running.stop().await;
+    }
+
+    /// Asks for a gate while somebody holds the disk, and lets time go by until it is known to stall: what the gate is told, and when.
+    async fn told_as_it_stalls(&self, journal: &Faulty, key: u128, what: (u16, Direction)) -> (Result<Option<Timestamp>, &'static str>, Timestamp) {
+        let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
+        let (told, ()) = join(self.told(key, what), async {
+            journal.begins_after(begun).await;
+            self.clock.set(at);
+        })
+        .await;
+        (told, at)
+    }
+
     async fn inside(&self) -> (u32, u32) {
         self.node().look(today(), |slot| (slot.places().admitted, slot.places().inside)).await.unwrap()
     }
@@ -102,6 +120,13 @@ impl House {
             }
         };
         tokio::time::timeout(Duration::from_secs(30), merged).await.expect("what gates were told is written");
+    }
+}
+
+/// Lets all others go as far as they can.
+async fn others_go_on() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -423,9 +448,7 @@ async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_tw
     assert_eq!(house.told(12, enter(1)).await, Err("ticket_inside"));
     assert_eq!((house.told(13, enter(2)).await, house.inside().await), (Ok(Some(at)), (4, 4)));
     assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
-    watching.abort();
-    let _ = watching.await;
-    house.running.stop().await;
+    house.stop_watched(watching).await;
 }
 
 #[actix_rt::test]
@@ -434,12 +457,7 @@ async fn what_a_gate_was_told_to_keep_while_its_request_was_on_its_way_is_no_sec
     let house = sold(&journal).await;
     let watching = house.watched().await;
     let stall = journal.stall.lock().await;
-    let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
-    let (told, ()) = join(house.told(10, enter(0)), async {
-        journal.begins_after(begun).await;
-        house.clock.set(at);
-    })
-    .await;
+    let (told, at) = house.told_as_it_stalls(&journal, 10, enter(0)).await;
     // The second one has come since, and is nowhere but in memory.
     assert_eq!((told, house.told(11, enter(1)).await), (Ok(Some(at)), Ok(Some(at))));
     let send = async |key: u128, number: u16| {
@@ -454,9 +472,7 @@ async fn what_a_gate_was_told_to_keep_while_its_request_was_on_its_way_is_no_sec
     }
     assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
     assert_eq!(house.inside().await, (2, 2));
-    watching.abort();
-    let _ = watching.await;
-    house.running.stop().await;
+    house.stop_watched(watching).await;
 }
 
 #[actix_rt::test]
@@ -473,9 +489,7 @@ async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is
     drop(given_up);
     let twice = join(house.told(11, enter(1)), house.told(11, enter(1)));
     let (answers, ()) = join(twice, async {
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
+        others_go_on().await;
         house.clock.set(at);
     })
     .await;
@@ -489,9 +503,7 @@ async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is
     house.merged().await;
     assert_eq!((house.told(10, enter(0)).await, house.told(11, enter(1)).await, house.inside().await), (Ok(None), Ok(None), (2, 2)));
     assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
-    watching.abort();
-    let _ = watching.await;
-    house.running.stop().await;
+    house.stop_watched(watching).await;
 }
 
 #[actix_rt::test]
@@ -532,9 +544,7 @@ async fn nobody_is_refused_whom_the_slot_may_have_let_in_before_the_disk_was_fou
         drop(stall);
         house.is(Health::Writing).await;
         assert_eq!((house.told(10, enter(0)).await, house.inside().await), (Ok(None), (1, 1)), "{why}");
-        watching.abort();
-        let _ = watching.await;
-        house.running.stop().await;
+        house.stop_watched(watching).await;
     }
 }
 
@@ -544,21 +554,14 @@ async fn a_stop_gives_a_disk_that_stalls_time_to_take_what_gates_were_told() {
     let house = sold(&journal).await;
     let watching = house.watched().await;
     let stall = journal.stall.lock().await;
-    let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
-    let (told, ()) = join(house.told(10, enter(0)), async {
-        journal.begins_after(begun).await;
-        house.clock.set(at);
-    })
-    .await;
+    let (told, at) = house.told_as_it_stalls(&journal, 10, enter(0)).await;
     // The second one is nowhere but in memory.
     assert_eq!((told, house.told(11, enter(1)).await), (Ok(Some(at)), Ok(Some(at))));
     watching.abort();
     let _ = watching.await;
     assert_eq!((house.node().health(), house.node().unrecorded()), (Health::Stalled, 2));
     join(house.running.stop(), async {
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
+        others_go_on().await;
         drop(stall);
     })
     .await;
@@ -578,9 +581,7 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
     journal.begins_after(begun).await;
     // These two are in the batch behind that one.
     let (answers, ()) = join(join(house.pass(11, enter(1)), house.pass(12, enter(1))), async {
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
+        others_go_on().await;
         house.clock.set(now().plus_seconds(2));
     })
     .await;
@@ -592,9 +593,7 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
     let stall = next.await;
     let unknown = async {
         house.is(Health::Writing).await;
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
+        others_go_on().await;
         house.clock.set(now().plus_seconds(4));
         house.is(Health::Stalled).await;
         house.pass(17, enter(1)).await
@@ -605,9 +604,7 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
     assert!(first.await.unwrap().is_ok());
     tokio::time::timeout(Duration::from_secs(30), house.is(Health::Writing)).await.expect("the disk goes on");
     assert_eq!((house.told(11, enter(1)).await, house.told(17, enter(1)).await), (Ok(None), Err("ticket_inside")));
-    watching.abort();
-    let _ = watching.await;
-    house.running.stop().await;
+    house.stop_watched(watching).await;
 }
 
 #[actix_rt::test]
@@ -639,9 +636,7 @@ async fn a_doubt_that_comes_while_another_one_ends_does_not_end_with_it() {
     house.is(Health::Writing).await;
     assert_eq!((house.told(11, enter(0)).await, house.told(12, enter(0)).await), (Ok(None), Err("ticket_inside")));
     assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
-    watching.abort();
-    let _ = watching.await;
-    house.running.stop().await;
+    house.stop_watched(watching).await;
 }
 
 #[actix_rt::test]
@@ -684,9 +679,7 @@ async fn of_a_request_that_is_on_its_way_no_gate_hears_that_nothing_was_changed_
     assert!(first.await.unwrap().is_ok() && look.await.is_ok());
     house.is(Health::Writing).await;
     assert_eq!((house.told(10, enter(0)).await, house.inside().await), (Ok(None), (1, 1)));
-    watching.abort();
-    let _ = watching.await;
-    house.running.stop().await;
+    house.stop_watched(watching).await;
 }
 
 #[actix_rt::test]
@@ -697,12 +690,7 @@ async fn a_stall_that_ends_in_an_error_loses_nothing_that_was_told() {
         let watching = house.watched().await;
         journal.faults.lock().push_back(fault.clone());
         let stall = journal.stall.lock().await;
-        let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
-        let (told, ()) = join(house.told(10, enter(0)), async {
-            journal.begins_after(begun).await;
-            house.clock.set(at);
-        })
-        .await;
+        let (told, at) = house.told_as_it_stalls(&journal, 10, enter(0)).await;
         assert_eq!((told, house.told(11, enter(0)).await), (Ok(Some(at)), Err("ticket_inside")), "{fault:?}");
         drop(stall);
         let ended = async {
@@ -717,9 +705,7 @@ async fn a_stall_that_ends_in_an_error_loses_nothing_that_was_told() {
         } else {
             assert_eq!((house.told(10, enter(0)).await, house.node().unrecorded()), (Ok(Some(at)), 1), "it waits for a restart");
         }
-        watching.abort();
-        let _ = watching.await;
-        house.running.stop().await;
+        house.stop_watched(watching).await;
     }
 }
 

@@ -1,18 +1,16 @@
-//! The models that are known, which of them acts and which score beside it. A model is promoted by evidence, and by somebody other than who registered it.
+//! The models that are known, which of them acts and which score beside it. A model is promoted by evidence, and by somebody other than who registered it:
+//! what speaks for it is worked out in `evidence`, how it fares beside the one that acts is seen by `beside`.
+
+mod beside;
+mod evidence;
 
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
-use tornello_actors::digest::digest_of_bytes;
 use tornello_actors::failure::Failure;
-use tornello_actors::fraud::agreement::{Agreed, Agreement};
-use tornello_actors::fraud::evidence::{Comparison, Promotion, compare};
-use tornello_actors::fraud::shadows::{Found as FoundBy, Raced, Shadow};
-use tornello_actors::fraud::{Outlet, Sizes};
 use tornello_actors::node::Node;
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::Code;
-use tornello_engine::model_registry::{CONFIDENCE_MILLI, Command, Evidence, LABELS_MIN, Model, ModelKind, Refusal, Stage, Window};
-use tornello_engine::time::Timestamp;
+use tornello_engine::model_registry::{Command, Evidence, Model, ModelKind, Refusal, Stage};
 
 use super::rules::for_all_museums;
 use crate::auth::{Caller, Scope};
@@ -20,6 +18,11 @@ use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::{files, instant_of};
 use crate::words::{ModelKindWord, ModelStageWord};
+use beside::{BesideView, RacedView};
+use evidence::{ComparisonView, compared, found};
+
+/// So many of the last cases are asked for labels, when scorers are compared.
+const CASES_ASKED: u32 = 20_000;
 
 /// Which models to list.
 #[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
@@ -162,159 +165,6 @@ pub struct ModelView {
     approver: Option<String>,
 }
 
-/// How often the two models would have had events of a channel looked at.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct BesideOf {
-    /// Through which channel.
-    channel: &'static str,
-    /// How many events both would have had looked at.
-    both: u64,
-    /// How many only the one that acts.
-    champion_only: u64,
-    /// How many only the one that challenges.
-    challenger_only: u64,
-    /// How many none of both.
-    neither: u64,
-}
-
-/// How the model that challenges and the one that acts agree, each by its own line for the same budget of alerts. It asks for no label: which one is right,
-/// `GET .../evidence` says.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct BesideView {
-    /// The model that acts.
-    champion: String,
-    /// The one that challenges.
-    challenger: String,
-    /// The first event that both scored (RFC 3339, UTC), since the node started, or since both have their places and their lines.
-    #[schema(format = DateTime)]
-    from: String,
-    /// The last.
-    #[schema(format = DateTime)]
-    to: String,
-    /// By channel, of those that had any.
-    #[schema(max_items = 5)]
-    by_channel: Vec<BesideOf>,
-}
-
-impl From<Agreement> for BesideView {
-    fn from(agreement: Agreement) -> Self {
-        let Agreement { champion, challenger, since, until, channels } = agreement;
-        let of = |channel: &'static str, agreed: Agreed| {
-            let Agreed { both, champion_only, challenger_only, neither } = agreed;
-            BesideOf { channel, both, champion_only, challenger_only, neither }
-        };
-        let any = Outlet::ALL.into_iter().zip(channels).filter(|(_, agreed)| *agreed != Agreed::default());
-        Self {
-            champion: champion.to_string(),
-            challenger: challenger.to_string(),
-            from: since.to_string(),
-            to: until.to_string(),
-            by_channel: any.map(|(outlet, agreed)| of(outlet.name(), agreed)).collect(),
-        }
-    }
-}
-
-/// So many of the last cases are asked for labels, when scorers are compared.
-const CASES_ASKED: u32 = 20_000;
-
-/// How much one scorer would have found, with as many alerts a day as all others.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct FoundView {
-    /// How many events it would have had looked at.
-    raised: u64,
-    /// Of the frauds that are known the share that it would have had looked at; absent if none is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recall: Option<f64>,
-    /// Of what is known and it would have had looked at the share that is fraud; absent if there is nothing such.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    precision: Option<f64>,
-}
-
-impl From<FoundBy> for FoundView {
-    fn from(found: FoundBy) -> Self {
-        let FoundBy { raised, recall, precision } = found;
-        Self { raised, recall, precision }
-    }
-}
-
-/// One of the three scorers that never act.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct ShadowView {
-    /// `robust_covariance`, `isolation_forest` or `tails`.
-    #[schema(max_length = 20)]
-    scorer: &'static str,
-    /// How much it would have found.
-    found: FoundView,
-    /// How many events both it and the model that acts would have had looked at.
-    both: u64,
-    /// How many only the one that acts.
-    acting_only: u64,
-    /// How many only this one.
-    shadow_only: u64,
-    /// How many none of both.
-    neither: u64,
-    /// How far its percentile lies from that of the one that acts, 0 to 1, on average; absent if both have said none of the same event.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    percentile_apart: Option<f64>,
-}
-
-impl From<Shadow> for ShadowView {
-    fn from(shadow: Shadow) -> Self {
-        let Shadow { scorer, found, agreed: Agreed { both, champion_only, challenger_only, neither }, apart } = shadow;
-        let (acting_only, shadow_only) = (champion_only, challenger_only);
-        Self { scorer: scorer.name(), found: found.into(), both, acting_only, shadow_only, neither, percentile_apart: apart }
-    }
-}
-
-/// How three scorers that need no labels fare beside the model that acts. They are asked about everything because of which analysts may read of somebody. They are compared and cannot be
-/// promoted: none of them acts or challenges, whatever they find. What nobody suspects is rarely looked at, so what is known favours the model that acted.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct RacedView {
-    /// The model that acts; absent if none does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    acting: Option<String>,
-    /// The first event that is compared (RFC 3339, UTC), of the last 65,536 since the node started or another model acts.
-    #[schema(format = DateTime)]
-    from: String,
-    /// The last.
-    #[schema(format = DateTime)]
-    to: String,
-    /// How many are compared.
-    events: u64,
-    /// The last event that the three were fitted on (RFC 3339, UTC).
-    #[schema(format = DateTime)]
-    fitted_until: String,
-    /// On how many events they were: a part of those that the node's own model is fitted on.
-    fitted_on: u64,
-    /// How many sales among them proved to be fraud.
-    frauds: u64,
-    /// How many proved to be honest.
-    honest: u64,
-    /// How much the one that acts would have found by the same line.
-    found: FoundView,
-    /// The three.
-    #[schema(max_items = 3)]
-    shadows: Vec<ShadowView>,
-}
-
-impl From<Raced> for RacedView {
-    fn from(raced: Raced) -> Self {
-        let Raced { acting, since, until, events, fitted_until, fitted_on, frauds, honest, acts, shadows } = raced;
-        Self {
-            acting: acting.map(|code| code.to_string()),
-            from: since.to_string(),
-            to: until.to_string(),
-            events,
-            fitted_until: fitted_until.to_string(),
-            fitted_on,
-            frauds,
-            honest,
-            found: acts.into(),
-            shadows: shadows.into_iter().map(ShadowView::from).collect(),
-        }
-    }
-}
-
 /// The models of a kind.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ModelsView {
@@ -454,210 +304,6 @@ pub async fn challenge(
     let envelope = envelope(&node, &caller, &key, &["challenge model", artifact.as_str()], &*form, &[], None)?;
     node.models(form.kind, envelope, Command::Challenge { artifact }).await?;
     Ok(HttpResponse::Ok().json(view(&node, form.kind)))
-}
-
-/// What speaks for a model of fraud that challenges, as it was worked out.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct ComparisonView {
-    /// The id of the model that acts.
-    champion: String,
-    /// The id of the one that challenges.
-    challenger: String,
-    /// When it began to challenge (RFC 3339, UTC): of what was before, nothing is compared.
-    #[schema(format = DateTime)]
-    since: String,
-    /// The first instant of what was compared (RFC 3339, UTC).
-    #[schema(format = DateTime)]
-    from: String,
-    /// The last.
-    #[schema(format = DateTime)]
-    to: String,
-    /// The journal's batch up to which it was looked.
-    position: u64,
-    /// How many events both scored.
-    events: u64,
-    /// How many cases with a label, as it is known by now, are among them.
-    cases: u64,
-    /// Whether it would be promoted on this.
-    deserved: bool,
-    /// What it lacks for that, in words; nothing if it is deserved.
-    #[schema(max_items = 3)]
-    missing: Vec<String>,
-    /// The figures, as they would be recorded.
-    evidence: EvidenceForm,
-}
-
-impl ComparisonView {
-    fn new(compared: &Compared) -> Result<Self, Problem> {
-        let Compared { since, comparison } = compared;
-        let Comparison { champion, challenger, window, position, events, cases, promotion } = comparison;
-        Ok(Self {
-            champion: champion.clone(),
-            challenger: challenger.clone(),
-            since: since.to_string(),
-            from: window.from.to_string(),
-            to: window.to.to_string(),
-            position: *position,
-            events: *events,
-            cases: *cases,
-            deserved: matches!(promotion, Promotion::Deserved(_)),
-            missing: missing(promotion),
-            evidence: (&evidence_of(comparison)?).into(),
-        })
-    }
-}
-
-/// What speaks for a model of fraud where nothing was found, or nothing can be worked out.
-const NOTHING: Evidence = Evidence {
-    labels: 0,
-    recall_milli: 0,
-    recall_before_milli: 0,
-    precision_milli: 0,
-    precision_before_milli: 0,
-    report: Digest(0),
-    confidence_milli: Some(0),
-    window: None,
-};
-/// A comparison, and since when the model challenges.
-struct Compared {
-    since: Timestamp,
-    comparison: Comparison,
-}
-
-/// What a model lacks to be promoted, in words.
-fn missing(promotion: &Promotion) -> Vec<String> {
-    match *promotion {
-        Promotion::Deserved(_) => Vec::new(),
-        Promotion::TooFewLabels { frauds } => {
-            vec![format!("{LABELS_MIN} cases that proved to be fraud are needed among those of the window, and there are {frauds}")]
-        }
-        Promotion::NotShown(found) => {
-            let mut missing = Vec::new();
-            if found.challenger_recall <= found.champion_recall {
-                missing.push(format!(
-                    "it has to find more: it finds {:.3} of the frauds, the one that acts {:.3}",
-                    found.challenger_recall, found.champion_recall
-                ));
-            }
-            if found.challenger_precision < found.champion_precision {
-                let (its, before) = (found.challenger_precision, found.champion_precision);
-                missing
-                    .push(format!("no less of what it raises may be fraud: of its alerts {its:.3} are, of those of the one that acts {before:.3}"));
-            }
-            if found.confidence * 1_000.0 < f64::from(CONFIDENCE_MILLI) {
-                let won = (found.confidence * 1_000.0).round();
-                missing.push(format!("it has to be so in {CONFIDENCE_MILLI} of 1000 redraws of the cases, and is in {won}"));
-            }
-            missing
-        }
-    }
-}
-
-/// A comparison as it is recorded: figures, and the digest of all that was found.
-fn evidence_of(comparison: &Comparison) -> Result<Evidence, Problem> {
-    let report = serde_json::to_vec(comparison).map_err(|_| Problem::unavailable("the comparison cannot be written down"))?;
-    let report = digest_of_bytes(&report);
-    let milli = |share: f64| (share.clamp(0.0, 1.0) * 1_000.0).round() as u16;
-    let window = Some(comparison.window);
-    Ok(match comparison.promotion {
-        Promotion::TooFewLabels { frauds } => Evidence { labels: frauds as u32, report, window, ..NOTHING },
-        Promotion::Deserved(found) | Promotion::NotShown(found) => Evidence {
-            labels: found.frauds as u32,
-            recall_milli: milli(found.challenger_recall),
-            recall_before_milli: milli(found.champion_recall),
-            precision_milli: milli(found.challenger_precision),
-            precision_before_milli: milli(found.champion_precision),
-            report,
-            confidence_milli: Some(milli(found.confidence)),
-            window,
-        },
-    })
-}
-
-/// The window that is asked for, if it lies within the time for which a model challenges: what was before it may have learned from.
-fn window(since: Timestamp, now: Timestamp, from: Option<&str>, to: Option<&str>) -> Result<Window, Problem> {
-    let read = |name: &str, text: Option<&str>| {
-        let read = text.map(str::parse::<Timestamp>).transpose();
-        read.map_err(|_| Problem::invalid(format!("{name}: an RFC 3339 instant is expected")))
-    };
-    let now = now.max(since);
-    let window = Window { from: read("from", from)?.unwrap_or(since), to: read("to", to)?.unwrap_or(now) };
-    if window.from < since {
-        return Err(Problem::invalid(format!("from: not before {since}, since when it challenges")));
-    }
-    if window.to > now {
-        return Err(Problem::invalid(format!("to: not after {now}, which is now")));
-    }
-    if window.from > window.to {
-        return Err(Problem::invalid("from: not after to"));
-    }
-    Ok(window)
-}
-
-/// Compares a model of fraud that challenges with the one that acts, over a window.
-async fn compared(node: &Node, artifact: Code, from: Option<&str>, to: Option<&str>) -> Result<Compared, Problem> {
-    let known = node.defences().models(ModelKind::Fraud);
-    let model = known.known().find(|model| model.registered.artifact == artifact).ok_or(Refusal::UnknownModel)?;
-    let (since, judge) = (model.since, node.scoring().judge());
-    let lacking = |what: &str| Err(Problem::from(Refusal::NoEvidence).detail(what));
-    if model.stage != Stage::Challenger {
-        return lacking("It does not challenge: let it, so that it scores beside the one that acts.");
-    }
-    let Some(challenger) = judge.challenger().filter(|acting| acting.code == artifact) else {
-        return lacking("It does not score: another one challenges, or it was set aside, which the log tells.");
-    };
-    let Some(champion) = judge.champion() else { return lacking("No model acts that it could be held against.") };
-    let window = window(since, node.now(), from, to)?;
-    let Ok(_turn) = node.scoring().trials().try_acquire() else { return Err(Problem::busy()) };
-    let end = node.head().number;
-    let compared = compare(node.journal().as_ref(), [champion, challenger], *judge.budgets(), window, end, Sizes::default().parties).await;
-    let comparison = compared.map_err(|error| {
-        tracing::error!(%error, "models could not be compared");
-        Problem::unavailable("the journal cannot be read now")
-    })?;
-    Ok(Compared { since, comparison })
-}
-
-/// Whether the models that were compared still act and challenge, since when they did.
-fn stands(node: &Node, artifact: Code, Compared { since, comparison }: &Compared) -> bool {
-    let (known, judge) = (node.defences().models(ModelKind::Fraud), node.scoring().judge());
-    let model = known.known().find(|model| model.registered.artifact == artifact);
-    model.is_some_and(|model| model.stage == Stage::Challenger && model.since == *since)
-        && judge.challenger().is_some_and(|acting| acting.code == artifact && acting.id == comparison.challenger)
-        && judge.champion().is_some_and(|acting| acting.id == comparison.champion)
-}
-
-/// What speaks for a model of fraud, and what it lacks, in words.
-struct Found {
-    evidence: Evidence,
-    missing: Vec<String>,
-}
-
-impl Found {
-    /// A refusal, with what was found where that is why.
-    fn told(&self, failure: Failure<Refusal>) -> Problem {
-        match failure {
-            Failure::Refused(why @ (Refusal::TooFewLabels | Refusal::NotBetter)) => {
-                Problem::from(why).detail(self.missing.join("; ")).with("missing", &self.missing).with("evidence", EvidenceForm::from(&self.evidence))
-            }
-            other => other.into(),
-        }
-    }
-}
-
-/// What speaks for a model of fraud; where nothing can be worked out and somebody answers for that by a word, that nothing does.
-async fn found(node: &Node, artifact: Code, form: &PromotionForm) -> Result<Found, Problem> {
-    let named = || node.defences().models(ModelKind::Fraud).champion().map(|model| model.registered.artifact);
-    let champion = named();
-    match compared(node, artifact, form.from.as_deref(), form.to.as_deref()).await {
-        // It took a while: what was compared may act or challenge no more, and then nothing is shown.
-        Ok(compared) if named() != champion || !stands(node, artifact, &compared) => Err(Problem::busy()),
-        Ok(Compared { comparison, .. }) => Ok(Found { evidence: evidence_of(&comparison)?, missing: missing(&comparison.promotion) }),
-        Err(problem) if form.overridden.is_some() && problem.code() == Refusal::NoEvidence.code() => {
-            Ok(Found { evidence: NOTHING, missing: Vec::new() })
-        }
-        Err(problem) => Err(problem),
-    }
 }
 
 /// Compare a model with the one that acts.

@@ -23,7 +23,8 @@ use tornello_engine::time::Timestamp;
 
 use super::{RefundId, account_of, payee_for_banks, view};
 use crate::auth::{Caller, Scope};
-use crate::bank::pain001::{self, Debtor, Initiation, Spelling, Transfer};
+use crate::bank::pain001::{self, Debtor, Initiation, Transfer};
+use crate::bank::spelling::Spelling;
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::files;

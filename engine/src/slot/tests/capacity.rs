@@ -190,6 +190,30 @@ fn quotas_keep_places_until_their_release() {
 }
 
 #[test]
+fn few_places_are_less_than_a_fifth_of_what_a_channel_might_have() {
+    let places = |capacity, shares: &[(Channel, u32, Option<u32>, u32)], sold: &[(Channel, u32)]| {
+        let mut places = Places::untouched(at(0), capacity, quotas(shares));
+        for (channel, count) in sold {
+            places.sold[channel.index()] = *count;
+        }
+        places
+    };
+    for (capacity, sold, is_scarce) in
+        [(0, 0, false), (1, 0, false), (1, 1, true), (5, 4, false), (5, 5, true), (6, 5, true), (20, 16, false), (20, 17, true)]
+    {
+        assert_eq!(places(capacity, &[], &[(Channel::Web, sold)]).is_scarce(Channel::Web, at(-DAY)), is_scarce, "{sold} of {capacity}");
+    }
+    // Two of a hundred are left. They are not few of the ten that the web may have, by its own share or by what is kept for others, until that ends.
+    let own = places(100, &[(Channel::Web, 0, Some(10), 600)], &[(Channel::BoxOffice, 98)]);
+    let kept = places(100, &[(Channel::Group, 90, None, 600)], &[(Channel::BoxOffice, 8), (Channel::Group, 90)]);
+    for places in [own, kept] {
+        assert_eq!((places.is_scarce(Channel::Web, at(-601)), places.is_scarce(Channel::Web, at(-600))), (false, true), "{places:?}");
+    }
+    let closed = Places { closed: Some(code("strike")), ..own };
+    assert!(!closed.is_scarce(Channel::Web, at(-600)), "where nothing is for sale there are no few");
+}
+
+#[test]
 fn people_inside_limit_what_may_be_sold_and_who_may_enter() {
     // 100 may be inside; at the slot's start 84 are, give or take 3: 10 places are left for who is not in yet.
     let world = given(&[(-DAY, direct(1, &[full(6)], desk())), (0, observe(84, 3, 0))]);

@@ -1,7 +1,7 @@
 //! What patrons, desks, gateways and the office do.
 
 use super::*;
-use crate::payments::books::Back;
+use crate::payments::books::due::Back;
 
 impl World {
     /// The slots that are sold now: soon, tomorrow, in some days.

@@ -1,7 +1,7 @@
 //! What must hold once nothing is on its way.
 
 use super::*;
-use crate::payments::books::Sums;
+use crate::payments::books::due::Sums;
 use crate::world::sums_of;
 
 impl World {
