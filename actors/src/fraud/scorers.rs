@@ -35,6 +35,12 @@ const ROUND: u32 = 64;
 /// After a crash what came since is heard again, in a fraction of the time in which it came.
 const SAVE_EVERY: u64 = 50_000;
 const SAVE_REST: Duration = Duration::from_secs(600);
+/// In a rush who follows the journal pauses so long before it looks for more: what came meanwhile is heard in one go, as each go costs several threads their turn. What rules read is
+/// older by that.
+const PAUSE: Duration = Duration::from_millis(2);
+/// It is a rush when so many batches came, each within a pause of the one before on average, or so many in one pause.
+const RUSH: u32 = 16;
+const RUSH_GOES_ON: u32 = 2;
 /// When more batches than that are on the disk and not heard, or none of them is heard for so many seconds, what is known is too old for a model: rules act alone.
 pub const LAG_BATCHES_MAX: u64 = 2_000;
 const LAG_S_MAX: u64 = 10;
@@ -166,6 +172,29 @@ pub struct Asking {
     pub answer: oneshot::Sender<Option<Vec<Taking>>>,
 }
 
+/// When batches come in a rush. Whoever asks for one thing after the other, each when the one before is counted, is not made to wait by it for long.
+#[derive(Debug)]
+struct Rush {
+    heard: u32,
+    since: Stopwatch,
+    goes_on: bool,
+}
+
+impl Rush {
+    fn none() -> Self {
+        Self { heard: 0, since: Stopwatch::start(), goes_on: false }
+    }
+
+    /// All that there was is heard: whether to pause.
+    fn pauses(&mut self) -> bool {
+        let is_rush = if self.goes_on { self.heard >= RUSH_GOES_ON } else { self.heard >= RUSH && self.since.elapsed() < PAUSE * RUSH };
+        if is_rush || self.goes_on || self.since.elapsed() >= PAUSE * RUSH {
+            *self = Self { goes_on: is_rush, ..Self::none() };
+        }
+        is_rush
+    }
+}
+
 /// Follows the journal for the scorers.
 pub struct Follower {
     journal: Arc<dyn Journal>,
@@ -205,10 +234,18 @@ impl Follower {
     pub async fn run(mut self, mut tapped: mpsc::Receiver<Tapped>, mut committed: watch::Receiver<Head>) {
         self.restore().await;
         self.begin();
+        let mut rush = Rush::none();
         loop {
             let heard = match tapped.try_recv() {
-                Ok(batch) => self.tapped(batch).await,
+                Ok(batch) => {
+                    rush.heard += 1;
+                    self.tapped(batch).await
+                }
                 Err(mpsc::error::TryRecvError::Disconnected) => break,
+                Err(mpsc::error::TryRecvError::Empty) if rush.pauses() => {
+                    tokio::time::sleep(PAUSE).await;
+                    Ok(())
+                }
                 Err(mpsc::error::TryRecvError::Empty) => {
                     let end = committed.borrow_and_update().number;
                     if end > self.counters.position() {
@@ -217,7 +254,10 @@ impl Follower {
                         tokio::select! {
                             biased;
                             batch = tapped.recv() => match batch {
-                                Some(batch) => self.tapped(batch).await,
+                                Some(batch) => {
+                                    rush.heard += 1;
+                                    self.tapped(batch).await
+                                }
                                 None => break,
                             },
                             Some(asking) = self.asked.recv() => {
@@ -385,6 +425,21 @@ mod tests {
     use super::super::{NO_MODEL, Scoring, Sizes, Stale};
     use super::*;
     use crate::journal::memory::MemoryJournal;
+
+    #[test]
+    fn in_a_rush_batches_are_heard_together_until_no_more_come_than_one_by_one() {
+        let mut rush = Rush::none();
+        let mut comes = |batches: u32| {
+            rush.heard += batches;
+            rush.pauses()
+        };
+        let one_by_one: Vec<bool> = (0..RUSH).map(|_| comes(1)).collect();
+        assert_eq!(one_by_one.iter().position(|pauses| *pauses), Some(RUSH as usize - 1));
+        assert!(comes(RUSH_GOES_ON) && comes(7), "more came in a pause");
+        assert!(!comes(1), "one in a pause, which its caller has waited for");
+        assert!(!comes(RUSH - 1) && comes(1), "counted from there");
+        assert!(!comes(0), "nobody came");
+    }
 
     #[test]
     fn who_is_too_far_behind_in_batches_or_in_time_is_behind() {

@@ -211,10 +211,10 @@ impl Node {
             };
             if retire_now {
                 node.tidy().await;
-                if let Some(files) = &node.files {
-                    if let Err(error) = files.keys.flush_last_used().await {
-                        tracing::warn!(%error, "when keys were last used was not saved");
-                    }
+                if let Some(files) = &node.files
+                    && let Err(error) = files.keys.flush_last_used().await
+                {
+                    tracing::warn!(%error, "when keys were last used was not saved");
                 }
                 if let Err(error) = node.erase_due().await {
                     tracing::error!(%error, "contacts that are due were not erased");

@@ -9,12 +9,12 @@ use tokio::sync::watch;
 
 use crate::clock::Stopwatch;
 
-/// How long is worked between two pauses.
-const TURN: Duration = Duration::from_millis(2);
+/// How long is worked between two pauses: whoever buys may have to wait so long for the core. Shorter turns cost more processor time than they save anybody.
+const TURN: Duration = Duration::from_micros(500);
 /// A pause lasts so many times as long as the turn before it, if the lists are near the end of the journal.
 const PAUSE: f32 = 2.0;
 /// How long the turn before a pause counts at most: whoever was not at work, because there was nothing to do, did not keep anybody waiting.
-const TURN_MAX: Duration = Duration::from_millis(4);
+const TURN_MAX: Duration = Duration::from_millis(1);
 /// After how many steps of its virtual machine SQLite asks whether it is time for a pause: some ten microseconds.
 pub(super) const STEPS: i32 = 500;
 
