@@ -98,7 +98,7 @@ async fn a_route_of_some_weeks_is_found_in_the_calendar_of_a_longer_time() {
     exhibition.routes.push(rare);
     for (n, valid_from, plan) in [(1, "2026-12-01", exhibition), (2, "2026-12-08", plan())] {
         let set = Command::SetPlan { valid_from: valid_from.parse().unwrap(), plan };
-        app.node().museum(TORRE, Envelope::by_system(Digest(n)), set).await.unwrap();
+        app.node().museum(TORRE, Envelope::by_system(Digest(800 + n)), set).await.unwrap();
     }
     let calendar = app.get("/v1/museums/torre/calendar?from=2026-11-25&to=2026-12-20&route=rare", &web).await;
     let days = calendar["items"].as_array().unwrap();

@@ -205,6 +205,8 @@ pub struct Follower {
     fold: Fold,
     hash: [u8; 32],
     scorers: Vec<Addr<Scorer>>,
+    /// Whether it pauses in a rush: on a thread that is its own, so that what others do there does not go by the machine's time.
+    pauses: bool,
     asked: mpsc::Receiver<Asking>,
     /// Where the state is saved; none: nowhere.
     file: Option<SavedFile>,
@@ -226,8 +228,9 @@ impl Follower {
             })
             .collect();
         let (judge, held) = (Arc::clone(&scoring.judge), Arc::clone(&scoring.held));
-        let (fold, since_saved) = (Fold::default(), Stopwatch::start());
-        Self { journal, counters, progress, judge, held, fold, hash: [0; 32], scorers, asked, file, saved_at: 0, since_saved, copying: None }
+        let (fold, since_saved, pauses) = (Fold::default(), Stopwatch::start(), !scoring.threads.is_empty());
+        let hash = [0; 32];
+        Self { journal, counters, progress, judge, held, fold, hash, scorers, pauses, asked, file, saved_at: 0, since_saved, copying: None }
     }
 
     /// Follows until the writer has ended and all is heard; then saves what is known.
@@ -242,7 +245,7 @@ impl Follower {
                     self.tapped(batch).await
                 }
                 Err(mpsc::error::TryRecvError::Disconnected) => break,
-                Err(mpsc::error::TryRecvError::Empty) if rush.pauses() => {
+                Err(mpsc::error::TryRecvError::Empty) if self.pauses && rush.pauses() => {
                     tokio::time::sleep(PAUSE).await;
                     Ok(())
                 }

@@ -113,13 +113,16 @@ impl Auditor {
             }
             people += naive.passed_since(measured_at);
         }
+        let mut counts_twice = false;
         for (slot, told) in self.told.iter().filter(|(slot, _)| slot.museum() == museum) {
             let Some(naive) = self.slots.get(slot) else { return };
-            let waits = told.iter().filter(|told| told.record.at > measured_at && !told.is_written(naive)).map(Told::scan);
-            self.told_since.extend(waits);
+            let since = || told.iter().filter(|told| told.record.at > measured_at);
+            self.told_since.extend(since().filter(|told| !told.is_written(naive)).map(Told::scan));
+            // What somebody has asked the slot itself as well counts twice, until it is merged.
+            counts_twice |= since().any(|told| told.is_written(naive) && !naive.scans.contains(&told.scan()));
         }
         people += self.told_since.iter().map(|scan| one(scan.direction)).sum::<i64>();
-        let is_exact = are_all_seen && self.doubted_at <= Some(measured_at);
+        let is_exact = are_all_seen && self.doubted_at <= Some(measured_at) && !counts_twice;
         self.filling = Some(Filling { museum, people, read, ceiling: i64::from(ceiling), measured_at, is_exact });
     }
 
