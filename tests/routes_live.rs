@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_api::server::ServerSettings;
 use tornello_engine::envelope::Outcome;
+use tornello_engine::plan::Session;
 
 use crate::routes_fraud::{look, sell_assessed};
 use crate::support::{App, MARE, TORRE, plan, settings, slot};
@@ -112,51 +113,42 @@ async fn a_museum_that_is_named_twice_is_shown_once() {
     app.stop().await;
 }
 
-#[actix_rt::test]
-async fn who_watches_after_midnight_is_shown_the_slots_of_the_night_that_runs() {
+/// When the slots start that are shown first to who begins to watch at half past midnight in Rome, so many of them; every day has these evening sessions of one route.
+async fn shown_after_midnight(evening: impl Fn(&mut Session), count: usize) -> Vec<String> {
     let app = App::start().await;
     let web = app.key(Role::Web).await;
     let mut late = plan();
-    for session in late.routes[0].week.iter_mut().flatten() {
-        (session.opens, session.closes, session.last_entry) = (time(20, 0, 0, 0), time(2, 0, 0, 0), time(1, 0, 0, 0));
-    }
+    late.routes[0].week.iter_mut().flatten().for_each(evening);
     app.set_plan(late).await;
-    // Half past midnight in Rome.
     app.pass(15 * 3_600).await;
     let mut events = Events::new(app.request(Method::GET, "/v1/live?museum=torre", &web).send().await.unwrap());
     let mut shown = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..count {
         let (name, data) = events.named().await;
         assert_eq!(name, "slot", "{data}");
         shown.push(data["starts_at"].as_str().unwrap().to_owned());
     }
-    // Those that run and come, and none of the evening that are over; then those of the next evening.
-    let expected = ["23T23", "24T00", "24T19", "24T20", "24T21", "24T22", "24T23", "25T00"].map(|hour| format!("2026-11-{hour}:00:00Z"));
-    assert_eq!(shown, expected);
     drop(events);
     app.stop().await;
+    shown
+}
+
+#[actix_rt::test]
+async fn who_watches_after_midnight_is_shown_the_slots_of_the_night_that_runs() {
+    let hours = |session: &mut Session| (session.opens, session.closes, session.last_entry) = (time(20, 0, 0, 0), time(2, 0, 0, 0), time(1, 0, 0, 0));
+    // Those that run and come, and none of the evening that are over; then those of the next evening.
+    let expected = ["23T23", "24T00", "24T19", "24T20", "24T21", "24T22", "24T23", "25T00"].map(|hour| format!("2026-11-{hour}:00:00Z"));
+    assert_eq!(shown_after_midnight(hours, expected.len()).await, expected);
 }
 
 #[actix_rt::test]
 async fn after_midnight_a_watcher_sees_the_slot_that_still_runs_before_those_of_the_new_day() {
-    let app = App::start().await;
-    let web = app.key(Role::Web).await;
-    let mut late = plan();
-    for sessions in &mut late.routes[0].week {
-        let session = &mut sessions[0];
+    let hours = |session: &mut Session| {
         (session.opens, session.closes, session.last_entry) = (time(21, 0, 0, 0), time(1, 0, 0, 0), time(23, 0, 0, 0));
         session.slot_minutes = 120;
-    }
-    app.set_plan(late).await;
-    // Half past midnight in Rome.
-    app.pass(15 * 3_600).await;
-    let mut events = Events::new(app.request(Method::GET, "/v1/live?museum=torre", &web).send().await.unwrap());
-    for starts_at in ["2026-11-23T22:00:00Z", "2026-11-24T20:00:00Z", "2026-11-24T22:00:00Z"] {
-        let (name, data) = events.named().await;
-        assert_eq!((name.as_str(), &data["starts_at"]), ("slot", &json!(starts_at)));
-    }
-    drop(events);
-    app.stop().await;
+    };
+    let expected = ["2026-11-23T22:00:00Z", "2026-11-24T20:00:00Z", "2026-11-24T22:00:00Z"];
+    assert_eq!(shown_after_midnight(hours, expected.len()).await, expected);
 }
 
 #[actix_rt::test]

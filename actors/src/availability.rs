@@ -140,6 +140,22 @@ impl Nearby {
     }
 }
 
+/// As [`of_museum`], the slots that start on these days in Rome: a night's session begins on the day before.
+#[must_use]
+pub fn starting_on(
+    known: &Known,
+    board: &Board,
+    from: Date,
+    to: Date,
+    route: Option<RouteId>,
+    channel: Channel,
+    now: Timestamp,
+) -> Vec<SlotAvailability> {
+    let mut slots = of_museum(known, board, from.yesterday().unwrap_or(from), to, route, channel, now);
+    slots.retain(|seen| (from..=to).contains(&calendar::local_day(seen.slot.start())));
+    slots
+}
+
 /// One slot, if it is planned or has been written to.
 #[must_use]
 pub fn of_slot(known: &Known, board: &Board, slot: SlotId, channel: Channel, now: Timestamp) -> Option<SlotAvailability> {

@@ -4,7 +4,6 @@
 use futures_util::future::join_all;
 use jiff::civil::Date;
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, SlotId};
@@ -92,12 +91,8 @@ pub async fn reopen(node: &Node, known: &Known, date: Date, by: &Envelope, reaso
     each(node, &slots, by, &Command::ReopenWithDay { reason }).await
 }
 
-/// The slots that start on a day in Rome; a night's session begins on the day before.
 fn slots_of(node: &Node, known: &Known, date: Date) -> Vec<SlotAvailability> {
-    let eve = date.yesterday().unwrap_or(date);
-    let mut slots = availability::of_museum(known, node.board(), eve, date, None, Channel::Web, node.now());
-    slots.retain(|seen| calendar::local_day(seen.slot.start()) == date);
-    slots
+    availability::starting_on(known, node.board(), date, date, None, Channel::Web, node.now())
 }
 
 async fn each(node: &Node, slots: &[SlotAvailability], by: &Envelope, command: &Command) -> Result<Vec<DaySlot>, Failure<Refusal>> {

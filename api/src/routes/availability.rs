@@ -186,12 +186,8 @@ impl Asked {
         (self.museum, self.from, self.to, self.route, self.channel)
     }
 
-    /// The slots that start on these days; a night's session begins on the day before.
     fn slots(&self, node: &Node, known: &Known) -> Vec<SlotAvailability> {
-        let eve = self.from.yesterday().unwrap_or(self.from);
-        let mut slots = availability::of_museum(known, node.board(), eve, self.to, self.route, self.channel, self.now);
-        slots.retain(|slot| (self.from..=self.to).contains(&calendar::local_day(slot.slot.start())));
-        slots
+        availability::starting_on(known, node.board(), self.from, self.to, self.route, self.channel, self.now)
     }
 
     fn days(&self, node: &Node, known: &Known) -> Vec<DayLine> {
