@@ -450,16 +450,18 @@ impl Node {
             let key = key_of(museum, &announced.room);
             match self.rooms().come(key, &announced, comer.numbers(&announced.room), self.now()) {
                 Ok((waiter, arrival)) => return Ok(self.place(museum, &announced, waiter, arrival)),
-                Err(numbers) => self.count_room(museum, code, numbers).await.map_err(RoomRefusal::NotWritten)?,
+                Err(numbers) => self.count_room(museum, &announced.room, numbers).await.map_err(RoomRefusal::NotWritten)?,
             }
         }
     }
 
     /// Writes down up to which numbers may be given out. Whoever is faster writes it for all: the others wait for that, so that a rush costs a record a block and not one each.
-    async fn count_room(&self, museum: MuseumId, code: Code, numbers: Numbers) -> Result<(), Failure<museum::Refusal>> {
+    /// Of a room that was withdrawn meanwhile nothing is written, whatever is announced under its name by now: whoever came to it looks again.
+    async fn count_room(&self, museum: MuseumId, room: &Room, numbers: Numbers) -> Result<(), Failure<museum::Refusal>> {
         let _turn = self.rooms().1.lock().await;
-        let is_written = |written: Numbers| written.early >= numbers.early && written.late >= numbers.late;
-        if self.room_of(museum, code).is_ok_and(|announced| is_written(announced.numbers)) {
+        let (code, signing) = (room.code, room.signing);
+        let lacks = |announced: &Announced| announced.numbers.early < numbers.early || announced.numbers.late < numbers.late;
+        if !self.room_of(museum, code).is_ok_and(|known| key_of(museum, &known.room) == key_of(museum, room) && lacks(&known)) {
             return Ok(());
         }
         let key = digest(&[
@@ -469,7 +471,10 @@ impl Node {
             &numbers.late.to_be_bytes(),
             &self.now().as_micros().to_be_bytes(),
         ]);
-        self.museum(museum, Envelope::by_system(key), museum::Command::CountRoom { code, numbers }).await.map(drop)
+        match self.museum(museum, Envelope::by_system(key), museum::Command::CountRoom { code, signing, numbers }).await {
+            Ok(_) | Err(Failure::Refused(museum::Refusal::UnknownRoom)) => Ok(()),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Where somebody with a token stands now.

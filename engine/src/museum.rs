@@ -112,8 +112,10 @@ pub enum Command {
     },
     /// Write down how many have come to a waiting room, before more numbers are given out.
     CountRoom {
-        /// Which.
+        /// Its name.
         code: Code,
+        /// Its secret: one that was announced again under that name is another room.
+        signing: [u8; 32],
         /// Up to which numbers.
         numbers: Numbers,
     },
@@ -458,8 +460,8 @@ impl Aggregate for Museum {
                 self.room(*code).ok_or(Refusal::UnknownRoom)?;
                 Event::RoomWithdrawn(RoomWithdrawn { code: *code })
             }
-            (Command::CountRoom { code, numbers }, _) => {
-                let known = self.room(*code).ok_or(Refusal::UnknownRoom)?.numbers;
+            (Command::CountRoom { code, signing, numbers }, _) => {
+                let known = self.room(*code).filter(|known| known.room.signing == *signing).ok_or(Refusal::UnknownRoom)?.numbers;
                 let numbers = Numbers { early: numbers.early.max(known.early), late: numbers.late.max(known.late) };
                 Event::RoomCounted(RoomCounted { code: *code, numbers })
             }

@@ -353,7 +353,7 @@ fn waiting_rooms_are_announced_counted_and_withdrawn() {
     let announce = |code: &str| Command::AnnounceRoom { room: Box::new(room(code, 60)) };
     let on_route = |code: &str, route| Command::AnnounceRoom { room: Box::new(Room { route: Some(RouteId(route)), ..room(code, 60) }) };
     let code: Code = "spring".parse().unwrap();
-    let count = |early, late| Command::CountRoom { code, numbers: Numbers { early, late } };
+    let count = |early, late| Command::CountRoom { code, signing: [2; 32], numbers: Numbers { early, late } };
     let (mut museum, mut records) = given(&[Command::Register { profile: profile() }, announce("spring"), count(5, 9), count(3, 10)]);
     assert_eq!(museum.room(code).map(|known| known.numbers), Some(Numbers { early: 5, late: 10 }));
     assert_eq!(museum.decide(now(), &announce("spring")), Err(Refusal::RoomExists));
@@ -387,6 +387,31 @@ fn waiting_rooms_are_announced_counted_and_withdrawn() {
     assert_eq!((museum.rooms().len(), museum.room(code).map(|known| known.numbers)), (1, Some(Numbers::default())));
     museum.recount().unwrap();
     assert_eq!(Museum::replay(ID, &records), museum);
+}
+
+/// A count that was on its way when a room was withdrawn is none of the room that was announced again under its name.
+#[test]
+fn a_room_that_is_announced_again_takes_no_count_of_the_one_before() {
+    let room = |signing: u8| Room {
+        code: "spring".parse().unwrap(),
+        route: None,
+        slots_from: now(),
+        slots_to: now().plus_seconds(1_000_000),
+        opens_at: now().plus_seconds(60),
+        closes_at: now().plus_seconds(160),
+        per_minute: 10,
+        seed: [1; 32],
+        signing: [signing; 32],
+    };
+    let announce = |signing| Command::AnnounceRoom { room: Box::new(room(signing)) };
+    let code = room(1).code;
+    let count = |signing: u8, early| Command::CountRoom { code, signing: [signing; 32], numbers: Numbers { early, late: 0 } };
+    let again = [Command::Register { profile: profile() }, announce(1), count(1, 500), Command::WithdrawRoom { code }, announce(2)];
+    let (museum, _) = given(&again);
+    assert_eq!(museum.decide(now(), &count(1, 600)), Err(Refusal::UnknownRoom));
+    assert_eq!(museum.room(code).map(|known| known.numbers), Some(Numbers::default()), "nobody has come to the second one");
+    let own = Event::RoomCounted(RoomCounted { code, numbers: Numbers { early: 3, late: 0 } });
+    assert_eq!(museum.decide(now(), &count(2, 3)), Ok(vec![own]));
 }
 
 proptest! {
