@@ -254,7 +254,8 @@ impl Naive {
             }
             Some(envelope) => {
                 // A command finds everything ended whose time is over.
-                rule(self.live().all(|(_, hold)| hold.expires_at > at), "a command was decided before a hold that was due had ended (SL-8)")?;
+                let is_over = self.live().any(|(id, hold)| self.ends_at(*id, hold) <= at);
+                rule(!is_over, "a command was decided before a hold that was due had ended (SL-8)")?;
                 rule(self.rests.iter().all(|rest| at < rest.until), "a command was decided before places that had rested were free")?;
                 rule(self.waiting().all(|entry| at < self.sale_end(entry.channel)), "somebody waits though sales have ended")?;
                 rule(self.next_served(at).is_none(), "a command was decided before an offer that was due")?;
@@ -393,7 +394,7 @@ impl Naive {
             Event::Expired(expired) => {
                 let hold = self.holds.get(&expired.hold).ok_or("an unknown hold expires")?;
                 rule(hold.fate == Fate::Live, "a hold ends twice (SL-2)")?;
-                rule(hold.expires_at <= at, "a hold expires before its time")?;
+                rule(self.ends_at(expired.hold, hold) <= at, "a hold expires before its time")?;
                 let (channel, places) = (hold.channel, people(&hold.lines));
                 self.lets_go(at, expired.hold, channel, Some(places))?;
                 self.holds.get_mut(&expired.hold).ok_or("an unknown hold expires")?.fate = Fate::Expired;
@@ -520,7 +521,16 @@ impl Naive {
             Event::Reopened(_) => {
                 let is_closed_for = |reason| self.closed == Some(reason) && at < self.opening.end;
                 rule(asked.with_day.is_none_or(is_closed_for), "a slot that is closed for something else, or over, is reopened with its day")?;
+                let renewed = |event: &Event| if let Event::OfferRenewed(renewed) = event { Some((renewed.entry, renewed.expires_at)) } else { None };
+                let renewed: Vec<(HoldId, Timestamp)> = record.events.iter().filter_map(renewed).collect();
+                rule(renewed == self.begins_anew(at), "other offers begin anew than nobody could take meanwhile")?;
                 self.closed = None;
+                Ok(())
+            }
+            Event::OfferRenewed(renewed) => {
+                rule(record.events.iter().any(|event| matches!(event, Event::Reopened(_))), "an offer begins anew though its slot did not reopen")?;
+                let hold = self.holds.get_mut(&renewed.entry).ok_or("an unknown offer begins anew")?;
+                (hold.held_at, hold.expires_at, hold.extended) = (at, renewed.expires_at, false);
                 Ok(())
             }
             Event::Observed(observed) => {
@@ -754,7 +764,7 @@ impl Naive {
     fn live_hold(&self, at: Timestamp, id: HoldId) -> Result<&Hold, String> {
         let hold = self.holds.get(&id).ok_or("an unknown hold changes")?;
         rule(hold.fate == Fate::Live, "a hold that has ended changes (SL-2)")?;
-        rule(at < hold.expires_at, "a hold is used after its time")?;
+        rule(at < self.ends_at(id, hold), "a hold is used after its time")?;
         Ok(hold)
     }
 

@@ -245,6 +245,7 @@ wire!(slot::Event {
     35 1 RestDrawn(slot::RestDrawn),
     36 1 Rested(slot::Rested),
     37 1 Freed(slot::Freed),
+    38 1 OfferRenewed(slot::OfferRenewed),
 } before {
     1 1 Opened(before::Opened1),
     1 2 Opened(before::Opened2),

@@ -479,6 +479,7 @@ impl Rows {
             | Event::RestDrawn(_)
             | Event::Rested(_)
             | Event::Freed(_)
+            | Event::OfferRenewed(_)
             | Event::ReviewOpened(_)
             | Event::ReviewEnded(_)
             | Event::BeyondSet(_)

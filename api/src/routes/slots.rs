@@ -467,7 +467,7 @@ pub async fn close(
 
 /// Reopen a slot.
 ///
-/// It sells again; nothing happens if it was open.
+/// It sells again; nothing happens if it was open. Whoever has an offer of its waiting list has as long for it as for a new one.
 #[utoipa::path(
     tag = "Slots", operation_id = "reopen_slot", security(("key" = ["manage"])),
     params(("slot" = String, Path, description = "The slot", max_length = 13, example = "0009000102r4e"),

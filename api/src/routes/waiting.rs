@@ -118,7 +118,8 @@ pub struct EntryView {
     /// How many parties that joined earlier went on waiting when it had its offer, because they did not fit; absent before and after.
     #[serde(skip_serializing_if = "Option::is_none")]
     passed_over: Option<u32>,
-    /// The offer: a hold to confirm, extend or give back; absent when there is none.
+    /// The offer: a hold to confirm, extend or give back; absent when there is none. While the slot is closed it does not run out, also when the time that it names is over: it has
+    /// as long as a new one when the slot reopens.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<HoldView>,
 }
@@ -239,7 +240,8 @@ pub struct QueueQuery {
 ///
 /// All or nothing, at today's prices. Whenever places come free the list is gone through from the front, in the order of joining, and each party that fits wholly
 /// in what its channel may take has an offer: a hold with the entry's id, which lives as long as any hold of this museum and is confirmed, extended and given
-/// back like one. A party that does not fit keeps its place and is passed over. An offer that lapses or is given back ends the entry; so does the end of sales.
+/// back like one. A party that does not fit keeps its place and is passed over. An offer that lapses or is given back ends the entry; so does the end of sales. While the slot
+/// is closed no offer lapses: each begins anew when it reopens.
 /// Refused with `places_available` when the places can be held at once. Read the entry now and then to see the offer, or watch `/v1/live` for changes of the slot.
 #[utoipa::path(
     tag = "Waiting", operation_id = "join_waiting_list", security(("key" = ["book"])),

@@ -33,8 +33,9 @@ impl Slot {
         Ok(vec![Event::Closed(Closed { reason })])
     }
 
-    pub(super) fn reopen(&self) -> Result<Vec<Event>, Refusal> {
-        Ok(vec![Event::Reopened(Reopened {})])
+    pub(super) fn reopen(&self, now: Timestamp) -> Result<Vec<Event>, Refusal> {
+        let renewed = if self.places.closed.is_some() { self.renew_offers(now) } else { Vec::new() };
+        Ok([Event::Reopened(Reopened {})].into_iter().chain(renewed).collect())
     }
 
     /// What staff have closed by itself keeps its reason, so that it stays closed when the day takes place after all.
@@ -50,7 +51,7 @@ impl Slot {
         match self.places.closed {
             Some(other) if other != reason => Err(Refusal::SlotClosed { reason: other }),
             _ if now >= self.opening.end => Err(Refusal::SlotOver { ended_at: self.opening.end }),
-            Some(_) => self.reopen(),
+            Some(_) => self.reopen(now),
             None => Err(Refusal::NotClosed),
         }
     }

@@ -648,6 +648,16 @@ pub struct Freed {
     pub until: Timestamp,
 }
 
+/// An offer to somebody who waited begins anew: its slot reopens, and nobody could take it meanwhile. It is extended once more, and a payment keeps it for as long, as if it
+/// was made now.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OfferRenewed {
+    /// To which entry; the hold has its id.
+    pub entry: HoldId,
+    /// When the hold ends by itself now; never earlier than before.
+    pub expires_at: Timestamp,
+}
+
 /// Everything that can happen to a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -726,6 +736,8 @@ pub enum Event {
     Rested(Rested),
     /// See [`Freed`].
     Freed(Freed),
+    /// See [`OfferRenewed`].
+    OfferRenewed(OfferRenewed),
 }
 
 impl Event {

@@ -2,6 +2,7 @@
 
 use super::event::{Amended, Event, Expired, Extended, Held, Keeper, Line, Prolonged, Released, people};
 use super::state::End;
+use super::waiting_list::Standing;
 use super::{Refusal, Slot, sale_opens_at};
 use crate::channel::Channel;
 use crate::ids::{Code, HoldId, KeyId, PaymentId};
@@ -165,8 +166,8 @@ impl Slot {
     /// The holds whose time is over end one after the other: once enough of their places are free, the slot is scarce no more.
     pub(super) fn expire(&self, now: Timestamp) -> Vec<Event> {
         let (mut places, mut events) = (self.places, Vec::new());
-        for id in self.ledger.due(now, EXPIRIES_MAX) {
-            let Some(hold) = self.ledger.holds.get(&id) else { continue };
+        let over = self.ledger.due(now).filter_map(|id| self.ledger.holds.get(&id).map(|hold| (id, hold)));
+        for (id, hold) in over.filter(|(id, hold)| self.ends_at(*id, hold) <= now).take(EXPIRIES_MAX) {
             if self.lets_rest(now, hold.channel, &places) {
                 events.push(self.rest_of_all(now, id, hold));
             } else {
@@ -175,6 +176,22 @@ impl Slot {
             events.push(Event::Expired(Expired { hold: id }));
         }
         events
+    }
+
+    /// When a hold ends by itself. While its slot is closed that is no offer of the waiting list before sales end: whoever waited could not take it, and does not lose their
+    /// turn by that.
+    fn ends_at(&self, id: HoldId, hold: &super::Hold) -> Timestamp {
+        let is_offer = || matches!(self.ledger.list.standing(id), Some(Standing::Offered(_)));
+        if self.places.closed.is_some() && is_offer() { self.sale_ends_at(hold.channel) } else { hold.expires_at }
+    }
+
+    /// When the next hold ends by itself.
+    pub(super) fn next_expiry(&self) -> Option<Timestamp> {
+        match self.places.closed {
+            None => self.ledger.next_deadline(),
+            // Few are left in a slot that is closed: no others are made.
+            Some(_) => self.holds().map(|(id, hold)| self.ends_at(*id, hold)).min(),
+        }
     }
 
     /// The shape of a new hold or sale; answers how many people it is for.
@@ -230,7 +247,7 @@ impl Slot {
     fn living_of(&self, now: Timestamp, id: HoldId, owner: Option<KeyId>) -> Result<&super::Hold, Refusal> {
         let is_theirs = |who: KeyId| owner.is_none_or(|owner| owner == who);
         if let Some(hold) = self.ledger.holds.get(&id).filter(|hold| is_theirs(hold.who)) {
-            return if hold.expires_at <= now { Err(Refusal::HoldExpired { at: hold.expires_at }) } else { Ok(hold) };
+            return if self.ends_at(id, hold) <= now { Err(Refusal::HoldExpired { at: hold.expires_at }) } else { Ok(hold) };
         }
         if self.ledger.sales.get(&id).is_some_and(|sale| is_theirs(sale.who)) {
             return Err(Refusal::HoldSold);

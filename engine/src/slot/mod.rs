@@ -114,7 +114,7 @@ impl Aggregate for Slot {
             Command::SetCapacity { capacity } => Ok(vec![Event::CapacitySet(CapacitySet { capacity: *capacity })]),
             Command::SetQuotas { quotas } => self.set_quotas(*quotas),
             Command::Close { reason } => self.close(*reason),
-            Command::Reopen => self.reopen(),
+            Command::Reopen => self.reopen(now),
             Command::CloseWithDay { reason } => self.close_with_day(now, *reason),
             Command::ReopenWithDay { reason } => self.reopen_with_day(now, *reason),
             Command::Observe { source, inside, sd, measured_at, ceiling, grant } => {
@@ -208,7 +208,7 @@ impl Aggregate for Slot {
 
     /// When the slot next wants [`Slot::due`], if ever.
     fn wake_at(&self) -> Option<Timestamp> {
-        self.ledger.next_deadline().into_iter().chain(self.ledger.rests.next()).chain(self.serve_at()).min()
+        self.next_expiry().into_iter().chain(self.ledger.rests.next()).chain(self.serve_at()).min()
     }
 }
 
@@ -292,6 +292,7 @@ impl Slot {
             Event::RestDrawn(drawn) => self.ledger.rest_drawn(drawn),
             Event::Rested(rested) => self.ledger.rested(&mut self.places, rested, record.at),
             Event::Freed(freed) => self.places.resting -= self.ledger.rests.free(freed),
+            Event::OfferRenewed(renewed) => self.ledger.offer_renewed(renewed, record.at),
         }
     }
 

@@ -15,8 +15,8 @@ use super::buyer::Had;
 use super::capacity::Places;
 use super::event::{
     AdmissionConflict, Admitted, Amended, Arrived, BlockLifted, Blocked, Cancelled, Direction, Event, Exited, Extended, HandedOver, Held, Judged,
-    Keeper, Line, MoveBegun, MoveUndone, MovedOut, Offered, Prolonged, Renamed, RestDrawn, Rested, Scan, ScansJudged, Settlement, Sold, Unblocked,
-    Waited, people,
+    Keeper, Line, MoveBegun, MoveUndone, MovedOut, OfferRenewed, Offered, Prolonged, Renamed, RestDrawn, Rested, Scan, ScansJudged, Settlement, Sold,
+    Unblocked, Waited, people,
 };
 use super::gate::SCAN_AGE_MAX_S;
 use super::passages::{Bars, Crossing, Passage, Taken};
@@ -42,7 +42,7 @@ pub struct Hold {
     pub lines: Vec<Line>,
     /// The order that it belongs to.
     pub order: Option<OrderId>,
-    /// When it was taken.
+    /// When it was taken; of an offer that began anew, when it did.
     pub held_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
@@ -404,6 +404,12 @@ impl Ledger {
             hold.buyer = named;
             let more = people(&hold.lines).cast_signed();
             self.count(named, more, 1);
+        }
+    }
+
+    pub(super) fn offer_renewed(&mut self, renewed: &OfferRenewed, at: Timestamp) {
+        if let Some(hold) = self.lives_until(renewed.entry, renewed.expires_at) {
+            (hold.held_at, hold.extended) = (at, false);
         }
     }
 
@@ -777,9 +783,9 @@ impl Ledger {
         crossings
     }
 
-    /// The holds whose time is over at `now`, at most `limit` of them, earliest first.
-    pub(super) fn due(&self, now: Timestamp, limit: usize) -> impl Iterator<Item = HoldId> {
-        self.deadlines.iter().take_while(move |(at, _)| *at <= now).take(limit).map(|(_, hold)| *hold)
+    /// The holds whose time is over at `now`, earliest first.
+    pub(super) fn due(&self, now: Timestamp) -> impl Iterator<Item = HoldId> {
+        self.deadlines.iter().take_while(move |(at, _)| *at <= now).map(|(_, hold)| *hold)
     }
 
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {

@@ -1,11 +1,12 @@
 //! Rules of the waiting list. Parties wait in the order in which they joined, each for all its places or none. Whenever places are free, the first in order that
-//! fits wholly in what its channel may take gets them as an offer: a live hold with the entry's id, counted as taken at once, that lapses like any hold. A
+//! fits wholly in what its channel may take gets them as an offer: a live hold with the entry's id, counted as taken at once, that lapses like any hold, but not
+//! while staff have closed the slot: when it reopens, whoever has an offer has as long for it as for a new one. A
 //! larger party before it is passed over and keeps its place; the event says what was free, and so why. Nobody who comes later takes places that somebody who
 //! waits could use.
 //!
 //! Offers are made when they are due, like expiries: the shell asks before each command and when the clock says so.
 
-use super::event::{Event, Line, Offered, Waited, WaitingEnded, WaitingLeft};
+use super::event::{Event, Line, OfferRenewed, Offered, Waited, WaitingEnded, WaitingLeft};
 use super::waiting_list::{Standing, Waiting};
 use super::{Places, Refusal, Slot};
 use crate::channel::Channel;
@@ -75,6 +76,16 @@ impl Slot {
             offers.push(Event::Offered(Offered { entry: party.entry, expires_at, free, passed_over }));
         });
         offers
+    }
+
+    /// The offers of a slot that reopens begin anew, but those that last longer anyway: nobody could take them while it was closed.
+    pub(super) fn renew_offers(&self, now: Timestamp) -> Vec<Event> {
+        let renewed = |entry: HoldId| {
+            let hold = self.ledger.holds.get(&entry)?;
+            let expires_at = self.hold_until(now, hold.channel);
+            (hold.expires_at < expires_at).then_some(Event::OfferRenewed(OfferRenewed { entry, expires_at }))
+        };
+        self.ledger.list.offered().into_iter().filter_map(renewed).collect()
     }
 
     /// When [`Slot::serve`] next has something to say if nothing else happens: at once, when a quota ends, when a reading goes stale, or when sales end.

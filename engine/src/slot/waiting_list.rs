@@ -181,6 +181,13 @@ impl WaitingList {
         numbers.filter_map(|number| self.waiting.get(number).map(|party| party.entry))
     }
 
+    /// The entries that have an offer, in the order of joining.
+    pub(super) fn offered(&self) -> Vec<HoldId> {
+        let mut offers: Vec<(u64, HoldId)> = self.offers.values().map(|offer| (offer.number, offer.entry)).collect();
+        offers.sort_unstable();
+        offers.into_iter().map(|(_, entry)| entry).collect()
+    }
+
     /// The first in order, after that number, who fits wholly in the places that are free for its channel.
     pub(super) fn first_fitting(&self, free: &[u32; Channel::COUNT], after: u64) -> Option<&Waiting> {
         let fitting = self.sizes.iter().zip(free).flat_map(|(sizes, &free)| sizes.range(..=free));

@@ -11,9 +11,9 @@ pub(super) fn did(command: &Command, events: &[Event]) -> bool {
     if let Command::Unblock { sale, tickets, reason, keeps } = command {
         return lifted((*sale, tickets.as_slice()), (*reason, *keeps), events);
     }
-    // What rests with it, and for how long, the naive slot knows.
-    let rests = |event: &&Event| matches!(event, Event::RestDrawn(_) | Event::Rested(_) | Event::Freed(_));
-    let events: Vec<Event> = events.iter().filter(|event| !rests(event)).cloned().collect();
+    // What rests with it, and for how long, and which offers begin anew, the naive slot knows.
+    let beside = |event: &&Event| matches!(event, Event::RestDrawn(_) | Event::Rested(_) | Event::Freed(_) | Event::OfferRenewed(_));
+    let events: Vec<Event> = events.iter().filter(|event| !beside(event)).cloned().collect();
     let event = match events.as_slice() {
         // What is held for something is kept for it in the same breath.
         [event @ Event::Held(_), Event::Prolonged(_)] | [Event::Opened(_), event @ Event::Held(_), Event::Prolonged(_)] => event,

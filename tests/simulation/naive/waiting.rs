@@ -4,7 +4,7 @@ use tornello_engine::ids::HoldId;
 use tornello_engine::time::Timestamp;
 
 use super::super::rule;
-use super::{Entry, Fate, Naive, Turn, people};
+use super::{Entry, Fate, Hold, Naive, Turn, people};
 
 impl Naive {
     /// Those who wait, in order.
@@ -15,6 +15,22 @@ impl Naive {
     /// Whether that is an offer which can be taken.
     pub fn is_offered(&self, id: HoldId) -> bool {
         self.holds.get(&id).is_some_and(|hold| hold.fate == Fate::Live) && self.entries.iter().any(|entry| entry.id == id)
+    }
+
+    /// When a hold ends by itself: an offer of a closed slot, which nobody can take, when sales end.
+    pub fn ends_at(&self, id: HoldId, hold: &Hold) -> Timestamp {
+        let is_offer = self.entries.iter().any(|entry| entry.id == id);
+        if self.closed.is_some() && is_offer { self.sale_end(hold.channel) } else { hold.expires_at }
+    }
+
+    /// The offers that begin anew if the slot reopens now, and when they end then: in the order of joining.
+    pub(super) fn begins_anew(&self, at: Timestamp) -> Vec<(HoldId, Timestamp)> {
+        let anew = |entry: &Entry| {
+            let hold = self.holds.get(&entry.id).filter(|hold| hold.fate == Fate::Live && self.closed.is_some())?;
+            let end = at.plus_seconds(self.opening.policy.hold_ttl_s.into()).min(self.sale_end(hold.channel));
+            (hold.expires_at < end).then_some((entry.id, end))
+        };
+        self.entries.iter().filter_map(anew).collect()
     }
 
     /// Who is to be offered places now: the first, in the order of joining, for whom there are enough.

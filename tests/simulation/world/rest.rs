@@ -72,7 +72,7 @@ impl World {
             rule(naive.contested() == contested, "other scans are listed as conflicts than stand against what was seen")
                 .map_err(|wrong| format!("{wrong}: {contested:?}, not {:?}", naive.contested()))?;
             rule(is_listed, "the waiting list is another one than the auditor's (SL-9)")?;
-            let late = naive.holds.values().find(|hold| hold.fate == Fate::Live && hold.expires_at <= now);
+            let late = naive.live().find(|(id, hold)| naive.ends_at(**id, hold) <= now);
             rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
             rule(!naive.keeps_waiting(now), "somebody waits though there are places for them, or sales have ended (SL-9)")?;
             rule(naive.next_freed().is_none_or(|until| now < until), "places neither rest nor are free (SL-13)")?;
@@ -193,14 +193,15 @@ impl World {
         self.drive(async move { until(|| node.board().moving().is_empty()).await }.boxed_local(), false).await??;
         self.finish_cases().await?;
         // The wall clock may have been set back by days.
-        let last = self.auditor.slots.values().flat_map(Naive::live).map(|(_, hold)| hold.expires_at).max();
+        let ends = |naive: &Naive| naive.live().map(|(id, hold)| naive.ends_at(*id, hold)).max();
+        let last = self.auditor.slots.values().filter_map(ends).max();
         self.pass(last.map_or(0, |last| last.micros_since(self.now()) / 1_000_000) + 1);
         let node = Arc::clone(self.node());
         self.drive(async move { until(|| node.board().due(node.now()).is_empty()).await }.boxed_local(), false).await??;
         // New ones are the offers that those became.
         let now = self.now();
-        let late = self.auditor.slots.values().flat_map(Naive::live).filter(|(_, hold)| hold.expires_at <= now).count();
-        rule(late == 0, "holds live after their time, though the clock goes on (SL-8)")?;
+        let is_late = |naive: &Naive| naive.live().any(|(id, hold)| naive.ends_at(*id, hold) <= now);
+        rule(!self.auditor.slots.values().any(is_late), "holds live after their time, though the clock goes on (SL-8)")?;
         // Sales end, and nobody waits any longer.
         let ends = self.auditor.slots.values().map(|naive| naive.opening.end).max();
         self.pass(ends.map_or(0, |end| end.micros_since(self.now()) / 1_000_000).max(0) + 1);

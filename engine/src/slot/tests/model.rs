@@ -182,9 +182,16 @@ fn sale_end(channel: Channel) -> i64 {
 
 impl Naive {
     fn expire(&mut self) {
-        let now = self.now;
+        let (now, closed) = (self.now, self.closed);
         for party in &mut self.parties {
-            if matches!(party.fate, Fate::Held { until, .. } if until <= now) || (party.fate == Fate::Waiting && sale_end(party.channel) <= now) {
+            // Nobody can take an offer of a closed slot, so that it stands until sales end.
+            let end = |until: i64| if closed && party.listed { sale_end(party.channel) } else { until };
+            let is_over = match party.fate {
+                Fate::Held { until, .. } => end(until) <= now,
+                Fate::Waiting => sale_end(party.channel) <= now,
+                Fate::Sold | Fate::Gone => false,
+            };
+            if is_over {
                 party.fate = Fate::Gone;
             }
         }
@@ -440,6 +447,13 @@ impl Naive {
             }
             Ask::Close(close) => {
                 self.closed = close;
+                // Offers of a slot that reopens begin anew.
+                for party in self.parties.iter_mut().filter(|party| closed && !close && party.listed) {
+                    let anew = (now + 900).min(sale_end(party.channel));
+                    if matches!(party.fate, Fate::Held { until, .. } if until < anew) {
+                        (party.fate, party.held_at) = (Fate::Held { until: anew, extended: false }, now);
+                    }
+                }
                 true
             }
             Ask::Observe { inside, share } => {

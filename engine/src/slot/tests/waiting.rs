@@ -1,6 +1,7 @@
 //! The waiting list: who may join, who is served when and why, how entries end; and that asking stays cheap when many wait.
 
 use super::*;
+use crate::ids::PaymentId;
 
 fn wait(n: u64, channel: Channel, people: u16) -> Command {
     Command::Wait { entry: id(n), who: KeyId(1), channel, lines: vec![full(people)] }
@@ -223,6 +224,62 @@ fn an_offer_is_taken_given_back_or_lapses_and_the_next_is_served() {
     assert_eq!(world.ended(5), Some((WaitingEnd::Lapsed, at(-DAY + 2500))));
     assert_eq!(world.ask(-DAY + 2500, &leave(5)), Err(Refusal::EntryEnded { how: WaitingEnd::Lapsed, at: at(-DAY + 2500) }));
     world.refuses(-DAY + 2500, leave(9), Refusal::UnknownEntry);
+}
+
+#[test]
+fn an_offer_does_not_run_out_while_its_slot_is_closed_and_begins_anew_when_it_reopens() {
+    let close = Command::Close { reason: code("strike") };
+    let has_offer = |world: &World, n| matches!(world.slot.standing_of(id(n)), Some(Standing::Offered(_)));
+    let renewed = |n, expires| Event::OfferRenewed(OfferRenewed { entry: id(n), expires_at: at(expires) });
+    let reopened = || Event::Reopened(Reopened {});
+    let mut world = full_house();
+    for (n, people) in [(3, 10), (4, 10), (5, 2)] {
+        assert!(world.ask(-DAY, &wait(n, Channel::Web, people)).is_ok());
+    }
+    assert!(world.ask(-DAY, &release(1)).is_ok());
+    assert_eq!(world.offered(-DAY), [(id(3), 0)]);
+    assert!(world.ask(-DAY + 600, &close).is_ok());
+    assert_eq!(world.slot.wake_at(), Some(at(-DAY + 900)));
+    assert_eq!(world.pass(-DAY + 900), [Event::Expired(Expired { hold: id(2) })], "a hold that is no offer ends as always");
+    assert_eq!(world.slot.wake_at(), Some(at(-10 * MIN)), "nothing else happens by itself before sales end");
+    assert_eq!(world.pass(-DAY + 3_000), []);
+    let mut given_back = world.clone();
+    let mut shut = world.clone();
+    // Nobody can take it meanwhile, and nobody else has its places.
+    assert_eq!(world.ask(-DAY + 3_000, &Command::Extend { hold: id(3), owner: None }), Err(Refusal::SlotClosed { reason: code("strike") }));
+    assert_eq!(world.ask(-DAY + 5_000, &Command::Reopen), Ok(vec![reopened(), renewed(3, -DAY + 5_900)]));
+    assert_eq!(world.offered(-DAY + 5_000), [(id(4), 0)], "the next in order has what came free");
+    // A payment keeps it as long as any that was made now, though it was made long ago.
+    let mut paying = world.clone();
+    let pay = Keeper::Payment(PaymentId::new(1, 1));
+    let kept = Event::Prolonged(Prolonged { hold: id(3), expires_at: at(-DAY + 5_000 + 7_200), cause: pay });
+    assert_eq!(paying.ask(-DAY + 5_100, &Command::Prolong { hold: id(3), until: at(-DAY + 4 * HOUR), cause: pay }), Ok(vec![kept]));
+    assert_eq!((world.slot.overtakers_of(id(4)).count(), world.slot.overtakers_of(id(5)).count()), (0, 0));
+    assert_eq!(world.offered(-DAY + 5_899), []);
+    assert!(has_offer(&world, 3));
+    assert_eq!(world.offered(-DAY + 5_900), [(id(5), 0)], "then it runs out like any other");
+    assert_eq!((world.ended(3), world.ended(4)), (Some((WaitingEnd::Lapsed, at(-DAY + 5_900))), Some((WaitingEnd::Lapsed, at(-DAY + 5_900)))));
+    assert_eq!(world.ask(-DAY + 5_901, &Command::Reopen), Ok(vec![reopened()]), "a slot that is open begins nothing anew");
+    assert_eq!(Slot::replay(&world.records).as_ref(), Some(&world.slot), "SL-4");
+    // Whoever has it may give it back while the slot is closed.
+    assert!(given_back.ask(-DAY + 3_000, &leave(3)).is_ok());
+    assert_eq!(given_back.ended(3), Some((WaitingEnd::Declined, at(-DAY + 3_000))));
+    // Sales end, and the slot was never open again.
+    assert_eq!(shut.pass(-10 * MIN - 1), []);
+    let ended = |n| Event::WaitingEnded(WaitingEnded { entry: id(n) });
+    assert_eq!(shut.pass(-10 * MIN), [Event::Expired(Expired { hold: id(3) }), ended(5), ended(4)]);
+    assert_eq!(shut.slot.wake_at(), None);
+    // One that lasts longer anyway stays as it is; others begin anew in the order of joining, also when it was the day that was called off.
+    let mut called_off = full_house();
+    for (n, people) in [(3, 4), (4, 3), (5, 3)] {
+        assert!(called_off.ask(-DAY, &wait(n, Channel::Web, people)).is_ok());
+    }
+    assert!(called_off.ask(-DAY, &release(1)).is_ok());
+    assert_eq!(called_off.offered(-DAY).len(), 3);
+    assert!(called_off.ask(-DAY + 100, &Command::Extend { hold: id(3), owner: None }).is_ok());
+    assert!(called_off.ask(-DAY + 200, &Command::CloseWithDay { reason: code("strike") }).is_ok());
+    let reopen = Command::ReopenWithDay { reason: code("strike") };
+    assert_eq!(called_off.ask(-DAY + 300, &reopen), Ok(vec![reopened(), renewed(4, -DAY + 1_200), renewed(5, -DAY + 1_200)]));
 }
 
 #[test]
