@@ -141,10 +141,10 @@ async fn rules_and_models_are_put_in_force_by_somebody_else() {
     assert_eq!((&active["built_in"][0]["version"], &active["built_in"][0]["rule"]["when"][0]["threshold_milli"]), (&json!(3), &json!(10_000)));
     let bad = json!({"name": "empty", "when": [], "action": "block", "sentence_it": "x", "sentence_en": "x"});
     assert_eq!(app.post("/v1/fraud/rules", &analyst, "bad", &bad).await.1["code"], "bad_rule");
-    let long = json!({"name": "long", "when": rule["when"], "action": "block", "sentence_it": "è".repeat(101), "sentence_en": "x"});
+    let long = json!({"name": "long", "when": rule["when"], "action": "block", "sentence_it": "è".repeat(201), "sentence_en": "x"});
     let (status, problem) = app.post("/v1/fraud/rules", &analyst, "long", &long).await;
     assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("bad_rule")), "{problem}");
-    assert!(problem["title"].as_str().unwrap().contains("200 bytes"), "how long it may be is told: {problem}");
+    assert!(problem["title"].as_str().unwrap().contains("200 characters"), "how long it may be is told: {problem}");
     // One that could never fire, or always: at a museum that there is not, or at what its feature never is.
     let odd = |museum: u16, feature: &str, threshold_milli: i64| {
         json!({"name": "odd", "when": [{"feature": feature, "op": "at_least", "threshold_milli": threshold_milli}], "museums": [1, museum],

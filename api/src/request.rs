@@ -32,7 +32,7 @@ const PARTIES_MAX: usize = 8;
 const FORMERLY_MONTHS: usize = 12;
 /// The header with the key of a request.
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// The longest text that names a party, in bytes.
+/// The longest text that names a party, in characters.
 const PARTY_MAX: usize = 256;
 /// The largest body of those requests that carry a whole plan or many readings, in bytes.
 pub const LARGE_BODY_MAX: usize = 1024 * 1024;
@@ -107,10 +107,15 @@ pub fn envelope(
 
 /// Asserts that as many take part as may, each with a value.
 fn few_and_short(parties: &[PartyForm]) -> Result<(), Problem> {
-    if parties.len() > PARTIES_MAX || parties.iter().any(|party| party.value.is_empty() || party.value.len() > PARTY_MAX) {
-        return Err(Problem::invalid("at most 8 parties, each with a value of 1 to 256 bytes"));
+    if parties.len() > PARTIES_MAX || !parties.iter().all(|party| is_name(&party.value)) {
+        return Err(Problem::invalid("at most 8 parties, each with a value of 1 to 256 characters"));
     }
     Ok(())
+}
+
+/// Whether a text can name a party.
+pub fn is_name(text: &str) -> bool {
+    (1..=PARTY_MAX).contains(&text.chars().count())
 }
 
 /// Adds to the envelope of a command that may buy in some slots by which pseudonyms of earlier months its buyers are known. Where none of the slots limits what a buyer
@@ -124,8 +129,7 @@ pub fn known_before(node: &Node, slots: &[SlotId], parties: &[PartyForm], envelo
 /// Who is named with something that has no envelope, as the counters know them now; without what is no name.
 pub fn named_now(node: &Node, parties: &[PartyForm]) -> Vec<Party> {
     let Some(files) = node.files() else { return Vec::new() };
-    let is_name = |party: &&PartyForm| (1..=PARTY_MAX).contains(&party.value.len());
-    let parties: Vec<PartyForm> = parties.iter().filter(is_name).take(PARTIES_MAX).cloned().collect();
+    let parties: Vec<PartyForm> = parties.iter().filter(|party| is_name(&party.value)).take(PARTIES_MAX).cloned().collect();
     named(&files.pseudonymiser, &parties, node.now())
 }
 
@@ -143,8 +147,8 @@ pub fn named_then(node: &Node, buyer: Option<&str>, device: Option<&str>, at: Ti
     let mut parties = Vec::new();
     for (kind, value) in [(PartyKind::Buyer, buyer), (PartyKind::Device, device)] {
         let Some(value) = value else { continue };
-        if value.is_empty() || value.len() > PARTY_MAX {
-            return Err(Problem::invalid(format!("{}: 1 to 256 bytes are expected", kind.name())));
+        if !is_name(value) {
+            return Err(Problem::invalid(format!("{}: 1 to 256 characters are expected", kind.name())));
         }
         parties.push(PartyForm { kind, value: value.to_owned() });
     }
@@ -364,11 +368,11 @@ mod tests {
     }
 
     #[test]
-    fn eight_may_take_part_each_with_256_bytes() {
+    fn eight_may_take_part_each_with_256_characters() {
         let refused = |parties: &[PartyForm]| few_and_short(parties).err().map(|problem| problem.code());
         let one = party(PartyKind::Buyer, "anna@example.it");
         assert_eq!((refused(&[]), refused(&vec![one.clone(); 8]), refused(&vec![one; 9])), (None, None, Some("invalid")));
-        for (value, refusal) in [("", Some("invalid")), ("a", None), (&"è".repeat(128), None), (&"a".repeat(257), Some("invalid"))] {
+        for (value, refusal) in [("", Some("invalid")), ("a", None), (&"è".repeat(256), None), (&"è".repeat(257), Some("invalid"))] {
             assert_eq!(refused(&[party(PartyKind::Device, value)]), refusal, "{value:?}");
         }
     }

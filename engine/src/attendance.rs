@@ -206,7 +206,7 @@ pub enum Refusal {
     #[error("that day was counted already")]
     AlreadyCounted,
     /// Nothing, or too much, or more people than come in a day.
-    #[error("bring in 1 to 12000 days with at most 1000000 people each, under a source of 1 to 200 bytes in one line")]
+    #[error("bring in 1 to 12000 days with at most 1000000 people each, under a source of 1 to 200 characters in one line")]
     BadImport,
 }
 

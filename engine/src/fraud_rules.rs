@@ -184,7 +184,9 @@ pub struct Retired {
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// A rule that cannot be asked.
-    #[error("the rule cannot be used: give 1 to 8 conditions, at most 64 channels and museums, and a sentence of 1 to 200 bytes in both languages")]
+    #[error(
+        "the rule cannot be used: give 1 to 8 conditions, at most 64 channels and museums, and a sentence of 1 to 200 characters in both languages"
+    )]
     BadRule,
     /// A draft of that name is for museums that are somebody else's, or somebody else's for all of them.
     #[error("a draft of that name is for other museums, or for all: choose another name")]

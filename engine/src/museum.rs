@@ -243,7 +243,7 @@ pub enum Refusal {
     #[error("the museum is not registered: register it first")]
     NotRegistered,
     /// A name that cannot be shown, or a place that is not on earth.
-    #[error("give name, city and region of 1 to 200 bytes without control characters, and a latitude and longitude on earth")]
+    #[error("give name, city and region of 1 to 200 characters without control characters, and a latitude and longitude on earth")]
     InvalidProfile,
     /// Somebody was faster.
     #[error("another revision is in force on that day: read it again, and change what you have read")]

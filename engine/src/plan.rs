@@ -123,7 +123,7 @@ pub enum PlanError {
         route: Code,
     },
     /// A name that cannot be shown.
-    #[error("route {route}: give it a name of 1 to 200 bytes in each language, without control characters")]
+    #[error("route {route}: give it a name of 1 to 200 characters in each language, without control characters")]
     BadName {
         /// Where.
         route: Code,
@@ -153,7 +153,7 @@ pub enum PlanError {
         date: Date,
     },
     /// A reason that cannot be shown.
-    #[error("route {route}, {date}: give the exception a reason of 1 to 200 bytes, without control characters")]
+    #[error("route {route}, {date}: give the exception a reason of 1 to 200 characters, without control characters")]
     BadReason {
         /// Where.
         route: Code,

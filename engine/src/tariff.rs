@@ -329,7 +329,7 @@ pub enum TariffError {
         category: Code,
     },
     /// A name that cannot be shown.
-    #[error("category {category}: give it a name of 1 to 200 bytes in each language, without control characters")]
+    #[error("category {category}: give it a name of 1 to 200 characters in each language, without control characters")]
     BadName {
         /// Which.
         category: Code,

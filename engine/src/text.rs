@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The longest text of one language, in bytes.
+/// The longest text of one language, in characters.
 pub const TEXT_MAX: usize = 200;
 
 /// A short text in Italian and English, shown as it stands: plain text, no markup.
@@ -29,11 +29,11 @@ impl Text {
     }
 }
 
-/// Whether `text` can be shown in one line: not blank, no control or direction-changing characters, at most [`TEXT_MAX`] bytes.
+/// Whether `text` can be shown in one line: not blank, no control or direction-changing characters, at most [`TEXT_MAX`] characters.
 #[must_use]
 pub fn is_line(text: &str) -> bool {
     let hidden = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !text.trim().is_empty() && text.len() <= TEXT_MAX && !text.contains(hidden)
+    !text.trim().is_empty() && text.chars().count() <= TEXT_MAX && !text.contains(hidden)
 }
 
 #[cfg(test)]
@@ -50,8 +50,10 @@ mod tests {
             ("a\nb", false),
             ("a\u{202e}b", false),
             ("a\u{0}", false),
-            (&"à".repeat(100), true),
-            (&"à".repeat(101), false),
+            (&"x".repeat(200), true),
+            (&"x".repeat(201), false),
+            (&"🏛".repeat(200), true),
+            (&"🏛".repeat(201), false),
         ] {
             assert_eq!(is_line(text), expected, "{text:?}");
         }

@@ -24,7 +24,7 @@ fn payment(refusal: &payment::Refusal) -> Told {
             (IMPOSSIBLE, "that gateway does not fit what is due", "`due_cents` is due: `free` is for nothing, every other gateway for something.")
         }
         R::BadReceipt => (IMPOSSIBLE, "the receipt cannot be", "An id of 1 to 35 characters and an amount above zero are expected."),
-        R::BadReference => (IMPOSSIBLE, "the reference cannot be kept", "Give 1 to 200 bytes of printable characters."),
+        R::BadReference => (IMPOSSIBLE, "the reference cannot be kept", "Give 1 to 200 printable characters."),
         R::IdTaken => (AGAINST, "this booking exists already", "Repeat with the same Idempotency-Key."),
         R::UnknownPayment => (UNKNOWN, "there is no such payment", "Check the id; it may belong to another caller."),
         R::UnknownItem => (UNKNOWN, "the payment has no such item", "Read the payment."),

@@ -24,7 +24,7 @@ fn planning(refusal: &planning::Refusal) -> Told {
         R::InvalidLine => (
             IMPOSSIBLE,
             "the line of the roster cannot be",
-            "Let it end after it begins and within its day, at times that the clocks of that day show, with at most 1000 people and a note of at most 200 bytes.",
+            "Let it end after it begins and within its day, at times that the clocks of that day show, with at most 1000 people and a note of at most 200 characters.",
         ),
         R::Overlaps { .. } => (
             AGAINST,
@@ -46,7 +46,7 @@ fn attendance(refusal: &attendance::Refusal) -> Told {
         R::BadImport => (
             IMPOSSIBLE,
             "these figures cannot be taken in",
-            "Bring in 1 to 12000 days with at most 1000000 people each, under a source of 1 to 200 bytes.",
+            "Bring in 1 to 12000 days with at most 1000000 people each, under a source of 1 to 200 characters.",
         ),
     }
 }

@@ -91,7 +91,7 @@ const OTHERS: [(&str, u16, &str, &str); 64] = [
         "invalid_profile",
         422,
         "the profile cannot be shown, or is not on earth",
-        "Give name, city and region of 1 to 200 bytes, latitude and longitude.",
+        "Give name, city and region of 1 to 200 characters, latitude and longitude.",
     ),
     ("invalid_contact", 422, "the contact cannot be used", "The title says which member, and why."),
     (

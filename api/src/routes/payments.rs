@@ -81,7 +81,7 @@ pub struct ReturnUrlsForm {
 impl ReturnUrlsForm {
     fn parse(&self) -> Result<Returns, Problem> {
         let good = |name: &str, text: &str| {
-            let is_url = reqwest::Url::parse(text).is_ok_and(|url| ["https", "http"].contains(&url.scheme()) && text.len() <= 2_000);
+            let is_url = reqwest::Url::parse(text).is_ok_and(|url| ["https", "http"].contains(&url.scheme()) && text.chars().count() <= 2_000);
             if is_url {
                 Ok(text.to_owned())
             } else {

@@ -19,7 +19,7 @@ use crate::print::unprintable;
 use crate::problem::Problem;
 use crate::routes::files;
 
-/// Whom to write to.
+/// Whom to write to. The names, the address and an account to pay back to have 460 bytes (UTF-8) together.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContactForm {
@@ -29,7 +29,7 @@ pub struct ContactForm {
     /// Family name.
     #[schema(min_length = 1, max_length = 100, examples("Rossi"))]
     pub family_name: String,
-    /// Electronic mail address.
+    /// Electronic mail address, of at most 254 bytes.
     #[schema(max_length = 254, examples("maria.rossi@example.it"))]
     pub email: String,
     /// Telephone, with the international prefix if it has one.
@@ -49,7 +49,7 @@ impl fmt::Debug for ContactForm {
     }
 }
 
-/// Whose name stands on a ticket.
+/// Whose name stands on a ticket. Both names have 460 bytes (UTF-8) together.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HolderForm {

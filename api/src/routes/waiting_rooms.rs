@@ -20,7 +20,7 @@ use tornello_engine::time::Timestamp;
 use crate::acting::{self, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, Json, PartyForm, envelope, named_now};
+use crate::request::{IdempotencyKey, Json, PartyForm, envelope, is_name, named_now};
 use crate::routes::{files, museum_of, not_rebuilt};
 
 /// The header with what somebody was given when they joined.
@@ -194,14 +194,10 @@ fn secret() -> Result<[u8; 32], Problem> {
 /// Who comes, under pseudonyms that do not change while a room is open; none if nobody is named who can be told from others.
 fn comer(node: &Node, room: &Room, parties: &[PartyForm]) -> Result<Option<Comer>, Problem> {
     let (files, month) = (files(node)?, Month::of(room.opens_at));
-    let first = |kind: PartyKind| parties.iter().find(|party| party.kind == kind && is_text(party));
+    let first = |kind: PartyKind| parties.iter().find(|party| party.kind == kind && is_name(&party.value));
     let of = |kind: PartyKind| first(kind).map(|party| files.pseudonymiser.party_in(kind, &party.value, month).pseudonym);
     let (buyer, device) = (of(PartyKind::Buyer), of(PartyKind::Device));
     Ok(buyer.or(device).map(|who| Comer { who, device }))
-}
-
-fn is_text(party: &PartyForm) -> bool {
-    (1..=256).contains(&party.value.len())
 }
 
 /// Announce a waiting room.
@@ -302,7 +298,7 @@ pub async fn join(
     let announced = known.museum.room(code).ok_or_else(Problem::not_found)?;
     let (id, room) = (known.museum.id(), &announced.room);
     let comer = comer(&node, room, &form.parties)?.ok_or_else(|| Problem::invalid("parties: a buyer or a device is expected"))?;
-    let has_account = form.parties.iter().any(|party| party.kind == PartyKind::Account && is_text(party));
+    let has_account = form.parties.iter().any(|party| party.kind == PartyKind::Account && is_name(&party.value));
     if node.now() < room.closes_at && !node.has_come(id, room, comer) {
         let (opens_at, who) = (room.opens_at.as_micros().to_be_bytes(), u128::to_be_bytes(comer.who.0));
         let device = comer.device.map_or([0; 16], |device| u128::to_be_bytes(device.0));

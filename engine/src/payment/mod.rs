@@ -47,7 +47,7 @@ use crate::time::Timestamp;
 pub const TOKEN_S_MAX: i64 = 7_200;
 /// Who begins to pay again within so many seconds has as much time as before: that is not written down.
 pub const ACTIVE_AGAIN_S: i64 = 60;
-/// The longest reference that is kept, in bytes.
+/// The longest reference that is kept, in characters.
 pub const REFERENCE_MAX: usize = 200;
 
 /// How a payment stands.
@@ -675,5 +675,5 @@ fn is_of_same(one: &Reported, other: &Reported) -> bool {
 
 /// Whether a reference can be kept.
 fn refer(reference: &str) -> Result<(), Refusal> {
-    if is_line(reference) && reference.len() <= REFERENCE_MAX { Ok(()) } else { Err(Refusal::BadReference) }
+    if is_line(reference) && reference.chars().count() <= REFERENCE_MAX { Ok(()) } else { Err(Refusal::BadReference) }
 }

@@ -29,7 +29,7 @@ pub enum Refusal {
     },
     /// A receipt that cannot be: an id of no or more than 35 characters, an overlong text, an amount below one cent.
     BadReceipt,
-    /// A reference that cannot be shown, or is longer than 200 bytes.
+    /// A reference that cannot be shown, or is longer than 200 characters.
     BadReference,
     /// The id chosen for a new payment is in use; choose another.
     IdTaken,

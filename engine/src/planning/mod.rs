@@ -184,7 +184,7 @@ pub enum Refusal {
     InvalidPolicy(PolicyError),
     /// A line that cannot be.
     #[error(
-        "let a line end after it begins and within its day, at times that the clocks of that day show, with at most 1000 people and a note of at most 200 bytes in one line"
+        "let a line end after it begins and within its day, at times that the clocks of that day show, with at most 1000 people and a note of at most 200 characters in one line"
     )]
     InvalidLine,
     /// Another decision about the role holds for some of that time.

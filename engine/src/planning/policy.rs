@@ -130,7 +130,7 @@ pub enum PolicyError {
     #[error("let the risk of turning anybody away be at most 50 thousandths")]
     TurnAway,
     /// Spans that end before they begin, or too many.
-    #[error("let spans end on their first day at the earliest, and have at most 100 of a kind, exhibitions with a name of 1 to 200 bytes")]
+    #[error("let spans end on their first day at the earliest, and have at most 100 of a kind, exhibitions with a name of 1 to 200 characters")]
     Spans,
 }
 
