@@ -450,18 +450,18 @@ impl Node {
             let key = key_of(museum, &announced.room);
             match self.rooms().come(key, &announced, comer.numbers(&announced.room), self.now()) {
                 Ok((waiter, arrival)) => return Ok(self.place(museum, &announced, waiter, arrival)),
-                Err(numbers) => self.count_room(museum, &announced.room, numbers).await.map_err(RoomRefusal::NotWritten)?,
+                Err(numbers) => self.count_room(museum, &announced, numbers).await.map_err(RoomRefusal::NotWritten)?,
             }
         }
     }
 
-    /// Writes down up to which numbers may be given out. Whoever is faster writes it for all: the others wait for that, so that a rush costs a record a block and not one each.
-    /// Of a room that was withdrawn meanwhile nothing is written, whatever is announced under its name by now: whoever came to it looks again.
-    async fn count_room(&self, museum: MuseumId, room: &Room, numbers: Numbers) -> Result<(), Failure<museum::Refusal>> {
+    /// Writes down up to which numbers may be given out, if nothing else was written of the room since whoever asks looked. Whoever is faster writes it for all: the others wait
+    /// for that and look again, so that a rush costs a record a block and not one each. Nor is anything written of a room that was withdrawn meanwhile, whatever is announced
+    /// under its name by now.
+    async fn count_room(&self, museum: MuseumId, announced: &Announced, numbers: Numbers) -> Result<(), Failure<museum::Refusal>> {
         let _turn = self.rooms().1.lock().await;
-        let (code, signing) = (room.code, room.signing);
-        let lacks = |announced: &Announced| announced.numbers.early < numbers.early || announced.numbers.late < numbers.late;
-        if !self.room_of(museum, code).is_ok_and(|known| key_of(museum, &known.room) == key_of(museum, room) && lacks(&known)) {
+        let (code, signing) = (announced.room.code, announced.room.signing);
+        if !self.room_of(museum, code).is_ok_and(|known| known == *announced) {
             return Ok(());
         }
         let key = digest(&[

@@ -319,6 +319,20 @@ async fn a_restart_takes_nobodys_place_and_gives_no_number_twice() {
     house.running.stop().await;
 }
 
+/// Each record is of a quarter more than the one before, and of 65 at least: by that a thousand who come at once are ten at most.
+#[actix_rt::test]
+async fn a_rush_before_the_opening_is_a_record_a_block_too() {
+    let house = House::new().await;
+    announced(&house).await;
+    let written = || house.node().museums().get(MUSEUM).unwrap().museum.seq();
+    let before = written();
+    join_all((0..1_000).map(|who| join(&house, who))).await;
+    assert!(written() - before <= 10, "{} records", written() - before);
+    house.clock.set(room().opens_at);
+    assert_eq!(join(&house, 5_000).await.position, Some(1_001), "all of them were counted");
+    house.running.stop().await;
+}
+
 #[actix_rt::test]
 async fn after_a_restart_the_next_one_waits_a_minute_longer_at_most_and_a_rush_is_a_record_a_block() {
     let folder = TempDir::new().unwrap();
