@@ -106,6 +106,11 @@ pub struct ScanForm {
     /// `in` or `out`.
     #[schema(value_type = GateDirectionWord)]
     pub direction: Direction,
+    /// Only in a `scan` that an admission or an exit was answered with, and sent back as it came (RFC 3339): since then nobody else had asked with the ticket. If the
+    /// ticket is written to have passed that way between then and `scanned_at`, that is this scan, and it is a `duplicate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime, max_length = 40)]
+    pub asked_at: Option<String>,
 }
 
 impl ScanForm {
@@ -122,7 +127,14 @@ impl ScanForm {
             museum: MuseumName::Number(museum.0),
             scanned_at: scanned_at.to_string(),
             direction,
+            asked_at: None,
         }
+    }
+
+    /// That, since nobody else had asked with the ticket.
+    #[must_use]
+    pub fn asked_at(self, asked_at: Option<Timestamp>) -> Self {
+        Self { asked_at: asked_at.map(|at| at.to_string()), ..self }
     }
 
     /// What a gate had noted; none if the scan names no ticket, or no instant.
@@ -136,8 +148,8 @@ impl ScanForm {
         Ok(Scan { ticket, scanned_at, gate: self.gate, direction: self.direction })
     }
 
-    /// What to ask of the ticket's slot.
-    fn read(&self, node: &Node, caller: &Caller) -> Result<(Scan, Command), Problem> {
+    /// What to ask of the ticket's slot, and since when nobody else had asked with the ticket, if that is said.
+    fn read(&self, node: &Node, caller: &Caller) -> Result<(Scan, Option<Timestamp>, Command), Problem> {
         let museum = museum_of(node, caller, Scope::Gate, &self.museum.text())?.museum.id();
         let (ticket, issue) = match (&self.code, self.ticket, self.issue) {
             (Some(code), None, None) => files(node)?.codes.verify(code.trim()).map(|payload| (payload.ticket, Some(payload.issue)))?,
@@ -145,7 +157,14 @@ impl ScanForm {
             _ => return Err(Problem::invalid("give either the code, or the ticket and its issue")),
         };
         let scan = self.scan_of(ticket)?;
-        Ok((scan, Command::Merge { scan, issue, museum }))
+        let asked_at = self.asked_at.as_deref().map(str::parse::<Timestamp>).transpose();
+        let asked_at = asked_at.map_err(|_| Problem::invalid("asked_at: an RFC 3339 instant is expected"))?;
+        if asked_at.is_some_and(|asked_at| asked_at > scan.scanned_at) {
+            return Err(Problem::invalid("asked_at: it was asked before it was told, at `scanned_at`"));
+        }
+        // Of a ticket of another museum is not told when it passed.
+        let asked_at = asked_at.filter(|_| ticket.slot().museum() == museum);
+        Ok((scan, asked_at, Command::Merge { scan, issue, museum }))
     }
 }
 
@@ -371,6 +390,7 @@ struct Asked {
     line: u32,
     number: Option<u64>,
     scan: Scan,
+    asked_at: Option<Timestamp>,
     command: Command,
 }
 
@@ -378,7 +398,7 @@ struct Asked {
 async fn take_one(node: &Node, caller: &Caller, nonce: [u64; 2], asked: Asked) -> (MergedLine, Vec<JudgedScan>) {
     let key = digest(&[b"scan", &nonce[0].to_be_bytes(), &nonce[1].to_be_bytes(), &asked.line.to_be_bytes()]);
     let envelope = Envelope { who: caller.id(), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
-    let (outcome, problem) = match node.merge_kept(envelope, asked.scan, asked.command).await {
+    let (outcome, problem) = match node.merge_kept(envelope, asked.scan, asked.asked_at, asked.command).await {
         Ok(record) => {
             let judged = judged(&record.events, &asked.scan);
             let code = judged.and_then(Judged::conflict).map(ConflictReason::code);
@@ -412,7 +432,9 @@ async fn take(node: &Node, caller: &Caller, forms: Vec<Line>) -> MergedView {
     for (number, form) in forms {
         let scan = form.as_ref().ok().and_then(|form| form.scan);
         match form.and_then(|form| form.read(node, caller)) {
-            Ok((read, command)) => tickets.entry(read.ticket).or_default().push(Asked { line: number, number: scan, scan: read, command }),
+            Ok((read, asked_at, command)) => {
+                tickets.entry(read.ticket).or_default().push(Asked { line: number, number: scan, scan: read, asked_at, command });
+            }
             Err(problem) => lines.push(line(number, scan, Outcome::Refused, Some(&problem))),
         }
     }
