@@ -357,12 +357,16 @@ impl Sensors {
         let mut sites = self.sites.lock();
         for known in museums.all() {
             let museum = known.museum.id();
-            if let Some(live) = last_told(&board.heads_of(museum)) {
+            let heads = board.heads_of(museum);
+            if let Some(live) = last_told(&heads) {
                 let inside = Inside { people: live.people, sd: live.sd };
                 let site = sites.entry(museum).or_default();
                 site.occupancy =
                     Some(Occupancy { museum, inside, quality: Quality::Uncalibrated, at: live.measured_at, sensor: live.source, who: KeyId::SYSTEM });
                 site.begin_with(inside, live.measured_at);
+                for live in heads.iter().filter_map(|(_, head)| head.places.live) {
+                    site.has_heard(live.source, live.measured_at);
+                }
             }
         }
     }

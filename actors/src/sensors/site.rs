@@ -34,6 +34,8 @@ pub(super) struct Site {
     doors: HashMap<Code, Entries>,
     /// Those who were inside when the program started, as if they had all just come in.
     before: Option<Entries>,
+    /// The last word of sensors of which that was made. What doors had counted by then is among them.
+    heard: HashMap<Code, Timestamp>,
     /// Those who came and went, minute by minute; none as long as no door counts both.
     flow: Option<Flow>,
     /// What zones said of a building without counted doors.
@@ -72,6 +74,10 @@ struct Flow {
 impl Site {
     /// Takes a reading in; answers the people inside at that moment.
     pub(super) fn take(&mut self, reading: Reading, setting: Option<&Setting>) -> Result<(Inside, Quality), Rejected> {
+        let is_count = matches!(reading.measured, Measured::Entries { .. } | Measured::Flow { .. });
+        if is_count && self.heard.get(&reading.sensor).is_some_and(|heard| reading.at <= *heard) {
+            return Err(Rejected::OutOfOrder);
+        }
         let newest = self.occupancy.map_or(Timestamp::MIN, |occupancy| occupancy.at);
         if let Some(setting) = setting {
             self.follow(reading.at, setting);
@@ -132,6 +138,12 @@ impl Site {
         // An empty estimator takes any first count.
         let _ = entries.push(at.as_seconds(), inside.people);
         (self.before, self.read_at) = (Some(entries), Some(at));
+    }
+
+    /// What a sensor said up to some time was heard before the start: sent again, as where its answer was lost, it is not counted once more.
+    pub(super) fn has_heard(&mut self, sensor: Code, at: Timestamp) {
+        let heard = self.heard.entry(sensor).or_insert(at);
+        *heard = at.max(*heard);
     }
 
     /// Whether people are followed minute by minute.
