@@ -248,6 +248,9 @@ impl Flow {
         }
         // Of two readings that come in at once the later one may bring what was looked up before the other one, and with it a day that is over.
         let is_of_today = setting.date == self.date;
+        if is_of_today {
+            self.filter.make_room(setting.room);
+        }
         let since = |now: u32, before: u32| if is_of_today { now.saturating_sub(before) } else { 0 };
         let scanned = since(setting.scanned, self.scanned);
         // Who is told of late is known as that a moment before the slot's counters show it.
@@ -421,6 +424,16 @@ mod tests {
         count("north", 86_410, &setting(1, 3));
         let [first, second] = [(0, setting(1, 3)), (1, setting(2, 0))].map(|(day, after)| site.door_day(setting(day, 0).date, &after).unwrap());
         assert_eq!((first.scanned, first.entered, second.scanned, second.entered), (11, 4, 3, 3));
+    }
+
+    #[test]
+    fn whoever_comes_in_after_the_ceiling_was_raised_is_inside() {
+        let mut site = Site::default();
+        let mut count = |s: i64, entered, room: f64| {
+            let reading = Reading { museum: MuseumId(1), sensor: "door".parse().unwrap(), at: at(s), measured: Measured::Flow { entered, left: 0 } };
+            site.take(reading, Some(&Setting { room, ..setting(0, 0) })).unwrap().0.people
+        };
+        assert_eq!([count(0, 8, 10.0), count(60, 8, 10.0), count(120, 8, 100.0), count(180, 8, 10.0)], [8, 10, 24, 32]);
     }
 
     #[test]
