@@ -2,10 +2,7 @@
 //! direction: to send it again does no harm, so no idempotency key is needed.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use futures_util::{StreamExt, stream};
 use metrics::counter;
@@ -15,14 +12,14 @@ use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId, TicketId};
+use tornello_engine::ids::{Code, MuseumId, SlotId, TicketId};
 use tornello_engine::offline::Noted;
 use tornello_engine::slot::{Command, ConflictReason, Direction, Event, Judged, JudgedScan, Refusal, Scan, judged};
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::random;
+use crate::request::{Turns, random};
 use crate::routes::readings::MuseumName;
 use crate::routes::{files, museum_of};
 use crate::server::BODY_MAX;
@@ -40,42 +37,8 @@ const LARGE_MAX: usize = 32;
 /// How many of them of one key: whoever has it and sends slowly keeps no other gate's out.
 const LARGE_OF_KEY_MAX: usize = 16;
 
-/// How many large batches are under way, by key.
-static LARGE: Mutex<BTreeMap<KeyId, usize>> = Mutex::new(BTreeMap::new());
-
-fn large() -> MutexGuard<'static, BTreeMap<KeyId, usize>> {
-    LARGE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The turn of a large batch: one of all that there are, and one of its key's.
-struct Turn(KeyId);
-
-impl Turn {
-    fn take(key: KeyId) -> Result<Self, Problem> {
-        let mut large = large();
-        let (all, of_key) = (large.values().sum::<usize>(), large.get(&key).copied().unwrap_or_default());
-        if of_key >= LARGE_OF_KEY_MAX {
-            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "as many large batches of this key as may are under way");
-            return Err(problem.retry_after(1));
-        }
-        if all >= LARGE_MAX {
-            return Err(Problem::busy());
-        }
-        large.insert(key, of_key + 1);
-        Ok(Self(key))
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = large().entry(self.0) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
-    }
-}
+/// The turns of large batches.
+static LARGE: Turns = Turns::new(LARGE_MAX, LARGE_OF_KEY_MAX);
 
 /// A scan: `code` as it was scanned, or `ticket` and the `issue` on its code (none if the id was typed).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -512,7 +475,7 @@ pub async fn merge(node: web::Data<Node>, caller: Caller, request: HttpRequest, 
         }
         // What a gate sends of a few minutes without a network waits for nobody.
         if turn.is_none() && body.len() + chunk.len() > BODY_MAX {
-            turn = Some(Turn::take(caller.id())?);
+            turn = Some(LARGE.take(caller.id())?);
         }
         body.extend_from_slice(&chunk);
     }
@@ -578,20 +541,6 @@ pub async fn conflicts(node: web::Data<Node>, caller: Caller, slot: web::Path<Sl
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_key_has_half_of_the_large_batches_and_leaves_others_theirs() {
-        let [one, other, third] = [1, 2, 3].map(KeyId);
-        let code = |turn: Result<Turn, Problem>| turn.err().map(|problem| problem.code());
-        let mut of_one: Vec<Turn> = (0..LARGE_OF_KEY_MAX).map(|_| Turn::take(one).unwrap()).collect();
-        assert_eq!(code(Turn::take(one)), Some("too_many_requests"));
-        let of_other: Vec<Turn> = (LARGE_OF_KEY_MAX..LARGE_MAX).map(|_| Turn::take(other).unwrap()).collect();
-        assert_eq!(code(Turn::take(third)), Some("busy"));
-        of_one.pop();
-        assert_eq!(code(Turn::take(third)), None, "whoever is done leaves a turn");
-        drop((of_one, of_other));
-        assert!(large().is_empty(), "nothing is kept of those who are done");
-    }
 
     #[test]
     fn a_batch_has_as_many_scans_as_the_contract_says_and_no_more() {
