@@ -14,7 +14,7 @@ use tornello_engine::tariff::Proof;
 use tornello_engine::ticket::{Payload, SigningKey, TicketCode};
 
 use crate::routes_sales::{desk, refuses, sell, tell, ticket};
-use crate::support::{App, MARE, TORRE, body_of, code, settings, slot};
+use crate::support::{App, MARE, TORRE, body_of, code, plan, settings, slot};
 
 fn shown(what: &str, value: &str) -> Value {
     json!({what: value, "gate": "north", "museum": "torre"})
@@ -159,6 +159,23 @@ async fn slots_whose_gates_are_open_at_once_let_in_no_more_than_the_building_has
     read(&app, "08:51:00", 59).await;
     assert_eq!((enter(&app, 0, 2, "e").await.as_str(), enter(&app, 1, 2, "f").await.as_str()), ("admitted", "wait"));
     assert_eq!(inside(&app).await, [59, 60, 60]);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_ticket_that_lets_in_for_longer_than_its_key_signs_is_read_by_the_gate() {
+    let app = App::start().await;
+    let mut open = plan();
+    open.routes[0].policy.admit_late_s = 5 * 366 * 86_400;
+    app.set_plan(open).await;
+    let (gate, office) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await);
+    let body = json!({"lines": [{"category": "full", "count": 1}], "settlement": desk("R")});
+    let (status, sale) = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 9)), &office, "sell", &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    let id = ticket(sale["sale"].as_str().unwrap(), 0);
+    let shown_code = app.get(&format!("/v1/tickets/{id}"), &office).await["code"].as_str().unwrap().to_owned();
+    let (status, answer) = app.post("/v1/admissions", &gate, "in", &shown("code", &shown_code)).await;
+    assert_eq!((status, &answer["verdict"]), (StatusCode::OK, &json!("admitted")), "{answer}");
     app.stop().await;
 }
 

@@ -60,7 +60,8 @@ async fn a_reading_that_cannot_be_is_refused() {
         let (status, problem) = send(&app, &sensor, "application/json", bad.to_string()).await;
         assert_eq!((status.as_u16(), &problem["code"]), (expected, &json!(code)), "{bad}: {problem}");
     }
-    for (kind, body, expected) in [("text/plain", "x".to_owned(), 415), ("application/json", "{".to_owned(), 400)] {
+    let long = format!("{good}{}", " ".repeat(64 * 1024));
+    for (kind, body, expected) in [("text/plain", "x".to_owned(), 415), ("application/json", "{".to_owned(), 400), ("application/json", long, 413)] {
         assert_eq!(send(&app, &sensor, kind, body).await.0.as_u16(), expected, "{kind}");
     }
     app.stop().await;

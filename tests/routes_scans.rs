@@ -209,6 +209,38 @@ async fn it_does_not_matter_which_gate_sends_first_when_somebody_comes_back() {
 }
 
 #[actix_rt::test]
+async fn a_scan_of_a_request_that_was_written_after_all_is_that_passage_also_after_a_restart() {
+    let app = App::start().await;
+    let (gate, office) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await);
+    let sale = sell(&app, 2).await;
+    app.pass(5).await;
+    let shown = json!({"ticket": ticket(&sale, 0), "gate": "north", "museum": "torre"});
+    assert_eq!(app.post("/v1/admissions", &gate, "in", &shown).await.0, StatusCode::OK);
+    app.pass(60).await;
+    let kept = |number: u16, asked_at: &str| {
+        let mut kept = scan(&ticket(&sale, number), "north", "08:30:10", "in");
+        kept["asked_at"] = json!(format!("2026-11-23T{asked_at}Z"));
+        kept
+    };
+    let app = app.restart().await;
+    // Of the second ticket nothing was written.
+    let batch = [kept(0, "08:30:04"), kept(1, "08:30:04"), kept(0, "08:30:11"), kept(0, "then")];
+    let expected = [("duplicate", None), ("merged", None), ("refused", Some("invalid")), ("refused", Some("invalid"))];
+    assert_eq!(outcomes(&send(&app, &gate, &batch).await), expected);
+    let counted = async || {
+        let slot = app.get(&format!("/v1/slots/{}", slot(TORRE, 9)), &office).await;
+        (slot["admitted"].clone(), slot["inside"].clone(), slot["conflicts"].clone())
+    };
+    assert_eq!(counted().await, (json!(2), json!(2), json!(0)));
+    let again = send(&app, &gate, &batch[..2]).await;
+    assert_eq!(outcomes(&again), [("duplicate", None), ("duplicate", None)]);
+    // Who was asked for after that passage is somebody else.
+    assert_eq!(outcomes(&send(&app, &gate, &[kept(0, "08:30:06")]).await), [("conflict", Some("ticket_inside"))]);
+    assert_eq!(counted().await, (json!(2), json!(2), json!(1)));
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_was_right_when_it_was_scanned_stays_right_whatever_came_later() {
     let app = App::start().await;
     let (gate, office, manager) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);

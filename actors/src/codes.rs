@@ -14,6 +14,8 @@ use crate::signing::{SigningError, SigningKeys};
 const FROM: Timestamp = Timestamp::from_seconds(0);
 /// Tickets are printed so long ahead, and let in for so long from their day on: a key is good for tickets that are valid until so long after it last signed.
 const AHEAD_S: i64 = 3 * 366 * DAY_S;
+/// No code says that its ticket lets in nearly as long: the list of keys that a gate took along may be older than the code.
+const MARGIN_S: i64 = 30 * DAY_S;
 
 /// Why codes cannot be signed or verified with the keys that there are.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +69,13 @@ impl Codes {
     #[must_use]
     pub fn sign(&self, payload: &Payload) -> String {
         TicketCode::sign(&self.0.read().signer, payload)
+    }
+
+    /// Until when a code may say that its ticket lets in, if it is signed now: its key is good for that, whenever another one takes its place. Of a ticket that lets in for longer,
+    /// or years ahead, the slot says so, and the list that a gate takes along.
+    #[must_use]
+    pub fn until_max(&self) -> Timestamp {
+        self.0.read().until.plus_seconds(AHEAD_S - MARGIN_S)
     }
 
     /// What a code says, if this installation signed it. Whether the ticket may enter is for its slot to say.
@@ -167,6 +176,23 @@ mod tests {
         assert!(codes.refresh(now.plus_seconds(60)).unwrap());
         for (texts, which) in [(printed, "printed before the rotation"), (read(&codes), "read after it")] {
             assert_eq!(texts.map(|text| codes.verify(&text)), tickets.map(Ok), "{which}");
+        }
+    }
+
+    #[test]
+    fn what_a_code_says_is_within_the_life_of_its_key_also_years_ahead_and_after_a_rotation() {
+        let (folder, now, far) = (tempfile::tempdir().unwrap(), at("2026-06-10T08:00:00Z"), at("2031-06-10T08:00:00Z"));
+        let path = folder.path().join("signing.keys");
+        let codes = Codes::new(SigningKeys::load_or_create(&path, now).unwrap(), now).unwrap();
+        let Payload { ticket, issue, proof, .. } = payload("2031-06-10T08:00:00Z");
+        let said = |codes: &Codes| Payload::new(ticket, issue, proof, far, far.plus_seconds(3_600).min(codes.until_max()));
+        let first = said(&codes);
+        let printed = codes.sign(&first);
+        SigningKeys::load_or_create(&path, now).unwrap().rotate(now).unwrap();
+        for today in [now, far] {
+            assert!(codes.refresh(today).unwrap());
+            assert_eq!(codes.verify(&printed), Ok(first), "printed before the rotation, on {today}");
+            assert_eq!(codes.verify(&codes.sign(&said(&codes))), Ok(said(&codes)), "read on {today}");
         }
     }
 

@@ -202,13 +202,18 @@ struct Setting {
 impl Beside<'_> {
     fn setting(&self, museum: MuseumId, now: Timestamp) -> Setting {
         let date = building_day(now);
-        let ceiling = self.museums.get(museum).and_then(|known| known.museum.ceiling_on(date));
+        let known = self.museums.get(museum);
+        let room_on = |date: Date| {
+            let ceiling = known.as_ref().and_then(|known| known.museum.ceiling_on(date));
+            ceiling.map_or(ROOM, |ceiling| f64::from(ceiling) * ROOM_FACTOR)
+        };
         Setting {
             date,
             midnight_min: calendar::instant(date.at(0, 0, 0, 0)).as_seconds().div_euclid(60),
             balance: balance_of(&self.attended.get(museum)),
             gated: self.plans.policy_on(museum, date).gated_percent.map(|percent| f64::from(percent) / 100.0),
-            room: ceiling.map_or(ROOM, |ceiling| f64::from(ceiling) * ROOM_FACTOR),
+            // In the night another ceiling may hold by now than that of the evening.
+            room: room_on(date).max(room_on(calendar::local_day(now))),
             scanned: self.scanned(museum, date),
             // Counted before the slots' counters show them, and so looked up behind these.
             late: self.buildings.told_late(museum, date),
@@ -357,12 +362,16 @@ impl Sensors {
         let mut sites = self.sites.lock();
         for known in museums.all() {
             let museum = known.museum.id();
-            if let Some(live) = last_told(&board.heads_of(museum)) {
+            let heads = board.heads_of(museum);
+            if let Some(live) = last_told(&heads) {
                 let inside = Inside { people: live.people, sd: live.sd };
                 let site = sites.entry(museum).or_default();
                 site.occupancy =
                     Some(Occupancy { museum, inside, quality: Quality::Uncalibrated, at: live.measured_at, sensor: live.source, who: KeyId::SYSTEM });
                 site.begin_with(inside, live.measured_at);
+                for live in heads.iter().filter_map(|(_, head)| head.places.live) {
+                    site.has_heard(live.source, live.measured_at);
+                }
             }
         }
     }

@@ -1,8 +1,11 @@
 //! What all requests that change something have in common: the idempotency key, the body, the digest of what was asked, the parties.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::future::{Ready, ready};
 use std::iter::{once, successors};
 use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use actix_web::dev::Payload;
 use actix_web::error::{JsonPayloadError, PayloadError};
@@ -17,7 +20,7 @@ use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
 use tornello_actors::people::{Month, OVERLAP_S, Pseudonymiser};
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
-use tornello_engine::ids::{OrderId, SlotId};
+use tornello_engine::ids::{KeyId, OrderId, SlotId};
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
@@ -261,6 +264,61 @@ pub fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<O
     Option::deserialize(from)
 }
 
+/// Turns for bodies that may be larger than others, and whose senders may take their time: so many at once, and so many of one key, so that whoever has it and sends slowly keeps
+/// nobody else's out.
+#[derive(Debug)]
+pub struct Turns {
+    all_max: usize,
+    of_key_max: usize,
+    /// How many are taken, by key.
+    taken: Mutex<BTreeMap<KeyId, usize>>,
+}
+
+impl Turns {
+    /// So many at once, of which so many may be of one key.
+    #[must_use]
+    pub const fn new(all_max: usize, of_key_max: usize) -> Self {
+        Self { all_max, of_key_max, taken: Mutex::new(BTreeMap::new()) }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, BTreeMap<KeyId, usize>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A turn, if one is left, and left to that key.
+    pub fn take(&'static self, key: KeyId) -> Result<Turn, Problem> {
+        let mut taken = self.taken();
+        let (all, of_key) = (taken.values().sum::<usize>(), taken.get(&key).copied().unwrap_or_default());
+        if of_key >= self.of_key_max {
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "as many large batches of this key as may are under way");
+            return Err(problem.retry_after(1));
+        }
+        if all >= self.all_max {
+            return Err(Problem::busy());
+        }
+        taken.insert(key, of_key + 1);
+        Ok(Turn { of: self, key })
+    }
+}
+
+/// The turn of one large body, until it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    of: &'static Turns,
+    key: KeyId,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = self.of.taken().entry(self.key) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
 /// A body of JSON that may be larger than others: up to [`LARGE_BODY_MAX`]. Managers' only: nobody else's is read, as there may be as many of them as changes under way.
 #[derive(Debug)]
 pub struct Large<T>(pub T);
@@ -313,6 +371,20 @@ mod tests {
 
     fn party(kind: PartyKind, value: &str) -> PartyForm {
         PartyForm { kind, value: value.to_owned() }
+    }
+
+    #[test]
+    fn one_key_has_some_of_the_turns_and_leaves_others_theirs() {
+        static TURNS: Turns = Turns::new(4, 2);
+        let code = |key: u64| TURNS.take(KeyId(key)).err().map(|problem| problem.code());
+        let mut of_one = [1, 1].map(|key| TURNS.take(KeyId(key)).unwrap()).into_iter().collect::<Vec<_>>();
+        assert_eq!(code(1), Some("too_many_requests"));
+        let of_other = [2, 2].map(|key| TURNS.take(KeyId(key)).unwrap());
+        assert_eq!(code(3), Some("busy"));
+        of_one.pop();
+        assert_eq!(code(3), None, "whoever is done leaves a turn");
+        drop((of_one, of_other));
+        assert!(TURNS.taken().is_empty(), "nothing is kept of those who are done");
     }
 
     #[test]

@@ -12,7 +12,8 @@
 //! A disk that stalls is not waited for, though what is on its way through the journal then may be written at any time. If one request alone is on its way with a ticket, the
 //! fork answers it, under the key of that request: so it is written once, also when it is sent again. Unless the fork would refuse it: the slot may have let them pass a moment
 //! before, and that be written, so the outcome is unknown until the journal knows. So it is if several have asked for one ticket at once. The scan that the gate was told to keep is
-//! known then, though another record stands for it ([`Node::merge_kept`]).
+//! known then, though another record stands for it ([`Node::merge_kept`]): it says since when nobody else had asked with the ticket, so also a process that knows the journal alone
+//! finds that record.
 //!
 //! The ceiling of a building holds over all slots together, forked or not: people are counted before they may be told to come in ([`Buildings`](crate::buildings::Buildings)).
 
@@ -112,9 +113,18 @@ pub(super) struct Gates {
     changed: Notify,
 }
 
-/// Scans, the last ones; with whether the request that each is of is known to be written instead of it.
+/// Scans, the last ones.
 #[derive(Debug)]
-struct KeptScans(Recent<Scan, bool>);
+struct KeptScans(Recent<Scan, KeptScan>);
+
+/// What is known of a scan that a gate was told to keep.
+#[derive(Debug, Clone, Copy)]
+struct KeptScan {
+    /// When its request came.
+    asked_at: Timestamp,
+    /// Whether that is known to be written instead of it.
+    is_written: bool,
+}
 
 impl Default for KeptScans {
     fn default() -> Self {
@@ -130,6 +140,8 @@ type Request = (KeyId, Digest);
 struct Doubt {
     /// The one request that may be told, if there is one.
     only: Option<Request>,
+    /// When that came.
+    since: Timestamp,
     /// The number of the doubt that came last: when that one ends, so do those before.
     number: u64,
 }
@@ -139,6 +151,8 @@ struct Doubt {
 struct Requests {
     count: usize,
     first: Request,
+    /// When that came.
+    since: Timestamp,
     /// Whether all of them are the first, sent again: by a gate that does not wait so long.
     are_one: bool,
 }
@@ -148,24 +162,27 @@ struct OnWay<'a> {
     gates: &'a Gates,
     ticket: TicketId,
     request: Request,
+    /// When it came first.
+    since: Timestamp,
     is_answered: bool,
 }
 
 impl Gates {
-    fn set_out(&self, ticket: TicketId, request: Request) -> OnWay<'_> {
+    fn set_out(&self, ticket: TicketId, request: Request, now: Timestamp) -> OnWay<'_> {
         let mut on_way = self.on_way.lock();
-        let requests = on_way.entry(ticket).or_insert(Requests { count: 0, first: request, are_one: true });
+        let requests = on_way.entry(ticket).or_insert(Requests { count: 0, first: request, since: now, are_one: true });
         requests.count += 1;
         requests.are_one &= requests.first == request;
-        OnWay { gates: self, ticket, request, is_answered: false }
+        let since = if requests.are_one { requests.since } else { now };
+        OnWay { gates: self, ticket, request, since, is_answered: false }
     }
 
     /// Whether all is known of a ticket depends on what the journal will say it holds. One request may be told, if it is the only one with that ticket.
-    fn doubt(&self, ticket: TicketId, only: Option<Request>) {
+    fn doubt(&self, ticket: TicketId, only: Option<Request>, since: Timestamp) {
         let number = self.doubts.fetch_add(1, Ordering::Relaxed);
         let mut doubtful = self.doubtful.lock();
-        let doubt = doubtful.entry(ticket).or_insert(Doubt { only, number });
-        *doubt = Doubt { only: only.filter(|only| doubt.only == Some(*only)), number };
+        let doubt = doubtful.entry(ticket).or_insert(Doubt { only, since, number });
+        *doubt = Doubt { only: only.filter(|only| doubt.only == Some(*only)), since: doubt.since.min(since), number };
         drop(doubtful);
         self.changed.notify_one();
     }
@@ -175,14 +192,13 @@ impl Gates {
         self.doubtful.lock().contains_key(&ticket)
     }
 
-    /// The one request that might be told was, if this is one: whoever comes with the ticket now comes after it. Answers whether it was.
-    fn told(&self, ticket: TicketId, request: Request) -> bool {
+    /// The one request that might be told was, if this is one: whoever comes with the ticket now comes after it. Answers whether it was. What its gate keeps is then remembered.
+    fn told(&self, ticket: TicketId, request: Request, scan: Scan) -> bool {
         let mut doubtful = self.doubtful.lock();
-        let was_doubtful = doubtful.get(&ticket).is_some_and(|doubt| doubt.only == Some(request));
-        if was_doubtful {
-            doubtful.remove(&ticket);
-        }
-        was_doubtful
+        let Some(Doubt { since: asked_at, .. }) = doubtful.get(&ticket).filter(|doubt| doubt.only == Some(request)).copied() else { return false };
+        doubtful.remove(&ticket);
+        self.kept.lock().0.put(scan, KeptScan { asked_at, is_written: false });
+        true
     }
 }
 
@@ -208,7 +224,7 @@ impl Drop for OnWay<'_> {
             }
         }
         if !self.is_answered {
-            self.gates.doubt(self.ticket, is_alone.then_some(self.request));
+            self.gates.doubt(self.ticket, is_alone.then_some(self.request), self.since);
         }
     }
 }
@@ -264,7 +280,7 @@ impl Node {
                     fork
                 }
                 None if self.health() == Health::Writing => {
-                    let on_way = self.gates.set_out(passage.ticket, (envelope.who, envelope.key));
+                    let on_way = self.gates.set_out(passage.ticket, (envelope.who, envelope.key), self.clock.now());
                     let seat = self.seat(&passage);
                     let command = passage.command(seat.as_ref().map(Seat::room));
                     let Some(answer) = self.slot_unless_stalled(slot, envelope.clone(), command).await else {
@@ -283,7 +299,7 @@ impl Node {
                         Err(failure @ Failure::Journal(_)) => last = failure,
                         Err(Failure::Busy) if self.health() != Health::Writing => {}
                         Err(Failure::OutcomeUnknown) => {
-                            self.gates.doubt(passage.ticket, None);
+                            self.gates.doubt(passage.ticket, None, self.clock.now());
                             return Err(Failure::OutcomeUnknown);
                         }
                         answer => return answer,
@@ -402,9 +418,7 @@ impl Node {
             if told.envelope.body != envelope.body {
                 return Err(Failure::KeyReused);
             }
-            if self.gates.told(passage.ticket, asked) {
-                self.gates.kept.lock().0.put(told.passage.scan(told.record.at), false);
-            }
+            self.gates.told(passage.ticket, asked, told.passage.scan(told.record.at));
             return Ok(told.record.clone());
         }
         if self.gates.doubtful.lock().get(&passage.ticket).is_some_and(|doubt| doubt.only != Some(asked)) {
@@ -440,9 +454,8 @@ impl Node {
         match followed {
             Ok(record) => {
                 fork.told.push_back(Told { envelope: envelope.clone(), passage, record: record.clone() });
-                if self.gates.told(passage.ticket, asked) {
+                if self.gates.told(passage.ticket, asked, passage.scan(record.at)) {
                     self.buildings.forget(passage.ticket);
-                    self.gates.kept.lock().0.put(passage.scan(record.at), false);
                 }
                 Ok(record)
             }
@@ -505,15 +518,26 @@ impl Node {
         true
     }
 
+    /// When the request came of a scan that its gate was told to keep, if that was on its way then, and may be written instead of it: since then nobody else had asked with the
+    /// ticket.
+    #[must_use]
+    pub fn asked_at(&self, scan: &Scan) -> Option<Timestamp> {
+        self.gates.kept.lock().0.get(scan).map(|kept| kept.asked_at)
+    }
+
     /// Gives a slot a scan that a gate sends in, as it kept it. One that the gate was told to keep while its request was on its way is known if that is written, and is to be sent
-    /// again as long as nobody knows whether it will be: else one visitor would stand against themselves.
-    pub async fn merge_kept(&self, envelope: Envelope, scan: Scan, command: Command) -> Answer<Slot> {
-        let is_written = self.gates.kept.lock().0.get(&scan).copied();
-        match is_written {
-            Some(true) => Err(Failure::Refused(Refusal::ScanKnown)),
-            Some(false) => Err(Failure::OutcomeUnknown),
-            None => self.slot(scan.ticket.slot(), envelope, command).await,
-        }
+    /// again as long as nobody knows whether it will be: else one visitor would stand against themselves. What is not remembered, as after a restart, the journal says, where the
+    /// gate says when the request came ([`Node::asked_at`]).
+    pub async fn merge_kept(&self, envelope: Envelope, scan: Scan, asked_at: Option<Timestamp>, command: Command) -> Answer<Slot> {
+        let is_written = self.gates.kept.lock().0.get(&scan).map(|kept| kept.is_written);
+        let slot = scan.ticket.slot();
+        let is_known = match (is_written, asked_at) {
+            (Some(false), _) => return Err(Failure::OutcomeUnknown),
+            (Some(true), _) => true,
+            (None, Some(since)) => self.look(slot, move |slot| slot.saw(&scan, since)).await?,
+            (None, None) => false,
+        };
+        if is_known { Err(Failure::Refused(Refusal::ScanKnown)) } else { self.slot(slot, envelope, command).await }
     }
 
     /// Whether a scan needs to wait no longer: it is written, or never can be.
@@ -522,7 +546,8 @@ impl Node {
         let Some(is_written_otherwise) = self.merge_told(slot, told).await else { return false };
         let mut kept = self.gates.kept.lock();
         if is_written_otherwise {
-            kept.0.put(scan, true);
+            let asked_at = kept.0.get(&scan).map_or(scan.scanned_at, |kept| kept.asked_at);
+            kept.0.put(scan, KeptScan { asked_at, is_written: true });
         } else {
             let _ = kept.0.take(&scan);
         }

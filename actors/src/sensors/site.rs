@@ -34,6 +34,10 @@ pub(super) struct Site {
     doors: HashMap<Code, Entries>,
     /// Those who were inside when the program started, as if they had all just come in.
     before: Option<Entries>,
+    /// When people inside were measured last, and these, as if they had all come in then: they stand for whoever was inside before.
+    measured: Option<(Timestamp, Entries)>,
+    /// The last word of sensors of which that was made. What doors had counted by then is among them.
+    heard: HashMap<Code, Timestamp>,
     /// Those who came and went, minute by minute; none as long as no door counts both.
     flow: Option<Flow>,
     /// What zones said of a building without counted doors.
@@ -72,6 +76,10 @@ struct Flow {
 impl Site {
     /// Takes a reading in; answers the people inside at that moment.
     pub(super) fn take(&mut self, reading: Reading, setting: Option<&Setting>) -> Result<(Inside, Quality), Rejected> {
+        let is_count = matches!(reading.measured, Measured::Entries { .. } | Measured::Flow { .. });
+        if is_count && self.heard.get(&reading.sensor).is_some_and(|heard| reading.at <= *heard) {
+            return Err(Rejected::OutOfOrder);
+        }
         let newest = self.occupancy.map_or(Timestamp::MIN, |occupancy| occupancy.at);
         if let Some(setting) = setting {
             self.follow(reading.at, setting);
@@ -86,6 +94,9 @@ impl Site {
                     let since = flow.let_in.iter().filter(|(known_at, _)| *known_at > reading.at).map(|(_, people)| *people);
                     inside.people = since.fold(inside.people, u32::saturating_add);
                     flow.filter.set(minute(reading.at), f64::from(inside.people), f64::from(inside.sd));
+                } else {
+                    self.doors.clear();
+                    self.measured = Some((reading.at, just_in(people, reading.at)));
                 }
                 Ok((inside, Quality::Good))
             }
@@ -111,8 +122,11 @@ impl Site {
         }
     }
 
-    /// Entries alone: they add up over all doors.
+    /// Entries alone: they add up over all doors, and to the people who were measured inside.
     fn enter(&mut self, reading: Reading, people: u32, newest: Timestamp) -> Result<Inside, Rejected> {
+        // Whom a door had counted by then is among those.
+        let is_measured = self.measured.as_ref().is_some_and(|(measured_at, _)| reading.at <= *measured_at);
+        let people = if is_measured { 0 } else { people };
         let at_s = reading.at.max(newest).as_seconds();
         self.doors.retain(|sensor, door| *sensor == reading.sensor || people_of(door, at_s) > 0);
         if !self.doors.contains_key(&reading.sensor) && self.doors.len() >= DOORS_MAX {
@@ -121,17 +135,21 @@ impl Site {
         let door = self.doors.entry(reading.sensor).or_insert_with(|| Entries::new(Dwell::default()));
         // A door refuses nothing but a count that is old or was taken before.
         door.push(reading.at.as_seconds(), people).map_err(|_: ModelError| Rejected::OutOfOrder)?;
-        let before = self.before.iter().map(|before| people_of(before, at_s));
+        let before = self.measured.as_ref().map(|(_, measured)| measured).or(self.before.as_ref());
+        let before = before.map(|before| people_of(before, at_s));
         let doors = self.doors.values().map(|door| people_of(door, at_s));
         Ok(Inside::counted(doors.chain(before).fold(0, u32::saturating_add)))
     }
 
     /// Begins with people who are inside, as at a start.
     pub(super) fn begin_with(&mut self, inside: Inside, at: Timestamp) {
-        let mut entries = Entries::new(Dwell::default());
-        // An empty estimator takes any first count.
-        let _ = entries.push(at.as_seconds(), inside.people);
-        (self.before, self.read_at) = (Some(entries), Some(at));
+        (self.before, self.read_at) = (Some(just_in(inside.people, at)), Some(at));
+    }
+
+    /// What a sensor said up to some time was heard before the start: sent again, as where its answer was lost, it is not counted once more.
+    pub(super) fn has_heard(&mut self, sensor: Code, at: Timestamp) {
+        let heard = self.heard.entry(sensor).or_insert(at);
+        *heard = at.max(*heard);
     }
 
     /// Whether people are followed minute by minute.
@@ -230,6 +248,9 @@ impl Flow {
         }
         // Of two readings that come in at once the later one may bring what was looked up before the other one, and with it a day that is over.
         let is_of_today = setting.date == self.date;
+        if is_of_today {
+            self.filter.make_room(setting.room);
+        }
         let since = |now: u32, before: u32| if is_of_today { now.saturating_sub(before) } else { 0 };
         let scanned = since(setting.scanned, self.scanned);
         // Who is told of late is known as that a moment before the slot's counters show it.
@@ -354,6 +375,14 @@ fn minute(at: Timestamp) -> i64 {
     at.as_seconds().div_euclid(60)
 }
 
+/// People as if they had all come in at once.
+fn just_in(people: u32, at: Timestamp) -> Entries {
+    let mut entries = Entries::new(Dwell::default());
+    // An empty estimator takes any first count.
+    let _ = entries.push(at.as_seconds(), people);
+    entries
+}
+
 /// Those who came in by one door and are still inside; no door is asked for a time before its last count.
 fn people_of(door: &Entries, at_s: i64) -> u32 {
     door.inside(at_s).map_or(0, |inside| inside.people)
@@ -398,6 +427,16 @@ mod tests {
     }
 
     #[test]
+    fn whoever_comes_in_after_the_ceiling_was_raised_is_inside() {
+        let mut site = Site::default();
+        let mut count = |s: i64, entered, room: f64| {
+            let reading = Reading { museum: MuseumId(1), sensor: "door".parse().unwrap(), at: at(s), measured: Measured::Flow { entered, left: 0 } };
+            site.take(reading, Some(&Setting { room, ..setting(0, 0) })).unwrap().0.people
+        };
+        assert_eq!([count(0, 8, 10.0), count(60, 8, 10.0), count(120, 8, 100.0), count(180, 8, 10.0)], [8, 10, 24, 32]);
+    }
+
+    #[test]
     fn an_estimate_is_as_of_the_last_word_of_a_door_or_of_the_gates_that_stand_in_for_it() {
         let mut site = Site::default();
         let reading =
@@ -413,6 +452,32 @@ mod tests {
         let (_, quality) = site.take(reading(250, 1), Some(&setting(0, 22))).unwrap();
         assert_eq!((quality, site.as_of(quality, at(250))), (Quality::DeadEntries, at(180)));
         assert_eq!(site.as_of(Quality::Good, at(250)), at(250));
+    }
+
+    #[test]
+    fn whom_doors_count_in_is_added_to_the_people_who_were_measured_inside() {
+        let mut site = Site::default();
+        let counted = |people| Measured::Entries { people };
+        let measured = |people| Measured::Inside { people, sd: Some(1) };
+        for (sensor, s, says, inside) in [
+            ("door", 0, counted(200), 200),
+            ("camera", 60, measured(10), 10),
+            ("door", 61, counted(1), 11),
+            // It was on its way when people inside were measured.
+            ("south", 59, counted(5), 11),
+            ("south", 120, counted(2), 13),
+            ("camera", 180, measured(150), 150),
+            ("door", 181, counted(1), 151),
+            ("door", 179 + 5_400, counted(3), 154),
+            ("door", 181 + 5_400, counted(4), 7),
+        ] {
+            let reading = Reading { museum: MuseumId(1), sensor: sensor.parse().unwrap(), at: at(s), measured: says };
+            let (found, quality) = site.take(reading, None).unwrap();
+            assert_eq!(found.people, inside, "{sensor} at {s}");
+            let newest = site.occupancy.map_or(reading.at, |last| last.at.max(reading.at));
+            let occupancy = Occupancy { museum: MuseumId(1), inside: found, quality, at: newest, sensor: reading.sensor, who: KeyId::SYSTEM };
+            site.publish_read(occupancy, reading.at);
+        }
     }
 
     /// What people inside come to with what a zone says at a second.

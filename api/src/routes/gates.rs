@@ -93,10 +93,11 @@ struct Said {
 }
 
 impl Said {
-    fn new(record: &Record<Event>, passage: &Passage, scanned_at: Option<Timestamp>) -> Self {
+    fn new(node: &Node, record: &Record<Event>, passage: &Passage, scanned_at: Option<Timestamp>) -> Self {
         let Some(at) = scanned_at else { return Self { status: StatusCode::OK, at: record.at.to_string(), recorded: true, scan: None } };
         let noted = Noted { scan: passage.scan(at), issue: passage.issue };
-        Self { status: StatusCode::ACCEPTED, at: at.to_string(), recorded: false, scan: Some(ScanForm::new(None, passage.museum, &noted)) }
+        let scan = ScanForm::new(None, passage.museum, &noted).asked_at(node.asked_at(&noted.scan));
+        Self { status: StatusCode::ACCEPTED, at: at.to_string(), recorded: false, scan: Some(scan) }
     }
 }
 
@@ -234,7 +235,7 @@ pub async fn admit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, f
         None => admitted_late(&node, &record, &passage).await?,
     };
     let name = category_name(&museum, passage.ticket.slot(), admitted.category);
-    let Said { status, at, recorded, scan } = Said::new(&record, &passage, admitted.scanned_at);
+    let Said { status, at, recorded, scan } = Said::new(&node, &record, &passage, admitted.scanned_at);
     // A name comes with another issue of the code, so nobody else waits for the slot a second time; and nobody at all while the journal does not write. Tickets
     // that moved here before names went along with them have codes of the first: of these the printed one alone shows it.
     let holder = if recorded && passage.issue != Some(UNNAMED_ISSUE) { name_on(&node, admitted.ticket).await } else { None };
@@ -282,7 +283,7 @@ pub async fn exit(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, fo
         })
     };
     let exited = exited.cloned().or_else(late).ok_or_else(not_rebuilt)?;
-    let Said { status, at, recorded, scan } = Said::new(&record, &passage, exited.scanned_at);
+    let Said { status, at, recorded, scan } = Said::new(&node, &record, &passage, exited.scanned_at);
     Ok(HttpResponse::build(status).json(ExitView { verdict: "left", ticket: exited.ticket.to_string(), gate: exited.gate, at, recorded, scan }))
 }
 

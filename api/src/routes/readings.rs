@@ -15,14 +15,19 @@ use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::LARGE_BODY_MAX;
+use crate::request::{LARGE_BODY_MAX, Turn, Turns};
 use crate::routes::{known_by_name, museum_of};
+use crate::server::BODY_MAX;
 use crate::strict;
 
 /// The most lines of a batch.
 pub const LINES_MAX: usize = 10_000;
 /// How many readings of a batch are on their way to the disk at once.
 const AT_ONCE: usize = 64;
+/// A batch with more rejected lines than this is large, however short they are: each is told in the answer, and kept until the last line has come.
+const REJECTED_FEW: usize = 500;
+/// The turns of batches that are larger than other requests: of these there may be as many as changes under way.
+static LARGE: Turns = Turns::new(32, 16);
 
 /// A museum by its slug or its number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -367,18 +372,33 @@ struct Batch<'a> {
     bytes: usize,
     lines: u32,
     became: BatchView,
+    /// If it is large.
+    turn: Option<Turn>,
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    fn new(node: &'a Node, caller: &'a Caller) -> Self {
+        Self { node, caller, rest: Vec::new(), bytes: 0, lines: 0, became: BatchView::default(), turn: None }
+    }
+
+    /// What is large by now takes a turn. Who has none left sends all of it again: what was taken is known then.
+    fn take_turn(&mut self) -> Result<(), Problem> {
+        if self.turn.is_none() && (self.bytes > BODY_MAX || self.became.rejected.len() > REJECTED_FEW) {
+            self.turn = Some(LARGE.take(self.caller.id())?);
+        }
+        Ok(())
+    }
+
     async fn take(&mut self, chunk: &[u8]) -> Result<(), Problem> {
         self.bytes += chunk.len();
         if self.bytes > LARGE_BODY_MAX {
             return Err(self.cut_off(Problem::too_large(LARGE_BODY_MAX)));
         }
-        match whole_lines(&mut self.rest, chunk) {
-            Some(lines) => self.take_lines(&lines).await,
-            None => Ok(()),
+        self.take_turn()?;
+        if let Some(lines) = whole_lines(&mut self.rest, chunk) {
+            self.take_lines(&lines).await?;
         }
+        self.take_turn()
     }
 
     async fn take_lines(&mut self, lines: &[u8]) -> Result<(), Problem> {
@@ -427,7 +447,8 @@ fn whole_lines(rest: &mut Vec<u8>, piece: &[u8]) -> Option<Vec<u8>> {
 /// Send readings.
 ///
 /// One as `application/json`, answered with the new estimate; or up to 10,000 lines and 1 MiB as `application/x-ndjson`, each judged on its own, answered with
-/// how many were accepted and which were not. Accepted readings stay accepted. Sensor and `at` identify a reading: no `Idempotency-Key` is needed.
+/// how many were accepted and which were not. Accepted readings stay accepted. Sensor and `at` identify a reading: no `Idempotency-Key` is needed. Of batches beyond 64 KiB, or with more than 500
+/// lines that are rejected, 32 are taken in at once, 16 of one key.
 #[utoipa::path(
     tag = "Readings", operation_id = "send_readings", security(("key" = ["sense"])),
     request_body(description = "One reading, or one on each line", content(
@@ -444,14 +465,14 @@ pub async fn send(node: web::Data<Node>, caller: Caller, request: HttpRequest, m
     if !one && !request.content_type().eq_ignore_ascii_case("application/x-ndjson") {
         return Err(Problem::unsupported("send one reading as application/json, or lines of readings as application/x-ndjson"));
     }
-    let mut batch = Batch { node: &node, caller: &caller, rest: Vec::new(), bytes: 0, lines: 0, became: BatchView::default() };
+    let mut batch = Batch::new(&node, &caller);
     let mut single = Vec::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(unread)?;
         if !one {
             batch.take(&chunk).await?;
-        } else if single.len() + chunk.len() > LARGE_BODY_MAX {
-            return Err(Problem::too_large(LARGE_BODY_MAX));
+        } else if single.len() + chunk.len() > BODY_MAX {
+            return Err(Problem::too_large(BODY_MAX));
         } else {
             single.extend_from_slice(&chunk);
         }
@@ -494,7 +515,45 @@ pub fn estimate(node: &Node, museum: MuseumId) -> Option<OccupancyView> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tornello_actors::clock::ManualClock;
+    use tornello_actors::journal::writer::Limits;
+    use tornello_actors::keys::{Key, Museums, Role};
+    use tornello_engine::ids::KeyId;
+
     use super::*;
+
+    #[actix_rt::test]
+    async fn a_batch_that_is_large_or_hardly_good_for_anything_waits_for_its_turn() {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let running = Node::start_in_memory(Arc::new(ManualClock::new(now)), Limits::default()).await.unwrap();
+        let key = Key {
+            id: KeyId(9),
+            name: "doors".to_owned(),
+            role: Role::Sensor,
+            museums: Museums::All,
+            account: None,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        let caller = Caller(Arc::new(key));
+        let turns: Vec<Turn> = (0..16).map(|_| LARGE.take(caller.id()).unwrap()).collect();
+        let told = |taken: Result<(), Problem>| taken.err().map(|problem| problem.code());
+        let mut long = Batch::new(running.node(), &caller);
+        assert_eq!(told(long.take(&[b' '; BODY_MAX]).await), None);
+        assert_eq!(told(long.take(b" ").await), Some("too_many_requests"));
+        for (lines, expected) in [(REJECTED_FEW, None), (REJECTED_FEW + 1, Some("too_many_requests"))] {
+            let mut bad = Batch::new(running.node(), &caller);
+            assert_eq!(told(bad.take("no\n".repeat(lines).as_bytes()).await), expected, "{lines} lines");
+        }
+        drop(turns);
+        assert_eq!(told(long.take(b" ").await), None, "its turn has come");
+        drop(long);
+        running.stop().await;
+    }
 
     #[test]
     fn lines_are_whole_in_whatever_pieces_they_come_and_however_many() {

@@ -2,10 +2,7 @@
 //! direction: to send it again does no harm, so no idempotency key is needed.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use futures_util::{StreamExt, stream};
 use metrics::counter;
@@ -15,14 +12,14 @@ use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId, TicketId};
+use tornello_engine::ids::{Code, MuseumId, SlotId, TicketId};
 use tornello_engine::offline::Noted;
 use tornello_engine::slot::{Command, ConflictReason, Direction, Event, Judged, JudgedScan, Refusal, Scan, judged};
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::random;
+use crate::request::{Turns, random};
 use crate::routes::readings::MuseumName;
 use crate::routes::{files, museum_of};
 use crate::server::BODY_MAX;
@@ -40,42 +37,8 @@ const LARGE_MAX: usize = 32;
 /// How many of them of one key: whoever has it and sends slowly keeps no other gate's out.
 const LARGE_OF_KEY_MAX: usize = 16;
 
-/// How many large batches are under way, by key.
-static LARGE: Mutex<BTreeMap<KeyId, usize>> = Mutex::new(BTreeMap::new());
-
-fn large() -> MutexGuard<'static, BTreeMap<KeyId, usize>> {
-    LARGE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The turn of a large batch: one of all that there are, and one of its key's.
-struct Turn(KeyId);
-
-impl Turn {
-    fn take(key: KeyId) -> Result<Self, Problem> {
-        let mut large = large();
-        let (all, of_key) = (large.values().sum::<usize>(), large.get(&key).copied().unwrap_or_default());
-        if of_key >= LARGE_OF_KEY_MAX {
-            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "as many large batches of this key as may are under way");
-            return Err(problem.retry_after(1));
-        }
-        if all >= LARGE_MAX {
-            return Err(Problem::busy());
-        }
-        large.insert(key, of_key + 1);
-        Ok(Self(key))
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = large().entry(self.0) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
-    }
-}
+/// The turns of large batches.
+static LARGE: Turns = Turns::new(LARGE_MAX, LARGE_OF_KEY_MAX);
 
 /// A scan: `code` as it was scanned, or `ticket` and the `issue` on its code (none if the id was typed).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -106,6 +69,11 @@ pub struct ScanForm {
     /// `in` or `out`.
     #[schema(value_type = GateDirectionWord)]
     pub direction: Direction,
+    /// Only in a `scan` that an admission or an exit was answered with, and sent back as it came (RFC 3339): since then nobody else had asked with the ticket. If the
+    /// ticket is written to have passed that way between then and `scanned_at`, that is this scan, and it is a `duplicate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime, max_length = 40)]
+    pub asked_at: Option<String>,
 }
 
 impl ScanForm {
@@ -122,7 +90,14 @@ impl ScanForm {
             museum: MuseumName::Number(museum.0),
             scanned_at: scanned_at.to_string(),
             direction,
+            asked_at: None,
         }
+    }
+
+    /// That, since nobody else had asked with the ticket.
+    #[must_use]
+    pub fn asked_at(self, asked_at: Option<Timestamp>) -> Self {
+        Self { asked_at: asked_at.map(|at| at.to_string()), ..self }
     }
 
     /// What a gate had noted; none if the scan names no ticket, or no instant.
@@ -136,8 +111,8 @@ impl ScanForm {
         Ok(Scan { ticket, scanned_at, gate: self.gate, direction: self.direction })
     }
 
-    /// What to ask of the ticket's slot.
-    fn read(&self, node: &Node, caller: &Caller) -> Result<(Scan, Command), Problem> {
+    /// What to ask of the ticket's slot, and since when nobody else had asked with the ticket, if that is said.
+    fn read(&self, node: &Node, caller: &Caller) -> Result<(Scan, Option<Timestamp>, Command), Problem> {
         let museum = museum_of(node, caller, Scope::Gate, &self.museum.text())?.museum.id();
         let (ticket, issue) = match (&self.code, self.ticket, self.issue) {
             (Some(code), None, None) => files(node)?.codes.verify(code.trim()).map(|payload| (payload.ticket, Some(payload.issue)))?,
@@ -145,7 +120,14 @@ impl ScanForm {
             _ => return Err(Problem::invalid("give either the code, or the ticket and its issue")),
         };
         let scan = self.scan_of(ticket)?;
-        Ok((scan, Command::Merge { scan, issue, museum }))
+        let asked_at = self.asked_at.as_deref().map(str::parse::<Timestamp>).transpose();
+        let asked_at = asked_at.map_err(|_| Problem::invalid("asked_at: an RFC 3339 instant is expected"))?;
+        if asked_at.is_some_and(|asked_at| asked_at > scan.scanned_at) {
+            return Err(Problem::invalid("asked_at: it was asked before it was told, at `scanned_at`"));
+        }
+        // Of a ticket of another museum is not told when it passed.
+        let asked_at = asked_at.filter(|_| ticket.slot().museum() == museum);
+        Ok((scan, asked_at, Command::Merge { scan, issue, museum }))
     }
 }
 
@@ -371,6 +353,7 @@ struct Asked {
     line: u32,
     number: Option<u64>,
     scan: Scan,
+    asked_at: Option<Timestamp>,
     command: Command,
 }
 
@@ -378,7 +361,7 @@ struct Asked {
 async fn take_one(node: &Node, caller: &Caller, nonce: [u64; 2], asked: Asked) -> (MergedLine, Vec<JudgedScan>) {
     let key = digest(&[b"scan", &nonce[0].to_be_bytes(), &nonce[1].to_be_bytes(), &asked.line.to_be_bytes()]);
     let envelope = Envelope { who: caller.id(), key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
-    let (outcome, problem) = match node.merge_kept(envelope, asked.scan, asked.command).await {
+    let (outcome, problem) = match node.merge_kept(envelope, asked.scan, asked.asked_at, asked.command).await {
         Ok(record) => {
             let judged = judged(&record.events, &asked.scan);
             let code = judged.and_then(Judged::conflict).map(ConflictReason::code);
@@ -412,7 +395,9 @@ async fn take(node: &Node, caller: &Caller, forms: Vec<Line>) -> MergedView {
     for (number, form) in forms {
         let scan = form.as_ref().ok().and_then(|form| form.scan);
         match form.and_then(|form| form.read(node, caller)) {
-            Ok((read, command)) => tickets.entry(read.ticket).or_default().push(Asked { line: number, number: scan, scan: read, command }),
+            Ok((read, asked_at, command)) => {
+                tickets.entry(read.ticket).or_default().push(Asked { line: number, number: scan, scan: read, asked_at, command });
+            }
             Err(problem) => lines.push(line(number, scan, Outcome::Refused, Some(&problem))),
         }
     }
@@ -490,7 +475,7 @@ pub async fn merge(node: web::Data<Node>, caller: Caller, request: HttpRequest, 
         }
         // What a gate sends of a few minutes without a network waits for nobody.
         if turn.is_none() && body.len() + chunk.len() > BODY_MAX {
-            turn = Some(Turn::take(caller.id())?);
+            turn = Some(LARGE.take(caller.id())?);
         }
         body.extend_from_slice(&chunk);
     }
@@ -556,20 +541,6 @@ pub async fn conflicts(node: web::Data<Node>, caller: Caller, slot: web::Path<Sl
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_key_has_half_of_the_large_batches_and_leaves_others_theirs() {
-        let [one, other, third] = [1, 2, 3].map(KeyId);
-        let code = |turn: Result<Turn, Problem>| turn.err().map(|problem| problem.code());
-        let mut of_one: Vec<Turn> = (0..LARGE_OF_KEY_MAX).map(|_| Turn::take(one).unwrap()).collect();
-        assert_eq!(code(Turn::take(one)), Some("too_many_requests"));
-        let of_other: Vec<Turn> = (LARGE_OF_KEY_MAX..LARGE_MAX).map(|_| Turn::take(other).unwrap()).collect();
-        assert_eq!(code(Turn::take(third)), Some("busy"));
-        of_one.pop();
-        assert_eq!(code(Turn::take(third)), None, "whoever is done leaves a turn");
-        drop((of_one, of_other));
-        assert!(large().is_empty(), "nothing is kept of those who are done");
-    }
 
     #[test]
     fn a_batch_has_as_many_scans_as_the_contract_says_and_no_more() {

@@ -91,8 +91,9 @@ impl Issued {
 
     /// The text of the code of an issue, signed now.
     pub fn code_of(&self, node: &Node, issue: u16) -> Result<String, Problem> {
-        let payload = Payload::new(self.id, issue, self.line.proof, self.valid_from(), self.valid_until());
-        Ok(files(node)?.codes.sign(&payload))
+        let codes = &files(node)?.codes;
+        let until = self.valid_until().min(codes.until_max());
+        Ok(codes.sign(&Payload::new(self.id, issue, self.line.proof, self.valid_from(), until)))
     }
 
     /// The name that stands on it, if one does and it is still known.

@@ -367,6 +367,13 @@ impl Slot {
         self.ledger.crossings(from)
     }
 
+    /// Whether a gate that asked saw the ticket of a scan pass that way, from some time on and before the scan was made. Where that gate alone had asked with the ticket since
+    /// then, it is the passage that the scan is of.
+    #[must_use]
+    pub fn saw(&self, scan: &Scan, since: Timestamp) -> bool {
+        self.ledger.saw(*scan, since)
+    }
+
     /// What gates without a network let in and should not have, in the order of the tickets: which scan, and what speaks against it.
     pub fn conflicts(&self) -> impl Iterator<Item = (&Scan, ConflictReason)> {
         self.ledger.scans.iter().filter_map(|(scan, taken)| Some((scan, taken.judged.conflict()?)))

@@ -757,6 +757,14 @@ impl Ledger {
         online.chain(self.scans_of(scan).map(|(scan, taken)| Passage::taken(*scan, *taken))).collect()
     }
 
+    /// Whether a gate that asked saw the ticket of a scan pass that way, from some time on and before the scan was made.
+    pub(super) fn saw(&self, scan: Scan, since: Timestamp) -> bool {
+        let Some(state) = self.state_of(scan.ticket) else { return false };
+        let is_it =
+            |passage: &Passage| passage.scan.is_none() && passage.direction == scan.direction && (since..=scan.scanned_at).contains(&passage.at);
+        self.passages(scan, state).iter().any(is_it)
+    }
+
     /// How many have come in after some time, less those who have left.
     pub(super) fn came_since(&self, since: Timestamp) -> i32 {
         self.crossings(since).iter().filter(|crossing| crossing.at > since).map(|crossing| crossing.people).sum()

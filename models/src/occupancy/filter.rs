@@ -171,6 +171,11 @@ impl Filter {
         &self.day
     }
 
+    /// Has room for so many people at least until the day ends, as where a ceiling was raised. Where it was lowered nobody has left by that.
+    pub fn make_room(&mut self, room: f64) {
+        self.room = self.room.max(room);
+    }
+
     /// Takes counts in that are known at `minute`; those of a door that is behind the others count now.
     pub fn count(&mut self, minute: i64, counts: Counts) {
         self.advance(minute);
@@ -230,7 +235,9 @@ impl Filter {
     /// Somebody knows how many are inside, as at a restart: what was thought before is forgotten.
     pub fn set(&mut self, minute: i64, people: f64, sd: f64) {
         self.advance(minute);
-        let people = people.clamp(0.0, self.room);
+        // However few were thought to fit in.
+        self.make_room(people);
+        let people = people.max(0.0);
         // Those whom the running minute has counted are among them, and its end adds them.
         (self.people, self.variance) = (people - self.since(), sd * sd);
         let entered = f64::from(self.counted.entered) * self.learned.entry_factor;
@@ -371,6 +378,24 @@ mod tests {
         assert_eq!(people(&filter), 0.0);
         filter.count(603, counts(400, 0, 0));
         assert_eq!(people(&filter), 50.0);
+    }
+
+    #[test]
+    fn more_fit_in_once_that_is_known_and_nobody_leaves_because_fewer_may_be_inside() {
+        let mut filter = Filter::new(&Balance::default(), None, 50.0);
+        filter.count(600, counts(400, 0, 0));
+        assert_eq!(people(&filter), 50.0);
+        filter.make_room(200.0);
+        filter.count(602, counts(30, 0, 0));
+        assert_eq!(people(&filter), 200.0);
+        filter.make_room(10.0);
+        filter.count(603, counts(0, 20, 0));
+        assert_eq!(people(&filter), 180.0);
+        // As somebody knows who has counted them.
+        filter.set(603, 300.0, 1.0);
+        assert_eq!(people(&filter), 300.0);
+        filter.count(604, counts(1, 2, 0));
+        assert_eq!(people(&filter), 299.0);
     }
 
     #[test]

@@ -462,7 +462,7 @@ async fn what_a_gate_was_told_to_keep_while_its_request_was_on_its_way_is_no_sec
     assert_eq!((told, house.told(11, enter(1)).await), (Ok(Some(at)), Ok(Some(at))));
     let send = async |key: u128, number: u16| {
         let passage = passage(number, Direction::In);
-        house.node().merge_kept(by(key), passage.scan(at), passage.merge(at)).await
+        house.node().merge_kept(by(key), passage.scan(at), None, passage.merge(at)).await
     };
     assert_eq!(send(60, 0).await, Err(Failure::OutcomeUnknown), "nobody knows yet as what it will be written");
     drop(stall);
@@ -473,6 +473,33 @@ async fn what_a_gate_was_told_to_keep_while_its_request_was_on_its_way_is_no_sec
     assert_eq!(house.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
     assert_eq!(house.inside().await, (2, 2));
     house.stop_watched(watching).await;
+}
+
+#[actix_rt::test]
+async fn what_a_gate_was_told_to_keep_while_its_request_was_on_its_way_is_no_second_visitor_after_a_restart_either() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = house.watched().await;
+    let stall = journal.stall.lock().await;
+    let (told, at) = house.told_as_it_stalls(&journal, 10, enter(0)).await;
+    // The second one has come since: of that request nothing is on its way.
+    assert_eq!((told, house.told(11, enter(1)).await), (Ok(Some(at)), Ok(Some(at))));
+    let [first, second] = [0, 1].map(|number| passage(number, Direction::In));
+    let asked_at = house.node().asked_at(&first.scan(at));
+    assert_eq!((asked_at, house.node().asked_at(&second.scan(at))), (Some(now()), None));
+    drop(stall);
+    house.merged().await;
+    house.stop_watched(watching).await;
+
+    let again = House::on(Arc::clone(&journal) as _).await;
+    again.clock.set(at);
+    for (key, kept, asked_at) in [(60, first, asked_at), (61, second, None)] {
+        let sent = again.node().merge_kept(by(key), kept.scan(at), asked_at, kept.merge(at)).await;
+        assert_eq!(sent, Err(Failure::Refused(Refusal::ScanKnown)), "{kept:?}");
+    }
+    assert_eq!(again.node().look(today(), |slot| slot.conflicts().count()).await, Ok(0));
+    assert_eq!(again.inside().await, (2, 2));
+    again.running.stop().await;
 }
 
 #[actix_rt::test]

@@ -334,6 +334,36 @@ async fn who_has_come_in_while_a_reading_was_on_its_way_is_counted_after_a_resta
 }
 
 #[actix_rt::test]
+async fn what_a_door_counted_before_a_restart_is_not_counted_once_more_when_it_is_sent_again() {
+    let ways: [fn(u32) -> Measured; 2] = [|people| Measured::Entries { people }, |entered| Measured::Flow { entered, left: 0 }];
+    for measured in ways {
+        let journal = Arc::new(MemoryJournal::default());
+        let house = House::on(Arc::clone(&journal) as _).await;
+        open_museum(house.node()).await;
+        let counted = |sensor: &str, at_s: i64, people| {
+            let at = now().plus_seconds(at_s);
+            Reading { museum: MUSEUM, sensor: code(sensor), at, measured: measured(people) }
+        };
+        let inside = async |house: &House, reading: Reading| {
+            let read = house.node().read(reading, KeyId(3)).await;
+            read.map(|occupancy| occupancy.map(|occupancy| occupancy.inside.people))
+        };
+        assert_eq!(inside(&house, counted("north", 0, 10)).await, Ok(Some(10)));
+        assert_eq!(inside(&house, counted("north", 5, 2)).await, Ok(Some(12)));
+        house.running.stop().await;
+        let house = House::on(journal).await;
+        for (at_s, people) in [(0, 10), (5, 2)] {
+            assert_eq!(inside(&house, counted("north", at_s, people)).await, Err(Rejected::OutOfOrder), "{people} at {at_s}");
+        }
+        assert_eq!(house.node().sensors().occupancy(MUSEUM).map(|last| last.inside.people), Some(12));
+        // What another door has counted by then nobody has heard, nor what comes after.
+        assert_eq!(inside(&house, counted("south", 5, 3)).await, Ok(Some(15)));
+        assert_eq!(inside(&house, counted("north", 10, 1)).await, Ok(Some(16)));
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
 async fn of_two_words_of_one_instant_a_restart_believes_the_one_by_which_more_are_inside() {
     let journal = Arc::new(MemoryJournal::default());
     let house = House::on(Arc::clone(&journal) as _).await;

@@ -107,6 +107,21 @@ fn scans_of_gates_without_a_network_are_merged_with_their_own_times() {
     mad.refuses(HOUR, out(100), Refusal::NotInside);
 }
 
+#[test]
+fn a_slot_knows_which_gates_that_asked_saw_a_ticket_pass_and_when() {
+    let mut world = given(&[(-DAY, direct(1, &[full(2)], desk())), (0, admit(1, 0)), (10, exit(1, 0)), (20, admit(1, 0))]);
+    // Of the second ticket only a gate tells that did not ask.
+    assert!(world.ask(30, &merge(scan(1, 1, "pda", Direction::In, 25))).is_ok());
+    let replayed = Slot::replay(&world.records).unwrap();
+    for slot in [&world.slot, &replayed] {
+        let saw = |ticket, direction, since, s| slot.saw(&scan(1, ticket, "pda", direction, s), at(since));
+        let went_in = |since, s| saw(0, Direction::In, since, s);
+        assert_eq!([went_in(0, 5), went_in(1, 19), went_in(1, 20), went_in(20, 40), went_in(21, 40)], [true, false, true, true, false]);
+        assert!(saw(0, Direction::Out, 5, 10) && !saw(0, Direction::Out, 11, 40) && !saw(1, Direction::In, 0, 40));
+        assert!(!slot.saw(&scan(2, 0, "pda", Direction::In, 40), at(0)), "nobody has that ticket");
+    }
+}
+
 /// What all scans of a world come to, and what has become of its tickets and counters.
 pub(super) fn came_to(world: &World) -> (Vec<(Scan, ConflictReason)>, Vec<Ticket>, Places) {
     let conflicts = world.slot.conflicts().map(|(scan, reason)| (*scan, reason)).collect();
