@@ -207,6 +207,47 @@ fn what_a_flow_names_as_revoked_is_taken_back_once() {
     assert_eq!(postcard::to_allocvec(&replayed).unwrap(), postcard::to_allocvec(&waits.payment).unwrap());
 }
 
+/// A dispute is about one receipt: what came twice goes back to whoever paid it the second time, when it is known that the bank took the other.
+#[test]
+fn refunds_wait_of_the_receipt_of_which_the_payers_bank_took() {
+    let twice = |then: &[Command]| {
+        let mut given = Given::sold();
+        for command in [money("b", 3_900), refund(1, 9, 1_200), dispute()].iter().chain(then) {
+            given.ask(4, command).unwrap();
+        }
+        given
+    };
+    let waits = |given: &Given| given.payment.refunds().iter().map(|refund| given.payment.is_contested(refund)).collect::<Vec<_>>();
+    // The first is of what came twice, the second of tickets that the first receipt paid.
+    for (then, expected) in [
+        (vec![], [true, true]),
+        (vec![resolve(false)], [false, false]),
+        (vec![resolve(true)], [false, true]),
+        (vec![lose(Some("b"), None)], [true, false]),
+        (vec![lose(Some("b"), Some(100))], [true, false]),
+        (vec![lose(Some("a"), Some(0))], [false, false]),
+        // What is contested again may be of either.
+        (vec![lose(Some("b"), None), dispute()], [true, true]),
+        (vec![lose(Some("b"), None), dispute(), resolve(false)], [true, false]),
+        (vec![lose(Some("b"), None), dispute(), lose(Some("a"), None)], [true, true]),
+        (vec![resolve(false), report(3)], [false, true]),
+    ] {
+        assert_eq!(waits(&twice(&then)), expected, "{then:?}");
+    }
+    table(
+        || twice(&[resolve(true)]),
+        &[
+            (5, export(0), Ok(&["exported"])),
+            (5, Command::ReleaseRefund { refund: 0 }, Err("refund_not_contested")),
+            (5, export(1), Err("refund_contested")),
+        ],
+    );
+    // Of which receipt a bank took before that was noted nobody knows.
+    let mut before = twice(&[]);
+    before.write(5, vec![Event::DisputeResolved(DisputeResolved { upheld: true })]);
+    assert_eq!(waits(&before), [true, true]);
+}
+
 /// A refund that waits is done with when the payer has it from their bank; that is so of no more than the bank took, and nobody sends it as well.
 #[test]
 fn what_the_payers_bank_took_back_stands_for_refunds_that_wait() {

@@ -46,8 +46,10 @@ pub struct Due {
     pub ends: Vec<Option<End>>,
     pub back: Vec<Back>,
     pub closed: Option<Closed>,
-    /// Whether the payer's bank contests it, or was right.
+    /// Whether the payer's bank contests it.
     contested: bool,
+    /// Whether it was right the last time.
+    was_right: bool,
     /// Whether they were ever right.
     was_upheld: bool,
     /// What payers' banks took back: of which receipt, how much; below zero where a flow gives back what it took.
@@ -98,6 +100,7 @@ impl Due {
             back: Vec::new(),
             closed: None,
             contested: false,
+            was_right: false,
             was_upheld: false,
             taken: Vec::new(),
             is_taking: false,

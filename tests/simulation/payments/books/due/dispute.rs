@@ -15,7 +15,7 @@ impl Due {
     }
 
     pub(super) fn resolve(&mut self, upheld: bool, then: &[Event]) -> Result<(), String> {
-        self.contested = upheld;
+        (self.contested, self.was_right) = (false, upheld);
         self.was_upheld |= upheld;
         if upheld {
             self.back.iter_mut().for_each(|back| back.released = false);
