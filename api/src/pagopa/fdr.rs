@@ -225,6 +225,8 @@ impl Flow {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flows {
     last: BTreeMap<FlowKey, Arc<Flow>>,
+    /// Of flows of which some issues came with a revision and some without: the last of those, if the one that counts is of these; or the other way round.
+    beside: BTreeMap<FlowKey, Arc<Flow>>,
     /// What other issues of a flow name, and that one does not.
     no_more_named: BTreeMap<FlowKey, BTreeSet<Collection>>,
 }
@@ -249,25 +251,40 @@ pub enum Taken {
 }
 
 impl Flows {
-    /// Takes a flow in: of several issues, the one that was made last counts.
+    /// Takes a flow in: of several issues, the last one counts. Of those that say which they are it is the one with the highest revision, of the others the one that was made last;
+    /// and where there are both, of these two the one that was made last, as a folder knows of no revision whatever it gives. If both were made at once, the one that says it.
     pub fn take(&mut self, flow: Arc<Flow>) -> Taken {
         let key = (flow.sender.clone(), flow.id.clone());
-        let (taken, other) = match self.last.get(&key) {
-            None => (Taken::New, None),
-            Some(there) if *there == flow => return Taken::Same,
-            Some(there) if (flow.revision, flow.at) < (there.revision, there.at) => (Taken::Outdated, Some(Arc::clone(&flow))),
-            Some(there) => (Taken::Replaced, Some(Arc::clone(there))),
+        let Some(there) = self.last.get(&key).cloned() else {
+            self.last.insert(key, flow);
+            return Taken::New;
         };
-        if taken != Taken::Outdated {
-            self.last.insert(key.clone(), flow);
+        if there == flow {
+            return Taken::Same;
         }
-        if let (Some(other), Some(last)) = (other, self.last.get(&key)) {
-            let named: BTreeSet<Collection> = last.payments.iter().map(Reported::collection).collect();
-            let no_more = self.no_more_named.entry(key).or_default();
-            no_more.extend(other.payments.iter().map(Reported::collection));
-            no_more.retain(|collection| !named.contains(collection));
+        let issues: Vec<Arc<Flow>> = self.beside.get(&key).into_iter().chain([&there, &flow]).cloned().collect();
+        let last_that = |says: bool| issues.iter().filter(|issue| (issue.revision > 0) == says).max_by_key(|issue| (issue.revision, issue.at));
+        let (last, beside) = match (last_that(true), last_that(false)) {
+            (Some(said), Some(unsaid)) if unsaid.at > said.at => (unsaid, Some(said)),
+            (Some(said), unsaid) => (said, unsaid),
+            (None, unsaid) => (unsaid.unwrap_or(&flow), None),
+        };
+        let named: BTreeSet<Collection> = last.payments.iter().map(Reported::collection).collect();
+        let no_more = self.no_more_named.entry(key.clone()).or_default();
+        no_more.extend([&there, &flow].into_iter().flat_map(|issue| issue.payments.iter().map(Reported::collection)));
+        no_more.retain(|collection| !named.contains(collection));
+        if let Some(beside) = beside {
+            self.beside.insert(key.clone(), Arc::clone(beside));
         }
+        let taken = if Arc::ptr_eq(last, &flow) { Taken::Replaced } else { Taken::Outdated };
+        self.last.insert(key, Arc::clone(last));
         taken
+    }
+
+    /// Whether an issue of a flow for that receiver is here that has this revision, or a later one.
+    #[must_use]
+    pub fn has(&self, id: &str, receiver: &str, revision: u32) -> bool {
+        self.last.values().chain(self.beside.values()).any(|known| known.id == id && known.receiver == receiver && known.revision >= revision)
     }
 
     /// Those that count.
@@ -726,6 +743,39 @@ mod tests {
         let mut flows = Flows::default();
         assert_eq!(all.map(|flow| flows.take(Arc::clone(flow))), [Taken::New, Taken::Replaced, Taken::Replaced]);
         assert_eq!(flows.take(first), Taken::Outdated);
+    }
+
+    #[test]
+    fn an_issue_without_a_revision_counts_by_when_it_was_made() {
+        let issue = |revision, hour: u8, amount: &str, iuv: &str| {
+            let document = document("F", &format!("2026-11-24T{hour:02}:00:00"), 1, amount, &line(iuv, "a", amount, "0"));
+            Arc::new(read(document.as_bytes(), revision).unwrap())
+        };
+        let (first, from_folder, second) = (issue(1, 6, "1.00", "1"), issue(0, 7, "2.00", "2"), issue(2, 8, "3.00", "3"));
+        let again = issue(0, 6, "1.00", "1");
+        // Which issues came, and the one that counts.
+        for (all, counts) in [
+            (vec![&first, &from_folder], &from_folder),
+            (vec![&first, &from_folder, &second], &second),
+            (vec![&first, &from_folder, &again], &from_folder),
+            // The same issue on both ways.
+            (vec![&first, &again], &first),
+        ] {
+            for begin in 0..all.len() {
+                let mut flows = Flows::default();
+                let order: Vec<&&Arc<Flow>> = all.iter().cycle().skip(begin).take(all.len()).collect();
+                for flow in order.iter().chain(order.iter().rev()) {
+                    flows.take(Arc::clone(flow));
+                }
+                assert_eq!(flows.iter().collect::<Vec<_>>(), [counts], "{begin} of {all:?}");
+                let mut others: BTreeSet<Collection> = all.iter().map(|flow| flow.payments[0].collection()).collect();
+                others.remove(&counts.payments[0].collection());
+                assert_eq!(flows.no_more_named(counts), Vec::from_iter(others), "{begin} of {all:?}");
+                assert!(flows.has("F", CREDITOR, 1) && !flows.has("F", CREDITOR, 3), "{begin} of {all:?}: what the platform gave is fetched once");
+            }
+        }
+        let mut flows = Flows::default();
+        assert_eq!([first, from_folder, again].map(|flow| flows.take(flow)), [Taken::New, Taken::Replaced, Taken::Outdated]);
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl From<TakeError> for Problem {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FlowQuery {
-    /// The revision, as the platform's REST interface names it; 0 if not said. Of several issues the last one counts.
+    /// The revision, as the platform's REST interface names it; 0 if not said. Of several issues the last one counts: by its revision, or, where one says none, by when it was made.
     #[serde(default)]
     revision: u32,
 }
