@@ -356,6 +356,15 @@ impl BankLine {
     }
 }
 
+/// What a transfer says that quotes flows, without a word beside: the same are read from it, in the same order.
+#[must_use]
+pub fn quoting(flows: &[String]) -> String {
+    let (shorter, longer) = (flows.iter().min_by_key(|flow| flow.len()), flows.iter().max_by_key(|flow| flow.len()));
+    let Some((shorter, longer)) = shorter.zip(longer) else { return String::new() };
+    let rest = longer.strip_prefix(shorter.as_str()).unwrap_or_default();
+    format!("{REMITTANCE}0/URI/{shorter} {rest}").trim_end().to_owned()
+}
+
 /// Whether a flow's name has all of its parts: the day of settlement, who sends the money, and, after a hyphen, what tells it from others (SACI 3.2.1).
 fn is_whole_name(id: &str) -> bool {
     let is_told_apart = |rest: &str| rest.split_once('-').is_some_and(|(sender, free)| !sender.is_empty() && !free.is_empty());
@@ -721,7 +730,10 @@ mod tests {
         ] {
             let remittance = format!("/PUR/LGPE-RIVERSAMENTO/TXT/0/URI/{after}");
             let line = BankLine { id: "1".to_owned(), remittance, amount: Cents::new(1) };
-            assert_eq!(line.flow_ids(), expected, "{after}");
+            let ids = line.flow_ids();
+            assert_eq!(ids, expected, "{after}");
+            let bare = BankLine { remittance: quoting(&ids), ..line };
+            assert_eq!(bare.flow_ids(), expected, "{after}: {}", bare.remittance);
         }
     }
 
