@@ -6,7 +6,7 @@
 //! Statements name everybody who paid to the account. So each is erased some time after the last day that it is of, and a file `.lines` takes its place with what is held against flows:
 //! the lines that quote one, without a word beside. Flows name nobody.
 //!
-//! Matching is `fdr`'s. Everything that was read of flows stays in memory: a year of them is some tens of megabytes, and files that nobody asks about any more can be moved
+//! Whether all that fits is for `matching`. Everything that was read of flows stays in memory: a year of them is some tens of megabytes, and files that nobody asks about any more can be moved
 //! away while the server does not run.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,8 @@ use tornello_engine::notice::NoticeNumber;
 use tornello_engine::payment::{Command, Payment, Receipt, Refusal, Reported, Source};
 use tornello_engine::time::DAY_S;
 
-use super::fdr::{self, BankLine, FLOW_MAX, Flow, Flows, Known, KnownReceipt, Reading, Taken};
+use super::fdr::{self, FLOW_MAX, Flow, Flows, Reading, Taken};
+use super::matching::{BankLine, Known, KnownReceipt, quoting};
 use super::settings::{Creditor, Settings};
 use crate::bank::camt::read_camt053;
 use crate::bank::statement::{Direction, Entry, StatementError, read_csv};
@@ -120,7 +121,7 @@ impl Quoted {
         let mut flows = BankLine { id: String::new(), remittance, amount: amount_cents }.flow_ids();
         let likelier = flows.first()?.clone();
         flows.retain(|flow| *flow == likelier || known.contains(flow));
-        Some(Self { line, booked_on, amount_cents, remittance: fdr::quoting(&flows), bank_reference })
+        Some(Self { line, booked_on, amount_cents, remittance: quoting(&flows), bank_reference })
     }
 
     fn entry(self) -> Entry {
@@ -434,7 +435,7 @@ impl Papers {
             }
             let plain = || name_of(line.remittance.chars().filter(|c| !c.is_whitespace()).collect::<String>().as_bytes());
             let said: Said = (booked_on, amount, flows.first().cloned().unwrap_or_else(plain));
-            let line = BankLine { remittance: fdr::quoting(&flows), ..line };
+            let line = BankLine { remittance: quoting(&flows), ..line };
             let in_this = here.entry(said.clone()).or_default();
             if bank_reference.as_ref().is_some_and(|reference| !in_this.references.insert(reference.clone())) {
                 continue;
