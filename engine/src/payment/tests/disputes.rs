@@ -248,6 +248,40 @@ fn refunds_wait_of_the_receipt_of_which_the_payers_bank_took() {
     assert_eq!(waits(&before), [true, true]);
 }
 
+/// A flow that is issued anew gives back what it took of one receipt, though a dispute about another one was decided for the payer; not where that was about the same money, or nobody
+/// knows about which.
+#[test]
+fn what_a_flow_took_of_a_receipt_is_kept_by_a_dispute_about_that_receipt_alone() {
+    let revoked = |iur: &str, cents: i64| {
+        let reported = Reported { flow: "F".to_owned(), iur: iur.to_owned(), index: 1, amount_cents: Cents::new(cents), code: 3 };
+        Command::Report { reported }
+    };
+    // What is left as taken of the first receipt and of the second when the flow that took all of the first says no more of it.
+    for (resolved, expected) in [
+        (resolve(false), (0, 0)),
+        (lose(Some("b"), None), (0, 3_900)),
+        (lose(Some("b"), Some(0)), (0, 0)),
+        (lose(Some("a"), None), (3_900, 0)),
+        // Of the first nothing is left to take, so it was about the second.
+        (resolve(true), (0, 3_900)),
+    ] {
+        let mut given = Given::sold();
+        for command in [money("b", 3_900), revoked("a", 3_900), dispute(), resolved.clone(), revoked("a", 0)] {
+            given.ask(4, &command).unwrap();
+        }
+        assert_eq!((given.payment.taken_of(0).get(), given.payment.taken_of(1).get()), expected, "{resolved:?}");
+        let replayed = Payment::replay(given.payment.id(), &given.records);
+        assert_eq!(replayed, given.payment, "{resolved:?}");
+    }
+    let mut before = Given::sold();
+    for command in [money("b", 3_900), revoked("a", 3_900), dispute()] {
+        before.ask(4, &command).unwrap();
+    }
+    before.write(5, vec![Event::DisputeResolved(DisputeResolved { upheld: true })]);
+    before.ask(6, &revoked("a", 0)).unwrap();
+    assert_eq!(before.payment.taken_of(0), Cents::new(3_900), "of which receipt that one took nobody noted");
+}
+
 /// A refund that waits is done with when the payer has it from their bank; that is so of no more than the bank took, and nobody sends it as well.
 #[test]
 fn what_the_payers_bank_took_back_stands_for_refunds_that_wait() {

@@ -4,7 +4,7 @@
 mod dispute;
 mod refund;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::{HoldId, KeyId, PaymentId};
@@ -50,8 +50,10 @@ pub struct Due {
     contested: bool,
     /// Whether it was right the last time.
     was_right: bool,
-    /// Whether they were ever right.
-    was_upheld: bool,
+    /// Of which receipts they took when they were right.
+    upheld: BTreeSet<usize>,
+    /// Whether they were once right, and of which receipt they took was not noted.
+    is_any_upheld: bool,
     /// What payers' banks took back: of which receipt, how much; below zero where a flow gives back what it took.
     pub taken: Vec<(usize, i64)>,
     /// Whether the record goes on to take something back.
@@ -101,7 +103,8 @@ impl Due {
             closed: None,
             contested: false,
             was_right: false,
-            was_upheld: false,
+            upheld: BTreeSet::new(),
+            is_any_upheld: false,
             taken: Vec::new(),
             is_taking: false,
             named: BTreeMap::new(),
