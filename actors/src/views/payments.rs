@@ -22,7 +22,7 @@ pub(super) const SCHEMA: &str = "
         payment TEXT PRIMARY KEY, museum INTEGER NOT NULL, opened_at INTEGER NOT NULL, who TEXT NOT NULL, channel TEXT NOT NULL, ord TEXT NOT NULL,
         quote TEXT NOT NULL, gateway TEXT NOT NULL, subject TEXT NOT NULL, amount_cents INTEGER NOT NULL, due_at INTEGER NOT NULL, state TEXT NOT NULL,
         changed_at INTEGER NOT NULL, paid_at INTEGER, received_cents INTEGER NOT NULL, disputed INTEGER NOT NULL,
-        taken_back_cents INTEGER NOT NULL
+        taken_back_cents INTEGER NOT NULL, disputed_receipt INTEGER
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX payment_by_museum ON payment (museum, opened_at, payment);
     CREATE INDEX payment_by_state ON payment (state, payment);
@@ -287,8 +287,8 @@ impl Views {
             "SELECT payment, number, museum, opened_at, amount_cents, why, CASE WHEN state = 'released' THEN 'open'
                 WHEN state = 'open' AND (
                     coalesce((SELECT taken_back.amount_cents FROM taken_back WHERE taken_back.payment = refund.payment AND taken_back.receipt = refund.receipt), 0) > 0
-                    OR (SELECT disputed FROM payment WHERE payment.payment = refund.payment)
-                        IN (1, iif(EXISTS (SELECT 1 FROM taken_back WHERE taken_back.payment = refund.payment), 1, 2))) THEN 'contested'
+                    OR EXISTS (SELECT 1 FROM payment WHERE payment.payment = refund.payment AND disputed > 0 AND coalesce(disputed_receipt, refund.receipt) = refund.receipt)
+                ) THEN 'contested'
                 ELSE state END AS now, changed_at, batch, way, reference, executed_on, returned, payee
             FROM refund WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR now = ?2) AND (NOT ?3 OR payee <> '')
             AND (payment, number) > (?4, ?5) ORDER BY payment, number LIMIT ?6";
@@ -484,7 +484,7 @@ pub(super) struct Rows {
     stages: Vec<Value>,
     /// (payment, amount, when it was paid by that or null).
     received: Vec<Value>,
-    /// (payment, 1 while a dispute is open, 2 where the payer's bank was right, else 0).
+    /// (payment, 1 while a dispute is open, 2 where the payer's bank was right, else 0; of which receipt it took then, by its place, where that was noted).
     disputes: Vec<Value>,
     /// (payment, amount, of which receipt by its place).
     taken: Vec<Value>,
@@ -558,7 +558,9 @@ impl Rows {
                     self.work(&id, 0, at, Change::HeldBack);
                 }
                 Event::DisputeResolved(resolved) => {
-                    self.disputes.push(json!([id, if resolved.upheld { 2 } else { 0 }]));
+                    // What was taken follows in the same record.
+                    let taken = record.events.iter().find_map(|event| if let Event::TakenBack(taken) = event { Some(taken.receipt) } else { None });
+                    self.disputes.push(json!([id, if resolved.upheld { 2 } else { 0 }, taken]));
                     if resolved.upheld {
                         self.work(&id, 0, at, Change::HeldBack);
                     }
@@ -619,7 +621,7 @@ impl Rows {
     pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         const OPENED: &str = "INSERT INTO payment
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                value ->> 10, 'created', value ->> 2, NULL, 0, 0, 0 FROM jsonb_each(?)";
+                value ->> 10, 'created', value ->> 2, NULL, 0, 0, 0, NULL FROM jsonb_each(?)";
         const RECEIVED: &str =
             "UPDATE payment SET received_cents = payment.received_cents + change.cents, paid_at = coalesce(payment.paid_at, change.at)
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS cents, max(value ->> 2) AS at FROM jsonb_each(?) GROUP BY 1) AS change
@@ -628,8 +630,9 @@ impl Rows {
         const STAGES: &str = "UPDATE payment SET state = change.state, changed_at = change.at
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, max(key) FROM jsonb_each(?) GROUP BY 1) AS change
             WHERE payment.payment = change.of";
-        const DISPUTES: &str = "UPDATE payment SET disputed = change.open
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS open, max(key) FROM jsonb_each(?) GROUP BY 1) AS change WHERE payment.payment = change.of";
+        const DISPUTES: &str = "UPDATE payment SET disputed = change.open, disputed_receipt = change.receipt
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS open, value ->> 2 AS receipt, max(key) FROM jsonb_each(?) GROUP BY 1) AS change
+            WHERE payment.payment = change.of";
         const TAKEN: &str = "UPDATE payment SET taken_back_cents = payment.taken_back_cents + change.cents
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS cents FROM jsonb_each(?) GROUP BY 1) AS change WHERE payment.payment = change.of";
         const TAKEN_OF: &str = "INSERT INTO taken_back SELECT value ->> 0, value ->> 2, value ->> 1 FROM jsonb_each(?) WHERE true

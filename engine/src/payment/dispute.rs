@@ -90,6 +90,7 @@ impl Payment {
         let taken = events.iter().find_map(|event| if let Event::TakenBack(taken) = event { Some(taken.receipt) } else { None });
         self.upheld.extend(taken);
         self.is_any_upheld |= taken.is_none();
+        self.last_upheld = taken;
     }
 
     /// What flows that came before a receipt take back of it.

@@ -230,6 +230,9 @@ pub struct Payment {
     /// Whether there was one of which nobody noted what it took: it may have been about any of them. As little hashed.
     #[serde(skip)]
     is_any_upheld: bool,
+    /// Of which receipt's money the last one took that was decided for the payer; none: nobody noted it. As little hashed.
+    #[serde(skip)]
+    last_upheld: Option<u32>,
 }
 
 impl Aggregate for Payment {
@@ -338,6 +341,7 @@ impl Payment {
             taken_back: Vec::new(),
             upheld: BTreeSet::new(),
             is_any_upheld: false,
+            last_upheld: None,
         }
     }
 

@@ -126,15 +126,16 @@ impl Payment {
         (sum(false), sum(true))
     }
 
-    /// Whether a refund that would be open waits for somebody's word, or for the end of a dispute that the bank loses: while one is open, and once a bank has taken of the money
-    /// of its receipt, or was right and nobody noted of which receipt it took.
+    /// Whether a refund that would be open waits for somebody's word, or for the end of a dispute that the bank loses: while one is open, and once a bank was right about its receipt,
+    /// or about one that nobody noted, or has taken of the money of its receipt over an earlier dispute or as a flow says.
     #[must_use]
     pub fn is_contested(&self, refund: &Refund) -> bool {
-        let is_of_any = self.dispute().is_some_and(|dispute| match dispute.upheld {
+        let by_dispute = self.dispute().is_some_and(|dispute| match dispute.upheld {
             None => true,
-            Some(upheld) => upheld && self.taken_back.is_empty(),
+            Some(true) => self.last_upheld.is_none_or(|receipt| receipt == refund.receipt),
+            Some(false) => false,
         });
-        refund.state == RefundState::Open && (is_of_any || !self.taken_of(refund.receipt).is_zero())
+        refund.state == RefundState::Open && (by_dispute || !self.taken_of(refund.receipt).is_zero())
     }
 
     pub(super) fn release_refund(&self, number: u32) -> Result<Vec<Event>, Refusal> {

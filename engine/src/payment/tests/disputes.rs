@@ -225,7 +225,9 @@ fn refunds_wait_of_the_receipt_of_which_the_payers_bank_took() {
         (vec![resolve(true)], [false, true]),
         (vec![lose(Some("b"), None)], [true, false]),
         (vec![lose(Some("b"), Some(100))], [true, false]),
-        (vec![lose(Some("a"), Some(0))], [false, false]),
+        // Whatever was taken, it is that receipt's money that was contested.
+        (vec![lose(Some("a"), Some(0))], [false, true]),
+        (vec![lose(Some("a"), Some(0)), dispute(), resolve(false)], [false, false]),
         // What is contested again may be of either.
         (vec![lose(Some("b"), None), dispute()], [true, true]),
         (vec![lose(Some("b"), None), dispute(), resolve(false)], [true, false]),
@@ -242,10 +244,22 @@ fn refunds_wait_of_the_receipt_of_which_the_payers_bank_took() {
             (5, export(1), Err("refund_contested")),
         ],
     );
-    // Of which receipt a bank took before that was noted nobody knows.
-    let mut before = twice(&[]);
+    // What was on its way when the dispute ended waits when it comes back: nobody said that the bank took nothing.
+    let mut sent = Given::sold();
+    for command in [money("b", 3_900), refund(1, 9, 2_400), refund(2, 9, 1_200), Command::RefundExtras, export(1), export(2), export(3), dispute()] {
+        sent.ask(4, &command).unwrap();
+    }
+    for command in [lose(Some("a"), None), back(1)] {
+        sent.ask(5, &command).unwrap();
+    }
+    assert_eq!((waits(&sent), sent.payment.taken_back()), (vec![false, true, false, false], Cents::ZERO));
+    // Of which receipt a bank took before that was noted nobody knows, also where a flow took of another.
+    let mut before = twice(&[report(3)]);
     before.write(5, vec![Event::DisputeResolved(DisputeResolved { upheld: true })]);
     assert_eq!(waits(&before), [true, true]);
+    before.ask(6, &dispute()).unwrap();
+    before.ask(6, &lose(Some("b"), None)).unwrap();
+    assert_eq!(waits(&before), [true, true], "one by the dispute, the other by the flow");
 }
 
 /// A flow that is issued anew gives back what it took of one receipt, though a dispute about another one was decided for the payer; not where that was about the same money, or nobody

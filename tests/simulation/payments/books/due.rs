@@ -48,8 +48,8 @@ pub struct Due {
     pub closed: Option<Closed>,
     /// Whether the payer's bank contests it.
     contested: bool,
-    /// Whether it was right the last time.
-    was_right: bool,
+    /// Whether it was right the last time, and about which receipt, if that was noted.
+    right_about: Option<Option<usize>>,
     /// Of which receipts they took when they were right.
     upheld: BTreeSet<usize>,
     /// Whether they were once right, and of which receipt they took was not noted.
@@ -102,7 +102,7 @@ impl Due {
             back: Vec::new(),
             closed: None,
             contested: false,
-            was_right: false,
+            right_about: None,
             upheld: BTreeSet::new(),
             is_any_upheld: false,
             taken: Vec::new(),

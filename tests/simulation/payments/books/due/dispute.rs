@@ -15,7 +15,7 @@ impl Due {
     }
 
     pub(super) fn resolve(&mut self, upheld: bool, then: &[Event]) -> Result<(), String> {
-        (self.contested, self.was_right) = (false, upheld);
+        self.contested = false;
         if upheld {
             self.back.iter_mut().for_each(|back| back.released = false);
         }
@@ -26,9 +26,11 @@ impl Due {
             _ => return Err("something else follows from the end of a dispute than what was taken back".into()),
         };
         self.is_taking = follows.is_some();
+        let about = follows.map(|(receipt, _)| receipt);
+        self.right_about = upheld.then_some(about);
         if upheld {
-            self.upheld.extend(follows.map(|(receipt, _)| receipt));
-            self.is_any_upheld |= follows.is_none();
+            self.upheld.extend(about);
+            self.is_any_upheld |= about.is_none();
         }
         rule(follows == expected, "the payer's bank takes back something else than what is left of what came from banks")
             .map_err(|wrong| format!("{wrong}: {expected:?}"))
