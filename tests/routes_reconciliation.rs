@@ -1,6 +1,7 @@
 //! Reconciliation over HTTP: flows and statements, what they change and what does not match.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -210,6 +211,60 @@ async fn a_transfer_that_the_bank_books_back_has_not_come() {
     let app = app.restart().await;
     let seen = app.get("/v1/reconciliation?to=2026-11-24", &manager).await;
     assert_eq!(seen["flows"][0]["transfer"], "came", "{seen}");
+    app.stop().await;
+}
+
+/// Ninety days after its last day a statement is erased, with everybody whom it names; what flows are held against is the same as before.
+#[actix_rt::test]
+async fn of_an_old_statement_nothing_is_left_but_what_flows_are_held_against() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    let lines = [line("01234567890123456", "x", "24.00", 0)];
+    for name in ["2026-11-24BANCA-1", "2026-11-24BANCA-10"] {
+        send(&app, "/v1/reconciliation/flows", &manager, &named_flow(name, "2026-11-24T06:00:00", "77777777777", "24.00", &lines)).await;
+    }
+    let quoted = |flow: &str| format!("/PUR/LGPE-RIVERSAMENTO/TXT/0/URI/2026-11-24{flow}-1");
+    let row = |day: &str, euros: &str, text: &str| format!("{day}/2026;{euros};{text}\n");
+    let table = [
+        "data;importo;descrizione\n".to_owned(),
+        row("22/11", "24,00", &format!("BONIFICO {} ORD. Mario Rossi", quoted("BANCA"))),
+        row("23/11", "9,00", "Mario Rossi, affitto"),
+        row("24/11", "-24,00", &quoted("BANCA")),
+        // The bank has broken the name of a flow where it could be whole.
+        row("24/11", "24,00", &quoted("BANCA").replace("BANCA-1", "BANCA-1 0")),
+    ]
+    .concat();
+    let camt = format!(
+        "<Document xmlns=\"urn:iso:std:iso:20022:tech:xsd:camt.053.001.08\"><BkToCstmrStmt><Stmt><Ntry><Amt Ccy=\"EUR\">7.00</Amt>\
+         <CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>2026-11-25</Dt></BookgDt><AcctSvcrRef>B-1</AcctSvcrRef><NtryDtls><TxDtls>\
+         <RmtInf><Ustrd>{} Rossi</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry></Stmt></BkToCstmrStmt></Document>",
+        quoted("ALTRA")
+    );
+    let nobody_quoted = "data;importo;descrizione\n23/11/2026;1,00;Mario Rossi\n";
+    for (file, new) in [(table.as_str(), 4), (camt.as_str(), 1), (nobody_quoted, 1)] {
+        assert_eq!(send(&app, "/v1/reconciliation/statements", &manager, file).await.1, json!({"lines": new}), "{file}");
+    }
+    let path = "/v1/reconciliation?to=2026-11-24";
+    let before = app.get(path, &manager).await;
+    assert_eq!((&before["flows"][0]["transfer"], &before["lines_without_flow"][0]["line"]), (&json!("came"), &json!("B-1")), "{before}");
+    let naming = |app: &App| -> usize {
+        let files = std::fs::read_dir(app.folder().join("reconciliation")).unwrap();
+        files.filter(|file| std::fs::read_to_string(file.as_ref().unwrap().path()).unwrap().contains("Rossi")).count()
+    };
+    assert_eq!(naming(&app), 3);
+    let kept = Arc::clone(app.reconciliation.as_ref().unwrap());
+    for (day, erased, left) in [("2027-02-21", 0, 3), ("2027-02-22", 1, 2), ("2027-02-23", 1, 1), ("2027-02-24", 1, 0), ("2027-02-25", 0, 0)] {
+        assert_eq!((kept.erase_due(day.parse().unwrap()).await.unwrap(), naming(&app)), (erased, left), "{day}");
+    }
+    assert_eq!(app.get(path, &manager).await, before);
+    // Nor is anything left of what a process was writing when it was killed.
+    std::fs::write(app.folder().join("reconciliation/statement.0.csv.new"), nobody_quoted).unwrap();
+    drop(kept);
+    let app = app.restart().await;
+    assert_eq!((app.get(path, &manager).await, naming(&app)), (before.clone(), 0));
+    // What is given once more is known, but for what quotes no flow.
+    assert_eq!(send(&app, "/v1/reconciliation/statements", &manager, &table).await.1, json!({"lines": 1}));
+    assert_eq!(app.get(path, &manager).await, before);
     app.stop().await;
 }
 

@@ -9,7 +9,7 @@ use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{Code, KeyId};
 use tornello_engine::payment::Command;
 
-use crate::support::{App, MARE, TORRE, slot};
+use crate::support::{App, MARE, TORRE, receipt, slot};
 
 /// A sale over two full tickets that a desk was paid for, cancelled by the museum: the refund's path.
 async fn refund(app: &App, desk: &str, name: &str) -> String {
@@ -471,6 +471,37 @@ async fn what_the_payers_bank_contests_is_not_paid_back_as_well() {
     let (status, restored) = app.post(&format!("{to_voucher}/release"), &office, "l3", &json!(null)).await;
     assert_eq!((status, &restored["state"], balance().await), (StatusCode::OK, &json!("paid_back"), json!(10_000)), "{restored}");
     app.until("/v1/refunds?state=contested", &office, |page| page["items"].as_array().unwrap().is_empty()).await;
+    app.stop().await;
+}
+
+/// A notice that was paid twice: whoever paid it the second time is not kept waiting for a dispute over the first one that is decided.
+#[actix_rt::test]
+async fn a_dispute_that_is_decided_keeps_back_what_came_with_its_receipt_alone() {
+    let app = App::start().await;
+    let (web, office) = (app.key(Role::Web).await, app.key(Role::GroupOffice).await);
+    let hold = app.hold(slot(TORRE, 15), &web, "h", json!([{"category": "full", "count": 1}])).await;
+    let (_, opened) = app.post("/v1/payments", &web, "p", &json!({"holds": [hold], "gateway": {"notice": {}}})).await;
+    let (id, number) = (opened["payment"].as_str().unwrap(), opened["notice_number"].as_str().unwrap());
+    for token in ["token-1", "token-2"] {
+        let (_, answer) = app.soap("paSendRT", &receipt(token, number, "12.00", "2026-11-23T09:31:00")).await;
+        assert!(answer.contains("<outcome>OK</outcome>"), "{answer}");
+    }
+    app.until(&format!("/v1/payments/{id}"), &office, |seen| seen["refunds"][0]["why"] == "double_payment").await;
+    let disputes = format!("/v1/payments/{id}/disputes");
+    let states = async |expected: &str| {
+        assert_eq!(app.get(&format!("/v1/refunds/{id}-0"), &office).await["state"], expected);
+        app.until(&format!("/v1/refunds?state={expected}"), &office, |page| page["items"][0]["refund"] == format!("{id}-0").as_str()).await;
+    };
+    for (key, receipt, after) in [("1", "token-1", "open"), ("2", "token-2", "contested")] {
+        let case = json!({"reason": "not_recognised", "reference": format!("CASE-{key}")});
+        let (status, contested) = app.post(&disputes, &office, &format!("d{key}"), &case).await;
+        assert_eq!(status, StatusCode::OK, "{contested}");
+        states("contested").await;
+        let form = json!({"upheld": true, "receipt": receipt});
+        let (status, over) = app.post(&format!("{disputes}/resolve"), &office, &format!("r{key}"), &form).await;
+        assert_eq!((status, &over["refunds"][0]["state"]), (StatusCode::OK, &json!(after)), "{over}");
+        states(after).await;
+    }
     app.stop().await;
 }
 

@@ -398,7 +398,10 @@ pub mod secret_file {
     }
 
     /// Removes the file, if there is one: also after the machine has ended it stays removed.
-    pub(crate) fn remove(path: &Path) -> Result<(), SecretFileError> {
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn remove(path: &Path) -> Result<(), SecretFileError> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(failed("remove", path)(error)),

@@ -397,7 +397,8 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
             "`due_cents` is due: settle `free` if that is 0. If not, settle at the desk or on account, or, as a web shop, begin a payment: POST /v1/payments."
         }
         R::SettlementNotAllowed { .. } => {
-            "Desks and kiosks settle at the desk, resellers and groups on their account; whatever else is due is paid by a payment: POST /v1/payments."
+            "Desks and kiosks settle at the desk, resellers and groups on their account; whatever else is due is paid by a payment: POST /v1/payments. So is what the group office takes at a \
+            desk, by one with the gateway `desk`."
         }
         R::NotEnoughPlaces { .. } => {
             "`available` places are left for this channel, and `limited_by` says what keeps back more: the slot's `capacity`, `other_quotas` of other channels, the channel's \

@@ -17,12 +17,12 @@ use super::{Views, ViewsError, json as written, rows, stored};
 /// The tables. Times are microseconds; a date is its text.
 pub(super) const SCHEMA: &str = "
     DROP TABLE IF EXISTS payment; DROP TABLE IF EXISTS refund; DROP TABLE IF EXISTS refund_batch;
-    DROP TABLE IF EXISTS receipt; DROP TABLE IF EXISTS till_money; DROP TABLE IF EXISTS till;
+    DROP TABLE IF EXISTS receipt; DROP TABLE IF EXISTS taken_back; DROP TABLE IF EXISTS till_money; DROP TABLE IF EXISTS till;
     CREATE TABLE payment (
         payment TEXT PRIMARY KEY, museum INTEGER NOT NULL, opened_at INTEGER NOT NULL, who TEXT NOT NULL, channel TEXT NOT NULL, ord TEXT NOT NULL,
         quote TEXT NOT NULL, gateway TEXT NOT NULL, subject TEXT NOT NULL, amount_cents INTEGER NOT NULL, due_at INTEGER NOT NULL, state TEXT NOT NULL,
         changed_at INTEGER NOT NULL, paid_at INTEGER, received_cents INTEGER NOT NULL, disputed INTEGER NOT NULL,
-        taken_back_cents INTEGER NOT NULL
+        taken_back_cents INTEGER NOT NULL, disputed_receipt INTEGER
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX payment_by_museum ON payment (museum, opened_at, payment);
     CREATE INDEX payment_by_state ON payment (state, payment);
@@ -30,7 +30,7 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE refund (
         payment TEXT NOT NULL, number INTEGER NOT NULL, museum INTEGER NOT NULL, opened_at INTEGER NOT NULL, amount_cents INTEGER NOT NULL, why TEXT NOT NULL,
         state TEXT NOT NULL, changed_at INTEGER NOT NULL, batch TEXT NOT NULL, way TEXT NOT NULL, reference TEXT NOT NULL, executed_on TEXT NOT NULL,
-        returned TEXT NOT NULL, payee TEXT NOT NULL, PRIMARY KEY (payment, number)
+        returned TEXT NOT NULL, payee TEXT NOT NULL, receipt INTEGER NOT NULL, PRIMARY KEY (payment, number)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX refund_by_state ON refund (state, payment, number);
     CREATE TABLE refund_batch (
@@ -42,6 +42,7 @@ pub(super) const SCHEMA: &str = "
         PRIMARY KEY (payment, receipt)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX receipt_by_time ON receipt (paid_at, payment, receipt) WHERE source IN ('node', 'report');
+    CREATE TABLE taken_back (payment TEXT NOT NULL, receipt INTEGER NOT NULL, amount_cents INTEGER NOT NULL, PRIMARY KEY (payment, receipt)) STRICT, WITHOUT ROWID;
     CREATE TABLE till_money (
         museum INTEGER NOT NULL, till TEXT NOT NULL, method TEXT NOT NULL, at INTEGER NOT NULL, amount_cents INTEGER NOT NULL, reference TEXT NOT NULL,
         batch INTEGER NOT NULL
@@ -284,7 +285,10 @@ impl Views {
     pub async fn refunds(&self, filter: &RefundFilter, limit: u32) -> Result<Vec<RefundRow>, ViewsError> {
         const QUERY: &str =
             "SELECT payment, number, museum, opened_at, amount_cents, why, CASE WHEN state = 'released' THEN 'open'
-                WHEN state = 'open' AND (SELECT max(disputed, taken_back_cents) FROM payment WHERE payment.payment = refund.payment) > 0 THEN 'contested'
+                WHEN state = 'open' AND (
+                    coalesce((SELECT taken_back.amount_cents FROM taken_back WHERE taken_back.payment = refund.payment AND taken_back.receipt = refund.receipt), 0) > 0
+                    OR EXISTS (SELECT 1 FROM payment WHERE payment.payment = refund.payment AND disputed > 0 AND coalesce(disputed_receipt, refund.receipt) = refund.receipt)
+                ) THEN 'contested'
                 ELSE state END AS now, changed_at, batch, way, reference, executed_on, returned, payee
             FROM refund WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR now = ?2) AND (NOT ?3 OR payee <> '')
             AND (payment, number) > (?4, ?5) ORDER BY payment, number LIMIT ?6";
@@ -480,9 +484,9 @@ pub(super) struct Rows {
     stages: Vec<Value>,
     /// (payment, amount, when it was paid by that or null).
     received: Vec<Value>,
-    /// (payment, 1 while a dispute is open, 2 where the payer's bank was right, else 0).
+    /// (payment, 1 while a dispute is open, 2 where the payer's bank was right, else 0; of which receipt it took then, by its place, where that was noted).
     disputes: Vec<Value>,
-    /// (payment, amount).
+    /// (payment, amount, of which receipt by its place).
     taken: Vec<Value>,
     receipts: Vec<Value>,
     /// (payment, till, method, time, amount, reference, batch): of the payment's museum.
@@ -554,19 +558,21 @@ impl Rows {
                     self.work(&id, 0, at, Change::HeldBack);
                 }
                 Event::DisputeResolved(resolved) => {
-                    self.disputes.push(json!([id, if resolved.upheld { 2 } else { 0 }]));
+                    // What was taken follows in the same record.
+                    let taken = record.events.iter().find_map(|event| if let Event::TakenBack(taken) = event { Some(taken.receipt) } else { None });
+                    self.disputes.push(json!([id, if resolved.upheld { 2 } else { 0 }, taken]));
                     if resolved.upheld {
                         self.work(&id, 0, at, Change::HeldBack);
                     }
                 }
                 Event::TakenBack(taken) => {
-                    self.taken.push(json!([id, taken.amount_cents.get()]));
+                    self.taken.push(json!([id, taken.amount_cents.get(), taken.receipt]));
                     if taken.amount_cents.get() > 0 {
                         self.work(&id, 0, at, Change::HeldBack);
                     }
                 }
                 Event::RefundOpened(opened) => {
-                    self.refunds.push(json!([id, opened.refund, at, opened.amount_cents.get(), opened.why.name()]));
+                    self.refunds.push(json!([id, opened.refund, at, opened.amount_cents.get(), opened.why.name(), opened.receipt]));
                 }
                 Event::RefundExported(exported) => self.work(&id, exported.refund, at, Change::Exported(exported.batch.to_string())),
                 Event::RefundConfirmed(confirmed) => {
@@ -615,7 +621,7 @@ impl Rows {
     pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         const OPENED: &str = "INSERT INTO payment
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                value ->> 10, 'created', value ->> 2, NULL, 0, 0, 0 FROM jsonb_each(?)";
+                value ->> 10, 'created', value ->> 2, NULL, 0, 0, 0, NULL FROM jsonb_each(?)";
         const RECEIVED: &str =
             "UPDATE payment SET received_cents = payment.received_cents + change.cents, paid_at = coalesce(payment.paid_at, change.at)
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS cents, max(value ->> 2) AS at FROM jsonb_each(?) GROUP BY 1) AS change
@@ -624,10 +630,13 @@ impl Rows {
         const STAGES: &str = "UPDATE payment SET state = change.state, changed_at = change.at
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, max(key) FROM jsonb_each(?) GROUP BY 1) AS change
             WHERE payment.payment = change.of";
-        const DISPUTES: &str = "UPDATE payment SET disputed = change.open
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS open, max(key) FROM jsonb_each(?) GROUP BY 1) AS change WHERE payment.payment = change.of";
+        const DISPUTES: &str = "UPDATE payment SET disputed = change.open, disputed_receipt = change.receipt
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS open, value ->> 2 AS receipt, max(key) FROM jsonb_each(?) GROUP BY 1) AS change
+            WHERE payment.payment = change.of";
         const TAKEN: &str = "UPDATE payment SET taken_back_cents = payment.taken_back_cents + change.cents
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS cents FROM jsonb_each(?) GROUP BY 1) AS change WHERE payment.payment = change.of";
+        const TAKEN_OF: &str = "INSERT INTO taken_back SELECT value ->> 0, value ->> 2, value ->> 1 FROM jsonb_each(?) WHERE true
+            ON CONFLICT DO UPDATE SET amount_cents = amount_cents + excluded.amount_cents";
         const RECEIPTS: &str = "INSERT OR IGNORE INTO receipt
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM jsonb_each(?)";
         const DESKS: &str = "INSERT INTO till_money
@@ -644,13 +653,14 @@ impl Rows {
             WHERE till.session = change.of";
         const REFUNDS: &str = "INSERT INTO refund
             SELECT value ->> 0, value ->> 1, (SELECT museum FROM payment WHERE payment = value ->> 0), value ->> 2, value ->> 3, value ->> 4, 'open',
-                value ->> 2, '', '', '', '', '', '' FROM jsonb_each(?)";
+                value ->> 2, '', '', '', '', '', '', value ->> 5 FROM jsonb_each(?)";
         let each = [
             (OPENED, &self.opened),
             (RECEIVED, &self.received),
             (STAGES, &self.stages),
             (DISPUTES, &self.disputes),
             (TAKEN, &self.taken),
+            (TAKEN_OF, &self.taken),
             (RECEIPTS, &self.receipts),
             (DESKS, &self.desks),
             (TILLS, &self.tills),

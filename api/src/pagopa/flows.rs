@@ -140,8 +140,7 @@ impl FlowService {
         let issued: Vec<Issued> = self.pages(&["organizations", &code, "fdrs"], &[("publishedGt", &since)]).await?;
         let mut pulled = Pulled::default();
         for flow in issued {
-            let knows = |known: &super::fdr::Flow| known.id == flow.fdr && known.receiver == code && known.revision >= flow.revision;
-            if kept.papers().flows.iter().any(|known| knows(known)) {
+            if kept.papers().flows.has(&flow.fdr, &code, flow.revision) {
                 continue;
             }
             match self.fetch(&code, &flow).await {

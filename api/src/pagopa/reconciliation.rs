@@ -3,7 +3,10 @@
 //! payments are all told has a file `.told` beside it, with the number of the journal's last batch by then: the others are told again, and so are those of which a journal that
 //! ends before that batch, as one that was put back from a backup, need not know.
 //!
-//! Matching is `fdr`'s. Everything that was read stays in memory: a year of flows is some tens of megabytes, and files that nobody asks about any more can be moved
+//! Statements name everybody who paid to the account. So each is erased some time after the last day that it is of, and a file `.lines` takes its place with what is held against flows:
+//! the lines that quote one, without a word beside. Flows name nobody.
+//!
+//! Whether all that fits is for `matching`. Everything that was read of flows stays in memory: a year of them is some tens of megabytes, and files that nobody asks about any more can be moved
 //! away while the server does not run.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +15,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as StdMutex};
 use std::time::{Duration, SystemTime};
 
+use jiff::ToSpan;
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_actors::payments;
+use tornello_actors::people::RETENTION_S;
 use tornello_actors::signing::secret_file;
 use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
@@ -25,8 +31,10 @@ use tornello_engine::ids::{KeyId, PaymentId};
 use tornello_engine::money::Cents;
 use tornello_engine::notice::NoticeNumber;
 use tornello_engine::payment::{Command, Payment, Receipt, Refusal, Reported, Source};
+use tornello_engine::time::DAY_S;
 
-use super::fdr::{self, BankLine, FLOW_MAX, Flow, Flows, Known, KnownReceipt, Reading, Taken};
+use super::fdr::{self, FLOW_MAX, Flow, Flows, Reading, Taken};
+use super::matching::{BankLine, Known, KnownReceipt, quoting};
 use super::settings::{Creditor, Settings};
 use crate::bank::camt::read_camt053;
 use crate::bank::statement::{Direction, Entry, StatementError, read_csv};
@@ -35,6 +43,8 @@ use crate::bank::statement::{Direction, Entry, StatementError, read_csv};
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// The folder within the data folder.
 const FOLDER: &str = "reconciliation";
+/// How many days after the last one that it is of a statement is erased: as contacts are after a visit.
+const STATEMENT_DAYS: i64 = RETENTION_S / DAY_S;
 
 /// Why a file was not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -77,8 +87,8 @@ pub struct Papers {
     known: BTreeMap<Said, Alike>,
 }
 
-/// What every statement says of a line of money that came in, whatever form it has: the day, the amount, and the flow that it quotes, or else what the transfer says without its
-/// blanks. One form has the bank's words around the flow, and another has not.
+/// What every statement says of a line of money that came in, whatever form it has: the day, the amount, and the flow that it quotes, or else the digest of what the transfer says
+/// without its blanks, which may name people. One form has the bank's words around the flow, and another has not.
 type Said = (Date, Cents, String);
 
 /// Lines of which the same is said.
@@ -88,6 +98,38 @@ struct Alike {
     count: usize,
     /// The bank's references of them. Some forms have none; and a bank gives one reference to several transfers that it books together, of which other things are said.
     references: BTreeSet<String>,
+}
+
+/// A line that quotes a flow, of a statement that was erased.
+#[derive(Debug, Serialize, Deserialize)]
+struct Quoted {
+    /// On which line of the statement it stood: that names it if the bank does not.
+    line: u32,
+    booked_on: Date,
+    /// Below zero: it went out.
+    amount_cents: Cents,
+    remittance: String,
+    bank_reference: Option<String>,
+}
+
+impl Quoted {
+    /// None: it quotes no flow. Where it may be read in two ways the likelier one stays, by which the same line is known in another statement, and the other one if there is that flow:
+    /// else it may be words of the bank, and somebody's name.
+    fn of(entry: Entry, known: &BTreeSet<String>) -> Option<Self> {
+        let Entry { line, booked_on, amount, direction, remittance, bank_reference, .. } = entry;
+        let amount_cents = signed(amount, direction);
+        let mut flows = BankLine { id: String::new(), remittance, amount: amount_cents }.flow_ids();
+        let likelier = flows.first()?.clone();
+        flows.retain(|flow| *flow == likelier || known.contains(flow));
+        Some(Self { line, booked_on, amount_cents, remittance: quoting(&flows), bank_reference })
+    }
+
+    fn entry(self) -> Entry {
+        let Self { line, booked_on, amount_cents, remittance, bank_reference } = self;
+        let went = amount_cents < Cents::ZERO;
+        let (amount, direction) = if went { (Cents::ZERO.minus(amount_cents), Direction::Debit) } else { (amount_cents, Direction::Credit) };
+        Entry { line, account: None, booked_on, amount, direction, remittance, end_to_end_id: None, bank_reference, return_reason: None }
+    }
 }
 
 /// A flow of which the payments are not all told yet, and the name of its file.
@@ -118,10 +160,13 @@ impl Reconciliation {
         // They name who paid, and are on the disk only if it is.
         secret_file::make_folder(&folder)?;
         let (mut papers, mut untold) = (Papers::default(), Untold::new());
-        let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-        files.sort();
-        for path in &files {
+        for path in &files_of(&folder)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.ends_with(".new") {
+                // Left half-written by a process that was killed: nobody would ever erase it.
+                secret_file::remove(path)?;
+                continue;
+            }
             let read = || std::fs::read(path).ok();
             let is_read = match name.split('.').collect::<Vec<_>>()[..] {
                 ["flow", _, revision, "xml"] => {
@@ -138,6 +183,10 @@ impl Reconciliation {
                         None => false,
                     }
                 }
+                ["statement", digest, "lines"] => read()
+                    .and_then(|bytes| serde_json::from_slice::<Vec<Quoted>>(&bytes).ok())
+                    .map(|lines| papers.enter(digest, lines.into_iter().map(Quoted::entry).collect()))
+                    .is_some(),
                 ["statement", digest, _] => read().and_then(|bytes| statement(&bytes).ok()).map(|entries| papers.enter(digest, entries)).is_some(),
                 _ => true,
             };
@@ -182,6 +231,30 @@ impl Reconciliation {
         Ok(Arc::make_mut(&mut lock(&self.papers)).enter(&digest, entries))
     }
 
+    /// Erases the statements of which the last day was more than 90 days before `today`, but for the lines that quote flows; answers how many. One that cannot be erased is reported, and
+    /// keeps none of the others.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub async fn erase_due(&self, today: Date) -> std::io::Result<usize> {
+        let (folder, papers) = (self.folder.clone(), self.papers());
+        let look = move || {
+            let known: BTreeSet<String> = papers.flows.iter().map(|flow| flow.id.clone()).collect();
+            Ok::<_, std::io::Error>((files_of(&folder)?, known))
+        };
+        let (files, known) = blocking(look).await??;
+        let (mut erased, known) = (0, Arc::new(known));
+        for path in files {
+            let _taking = self.taking.lock().await;
+            let (statement, known) = (path.clone(), Arc::clone(&known));
+            match blocking(move || erase_if_due(&statement, today, &known)).await? {
+                Ok(is_erased) => erased += usize::from(is_erased),
+                Err(error) => tracing::error!(%error, file = %path.display(), "a statement that is due cannot be erased"),
+            }
+        }
+        Ok(erased)
+    }
+
     /// What was read so far.
     #[must_use]
     pub fn papers(&self) -> Arc<Papers> {
@@ -189,9 +262,19 @@ impl Reconciliation {
     }
 
     /// Tells the payments of flows of which the telling broke off; then takes every flow in that stands in a folder, if there is one: what was taken goes to
-    /// `done/` in it, what cannot be read to `refused/`. Again and again, until dropped.
+    /// `done/` in it, what cannot be read to `refused/`. Once a day it erases statements that are due. Again and again, until dropped.
     pub async fn follow(&self, node: &Arc<Node>, settings: &Settings, folder: Option<&Path>) {
+        let mut erased_on = None;
         loop {
+            let today = calendar::local_day(node.now());
+            if erased_on != Some(today) {
+                erased_on = Some(today);
+                match self.erase_due(today).await {
+                    Ok(0) => {}
+                    Ok(erased) => tracing::info!(erased, "statements of the bank are erased, but for the lines that quote flows"),
+                    Err(error) => tracing::error!(%error, "statements that are due were not erased"),
+                }
+            }
             self.tell_untold(node, settings).await;
             if let Some(folder) = folder
                 && let Err(error) = self.sweep(node, settings, folder).await
@@ -344,14 +427,15 @@ impl Papers {
         for entry in entries {
             let Entry { bank_reference, booked_on, amount, remittance, line, direction, .. } = entry;
             let id = bank_reference.clone().unwrap_or_else(|| format!("{digest}:{line}"));
-            let amount = if direction == Direction::Credit { amount } else { Cents::ZERO.minus(amount) };
+            let amount = signed(amount, direction);
             let line = BankLine { id, remittance, amount };
             let flows = line.flow_ids();
             if direction == Direction::Debit && flows.is_empty() {
                 continue;
             }
-            let plain = || line.remittance.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            let plain = || name_of(line.remittance.chars().filter(|c| !c.is_whitespace()).collect::<String>().as_bytes());
             let said: Said = (booked_on, amount, flows.first().cloned().unwrap_or_else(plain));
+            let line = BankLine { remittance: quoting(&flows), ..line };
             let in_this = here.entry(said.clone()).or_default();
             if bank_reference.as_ref().is_some_and(|reference| !in_this.references.insert(reference.clone())) {
                 continue;
@@ -372,6 +456,34 @@ impl Papers {
         }
         new
     }
+}
+
+/// The files of a folder, by their names.
+fn files_of(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    files.sort();
+    Ok(files)
+}
+
+/// Erases a file if it is a statement that is due; answers whether it was. What is left of it is on the disk before it goes. `known` are the names of flows that are here.
+fn erase_if_due(path: &Path, today: Date, known: &BTreeSet<String>) -> std::io::Result<bool> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if !matches!(name.split('.').collect::<Vec<_>>()[..], ["statement", _, "csv" | "xml"]) {
+        return Ok(false);
+    }
+    // One that cannot be read any more is reported at each start: nobody knows of which days it is.
+    let Ok(entries) = statement(&std::fs::read(path)?) else { return Ok(false) };
+    // A day that is not yet, as of a year that somebody mistyped, keeps nothing longer.
+    let last = entries.iter().map(|entry| entry.booked_on).filter(|day| *day <= today).max();
+    if last.is_none_or(|last| last >= today.saturating_sub(STATEMENT_DAYS.days())) {
+        return Ok(false);
+    }
+    let lines: Vec<Quoted> = entries.into_iter().filter_map(|entry| Quoted::of(entry, known)).collect();
+    if !lines.is_empty() {
+        secret_file::replace(&path.with_extension("lines"), &serde_json::to_vec(&lines)?)?;
+    }
+    secret_file::remove(path)?;
+    Ok(true)
 }
 
 /// The files of a folder that may be flows.
@@ -495,6 +607,14 @@ const fn code(code: fdr::Code) -> u8 {
         fdr::Code::StandIn => 4,
         fdr::Code::StandInUnasked => 8,
         fdr::Code::Unasked => 9,
+    }
+}
+
+/// What came, or below zero what went.
+fn signed(amount: Cents, direction: Direction) -> Cents {
+    match direction {
+        Direction::Credit => amount,
+        Direction::Debit => Cents::ZERO.minus(amount),
     }
 }
 

@@ -29,7 +29,7 @@ fn quote(refusal: &quote::Refusal) -> Told {
         R::SettleNotAllowed => (
             IMPOSSIBLE,
             "the quote cannot be paid like that",
-            "On account needs an account; the desk is for the kinds of group that the museum's rules name.",
+            "On account needs an account; the desk is for the kinds of group that the museum's rules name. Accept it with `notice`: a desk can take that in too, by `pay_by`.",
         ),
         R::GroupTooSmall { .. } => {
             (IMPOSSIBLE, "the group is too small", "A group has at least `min` people beside its escorts: book as single visitors.")

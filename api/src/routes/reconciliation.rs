@@ -17,8 +17,9 @@ use tornello_engine::money::Cents;
 
 use crate::auth::{Caller, Scope};
 use crate::bank::statement::STATEMENT_BYTES_MAX;
-use crate::pagopa::fdr::{self, Collection, FLOW_MAX, Flow, KnownReceipt, Match, Quarantine, Reading, Taken, Transfer};
+use crate::pagopa::fdr::{self, Collection, FLOW_MAX, Flow, Quarantine, Reading, Taken};
 use crate::pagopa::gateway::Pagopa;
+use crate::pagopa::matching::{self, BankLine, KnownReceipt, Match, Transfer};
 use crate::pagopa::reconciliation::{Papers, Reconciliation, TakeError, blocking, known, payment_of};
 use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
@@ -78,7 +79,7 @@ impl From<TakeError> for Problem {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FlowQuery {
-    /// The revision, as the platform's REST interface names it; 0 if not said. Of several issues the last one counts.
+    /// The revision, as the platform's REST interface names it; 0 if not said. Of several issues the last one counts: by its revision, or, where one says none, by when it was made.
     #[serde(default)]
     revision: u32,
 }
@@ -134,7 +135,7 @@ pub struct StatementTaken {
 
 /// Take a bank's statement in.
 ///
-/// As CSV or camt.053. It is kept as it came; a line that is known counts once. One that went out, quotes a flow and is as much as one that came books that back.
+/// As CSV or camt.053. It is kept as it came until 90 days after its last day, then its lines that quote flows alone; a line that is known counts once. One that went out, quotes a flow and is as much as one that came books that back.
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "take_statement", security(("key" = ["settle"])),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -316,14 +317,14 @@ fn held_against(
 ) -> FlowView {
     let by_report = receipts.iter().filter(|row| row.source == "report").map(|row| (row.payment, row.receipt.clone())).collect();
     let receipts = receipts.into_iter().map(|row| (row.payment, known_receipt(row.receipt, row.amount_cents, row.paid_at))).collect();
-    let found = fdr::reconcile(flow, creditor.fiscal_code, papers.lines_of(&flow.id), &known(creditor, receipts, existing));
+    let found = matching::reconcile(flow, creditor.fiscal_code, papers.lines_of(&flow.id), &known(creditor, receipts, existing));
     flow_view(flow, &found, &by_report, again)
 }
 
 /// Lines of the bank that quote a flow which is not there.
 fn strays(papers: &Papers) -> Vec<BankLineView> {
     let taken: BTreeSet<&str> = papers.flows.iter().map(|flow| flow.id.as_str()).collect();
-    let view = |(flows, line): (Vec<String>, &fdr::BankLine)| {
+    let view = |(flows, line): (Vec<String>, &BankLine)| {
         let flow = flows.into_iter().next().unwrap_or_default();
         BankLineView { line: line.id.clone(), flow, amount_cents: line.amount.get() }
     };
@@ -337,7 +338,7 @@ fn missing(creditors: &[Creditor], papers: &Papers, rows: &[ReceiptRow], today: 
         let ours = rows.iter().filter(|row| row.payment.creditor() == creditor.number);
         let receipts = ours.map(|row| (row.payment, known_receipt(row.receipt.clone(), row.amount_cents, row.paid_at))).collect();
         let known = known(creditor, receipts, &[]);
-        missing.extend(fdr::unreported(&papers.flows, &known, today).into_iter().map(|(payment, receipt)| UnreportedView {
+        missing.extend(matching::unreported(&papers.flows, &known, today).into_iter().map(|(payment, receipt)| UnreportedView {
             payment: payment.to_string(),
             receipt: receipt.id.clone(),
             amount_cents: receipt.amount.get(),
@@ -351,7 +352,7 @@ fn known_receipt(id: String, amount_cents: i64, paid_at: tornello_engine::time::
     KnownReceipt { id, amount: Cents::new(amount_cents), paid_at }
 }
 
-fn flow_view(flow: &Flow, report: &fdr::Report, paid_by_report: &BTreeSet<(PaymentId, String)>, again: &BTreeSet<Collection>) -> FlowView {
+fn flow_view(flow: &Flow, report: &matching::Report, paid_by_report: &BTreeSet<(PaymentId, String)>, again: &BTreeSet<Collection>) -> FlowView {
     let reading = match report.reading {
         Ok(Reading::Subtracted) => "sound",
         Ok(Reading::Added) => "added",

@@ -97,7 +97,7 @@ pub struct RefundView {
     amount_cents: i64,
     /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras`, `cancelled` or `extras_cancelled`.
     why: &'static str,
-    /// `open`, `contested` (the payer's bank contests the payment, or took it back: nothing goes back until somebody says so), `exported` or `paid_back`.
+    /// `open`, `contested` (the payer's bank contests the payment, or took back of what came with this receipt: nothing goes back until somebody says so), `exported` or `paid_back`.
     state: &'static str,
     /// Since when it is known (RFC 3339, UTC).
     opened_at: String,
@@ -312,7 +312,8 @@ pub async fn set_payee(
 ///
 /// While the payer's bank contests a payment, and once it was right, it takes the money back by itself. A refund beside that would pay twice, so it waits as `contested`. This says that it may
 /// go all the same, as when nothing was taken back; a voucher has its money at once. A released refund that is still open waits again when another dispute begins, or is decided for the
-/// payer, or a reporting flow names the payment as revoked, after that. A dispute that the bank loses lets all of them go, unless it took money back over an earlier one.
+/// payer, or a reporting flow names the payment as revoked, after that. A dispute that the bank loses lets all of them go, unless it took money back over an earlier one. Where it is known of
+/// which receipt's money the bank took, and no other dispute is open, refunds of other receipts do not wait.
 #[utoipa::path(
     tag = "Refunds", operation_id = "release_refund", security(("key" = ["settle"])),
     params(("refund" = String, Path, description = "The refund"), ("Idempotency-Key" = String, Header, description = "A new value for each request")),

@@ -1,5 +1,6 @@
 //! Rules of money that the payer's bank takes back: a dispute that is decided for the payer takes what came with one receipt, as far as it has not gone back on another way.
-//! A reporting flow that names a receipt as revoked takes what it says, whatever has gone back. The two are about the same money: what one has taken the other does not take again.
+//! A reporting flow that names a receipt as revoked takes what it says, whatever has gone back. Where they are of one receipt the two are about the same money: what one has taken the
+//! other does not take again.
 //!
 //! What is taken back stands beside what the money is for: the tickets still stand, and a refund that waits is still owed, until somebody notes that the payer has it from their bank.
 
@@ -58,8 +59,9 @@ impl Payment {
         if amount_cents < Cents::ZERO || amount_cents > left_cents {
             return Err(Refusal::TakenTooLarge { left_cents });
         }
-        // That it took nothing is noted where somebody says so: else it is not known.
-        Ok((!amount_cents.is_zero() || took.amount_cents.is_some()).then_some(TakenBack { receipt, amount_cents }))
+        // That it took nothing is noted where somebody says so, or which receipt it was about: else it is not known.
+        let is_said = took.amount_cents.is_some() || took.receipt.is_some();
+        Ok((!amount_cents.is_zero() || is_said).then_some(TakenBack { receipt, amount_cents }))
     }
 
     /// What a flow takes back that names a receipt as revoked, and is not known to be taken back; below zero where it is issued anew and takes less than it did, or has sent once
@@ -71,13 +73,24 @@ impl Payment {
         let amount_cents = if now < before {
             // What a dispute took beside stays so, also when another one has begun, and what refunds are noted to be paid by.
             let less = before.minus(now).min(taken.minus(now)).min(taken.minus(self.settled_of(receipt))).max(Cents::ZERO);
-            if self.was_upheld { Cents::ZERO } else { Cents::ZERO.minus(less) }
+            if self.is_any_upheld || self.upheld.contains(&receipt) { Cents::ZERO } else { Cents::ZERO.minus(less) }
         } else if reported.is_revoked() || now > before {
             now.minus(taken).max(Cents::ZERO)
         } else {
             Cents::ZERO
         };
         (!amount_cents.is_zero()).then_some(TakenBack { receipt, amount_cents })
+    }
+
+    /// Notes of which receipt's money a dispute took, if a record decides one for the payer: what it took follows there.
+    pub(super) fn upheld_by(&mut self, events: &[Event]) {
+        if !events.iter().any(|event| matches!(event, Event::DisputeResolved(resolved) if resolved.upheld)) {
+            return;
+        }
+        let taken = events.iter().find_map(|event| if let Event::TakenBack(taken) = event { Some(taken.receipt) } else { None });
+        self.upheld.extend(taken);
+        self.is_any_upheld |= taken.is_none();
+        self.last_upheld = taken;
     }
 
     /// What flows that came before a receipt take back of it.

@@ -383,7 +383,7 @@ pub struct DisputeResolved {
 pub struct TakenBack {
     /// Of which receipt's money, by its place.
     pub receipt: u32,
-    /// How much; nothing only where somebody said so, and below zero where a flow was issued anew that takes less.
+    /// How much; nothing only where somebody said so, or that the dispute was about this receipt, and below zero where a flow was issued anew that takes less.
     pub amount_cents: Cents,
 }
 

@@ -223,10 +223,16 @@ pub struct Payment {
     /// What payers' banks took back. It stands last, and not at all if they took nothing: so states of before it was noted are the same bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     taken_back: Vec<TakenBack>,
-    /// Whether a dispute was decided for the payer, also if another one has begun since. It follows from the events and is no part of what is hashed, which stays the
-    /// same for payments of before.
+    /// Of which receipts' money disputes took that were decided for the payer, also if another one has begun since. It follows from the events and is no part of what is hashed,
+    /// which stays the same for payments of before.
     #[serde(skip)]
-    was_upheld: bool,
+    upheld: BTreeSet<u32>,
+    /// Whether there was one of which nobody noted what it took: it may have been about any of them. As little hashed.
+    #[serde(skip)]
+    is_any_upheld: bool,
+    /// Of which receipt's money the last one took that was decided for the payer; none: nobody noted it. As little hashed.
+    #[serde(skip)]
+    last_upheld: Option<u32>,
 }
 
 impl Aggregate for Payment {
@@ -282,6 +288,7 @@ impl Aggregate for Payment {
         for event in &record.events {
             self.apply_event(record.at, event);
         }
+        self.upheld_by(&record.events);
     }
 
     /// PY-1 to PY-3 by the counters, and PY-5.
@@ -332,7 +339,9 @@ impl Payment {
             past: Past::default(),
             went_back: false,
             taken_back: Vec::new(),
-            was_upheld: false,
+            upheld: BTreeSet::new(),
+            is_any_upheld: false,
+            last_upheld: None,
         }
     }
 
@@ -373,7 +382,6 @@ impl Payment {
                     dispute.upheld = Some(resolved.upheld);
                 }
                 if resolved.upheld {
-                    self.was_upheld = true;
                     self.hold_back_released();
                 }
             }

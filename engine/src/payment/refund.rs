@@ -1,7 +1,8 @@
 //! Rules of money that goes back: open, sent to the bank, paid back; or returned by the bank, and open again.
 //!
 //! While the payer's bank contests a payment, and once it was found to be right, it takes the money back by itself: a refund beside that would pay twice. So it waits until
-//! somebody says that it may go, or until the bank was found to be wrong and has taken nothing back over an earlier dispute, or as a flow says. What they let go and nobody
+//! somebody says that it may go, or until the bank was found to be wrong and has taken nothing back over an earlier dispute, or as a flow says. Nobody knows which receipt a
+//! dispute is about while it is open; once it is known of which the bank took, refunds of that one wait, and those of others go. What they let go and nobody
 //! has sent yet waits again when a dispute begins, or is decided for the payer, or a flow takes money back, after they said so: that they could not know.
 
 use jiff::civil::Date;
@@ -125,11 +126,16 @@ impl Payment {
         (sum(false), sum(true))
     }
 
-    /// Whether a refund that would be open waits for somebody's word, or for the end of a dispute that the bank loses and that took nothing back before.
+    /// Whether a refund that would be open waits for somebody's word, or for the end of a dispute that the bank loses: while one is open, and once a bank was right about its receipt,
+    /// or about one that nobody noted, or has taken of the money of its receipt over an earlier dispute or as a flow says.
     #[must_use]
     pub fn is_contested(&self, refund: &Refund) -> bool {
-        let contested = self.dispute().is_some_and(|dispute| dispute.upheld != Some(false));
-        refund.state == RefundState::Open && (contested || !self.taken_back().is_zero())
+        let by_dispute = self.dispute().is_some_and(|dispute| match dispute.upheld {
+            None => true,
+            Some(true) => self.last_upheld.is_none_or(|receipt| receipt == refund.receipt),
+            Some(false) => false,
+        });
+        refund.state == RefundState::Open && (by_dispute || !self.taken_of(refund.receipt).is_zero())
     }
 
     pub(super) fn release_refund(&self, number: u32) -> Result<Vec<Event>, Refusal> {

@@ -29,7 +29,7 @@ pub struct RefundItem {
     amount_cents: i64,
     /// `amount_too_small`, `excess`, `double_payment`, `unfulfilled`, `extras`, `cancelled` or `extras_cancelled`.
     why: String,
-    /// `open`, `contested` (the payer's bank contests the payment, or took it back: nothing goes back until somebody says so), `exported` or `paid_back`.
+    /// `open`, `contested` (the payer's bank contests the payment, or took back of what came with this receipt: nothing goes back until somebody says so), `exported` or `paid_back`.
     state: String,
     /// Since when (RFC 3339, UTC).
     changed_at: String,

@@ -207,6 +207,95 @@ fn what_a_flow_names_as_revoked_is_taken_back_once() {
     assert_eq!(postcard::to_allocvec(&replayed).unwrap(), postcard::to_allocvec(&waits.payment).unwrap());
 }
 
+/// A dispute is about one receipt: what came twice goes back to whoever paid it the second time, when it is known that the bank took the other.
+#[test]
+fn refunds_wait_of_the_receipt_of_which_the_payers_bank_took() {
+    let twice = |then: &[Command]| {
+        let mut given = Given::sold();
+        for command in [money("b", 3_900), refund(1, 9, 1_200), dispute()].iter().chain(then) {
+            given.ask(4, command).unwrap();
+        }
+        given
+    };
+    let waits = |given: &Given| given.payment.refunds().iter().map(|refund| given.payment.is_contested(refund)).collect::<Vec<_>>();
+    // The first is of what came twice, the second of tickets that the first receipt paid.
+    for (then, expected) in [
+        (vec![], [true, true]),
+        (vec![resolve(false)], [false, false]),
+        (vec![resolve(true)], [false, true]),
+        (vec![lose(Some("b"), None)], [true, false]),
+        (vec![lose(Some("b"), Some(100))], [true, false]),
+        // Whatever was taken, it is that receipt's money that was contested.
+        (vec![lose(Some("a"), Some(0))], [false, true]),
+        (vec![lose(Some("a"), Some(0)), dispute(), resolve(false)], [false, false]),
+        // What is contested again may be of either.
+        (vec![lose(Some("b"), None), dispute()], [true, true]),
+        (vec![lose(Some("b"), None), dispute(), resolve(false)], [true, false]),
+        (vec![lose(Some("b"), None), dispute(), lose(Some("a"), None)], [true, true]),
+        (vec![resolve(false), report(3)], [false, true]),
+    ] {
+        assert_eq!(waits(&twice(&then)), expected, "{then:?}");
+    }
+    table(
+        || twice(&[resolve(true)]),
+        &[
+            (5, export(0), Ok(&["exported"])),
+            (5, Command::ReleaseRefund { refund: 0 }, Err("refund_not_contested")),
+            (5, export(1), Err("refund_contested")),
+        ],
+    );
+    // What was on its way when the dispute ended waits when it comes back: nobody said that the bank took nothing.
+    let mut sent = Given::sold();
+    for command in [money("b", 3_900), refund(1, 9, 2_400), refund(2, 9, 1_200), Command::RefundExtras, export(1), export(2), export(3), dispute()] {
+        sent.ask(4, &command).unwrap();
+    }
+    for command in [lose(Some("a"), None), back(1)] {
+        sent.ask(5, &command).unwrap();
+    }
+    assert_eq!((waits(&sent), sent.payment.taken_back()), (vec![false, true, false, false], Cents::ZERO));
+    // Of which receipt a bank took before that was noted nobody knows, also where a flow took of another.
+    let mut before = twice(&[report(3)]);
+    before.write(5, vec![Event::DisputeResolved(DisputeResolved { upheld: true })]);
+    assert_eq!(waits(&before), [true, true]);
+    before.ask(6, &dispute()).unwrap();
+    before.ask(6, &lose(Some("b"), None)).unwrap();
+    assert_eq!(waits(&before), [true, true], "one by the dispute, the other by the flow");
+}
+
+/// A flow that is issued anew gives back what it took of one receipt, though a dispute about another one was decided for the payer; not where that was about the same money, or nobody
+/// knows about which.
+#[test]
+fn what_a_flow_took_of_a_receipt_is_kept_by_a_dispute_about_that_receipt_alone() {
+    let revoked = |iur: &str, cents: i64| {
+        let reported = Reported { flow: "F".to_owned(), iur: iur.to_owned(), index: 1, amount_cents: Cents::new(cents), code: 3 };
+        Command::Report { reported }
+    };
+    // What is left as taken of the first receipt and of the second when the flow that took all of the first says no more of it.
+    for (resolved, expected) in [
+        (resolve(false), (0, 0)),
+        (lose(Some("b"), None), (0, 3_900)),
+        (lose(Some("b"), Some(0)), (0, 0)),
+        (lose(Some("a"), None), (3_900, 0)),
+        // Of the first nothing is left to take, so it was about the second.
+        (resolve(true), (0, 3_900)),
+    ] {
+        let mut given = Given::sold();
+        for command in [money("b", 3_900), revoked("a", 3_900), dispute(), resolved.clone(), revoked("a", 0)] {
+            given.ask(4, &command).unwrap();
+        }
+        assert_eq!((given.payment.taken_of(0).get(), given.payment.taken_of(1).get()), expected, "{resolved:?}");
+        let replayed = Payment::replay(given.payment.id(), &given.records);
+        assert_eq!(replayed, given.payment, "{resolved:?}");
+    }
+    let mut before = Given::sold();
+    for command in [money("b", 3_900), revoked("a", 3_900), dispute()] {
+        before.ask(4, &command).unwrap();
+    }
+    before.write(5, vec![Event::DisputeResolved(DisputeResolved { upheld: true })]);
+    before.ask(6, &revoked("a", 0)).unwrap();
+    assert_eq!(before.payment.taken_of(0), Cents::new(3_900), "of which receipt that one took nobody noted");
+}
+
 /// A refund that waits is done with when the payer has it from their bank; that is so of no more than the bank took, and nobody sends it as well.
 #[test]
 fn what_the_payers_bank_took_back_stands_for_refunds_that_wait() {

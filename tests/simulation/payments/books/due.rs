@@ -4,7 +4,7 @@
 mod dispute;
 mod refund;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::{HoldId, KeyId, PaymentId};
@@ -46,10 +46,14 @@ pub struct Due {
     pub ends: Vec<Option<End>>,
     pub back: Vec<Back>,
     pub closed: Option<Closed>,
-    /// Whether the payer's bank contests it, or was right.
+    /// Whether the payer's bank contests it.
     contested: bool,
-    /// Whether they were ever right.
-    was_upheld: bool,
+    /// Whether it was right the last time, and about which receipt, if that was noted.
+    right_about: Option<Option<usize>>,
+    /// Of which receipts they took when they were right.
+    upheld: BTreeSet<usize>,
+    /// Whether they were once right, and of which receipt they took was not noted.
+    is_any_upheld: bool,
     /// What payers' banks took back: of which receipt, how much; below zero where a flow gives back what it took.
     pub taken: Vec<(usize, i64)>,
     /// Whether the record goes on to take something back.
@@ -98,7 +102,9 @@ impl Due {
             back: Vec::new(),
             closed: None,
             contested: false,
-            was_upheld: false,
+            right_about: None,
+            upheld: BTreeSet::new(),
+            is_any_upheld: false,
             taken: Vec::new(),
             is_taking: false,
             named: BTreeMap::new(),

@@ -15,8 +15,7 @@ impl Due {
     }
 
     pub(super) fn resolve(&mut self, upheld: bool, then: &[Event]) -> Result<(), String> {
-        self.contested = upheld;
-        self.was_upheld |= upheld;
+        self.contested = false;
         if upheld {
             self.back.iter_mut().for_each(|back| back.released = false);
         }
@@ -27,6 +26,12 @@ impl Due {
             _ => return Err("something else follows from the end of a dispute than what was taken back".into()),
         };
         self.is_taking = follows.is_some();
+        let about = follows.map(|(receipt, _)| receipt);
+        self.right_about = upheld.then_some(about);
+        if upheld {
+            self.upheld.extend(about);
+            self.is_any_upheld |= about.is_none();
+        }
         rule(follows == expected, "the payer's bank takes back something else than what is left of what came from banks")
             .map_err(|wrong| format!("{wrong}: {expected:?}"))
     }
@@ -107,10 +112,11 @@ impl Due {
     }
 
     /// Of a receipt is taken back what flows name by their last words, and no less than refunds are noted to be paid by: so what they have taken and name no more is given back.
-    /// Where a dispute was ever decided for the payer nothing is given back, and what it took is not taken again.
+    /// Where a dispute was ever decided for the payer that took of the same receipt, or nobody noted of which, nothing is given back, and what it took is not taken again.
     pub(super) fn flows_take(&mut self, receipt: usize, taken: Option<&TakenBack>) -> Result<(), String> {
         let before = self.taken_of(receipt);
-        let stays = if self.was_upheld { before } else { self.settled_of(receipt) };
+        let is_upheld = self.is_any_upheld || self.upheld.contains(&receipt);
+        let stays = if is_upheld { before } else { self.settled_of(receipt) };
         let expected = self.revoked_of(receipt).max(stays) - before;
         let expected = (expected != 0).then_some((receipt, expected));
         let follows = taken.map(|taken| (taken.receipt as usize, taken.amount_cents.get()));
