@@ -262,6 +262,9 @@ wire!(museum::Event {
     7 1 RoomWithdrawn(museum::RoomWithdrawn),
     8 1 RoomCounted(museum::RoomCounted),
     9 1 Corrected(museum::Corrected),
+    10 1 DayCalledOff(museum::DayCalledOff),
+    11 1 DayTakenUp(museum::DayTakenUp),
+    12 1 DayHeard(museum::DayHeard),
 } before {
     2 1 PlanSet(before::PlanSet1),
     2 2 PlanSet(before::PlanSet2),

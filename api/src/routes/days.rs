@@ -12,7 +12,7 @@ use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::ids::Code;
 use tornello_engine::money::Cents;
-use tornello_engine::slot::Refusal;
+use tornello_engine::museum::Refusal;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{Body, Problem};
@@ -78,7 +78,7 @@ pub struct DaySlotView {
     #[schema(format = DateTime)]
     local_start: String,
     /// `closed` or `reopened`: by this request. `stays_closed`: it was closed already, or is closed for another reason than the one that is taken back. `stays_open`: it was
-    /// not closed. `over`: nothing is to be done. `failed`: it was not done, or that is not known: repeat the request with the same key.
+    /// not closed. `over`: nothing is to be done. `failed`: it was not done yet, or that is not known: it goes on by itself.
     #[schema(max_length = 16, examples("closed"))]
     outcome: &'static str,
     /// Why it is closed, if it is.
@@ -101,7 +101,7 @@ pub struct CalledOffView {
     /// The date in Rome.
     #[schema(value_type = String, format = Date)]
     date: Date,
-    /// Whether all is done. If not, repeat the request with the same key: what is done stays so.
+    /// Whether all is done. If not, it goes on by itself: repeat the request with the same key to hear what has become of it.
     done: bool,
     /// Tickets of these slots that were sold and not used.
     tickets: u32,
@@ -166,7 +166,8 @@ async fn to_its_end<T: 'static>(task: impl Future<Output = Result<T, Failure<Ref
 /// For a strike, a flood, a closure by the authorities: all slots that start on the day, or from a time of it on, and are not over, are closed for sale. One that is closed already keeps its own
 /// reason. Tickets stay good at the gate, and payments that come in now go back as refunds. The answer says of each slot what was done, and how many tickets stand and what they cost. **Nothing is
 /// paid back by this**: visitors may cancel with a full refund from now on, or move to another slot, and a desk cancels for the museum (`POST /v1/sales/{sale}/cancel` with cause `museum`) what
-/// `GET /v1/sales` lists for the day. Slots that a later plan adds to the day are not closed: repeat the request then, with a new key.
+/// `GET /v1/sales` lists for the day. Slots that a later plan adds to the day are closed from the beginning. What is cut off half way goes on by itself; `POST /v1/slots/{slot}/reopen` opens a slot
+/// of the day that takes place all the same.
 #[utoipa::path(
     tag = "Slots", operation_id = "close_day", security(("key" = ["manage"])),
     request_body(content = CloseDayForm, example = json!({"reason": "strike", "from": "14:00"})),
