@@ -161,6 +161,11 @@ async fn to_its_end<T: 'static>(task: impl Future<Output = Result<T, Failure<Ref
     Ok(rt::spawn(task).await.map_err(|_| Problem::from(Failure::<Refusal>::OutcomeUnknown))??)
 }
 
+/// The date in a path. Whoever writes none is told what one looks like: elsewhere a path that cannot be read leads nowhere, and here it leads to a museum.
+fn date_of(text: &str) -> Result<Date, Problem> {
+    text.parse().map_err(|_| Problem::malformed("date: a day, as 2027-01-31, is expected"))
+}
+
 /// Call off a day.
 ///
 /// For a strike, a flood, a closure by the authorities: all slots that start on the day, or from a time of it on, and are not over, are closed for sale. One that is closed already keeps its own
@@ -181,10 +186,11 @@ pub async fn close(
     node: web::Data<Node>,
     caller: Caller,
     key: IdempotencyKey,
-    path: web::Path<(String, Date)>,
+    path: web::Path<(String, String)>,
     form: Json<CloseDayForm>,
 ) -> Result<HttpResponse, Problem> {
     let (museum, date) = path.into_inner();
+    let date = date_of(&date)?;
     let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let by = envelope(&node, &caller, &key, &["close day", &known.museum.id().0.to_string(), &date.to_string()], &*form, &[], None)?;
     let (from, reason) = (form.from.map(|from| calendar::instant(date.to_datetime(from.time()))), form.reason);
@@ -210,10 +216,11 @@ pub async fn reopen(
     node: web::Data<Node>,
     caller: Caller,
     key: IdempotencyKey,
-    path: web::Path<(String, Date)>,
+    path: web::Path<(String, String)>,
     form: Json<ReopenDayForm>,
 ) -> Result<HttpResponse, Problem> {
     let (museum, date) = path.into_inner();
+    let date = date_of(&date)?;
     let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let by = envelope(&node, &caller, &key, &["reopen day", &known.museum.id().0.to_string(), &date.to_string()], &*form, &[], None)?;
     let (of_day, reason) = (Arc::clone(&known), form.reason);
