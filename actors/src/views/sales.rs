@@ -51,7 +51,7 @@ pub struct SaleRow {
     pub who: String,
     /// `free`, `desk`, `on_account`, `moved` or `payment`.
     pub settlement: String,
-    /// The desk's reference; empty if none.
+    /// The reference under which a desk took the money, for the sale itself, for its payment, or where its tickets were bought; empty if none did.
     pub reference: String,
     /// The account, till or payment; empty if none.
     pub account: String,
@@ -95,7 +95,7 @@ pub struct SaleFilter {
     pub museums: Option<Vec<MuseumId>>,
     /// Only of this slot.
     pub slot: Option<SlotId>,
-    /// Only with this desk reference.
+    /// Only with this reference of a desk.
     pub reference: Option<String>,
     /// Only by this key.
     pub who: Option<String>,
@@ -515,9 +515,14 @@ impl Rows {
     /// Everything, in a transaction of the caller's.
     pub(super) async fn write(mut self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         const SALES: &str = "INSERT INTO sale
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                value ->> 10, value ->> 11, 0, 0, 0, 0, 0, '', CASE WHEN value ->> 12 = value ->> 0 THEN value ->> 0
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+                CASE value ->> 7 WHEN 'payment' THEN coalesce((SELECT reference FROM payment WHERE payment.payment = value ->> 9), '') ELSE value ->> 8 END,
+                value ->> 9, value ->> 10, value ->> 11, 0, 0, 0, 0, 0, '', CASE WHEN value ->> 12 = value ->> 0 THEN value ->> 0
                 ELSE coalesce((SELECT bought.origin FROM sale AS bought WHERE bought.sale = value ->> 12), value ->> 12) END FROM jsonb_each(?)";
+        // Once all of them stand there: tickets may have moved on at once.
+        const ARRIVED: &str =
+            "UPDATE sale SET reference = coalesce((SELECT bought.reference FROM sale AS bought WHERE bought.sale = sale.origin), '')
+            FROM (SELECT value AS of FROM json_each(?)) AS arrived WHERE sale.sale = arrived.of";
         const TICKETS: &str = "INSERT INTO ticket
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4, '' FROM jsonb_each(?)";
         const CHANGES: &str = "UPDATE sale SET refunded_cents = sale.refunded_cents + change.refunded, cancelled = sale.cancelled + change.cancelled,
@@ -532,6 +537,8 @@ impl Rows {
         self.sales.sort_unstable_by_key(|sold| sold.sale);
         self.tickets.sort_unstable_by_key(|(ticket, ..)| *ticket);
         rows::write(SALES, None, rows::arrays(self.sales.iter().map(Sold::row))?, tx).await?;
+        let arrived = self.sales.iter().filter(|sold| sold.sale != sold.origin).map(|sold| sold.sale);
+        rows::write(ARRIVED, None, rows::arrays(arrived)?, tx).await?;
         let tickets = self.tickets.iter().map(|(ticket, category, at)| {
             let category = category.as_ref().map_or("", Code::as_str);
             (*ticket, ticket.sale(), ticket.slot(), category, *at)
