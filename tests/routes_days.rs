@@ -107,7 +107,8 @@ async fn a_day_is_called_off_from_an_hour_on_and_what_is_over_stays_as_it_is() {
             ("a desk", close.clone(), &office, strike.clone(), 403, "forbidden"),
             ("no reason", close.clone(), &manager, json!({}), 422, "invalid"),
             ("no time", close, &manager, json!({"reason": "strike", "from": "25:00"}), 422, "invalid"),
-            ("no date", "/v1/museums/torre/days/tomorrow/close".to_owned(), &manager, strike.clone(), 404, "not_found"),
+            ("no date", "/v1/museums/torre/days/tomorrow/close".to_owned(), &manager, strike.clone(), 400, "malformed"),
+            ("no such date", "/v1/museums/torre/days/2026-13-40/reopen".to_owned(), &manager, strike.clone(), 400, "malformed"),
             ("no museum", "/v1/museums/nowhere/days/2026-11-23/reopen".to_owned(), &manager, strike, 404, "not_found"),
         ],
     )

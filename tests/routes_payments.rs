@@ -97,6 +97,35 @@ async fn a_notice_is_payable_keeps_its_places_and_can_be_cancelled() {
     app.stop().await;
 }
 
+/// Somebody comes with the slip of a desk: their sale is found, however the desk took the money and wherever the tickets are by now.
+#[actix_rt::test]
+async fn the_reference_of_a_desk_finds_what_was_paid_there_and_where_its_tickets_went() {
+    let mut app = App::start().await;
+    let (web, office) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await);
+    let one = app.hold(slot(TORRE, 12), &web, "h1", json!([{"category": "full", "count": 2}])).await;
+    let opened = pay(&app, &web, "p1", &notice(&[&one])).await;
+    let till = json!({"till": "till-1", "method": "card", "reference": "R-9"});
+    let (status, paid) = app.post(&format!("/v1/payments/{}/desk", opened["payment"].as_str().unwrap()), &office, "d1", &till).await;
+    assert_eq!((status, &paid["items"][0]["state"]), (StatusCode::OK, &json!("sold")), "{paid}");
+    let other = app.hold(slot(TORRE, 13), &office, "h2", json!([{"category": "full", "count": 1}])).await;
+    pay(&app, &office, "p2", &desk(&[&other], "R-8")).await;
+    let to = json!({"slot": slot(TORRE, 15).to_string(), "tickets": [0]});
+    let (status, moved) = app.post(&format!("/v1/sales/{one}/move"), &office, "m1", &to).await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    let mut expected = vec![one, moved["sale"].as_str().unwrap().to_owned()];
+    expected.sort();
+    for round in ["as it happens", "from the journal"] {
+        let reached = app.node().head().number;
+        app.node().files().unwrap().views.reach(reached).await;
+        let page = app.get("/v1/sales?reference=R-9", &office).await;
+        let items = page["items"].as_array().unwrap();
+        assert_eq!(items.iter().map(|item| item["sale"].as_str().unwrap()).collect::<Vec<_>>(), expected, "{round}");
+        assert!(items.iter().all(|item| item["reference"] == "R-9"), "{round}: {page}");
+        app = app.restart_without_views().await;
+    }
+    app.stop().await;
+}
+
 /// What somebody may still pay for is not sold at the desk beside it: it is told which payment to let be paid, or to cancel.
 #[actix_rt::test]
 async fn a_desk_does_not_sell_what_a_payment_keeps() {

@@ -367,6 +367,39 @@ async fn what_a_visitor_cancels_is_paid_back_by_policy() {
 }
 
 #[actix_rt::test]
+async fn what_a_desk_sells_of_a_shops_holds_stays_the_shops_and_is_listed_for_both() {
+    let app = App::start().await;
+    let (web, other, office) = (app.key(Role::Web).await, app.key(Role::Web).await, app.key(Role::BoxOffice).await);
+    let given = app.hold(slot(TORRE, 11), &web, "h1", json!([{"category": "under-18", "count": 1}])).await;
+    let paid = app.hold(slot(TORRE, 12), &web, "h2", json!([{"category": "full", "count": 1}])).await;
+    let (status, sale) = app.post(&format!("/v1/holds/{given}/confirm"), &office, "c1", &free()).await;
+    assert_eq!(status, StatusCode::CREATED, "{sale}");
+    let form = json!({"holds": [paid], "gateway": desk("R-1")});
+    let (status, payment) = app.post("/v1/payments", &office, "p1", &form).await;
+    assert_eq!((status, &payment["items"][0]["state"]), (StatusCode::CREATED, &json!("sold")), "{payment}");
+    let reached = app.node().head().number;
+    app.node().files().unwrap().views.reach(reached).await;
+    let in_slot = format!("/v1/sales?slot={}", slot(TORRE, 11));
+    let lists = [
+        ("/v1/sales", &web, 2),
+        ("/v1/sales?mine=true", &web, 2),
+        (in_slot.as_str(), &web, 1),
+        ("/v1/sales?from=2026-11-23&to=2026-11-23", &web, 2),
+        ("/v1/sales?mine=true", &office, 2),
+        ("/v1/sales", &other, 0),
+    ];
+    for (path, key, expected) in lists {
+        let page = app.get(path, key).await;
+        assert_eq!(page["items"].as_array().unwrap().len(), expected, "{path}: {page}");
+    }
+    // The shop sees each by itself as well, as before.
+    for sale in [&given, &paid] {
+        assert_eq!(app.get(&format!("/v1/sales/{sale}"), &web).await["sale"].as_str(), Some(sale.as_str()));
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn lists_go_page_by_page_and_each_sees_its_own() {
     let app = App::start().await;
     let (web, other, office) = (app.key(Role::Web).await, app.key(Role::Web).await, app.key(Role::BoxOffice).await);

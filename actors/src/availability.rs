@@ -71,8 +71,7 @@ pub fn of_museum(
     let mut date = Some(from);
     while let Some(day) = date.filter(|day| *day <= to) {
         for opening in known.day(day).iter().filter(|opening| wanted(opening.slot.route())) {
-            let places = Places::untouched(opening.slot.start(), opening.capacity, opening.quotas);
-            let seen = seen(opening.slot, opening.end, opening.policy, places, None, channel, now);
+            let seen = seen(opening.slot, opening.end, opening.policy, known.places(opening), None, channel, now);
             slots.insert((opening.slot.start(), opening.slot), seen);
             if !routes.contains(&opening.slot.route()) {
                 routes.push(opening.slot.route());
@@ -163,8 +162,7 @@ pub fn of_slot(known: &Known, board: &Board, slot: SlotId, channel: Channel, now
         return Some(seen(slot, head.end, head.policy, head.places, Some(head.at), channel, now));
     }
     let opening = known.museum.opening(slot)?;
-    let places = Places::untouched(slot.start(), opening.capacity, opening.quotas);
-    Some(seen(slot, opening.end, opening.policy, places, None, channel, now))
+    Some(seen(slot, opening.end, opening.policy, known.places(&opening), None, channel, now))
 }
 
 fn seen(

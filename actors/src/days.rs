@@ -1,23 +1,47 @@
-//! A museum's day that is called off, or takes place after all: each of its slots is asked by itself, under the key of the one request. What stopped half way is gone on with by
-//! whoever repeats that: a slot that has answered answers as it did, the others are asked then. What a slot says is its own rule.
+//! A museum's day that is called off, or takes place after all: a flow over the museum and the slots of the day. Its journal is the museum: what is said there of the day holds from
+//! then on, and closes each slot to which nobody has written. The others are told, each by a step with a key that follows from the flow, so that a step is taken once however often it is
+//! asked; what a slot says is its own rule. When all have heard it the museum notes that (`DayHeard`). What was cut off, by a crash or a disk that was full, is found in the museums and
+//! gone on with.
 
 use futures_util::future::join_all;
 use jiff::civil::Date;
-use tornello_engine::aggregate::Aggregate;
+use tokio::sync::Mutex;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{Code, SlotId};
-use tornello_engine::recall::Recall;
+use tornello_engine::ids::{Code, MuseumId, SlotId};
+use tornello_engine::museum::{self, DayCalledOff, DayTakenUp, DayWord, Unheard};
 use tornello_engine::slot::{Command, Refusal, Slot, Unused};
 use tornello_engine::time::Timestamp;
 
 use crate::availability::{self, SlotAvailability};
+use crate::digest::digest;
 use crate::failure::Failure;
 use crate::museums::Known;
 use crate::node::Node;
+use crate::pauses::{Pauses, keep_resuming};
+use crate::registry::ANSWER_WITHIN;
 
 /// How many slots are asked at once: a day of many routes leaves room in the writer's queue for those who buy.
 const AT_ONCE: usize = 16;
+/// How many museums may have their days called off at once without waiting for each other by chance.
+const LOCKS: usize = 64;
+
+/// Sees to it that of a museum's days one thing is told at a time: what is told must not be taken back meanwhile.
+#[derive(Debug)]
+pub struct Telling([Mutex<()>; LOCKS]);
+
+impl Default for Telling {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl Telling {
+    /// Whoever has this says something of the museum's days, and tells it.
+    fn of(&self, museum: MuseumId) -> &Mutex<()> {
+        &self.0[usize::from(museum.0) % LOCKS]
+    }
+}
 
 /// One slot of the day, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +67,7 @@ pub enum Outcome {
     StaysOpen,
     /// It is over.
     Over,
-    /// It was not done, or nobody knows: it is to be asked again, with the same key.
+    /// It was not done yet, or nobody knows: it goes on by itself.
     Failed(Failure<Refusal>),
 }
 
@@ -64,10 +88,11 @@ impl Stands {
     }
 }
 
-/// Closes the slots that start on a day in Rome, or from some moment of it on, and are not closed; those of an older plan, too. In the order of their starts.
+/// Closes the slots that start on a day in Rome, or from some moment of it on, and are not closed; those of an older plan, too. In the order of their starts. Slots that a later plan
+/// adds are closed from the beginning.
 ///
 /// # Errors
-/// The key came with another request before: then nothing is done. What becomes of each slot is said of it.
+/// The museum's refusal, or whatever keeps it from saying so: nothing is done then, or it goes on by itself. What becomes of each slot is said of it.
 pub async fn close(
     node: &Node,
     known: &Known,
@@ -75,67 +100,140 @@ pub async fn close(
     from: Option<Timestamp>,
     by: &Envelope,
     reason: Code,
-) -> Result<Vec<DaySlot>, Failure<Refusal>> {
-    let mut slots = slots_of(node, known, date);
-    slots.retain(|seen| from.is_none_or(|from| seen.slot.start() >= from));
-    each(node, &slots, by, &Command::CloseWithDay { reason }).await
+) -> Result<Vec<DaySlot>, Failure<museum::Refusal>> {
+    say(node, known.museum.id(), by, DayWord::Off(DayCalledOff { date, from, reason })).await
 }
 
 /// Reopens the slots of a day that are closed for that reason. One that nobody has written to is closed for none, and is left out.
 ///
 /// # Errors
 /// As of [`close`].
-pub async fn reopen(node: &Node, known: &Known, date: Date, by: &Envelope, reason: Code) -> Result<Vec<DaySlot>, Failure<Refusal>> {
-    let mut slots = slots_of(node, known, date);
-    slots.retain(|seen| seen.changed_at.is_some());
-    each(node, &slots, by, &Command::ReopenWithDay { reason }).await
+pub async fn reopen(node: &Node, known: &Known, date: Date, by: &Envelope, reason: Code) -> Result<Vec<DaySlot>, Failure<museum::Refusal>> {
+    say(node, known.museum.id(), by, DayWord::On(DayTakenUp { date, reason })).await
 }
 
-fn slots_of(node: &Node, known: &Known, date: Date) -> Vec<SlotAvailability> {
-    availability::starting_on(known, node.board(), date, date, None, Channel::Web, node.now())
+/// Has the museum say something of a day, and its slots hear it. A repeat is told what became of it the first time.
+async fn say(node: &Node, museum: MuseumId, by: &Envelope, word: DayWord) -> Result<Vec<DaySlot>, Failure<museum::Refusal>> {
+    let waits = tokio::time::timeout(ANSWER_WITHIN, node.telling().of(museum).lock());
+    let _turn = waits.await.map_err(|_| Failure::Busy)?;
+    let record = node.museum(museum, by.clone(), museum::Command::SayOfDay { word }).await?;
+    Ok(tell(node, museum, Unheard { seq: record.seq, who: by.who, word }).await)
 }
 
-async fn each(node: &Node, slots: &[SlotAvailability], by: &Envelope, command: &Command) -> Result<Vec<DaySlot>, Failure<Refusal>> {
-    // Before anything is done: half a day must not be closed by a request that is refused.
-    let written: Vec<&SlotAvailability> = slots.iter().filter(|seen| seen.changed_at.is_some()).collect();
-    for some in written.chunks(AT_ONCE) {
-        if join_all(some.iter().map(|seen| is_of_another(node, seen.slot, by.clone()))).await.contains(&true) {
-            return Err(Failure::KeyReused);
-        }
-    }
+/// Tells the slots of a day what was said of it, unless all have heard it, and answers what has become of each. A slot of which something else was said since is told nothing.
+async fn tell(node: &Node, museum: MuseumId, said: Unheard) -> Vec<DaySlot> {
+    let Some(known) = node.museums().get(museum) else { return Vec::new() };
+    let is_unheard = known.museum.unheard().iter().any(|unheard| unheard.seq == said.seq);
+    let holds = |start: Timestamp| match said.word {
+        DayWord::Off(_) => known.museum.called_off(start).is_some(),
+        DayWord::On(up) => known.museum.called_off(start) != Some(up.reason),
+    };
+    let slots = slots_of(node, &known, &said.word);
     let mut told = Vec::with_capacity(slots.len());
     for some in slots.chunks(AT_ONCE) {
-        told.extend(join_all(some.iter().map(|seen| one(node, seen, by.clone(), command.clone()))).await);
+        told.extend(join_all(some.iter().map(|seen| one(node, *seen, said, is_unheard && holds(seen.slot.start())))).await);
     }
-    Ok(told)
+    // Of one that is over by now nobody has to hear anything.
+    let is_left = |slot: &DaySlot| matches!(slot.outcome, Outcome::Failed(_)) && node.now() < slot.end;
+    if is_unheard && !told.iter().any(is_left) {
+        let key = digest(&[b"day heard", &museum.0.to_be_bytes(), &said.seq.to_be_bytes()]);
+        if let Err(failure) = node.museum(museum, Envelope::by_system(key), museum::Command::DayHeard { seq: said.seq }).await {
+            tracing::warn!(museum = museum.0, %failure, "all slots have heard what was said of a day, and that is not noted yet");
+        }
+    }
+    if let DayWord::On(_) = said.word {
+        let is_untouched = |slot: &DaySlot| slots.iter().any(|seen| seen.slot == slot.slot && seen.changed_at.is_none());
+        told.retain(|slot| !(is_untouched(slot) && matches!(slot.outcome, Outcome::StaysOpen | Outcome::Over)));
+    }
+    told
 }
 
-/// Whether a slot knows the key of another request. One that cannot be looked at says so when it is asked.
-async fn is_of_another(node: &Node, slot: SlotId, by: Envelope) -> bool {
-    node.look(slot, move |slot: &Slot| slot.recall(&by) == Recall::OtherBody).await.unwrap_or(false)
+/// The slots that it concerns, by start. Of those that take place after all also the ones to which nobody had written a moment ago: somebody may just do so.
+fn slots_of(node: &Node, known: &Known, word: &DayWord) -> Vec<SlotAvailability> {
+    let (date, off) = match word {
+        DayWord::Off(off) => (off.date, Some(off)),
+        DayWord::On(up) => (up.date, None),
+    };
+    let mut slots = availability::starting_on(known, node.board(), date, date, None, Channel::Web, node.now());
+    slots.retain(|seen| off.is_none_or(|off| off.concerns(seen.slot.start())));
+    slots
 }
 
-async fn one(node: &Node, seen: &SlotAvailability, by: Envelope, command: Command) -> DaySlot {
-    let slot = seen.slot;
-    let (outcome, stands) = match node.slot_and_after(slot, by, command, Stands::of).await {
+/// Tells one slot, if that `is_due` or it was told before: then it answers as it did.
+async fn one(node: &Node, seen: SlotAvailability, said: Unheard, is_due: bool) -> DaySlot {
+    let (slot, end) = (seen.slot, seen.end);
+    let key = digest(&[b"day", &slot.museum().0.to_be_bytes(), &said.seq.to_be_bytes()]);
+    let by = Envelope { who: said.who, ..Envelope::by_system(key) };
+    let command = match said.word {
+        DayWord::Off(off) => Command::CloseWithDay { reason: off.reason },
+        DayWord::On(up) => Command::ReopenWithDay { reason: up.reason },
+    };
+    let is_asked = if is_due { Ok(true) } else { node.knows(slot, &by).await };
+    let (outcome, stands) = match is_asked {
+        Ok(true) => ask(node, &seen, by, command).await,
+        Ok(false) => as_it_is(node, &seen).await,
+        Err(failure) => (Outcome::Failed(failure), None),
+    };
+    DaySlot { slot, end, outcome, stands }
+}
+
+async fn ask(node: &Node, seen: &SlotAvailability, by: Envelope, command: Command) -> (Outcome, Option<Stands>) {
+    match node.slot_and_after(seen.slot, by, command, Stands::of).await {
         Ok((_, Some(stands))) => (Outcome::Done, Some(stands)),
         // A repeat is told what was so then.
-        Ok((record, None)) => match node.slot_after(slot, record.seq).await {
+        Ok((record, None)) => match node.slot_after(seen.slot, record.seq).await {
             Ok(then) => (Outcome::Done, Some(Stands::of(&then))),
             Err(_) => (Outcome::Failed(Failure::OutcomeUnknown), None),
         },
         Err(Failure::Refused(Refusal::SlotOver { .. })) => (Outcome::Over, None),
-        Err(Failure::Refused(Refusal::SlotClosed { reason })) => as_it_is(node, slot, Outcome::StaysClosed(reason)).await,
-        Err(Failure::Refused(Refusal::NotClosed)) => as_it_is(node, slot, Outcome::StaysOpen).await,
+        Err(Failure::Refused(Refusal::SlotClosed { .. } | Refusal::NotClosed)) => as_it_is(node, seen).await,
         Err(failure) => (Outcome::Failed(failure), None),
-    };
-    DaySlot { slot, end: seen.end, outcome, stands }
+    }
 }
 
 /// A slot to which nothing was done.
-async fn as_it_is(node: &Node, slot: SlotId, outcome: Outcome) -> (Outcome, Option<Stands>) {
-    match node.look(slot, Stands::of).await {
-        Ok(stands) => (outcome, Some(stands)),
+async fn as_it_is(node: &Node, seen: &SlotAvailability) -> (Outcome, Option<Stands>) {
+    match node.look(seen.slot, |slot: &Slot| (slot.places().closed, Stands::of(slot))).await {
+        Ok(_) if node.now() >= seen.end => (Outcome::Over, None),
+        Ok((Some(reason), stands)) => (Outcome::StaysClosed(reason), Some(stands)),
+        Ok((None, stands)) => (Outcome::StaysOpen, Some(stands)),
         Err(failure) => (Outcome::Failed(failure), None),
     }
+}
+
+/// Tells everything that was said of days and not heard by all of their slots; answers how much is still left to tell.
+pub async fn resume(node: &Node) -> usize {
+    resume_due(node, &mut Pauses::default()).await
+}
+
+/// Tells it in the museums whose turn it is.
+async fn resume_due(node: &Node, pauses: &mut Pauses<MuseumId>) -> usize {
+    let all = node.museums().all();
+    let waiting = all.iter().filter(|known| !known.museum.unheard().is_empty()).map(|known| known.museum.id()).collect();
+    let mut left = 0;
+    for museum in pauses.due(waiting, node.now()) {
+        let unheard = resume_of(node, museum).await;
+        pauses.note(museum, node.now(), unheard == 0);
+        left += unheard;
+    }
+    left
+}
+
+/// Tells what was said of a museum's days, in order; answers how much is still left to tell.
+async fn resume_of(node: &Node, museum: MuseumId) -> usize {
+    let _turn = node.telling().of(museum).lock().await;
+    let unheard = || node.museums().get(museum).map(|known| known.museum.unheard().to_vec()).unwrap_or_default();
+    for said in unheard() {
+        tell(node, museum, said).await;
+    }
+    let left = unheard().len();
+    if left > 0 {
+        tracing::warn!(museum = museum.0, left, "slots have not heard yet what was said of their day");
+    }
+    left
+}
+
+/// Resumes what was left to tell, at once and then again and again; of a museum less often while it does not help. Runs until dropped.
+pub(crate) async fn keep_telling(node: &Node) {
+    keep_resuming::<Pauses<MuseumId>>(node, |node, pauses| Box::pin(resume_due(node, pauses))).await;
 }

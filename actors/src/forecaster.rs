@@ -25,6 +25,7 @@ use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attendance::Look;
 use tornello_engine::calendar;
 use tornello_engine::ids::{HoldId, MuseumId, SlotId};
+use tornello_engine::slot::{Opening, Places};
 use tornello_engine::time::Timestamp;
 pub use tornello_models::cancellation::lapse::{Basis, Card as LapseCard};
 use tornello_models::cancellation::shows::Party;
@@ -505,13 +506,15 @@ fn slots_of(node: &Node, known: &Known, date: Date, now: Timestamp) -> Vec<SlotF
         let came = (end <= now).then_some(0);
         SlotForecast { came, ..SlotForecast::blank(slot, end, booked, capacity) }
     };
-    let mut slots: Vec<SlotForecast> = known.day(date).iter().map(|opening| empty(opening.slot, opening.end, 0, opening.capacity)).collect();
+    let capacity = |places: &Places| if places.closed.is_some() { 0 } else { places.capacity };
+    let planned = |opening: &Opening| empty(opening.slot, opening.end, 0, capacity(&known.places(opening)));
+    let mut slots: Vec<SlotForecast> = known.day(date).iter().map(planned).collect();
     let heads = heads_on(node, known, date);
     let attendance = node.attended().get(known.museum.id());
     let is_told = heads.iter().any(|(_, head)| head.places.admitted > 0) || is_called_off(&attendance, &heads);
     for (slot, head) in heads {
         let booked = head.places.sold.iter().fold(0, |sum: u32, sold| sum.saturating_add(*sold));
-        let mut written = empty(slot, head.end, booked, if head.places.closed.is_some() { 0 } else { head.places.capacity });
+        let mut written = empty(slot, head.end, booked, capacity(&head.places));
         written.came = written.came.map(|_| if is_told { head.places.admitted } else { booked });
         match slots.iter_mut().find(|planned| planned.slot == slot) {
             Some(planned) => *planned = written,

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::ids::SlotId;
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Event, Opening, Slot};
+use tornello_engine::slot::{Event, Slot};
 use tornello_engine::time::Timestamp;
 
 use crate::journal::wire::Wire;
@@ -40,8 +40,8 @@ pub struct Past {
 impl Past {
     /// A slot that nobody had written to.
     #[must_use]
-    pub fn planned(opening: Opening) -> Self {
-        Self { slot: Slot::planned(opening), seq: 0, records: Vec::new(), more: false }
+    pub fn planned(slot: Slot) -> Self {
+        Self { slot, seq: 0, records: Vec::new(), more: false }
     }
 }
 
@@ -133,7 +133,7 @@ async fn replayed(
 
 fn opened(id: SlotId, first: &Record<Event>) -> Result<Past, JournalError> {
     match first.events.first() {
-        Some(Event::Opened(opened)) => Ok(Past::planned(opened.opening.clone())),
+        Some(Event::Opened(opened)) => Ok(Past::planned(Slot::planned(opened.opening.clone()))),
         _ => Err(JournalError::Corrupt { batch: 0, what: format!("the first record of slot {id} does not open it") }),
     }
 }

@@ -9,7 +9,7 @@ use tornello_engine::aggregate::Aggregate;
 use tornello_engine::ids::{Code, MuseumId, SlotId};
 use tornello_engine::museum::{Event, Museum};
 use tornello_engine::record::Record;
-use tornello_engine::slot::Opening;
+use tornello_engine::slot::{Opening, Places, Slot};
 
 use crate::journal::writer::Lease;
 use crate::owner::Tell;
@@ -43,6 +43,13 @@ impl Known {
         }
         days.insert(date, Arc::clone(&day));
         day
+    }
+
+    /// The places of a planned slot to which nobody has written.
+    #[must_use]
+    pub fn places(&self, opening: &Opening) -> Places {
+        let start = opening.slot.start();
+        Places { closed: self.museum.called_off(start), ..Places::untouched(start, opening.capacity, opening.quotas) }
     }
 }
 
@@ -84,6 +91,12 @@ impl Museums {
         let mut all: Vec<_> = self.known.read().values().cloned().collect();
         all.sort_unstable_by_key(|known| known.museum.id());
         all
+    }
+
+    /// The slot with this id as nobody has written to it: as it is planned, closed if its day is called off.
+    #[must_use]
+    pub fn planned(&self, slot: SlotId) -> Option<Slot> {
+        self.get(slot.museum())?.museum.planned(slot)
     }
 
     /// The planned slot with this id.

@@ -36,6 +36,7 @@ use crate::cases::appeals::AppealCodes;
 use crate::cases::board::Cases;
 use crate::clock::Clock;
 use crate::codes::Codes;
+use crate::days::Telling;
 use crate::defences::Defences;
 use crate::forecaster::Forecaster;
 use crate::fraud::{SavedFile, Scoring, Sizes};
@@ -201,6 +202,7 @@ pub struct Node {
     rooms: Rooms,
     nearby: Nearby,
     driving: Driving,
+    telling: Telling,
     threads: Arc<Threads>,
     committed: watch::Receiver<Head>,
     health: watch::Receiver<Health>,
@@ -453,6 +455,7 @@ impl Node {
             rooms: Rooms::default(),
             nearby: Nearby::default(),
             driving: Driving::default(),
+            telling: Telling::default(),
             threads: shared.threads,
             committed,
             health,
@@ -633,6 +636,11 @@ impl Node {
     /// Who drives moves between slots.
     pub(crate) const fn driving(&self) -> &Driving {
         &self.driving
+    }
+
+    /// Who tells slots what was said of their days.
+    pub(crate) const fn telling(&self) -> &Telling {
+        &self.telling
     }
 
     /// The estimates of people inside.

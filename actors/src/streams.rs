@@ -1,5 +1,5 @@
 //! Reads streams back from the journal: the state of a stream (of slots and accounts from a snapshot, if there is one, and the records after it), and single
-//! records for repeated keys. A slot begins as its museum's plan says; every other stream begins empty.
+//! records for repeated keys. A slot begins as its museum says; every other stream begins empty.
 //!
 //! A stream's batches hold many others' records and may be more than memory holds: [`visit`] reads them by pages and keeps nothing but what its caller keeps.
 
@@ -36,7 +36,7 @@ use crate::failure::Failure;
 use crate::journal::wire::{self, Wire, WireError};
 use crate::journal::writer::Lease;
 use crate::journal::{Batch, Journal, JournalError, StreamId};
-use crate::museums::Museums;
+use crate::museums::{Known, Museums};
 use crate::owner::{Answer, ReadBack, SNAPSHOT_FROM};
 use crate::registry::Source;
 use crate::views::{Snapshot, Snapshots};
@@ -304,7 +304,11 @@ pub trait Planned: Aggregate + Serialize + DeserializeOwned {
 
 impl Planned for Slot {
     fn is_current(&self, museums: &Museums) -> bool {
-        self.is_opened() || museums.opening(self.id()).as_ref() == Some(self.opening())
+        let is_as_planned = |known: Arc<Known>| {
+            let (opening, closed) = (known.museum.opening(self.id()), known.museum.called_off(self.id().start()));
+            opening.as_ref() == Some(self.opening()) && closed == self.places().closed
+        };
+        self.is_opened() || museums.get(self.id().museum()).is_some_and(is_as_planned)
     }
 
     fn is_kept(&self) -> bool {
@@ -436,7 +440,7 @@ impl Source<Slot> for Streams {
                     slot.recount().map_err(|broken| Failure::OutOfOrder(broken.to_string()))?;
                     Ok(slot)
                 }
-                Ok(None) => self.museums.opening(id).map(Slot::planned).ok_or(Failure::UnknownSlot(id)),
+                Ok(None) => self.museums.planned(id).ok_or(Failure::UnknownSlot(id)),
                 Err(error) => Err(read_failed(&error)),
             }
         })

@@ -147,6 +147,7 @@ pub(crate) async fn give(node: &Node, museum: MuseumId, command: Command) -> Res
         Command::SetCeiling { .. } => "ceiling",
         Command::SetGroupPolicy { .. } => "groups",
         Command::AnnounceRoom { .. } | Command::WithdrawRoom { .. } | Command::CountRoom { .. } => "room",
+        Command::SayOfDay { .. } | Command::DayHeard { .. } => "day",
         Command::OnlyIf { .. } => "change",
     };
     node.museum(museum, envelope(what, museum), command).await.map(drop)

@@ -500,7 +500,7 @@ impl From<museum::Refusal> for Problem {
     fn from(refusal: museum::Refusal) -> Self {
         let status = match refusal {
             museum::Refusal::NotRegistered => StatusCode::NOT_FOUND,
-            museum::Refusal::AlreadyRegistered | museum::Refusal::TooManyVersions => StatusCode::CONFLICT,
+            museum::Refusal::AlreadyRegistered | museum::Refusal::TooManyVersions | museum::Refusal::TooManyDays => StatusCode::CONFLICT,
             museum::Refusal::PreconditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
             museum::Refusal::InvalidProfile
             | museum::Refusal::ValidFromPast { .. }

@@ -397,7 +397,7 @@ mod tests {
     }
 
     fn sold(sale: HoldId, count: u16) -> Event {
-        Event::Sold(Sold { sale, held: true, channel: Channel::Web, lines: lines(count), settlement: Settlement::Free, contact: None })
+        Event::Sold(Sold { sale, held: true, channel: Channel::Web, lines: lines(count), settlement: Settlement::Free, contact: None, held_by: None })
     }
 
     fn sell(hold: HoldId) -> Command {

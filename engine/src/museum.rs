@@ -1,4 +1,5 @@
-//! A museum as a stream: who it is, and its opening plans, tariffs, building ceilings and rules for groups, each version with the day from which it holds.
+//! A museum as a stream: who it is, and its opening plans, tariffs, building ceilings and rules for groups, each version with the day from which it holds; and which days are called
+//! off (`days`).
 //!
 //! The contract of every [`Aggregate`]: `decide` holds all rules, `apply` none, `check` asserts the invariants; there are no deadlines. The past cannot be
 //! changed: a version holds from today in Rome at the earliest, and slots that were opened keep the plan under which they were.
@@ -9,21 +10,26 @@
 //! - MU-5: of each name there is one waiting room, and the numbers given out in it never go back.
 //! - MU-4: replay equals live: the records of a museum, applied in order, give the same state to the byte.
 
+mod days;
+
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Broken};
 use crate::calendar::{self, MonthDay};
-use crate::ids::{Code, MuseumId, SlotId};
+use crate::ids::{Code, KeyId, MuseumId, SlotId};
 use crate::past::Past;
 use crate::plan::{OpeningPlan, PlanError};
 use crate::quote::policy::{GroupPolicy, PolicyError};
 use crate::record::Record;
 use crate::room::{self, Announced, Numbers, Room, RoomError};
-use crate::slot::Opening;
+use crate::slot::{Opening, Slot};
 use crate::tariff::{Tariff, TariffError};
 use crate::text::is_line;
 use crate::time::Timestamp;
+use days::Days;
+
+pub use days::{DAYS_OFF_MAX, DayCalledOff, DayHeard, DayTakenUp, DayWord, Unheard};
 
 /// The most versions of one kind that may wait for their day.
 pub const VERSIONS_AHEAD_MAX: usize = 400;
@@ -119,6 +125,16 @@ pub enum Command {
         /// Up to which numbers.
         numbers: Numbers,
     },
+    /// Call a day off, or take it up again.
+    SayOfDay {
+        /// What is said of it.
+        word: DayWord,
+    },
+    /// Note that all slots of a day have heard what was said of it.
+    DayHeard {
+        /// By which record it was said.
+        seq: u64,
+    },
     /// Set one of these only if what is in force on its first day is what the caller has read.
     OnlyIf {
         /// The revisions that the caller has read, any of which will do.
@@ -149,6 +165,12 @@ pub enum Event {
     RoomCounted(RoomCounted),
     /// It was said anew who and where it is.
     Corrected(Corrected),
+    /// A day does not take place.
+    DayCalledOff(DayCalledOff),
+    /// It does after all.
+    DayTakenUp(DayTakenUp),
+    /// Its slots have heard it.
+    DayHeard(DayHeard),
 }
 
 /// The museum has a waiting room.
@@ -290,6 +312,9 @@ pub enum Refusal {
     /// There is no such waiting room.
     #[error("there is no such waiting room")]
     UnknownRoom,
+    /// Too many days are called off.
+    #[error("400 days of this museum, or parts of days, are called off")]
+    TooManyDays,
 }
 
 impl Refusal {
@@ -312,6 +337,7 @@ impl Refusal {
             Self::TooManyRooms => "too_many_waiting_rooms",
             Self::RoomOverlaps { .. } => "waiting_room_overlaps",
             Self::UnknownRoom => "unknown_waiting_room",
+            Self::TooManyDays => "too_many_days",
         }
     }
 }
@@ -390,6 +416,10 @@ pub struct Museum {
     /// By name.
     rooms: Vec<Announced>,
     past: Past,
+    /// It stands last, and not at all if nothing is said of any day: so states of before days were called off here are the same bytes.
+    /// Nobody reads a museum back from them.
+    #[serde(default, skip_serializing_if = "Days::are_as_planned")]
+    days: Days,
 }
 
 impl Aggregate for Museum {
@@ -465,6 +495,10 @@ impl Aggregate for Museum {
                 let numbers = Numbers { early: numbers.early.max(known.early), late: numbers.late.max(known.late) };
                 Event::RoomCounted(RoomCounted { code: *code, numbers })
             }
+            (Command::SayOfDay { word: DayWord::Off(off) }, _) if !self.days.have_room(today, off) => return Err(Refusal::TooManyDays),
+            (Command::SayOfDay { word: DayWord::Off(off) }, _) => Event::DayCalledOff(*off),
+            (Command::SayOfDay { word: DayWord::On(up) }, _) => Event::DayTakenUp(*up),
+            (Command::DayHeard { seq }, _) => Event::DayHeard(DayHeard { seq: *seq }),
         };
         Ok(vec![event])
     }
@@ -491,6 +525,15 @@ impl Aggregate for Museum {
                         known.numbers = counted.numbers;
                     }
                 }
+                Event::DayCalledOff(off) => {
+                    self.days.call_off(calendar::local_day(record.at), *off);
+                    self.days.said(unheard(record, DayWord::Off(*off)));
+                }
+                Event::DayTakenUp(up) => {
+                    self.days.take_up(calendar::local_day(record.at), *up);
+                    self.days.said(unheard(record, DayWord::On(*up)));
+                }
+                Event::DayHeard(heard) => self.days.heard(*heard),
             }
         }
     }
@@ -500,7 +543,7 @@ impl Aggregate for Museum {
         let broken = |invariant, what| Err(Broken { invariant, what });
         let empty =
             self.plans.list.is_empty() && self.tariffs.list.is_empty() && self.ceilings.list.is_empty() && self.group_policies.list.is_empty();
-        let empty = empty && self.rooms.is_empty();
+        let empty = empty && self.rooms.is_empty() && self.days.are_as_planned();
         if self.profile.is_none() && !empty {
             return broken("MU-1", "something is set for a museum that is not registered");
         }
@@ -528,6 +571,7 @@ impl Museum {
             group_policies: Versions::new(),
             rooms: Vec::new(),
             past: Past::default(),
+            days: Days::default(),
         }
     }
 
@@ -549,7 +593,9 @@ impl Museum {
             | Command::OnlyIf { .. }
             | Command::AnnounceRoom { .. }
             | Command::WithdrawRoom { .. }
-            | Command::CountRoom { .. } => None,
+            | Command::CountRoom { .. }
+            | Command::SayOfDay { .. }
+            | Command::DayHeard { .. } => None,
         }
     }
 
@@ -598,6 +644,24 @@ impl Museum {
     #[must_use]
     pub fn room(&self, code: Code) -> Option<&Announced> {
         self.rooms.iter().find(|known| known.room.code == code)
+    }
+
+    /// Why what starts then does not take place; none if its day is not called off.
+    #[must_use]
+    pub fn called_off(&self, start: Timestamp) -> Option<Code> {
+        self.days.off_at(start)
+    }
+
+    /// What was said of days and not all of their slots have heard yet, in the order in which it was said.
+    #[must_use]
+    pub fn unheard(&self) -> &[Unheard] {
+        self.days.unheard()
+    }
+
+    /// The slot with this id as nobody has written to it, closed if its day is called off; none if the plan has no such slot.
+    #[must_use]
+    pub fn planned(&self, slot: SlotId) -> Option<Slot> {
+        self.opening(slot).map(|opening| Slot::planned_on(opening, self.called_off(slot.start())))
     }
 
     /// Time of the last record.
@@ -688,6 +752,11 @@ impl Museum {
         opening.policy.ceiling = self.ceiling_on(calendar::local_day(opening.slot.start()));
         opening
     }
+}
+
+/// What a record says of a day, which no slot has heard yet.
+fn unheard(record: &Record<Event>, word: DayWord) -> Unheard {
+    Unheard { seq: record.seq, who: record.envelope.as_ref().map_or(KeyId::SYSTEM, |envelope| envelope.who), word }
 }
 
 #[cfg(test)]

@@ -674,7 +674,11 @@ mod tests {
         let (mut hearing, mut signals) = (Hearing::default(), Vec::new());
         let (kept, offered, channel) = (HoldId::new(slot, 1), HoldId::new(slot, 2), Channel::Web);
         let waited = slot::Waited { entry: offered, number: 1, channel, lines: Vec::new(), parties_ahead: 0, people_ahead: 0 };
-        let sold = |sale| slot::Event::Sold(slot::Sold { sale, held: true, channel, lines: Vec::new(), settlement: Settlement::Free, contact: None });
+        let free = Settlement::Free;
+        let sold = |sale| {
+            let (lines, settlement) = (Vec::new(), free.clone());
+            slot::Event::Sold(slot::Sold { sale, held: true, channel, lines, settlement, contact: None, held_by: None })
+        };
         let held = Held { hold: kept, channel, lines: Vec::new(), expires_at: at(15) };
         let arrived = slot::Arrived {
             sale: HoldId::new(slot, 3),

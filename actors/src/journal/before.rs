@@ -13,7 +13,7 @@ use tornello_engine::model_registry::{Evidence, Promoted};
 use tornello_engine::money::Cents;
 use tornello_engine::plan::{Exception, OpeningPlan, Route, Session};
 use tornello_engine::planning::policy::{Exhibition, Span};
-use tornello_engine::slot::{Arrived, Limits, Line, Opened, Opening, Policy, Quota, Reentry, Refund};
+use tornello_engine::slot::{Arrived, Limits, Line, Opened, Opening, Policy, Quota, Reentry, Refund, Settlement, Sold};
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 use tornello_engine::{museum, planning, till};
@@ -409,6 +409,25 @@ impl<P: Into<Policy>> From<PlanSetUnder<P>> for museum::PlanSet {
     }
 }
 
+/// [`Sold`] before it said whose hold it was.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct Sold1 {
+    sale: HoldId,
+    held: bool,
+    channel: Channel,
+    lines: Vec<Line>,
+    settlement: Settlement,
+    contact: Option<PersonId>,
+}
+
+impl From<Sold1> for Sold {
+    fn from(before: Sold1) -> Self {
+        let Sold1 { sale, held, channel, lines, settlement, contact } = before;
+        Self { sale, held, channel, lines, settlement, contact, held_by: None }
+    }
+}
+
 /// [`Arrived`] before it said who buys.
 #[derive(Deserialize)]
 pub(super) struct Arrived1 {
@@ -527,6 +546,24 @@ mod tests {
         let expected =
             Envelope { who: KeyId(5), key, body, parties: vec![], assessment: Some(Box::new(assessment)), order: None, formerly: Vec::new() };
         assert_eq!((envelope, rest), (Some(expected), &[1, 2][..]));
+    }
+
+    #[test]
+    fn what_was_sold_before_it_was_noted_whose_hold_it_was_is_still_read() {
+        use crate::journal::wire::Wire;
+        use tornello_engine::slot::Event;
+
+        let (sale, channel, settlement) = (HoldId::new(SlotId::from_raw(7), 1), Channel::Web, Settlement::Free);
+        let before = Sold1 { sale, held: true, channel, lines: Vec::new(), settlement: settlement.clone(), contact: Some(PersonId(4)) };
+        let bytes = postcard::to_allocvec(&before).unwrap();
+        let sold = |held_by| {
+            let (settlement, contact) = (settlement.clone(), Some(PersonId(4)));
+            Event::Sold(Sold { sale, held: true, channel, lines: Vec::new(), settlement, contact, held_by })
+        };
+        assert_eq!((Event::read(6, 1, &bytes), Event::read(6, 2, &bytes)), (Some(sold(None)), None));
+        let (now, mut written) = (sold(Some(KeyId(5))), Vec::new());
+        now.write(&mut written);
+        assert_eq!((now.tag(), Event::read(6, 2, &written)), ((6, 2), Some(now)));
     }
 
     /// An assessment as it was, and as it is read.

@@ -213,7 +213,7 @@ wire!(slot::Event {
     3 1 Extended(slot::Extended),
     4 1 Released(slot::Released),
     5 1 Expired(slot::Expired),
-    6 1 Sold(slot::Sold),
+    6 2 Sold(slot::Sold),
     7 1 Cancelled(slot::Cancelled),
     8 1 Blocked(slot::Blocked),
     9 1 Unblocked(slot::Unblocked),
@@ -250,6 +250,7 @@ wire!(slot::Event {
     1 1 Opened(before::Opened1),
     1 2 Opened(before::Opened2),
     1 3 Opened(before::Opened3),
+    6 1 Sold(before::Sold1),
     22 1 Arrived(before::Arrived1),
 });
 
@@ -263,6 +264,9 @@ wire!(museum::Event {
     7 1 RoomWithdrawn(museum::RoomWithdrawn),
     8 1 RoomCounted(museum::RoomCounted),
     9 1 Corrected(museum::Corrected),
+    10 1 DayCalledOff(museum::DayCalledOff),
+    11 1 DayTakenUp(museum::DayTakenUp),
+    12 1 DayHeard(museum::DayHeard),
 } before {
     2 1 PlanSet(before::PlanSet1),
     2 2 PlanSet(before::PlanSet2),

@@ -137,7 +137,7 @@ impl Node {
         let _turn = self.histories.acquire().await;
         match history::of_slot(self.journal.as_ref(), slot, at, page).await {
             Ok(Some(past)) => Ok(past),
-            Ok(None) => self.museums.opening(slot).map(Past::planned).ok_or(Failure::UnknownSlot(slot)),
+            Ok(None) => self.museums.planned(slot).map(Past::planned).ok_or(Failure::UnknownSlot(slot)),
             Err(error) => Err(read_failed(&error)),
         }
     }

@@ -200,8 +200,7 @@ fn standings(known: &Known, board: &Board, now: Timestamp, ceiling: u32, upper: 
     let mut slots = BTreeMap::new();
     for date in [today.saturating_sub(1.day()), today, today.saturating_add(1.day())] {
         for opening in known.day(date).iter().filter(|opening| now < opening.end) {
-            let places = Places::untouched(opening.slot.start(), opening.capacity, opening.quotas);
-            slots.insert((opening.slot.start(), opening.slot), (0, opening.end, opening.policy, places));
+            slots.insert((opening.slot.start(), opening.slot), (0, opening.end, opening.policy, known.places(opening)));
         }
     }
     let heads = board.heads_of(known.museum.id()).into_iter();

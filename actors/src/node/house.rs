@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::journal::writer::{Health, STALLED_AFTER_US};
 use crate::pauses::Pauses;
 use crate::people::PeopleError;
-use crate::{accounts, cases, limits, moves, payments, quotes};
+use crate::{accounts, cases, days, limits, moves, payments, quotes};
 
 /// Owners that nobody asked for so long are retired.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
@@ -74,6 +74,8 @@ impl Node {
             tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
             let charging = Arc::clone(node);
             tasks.push(tokio::spawn(async move { accounts::keep_charging(&charging).await }));
+            let telling = Arc::clone(node);
+            tasks.push(tokio::spawn(async move { days::keep_telling(&telling).await }));
             let looking = Arc::clone(node);
             tasks.push(tokio::spawn(async move { cases::keep_looking(&looking).await }));
             let noting = Arc::clone(node);

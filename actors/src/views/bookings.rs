@@ -52,7 +52,7 @@ const COLUMNS: &str = "slot, sold_at, channel, settlement, people, total_cents, 
 /// The query of [`Views::bookings_at`]. The plus keeps it from the index by museum, in which it would go through all that was ever sold there.
 fn at() -> String {
     format!(
-        "SELECT {COLUMNS}, sale FROM sale WHERE +museum = ?1 AND starts >= ?2 AND starts < ?3 AND (?4 IS NULL OR who = ?4) ORDER BY starts, sale LIMIT ?5"
+        "SELECT {COLUMNS}, sale FROM sale WHERE +museum = ?1 AND starts >= ?2 AND starts < ?3 AND (?4 IS NULL OR owner = ?4) ORDER BY starts, sale LIMIT ?5"
     )
 }
 

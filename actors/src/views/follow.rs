@@ -302,8 +302,9 @@ impl Rows {
         let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
         // Asked before tickets move on: where somebody was when a gate refused them.
         let elsewhere = self.fraud.elsewhere(&mut tx).await?;
-        self.sales.write(&mut tx).await?;
+        // Before the sales that are made of them, which bear the reference of the desk that took the money.
         self.payments.write(&mut tx).await?;
+        self.sales.write(&mut tx).await?;
         self.quotes.write(&mut tx).await?;
         self.fraud.write(&mut tx, &elsewhere).await?;
         move_on(&mut tx, "rows", last.number, &last.hash()).await?;

@@ -22,7 +22,8 @@ pub(super) const SCHEMA: &str = "
         payment TEXT PRIMARY KEY, museum INTEGER NOT NULL, opened_at INTEGER NOT NULL, who TEXT NOT NULL, channel TEXT NOT NULL, ord TEXT NOT NULL,
         quote TEXT NOT NULL, gateway TEXT NOT NULL, subject TEXT NOT NULL, amount_cents INTEGER NOT NULL, due_at INTEGER NOT NULL, state TEXT NOT NULL,
         changed_at INTEGER NOT NULL, paid_at INTEGER, received_cents INTEGER NOT NULL, disputed INTEGER NOT NULL,
-        taken_back_cents INTEGER NOT NULL, disputed_receipt INTEGER
+        taken_back_cents INTEGER NOT NULL, disputed_receipt INTEGER,
+        reference TEXT NOT NULL -- under which a desk took what it was paid by; empty: no desk did
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX payment_by_museum ON payment (museum, opened_at, payment);
     CREATE INDEX payment_by_state ON payment (state, payment);
@@ -482,7 +483,7 @@ pub(super) struct Rows {
     opened: Vec<Value>,
     /// (payment, state, time).
     stages: Vec<Value>,
-    /// (payment, amount, when it was paid by that or null).
+    /// (payment, amount, when it was paid by that or null, under which reference a desk took that or null).
     received: Vec<Value>,
     /// (payment, 1 while a dispute is open, 2 where the payer's bank was right, else 0; of which receipt it took then, by its place, where that was noted).
     disputes: Vec<Value>,
@@ -544,7 +545,9 @@ impl Rows {
                 Event::Expired(_) => self.turn(&id, "expired", at),
                 Event::Received(received) => {
                     let Receipt { id: receipt, source: from, amount_cents, paid_at, .. } = &received.receipt;
-                    self.received.push(json!([id, amount_cents.get(), received.pays.then_some(paid_at.as_micros())]));
+                    let reference = if let Source::Desk { reference, .. } = from { Some(reference) } else { None };
+                    let (paid_at_us, reference) = (received.pays.then_some(paid_at.as_micros()), reference.filter(|_| received.pays));
+                    self.received.push(json!([id, amount_cents.get(), paid_at_us, reference]));
                     self.receipts.push(json!([id, receipt, source(from), amount_cents.get(), paid_at.as_micros()]));
                     if let Source::Desk { till, method, reference } = from {
                         self.desks.push(json!([id, till, method, at, amount_cents.get(), reference, self.batch]));
@@ -621,10 +624,12 @@ impl Rows {
     pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         const OPENED: &str = "INSERT INTO payment
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                value ->> 10, 'created', value ->> 2, NULL, 0, 0, 0, NULL FROM jsonb_each(?)";
+                value ->> 10, 'created', value ->> 2, NULL, 0, 0, 0, NULL, '' FROM jsonb_each(?)";
         const RECEIVED: &str =
-            "UPDATE payment SET received_cents = payment.received_cents + change.cents, paid_at = coalesce(payment.paid_at, change.at)
-            FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS cents, max(value ->> 2) AS at FROM jsonb_each(?) GROUP BY 1) AS change
+            "UPDATE payment SET received_cents = payment.received_cents + change.cents, paid_at = coalesce(payment.paid_at, change.at),
+                reference = coalesce(change.reference, payment.reference)
+            FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS cents, max(value ->> 2) AS at, max(value ->> 3) AS reference
+                FROM jsonb_each(?) GROUP BY 1) AS change
             WHERE payment.payment = change.of";
         // Of several changes of one thing the last one counts: SQLite takes the bare columns from the row that has the maximum.
         const STAGES: &str = "UPDATE payment SET state = change.state, changed_at = change.at

@@ -21,12 +21,13 @@ pub(super) const SCHEMA: &str = "
         sale TEXT PRIMARY KEY, slot TEXT NOT NULL, museum INTEGER NOT NULL, starts INTEGER NOT NULL, sold_at INTEGER NOT NULL, channel TEXT NOT NULL,
         who TEXT NOT NULL, settlement TEXT NOT NULL, reference TEXT NOT NULL, account TEXT NOT NULL, people INTEGER NOT NULL, total_cents INTEGER NOT NULL,
         refunded_cents INTEGER NOT NULL, cancelled INTEGER NOT NULL, admitted INTEGER NOT NULL, carried_cents INTEGER NOT NULL, moved INTEGER NOT NULL,
-        quote TEXT NOT NULL, origin TEXT NOT NULL -- the sale as which its tickets were bought: itself, or one from which they have moved
+        quote TEXT NOT NULL, origin TEXT NOT NULL, -- the sale as which its tickets were bought: itself, or one from which they have moved
+        owner TEXT NOT NULL -- the key whose sale it is: whoever held it, where that is not who sold it
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX sale_by_sold ON sale (sold_at, sale);
     CREATE INDEX sale_by_start ON sale (starts, sale);
     CREATE INDEX sale_by_reference ON sale (reference, sale) WHERE reference <> '';
-    CREATE INDEX sale_by_who ON sale (who, sale) WHERE channel IN ('web', 'kiosk', 'reseller', 'group');
+    CREATE INDEX sale_by_owner ON sale (owner, sale) WHERE channel IN ('web', 'kiosk', 'reseller', 'group');
     CREATE INDEX sale_by_account ON sale (account, sale) WHERE settlement = 'on_account';
     CREATE INDEX sale_by_quote ON sale (quote, sale) WHERE quote <> '';
     CREATE INDEX sale_by_origin ON sale (origin, sale) WHERE settlement = 'moved';
@@ -51,7 +52,7 @@ pub struct SaleRow {
     pub who: String,
     /// `free`, `desk`, `on_account`, `moved` or `payment`.
     pub settlement: String,
-    /// The desk's reference; empty if none.
+    /// The reference under which a desk took the money, for the sale itself, for its payment, or where its tickets were bought; empty if none did.
     pub reference: String,
     /// The account, till or payment; empty if none.
     pub account: String,
@@ -95,11 +96,12 @@ pub struct SaleFilter {
     pub museums: Option<Vec<MuseumId>>,
     /// Only of this slot.
     pub slot: Option<SlotId>,
-    /// Only with this desk reference.
+    /// Only with this reference of a desk.
     pub reference: Option<String>,
-    /// Only by this key.
+    /// Only by this key: those that it sold, or that are its own because it held them, as its channel says.
     pub who: Option<String>,
-    /// The one channel through which that key sells; none: it may sell what was held through others, too.
+    /// The one channel through which that key sells, and of which it sees its own, whoever sold what it held; none: it may sell what was held through others, too, and is asked
+    /// for what it sold.
     pub through: Option<Channel>,
     /// Beside those of that key also those that this account was charged with, or that were made for its quotes.
     pub account: Option<Code>,
@@ -128,7 +130,7 @@ type Stretch = (Timestamp, String, Timestamp);
 /// The sales that an operator sees: those of its key, those that its account was charged with or that were made for its quotes, and those to which tickets of these have moved.
 /// Each by its own index, as what one condition says of several tables is asked of all that was ever sold.
 const OF_OPERATOR: &str = "sale.sale IN (
-    SELECT own.sale FROM sale AS own WHERE own.who = ?3 AND own.channel IN ('web', 'kiosk', 'reseller', 'group')
+    SELECT own.sale FROM sale AS own WHERE own.owner = ?3 AND own.channel IN ('web', 'kiosk', 'reseller', 'group')
     UNION SELECT charged.sale FROM sale AS charged WHERE charged.settlement = 'on_account' AND charged.account = ?4
     UNION SELECT quoted.sale FROM quote CROSS JOIN sale AS quoted ON quoted.quote = quote.quote AND quoted.quote <> '' WHERE quote.account = ?4
     UNION SELECT moved.sale FROM sale AS charged CROSS JOIN sale AS moved ON moved.origin = charged.sale AND moved.settlement = 'moved'
@@ -196,8 +198,9 @@ impl SaleFilter {
         let whose = match (has_index, of_account) {
             (true, true) => OF_OPERATOR,
             // An index serves only who asks in its own words.
-            (true, false) => "sale.who = ?3 AND sale.channel IN ('web', 'kiosk', 'reseller', 'group')",
-            (false, true) => "(sale.who = ?3 OR quote.account = ?4 OR (bought.settlement = 'on_account' AND bought.account = ?4))",
+            (true, false) => "sale.owner = ?3 AND sale.channel IN ('web', 'kiosk', 'reseller', 'group')",
+            (false, true) => "(sale.owner = ?3 OR quote.account = ?4 OR (bought.settlement = 'on_account' AND bought.account = ?4))",
+            (false, false) if self.through.is_some() => "sale.owner = ?3",
             (false, false) => "sale.who = ?3",
         };
         and(self.who.is_some(), whose);
@@ -373,6 +376,8 @@ struct Sold {
     account: String,
     people: u32,
     total_cents: i64,
+    /// Whose sale it is, as text.
+    owner: String,
 }
 
 /// What some batches make of a ticket: of each thing that they say the last word, so that it comes to the same in however many rounds they are taken in.
@@ -387,12 +392,12 @@ struct Turn {
 }
 
 impl Sold {
-    /// In the order of the table's columns up to the total, then as which sale it was bought.
+    /// In the order of the table's columns up to the total, then as which sale it was bought, and whose it is.
     fn row(&self) -> impl Serialize {
-        let Self { sale, origin, channel, at, ref who, settlement, ref reference, ref account, people, total_cents } = *self;
+        let Self { sale, origin, channel, at, ref who, settlement, ref reference, ref account, people, total_cents, ref owner } = *self;
         let (slot, channel) = (sale.slot(), channel.name());
         let (museum, starts) = (slot.museum(), slot.start().as_micros());
-        (sale, slot, museum, starts, at, channel, who, settlement, reference, account, people, total_cents, origin)
+        (sale, slot, museum, starts, at, channel, who, settlement, reference, account, people, total_cents, origin, owner)
     }
 }
 
@@ -420,16 +425,16 @@ impl Rows {
                 }
                 let who = record.envelope.as_ref().map(|envelope| envelope.who.to_string()).unwrap_or_default();
                 let (people, total_cents) = self.made(sold.sale, &sold.lines, at);
-                let (sale, channel) = (sold.sale, sold.channel);
-                self.sales.push(Sold { sale, origin: sale, channel, at, who, settlement, reference, account, people, total_cents });
+                let (sale, channel, owner) = (sold.sale, sold.channel, sold.held_by.map_or_else(|| who.clone(), |held_by| held_by.to_string()));
+                self.sales.push(Sold { sale, origin: sale, channel, at, who, settlement, reference, account, people, total_cents, owner });
             }
             Event::Arrived(arrived) => {
                 let origin = self.origins.get(&arrived.from).copied().unwrap_or(arrived.from);
                 self.origins.insert(arrived.sale, origin);
                 let (people, total_cents) = self.made(arrived.sale, &arrived.lines, at);
                 let (sale, channel, who) = (arrived.sale, arrived.channel, arrived.who.to_string());
-                let (reference, account) = (String::new(), String::new());
-                self.sales.push(Sold { sale, origin, channel, at, who, settlement: "moved", reference, account, people, total_cents });
+                let (reference, account, owner) = (String::new(), String::new(), who.clone());
+                self.sales.push(Sold { sale, origin, channel, at, who, settlement: "moved", reference, account, people, total_cents, owner });
             }
             Event::MoveBegun(begun) => self.turn(begun.sale, &begun.tickets, "moving", at),
             Event::MovedOut(moved) => {
@@ -516,9 +521,14 @@ impl Rows {
     /// Everything, in a transaction of the caller's.
     pub(super) async fn write(mut self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         const SALES: &str = "INSERT INTO sale
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                value ->> 10, value ->> 11, 0, 0, 0, 0, 0, '', CASE WHEN value ->> 12 = value ->> 0 THEN value ->> 0
-                ELSE coalesce((SELECT bought.origin FROM sale AS bought WHERE bought.sale = value ->> 12), value ->> 12) END FROM jsonb_each(?)";
+            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+                CASE value ->> 7 WHEN 'payment' THEN coalesce((SELECT reference FROM payment WHERE payment.payment = value ->> 9), '') ELSE value ->> 8 END,
+                value ->> 9, value ->> 10, value ->> 11, 0, 0, 0, 0, 0, '', CASE WHEN value ->> 12 = value ->> 0 THEN value ->> 0
+                ELSE coalesce((SELECT bought.origin FROM sale AS bought WHERE bought.sale = value ->> 12), value ->> 12) END, value ->> 13 FROM jsonb_each(?)";
+        // Once all of them stand there: tickets may have moved on at once.
+        const ARRIVED: &str =
+            "UPDATE sale SET reference = coalesce((SELECT bought.reference FROM sale AS bought WHERE bought.sale = sale.origin), '')
+            FROM (SELECT value AS of FROM json_each(?)) AS arrived WHERE sale.sale = arrived.of";
         const TICKETS: &str = "INSERT INTO ticket
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'valid', 0, value ->> 4, '' FROM jsonb_each(?)";
         const CHANGES: &str = "UPDATE sale SET refunded_cents = sale.refunded_cents + change.refunded, cancelled = sale.cancelled + change.cancelled,
@@ -533,6 +543,8 @@ impl Rows {
         self.sales.sort_unstable_by_key(|sold| sold.sale);
         self.tickets.sort_unstable_by_key(|(ticket, ..)| *ticket);
         rows::write(SALES, None, rows::arrays(self.sales.iter().map(Sold::row))?, tx).await?;
+        let arrived = self.sales.iter().filter(|sold| sold.sale != sold.origin).map(|sold| sold.sale);
+        rows::write(ARRIVED, None, rows::arrays(arrived)?, tx).await?;
         let tickets = self.tickets.iter().map(|(ticket, category, at)| {
             let category = category.as_ref().map_or("", Code::as_str);
             (*ticket, ticket.sale(), ticket.slot(), category, *at)
@@ -579,11 +591,11 @@ mod tests {
             ),
             (
                 SaleFilter { who: Some("key".into()), through: Some(Channel::Reseller), ..SaleFilter::default() },
-                "SEARCH sale USING INDEX sale_by_who (who=? AND sale>? AND sale<?)",
+                "SEARCH sale USING INDEX sale_by_owner (owner=? AND sale>? AND sale<?)",
             ),
             (
                 SaleFilter { museums: Some(vec![MuseumId(3)]), who: Some("key".into()), through: Some(Channel::Kiosk), ..SaleFilter::default() },
-                "SEARCH sale USING INDEX sale_by_who (who=? AND sale>? AND sale<?)",
+                "SEARCH sale USING INDEX sale_by_owner (owner=? AND sale>? AND sale<?)",
             ),
             (
                 SaleFilter { reference: Some("R-1".into()), who: Some("key".into()), through: Some(Channel::Reseller), ..SaleFilter::default() },
@@ -591,11 +603,11 @@ mod tests {
             ),
             (
                 SaleFilter { who: Some("shop".into()), through: Some(Channel::Web), ..SaleFilter::default() },
-                "SEARCH sale USING INDEX sale_by_who (who=? AND sale>? AND sale<?)",
+                "SEARCH sale USING INDEX sale_by_owner (owner=? AND sale>? AND sale<?)",
             ),
             (
                 SaleFilter { museums: Some(vec![MuseumId(3)]), who: Some("shop".into()), through: Some(Channel::Web), ..SaleFilter::default() },
-                "SEARCH sale USING INDEX sale_by_who (who=? AND sale>? AND sale<?)",
+                "SEARCH sale USING INDEX sale_by_owner (owner=? AND sale>? AND sale<?)",
             ),
             // It may have sold what somebody held over the web.
             (SaleFilter { who: Some("desk".into()), ..SaleFilter::default() }, "SEARCH sale USING PRIMARY KEY (sale>? AND sale<?)"),
@@ -624,7 +636,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_operator_sees_what_is_its_own_whether_or_not_an_index_finds_it() {
-        const SOLD: &str = "INSERT INTO sale VALUES (?1, ?2, 3, 0, 0, ?3, ?4, ?5, '', ?6, 1, 0, 0, 0, 0, 0, 0, ?7, ?8)";
+        const SOLD: &str = "INSERT INTO sale VALUES (?1, ?2, 3, 0, 0, ?3, ?4, ?5, '', ?6, 1, 0, 0, 0, 0, 0, 0, ?7, ?8, ?4)";
         const QUOTED: &str =
             "INSERT INTO quote (quote, museum, drafted_at, who, kind, account, fiscal_code, vat, ipa, contact, revision, day, starts, parts, people,
                 total_cents, state, changed_at, accepted, settle, confirmed, payment, reason)
@@ -670,7 +682,7 @@ mod tests {
 
     #[tokio::test]
     async fn sales_of_some_days_come_page_by_page_in_the_order_of_these() {
-        const SOLD: &str = "INSERT INTO sale VALUES (?1, ?2, ?3, ?4, ?5, 'web', '', 'free', ?6, '', 1, 0, 0, 0, 0, 0, 0, '', ?1)";
+        const SOLD: &str = "INSERT INTO sale VALUES (?1, ?2, ?3, ?4, ?5, 'web', '', 'free', ?6, '', 1, 0, 0, 0, 0, 0, 0, '', ?1, '')";
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
         let at = |minute: i64| Timestamp::from_seconds(1_800_000_000 + 60 * minute);

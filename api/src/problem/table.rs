@@ -77,6 +77,7 @@ const OTHERS: [(&str, u16, &str, &str); 64] = [
     ("not_registered", 404, "the museum is not registered", "Register it first."),
     ("slug_taken", 409, "another museum has this slug", "`number` is that museum. Choose another slug."),
     ("already_registered", 409, "the museum is registered already", "Change it instead: PUT /v1/museums/{museum}, and its plan and tariff there."),
+    ("too_many_days", 409, "400 days of this museum, or parts of days, are called off", "Reopen one of them first."),
     ("too_many_versions", 409, "400 versions of this kind wait for their day", "Replace one of them: set another with the same day."),
     (
         "precondition_failed",
@@ -496,6 +497,7 @@ mod tests {
             tornello_engine::museum::Refusal::NotRegistered.into(),
             tornello_engine::museum::Refusal::AlreadyRegistered.into(),
             tornello_engine::museum::Refusal::TooManyVersions.into(),
+            tornello_engine::museum::Refusal::TooManyDays.into(),
             tornello_engine::museum::Refusal::InvalidProfile.into(),
             slot::Refusal::ReadingInFuture.into(),
             slot::Refusal::ReadingOutOfOrder.into(),

@@ -12,7 +12,7 @@ use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::ids::Code;
 use tornello_engine::money::Cents;
-use tornello_engine::slot::Refusal;
+use tornello_engine::museum::Refusal;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{Body, Problem};
@@ -78,7 +78,7 @@ pub struct DaySlotView {
     #[schema(format = DateTime)]
     local_start: String,
     /// `closed` or `reopened`: by this request. `stays_closed`: it was closed already, or is closed for another reason than the one that is taken back. `stays_open`: it was
-    /// not closed. `over`: nothing is to be done. `failed`: it was not done, or that is not known: repeat the request with the same key.
+    /// not closed. `over`: nothing is to be done. `failed`: it was not done yet, or that is not known: it goes on by itself.
     #[schema(max_length = 16, examples("closed"))]
     outcome: &'static str,
     /// Why it is closed, if it is.
@@ -101,7 +101,7 @@ pub struct CalledOffView {
     /// The date in Rome.
     #[schema(value_type = String, format = Date)]
     date: Date,
-    /// Whether all is done. If not, repeat the request with the same key: what is done stays so.
+    /// Whether all is done. If not, it goes on by itself: repeat the request with the same key to hear what has become of it.
     done: bool,
     /// Tickets of these slots that were sold and not used.
     tickets: u32,
@@ -161,12 +161,18 @@ async fn to_its_end<T: 'static>(task: impl Future<Output = Result<T, Failure<Ref
     Ok(rt::spawn(task).await.map_err(|_| Problem::from(Failure::<Refusal>::OutcomeUnknown))??)
 }
 
+/// The date in a path. Whoever writes none is told what one looks like: elsewhere a path that cannot be read leads nowhere, and here it leads to a museum.
+fn date_of(text: &str) -> Result<Date, Problem> {
+    text.parse().map_err(|_| Problem::malformed("date: a day, as 2027-01-31, is expected"))
+}
+
 /// Call off a day.
 ///
 /// For a strike, a flood, a closure by the authorities: all slots that start on the day, or from a time of it on, and are not over, are closed for sale. One that is closed already keeps its own
 /// reason. Tickets stay good at the gate, and payments that come in now go back as refunds. The answer says of each slot what was done, and how many tickets stand and what they cost. **Nothing is
 /// paid back by this**: visitors may cancel with a full refund from now on, or move to another slot, and a desk cancels for the museum (`POST /v1/sales/{sale}/cancel` with cause `museum`) what
-/// `GET /v1/sales` lists for the day. Slots that a later plan adds to the day are not closed: repeat the request then, with a new key.
+/// `GET /v1/sales` lists for the day. Slots that a later plan adds to the day are closed from the beginning. What is cut off half way goes on by itself; `POST /v1/slots/{slot}/reopen` opens a slot
+/// of the day that takes place all the same.
 #[utoipa::path(
     tag = "Slots", operation_id = "close_day", security(("key" = ["manage"])),
     request_body(content = CloseDayForm, example = json!({"reason": "strike", "from": "14:00"})),
@@ -180,10 +186,11 @@ pub async fn close(
     node: web::Data<Node>,
     caller: Caller,
     key: IdempotencyKey,
-    path: web::Path<(String, Date)>,
+    path: web::Path<(String, String)>,
     form: Json<CloseDayForm>,
 ) -> Result<HttpResponse, Problem> {
     let (museum, date) = path.into_inner();
+    let date = date_of(&date)?;
     let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let by = envelope(&node, &caller, &key, &["close day", &known.museum.id().0.to_string(), &date.to_string()], &*form, &[], None)?;
     let (from, reason) = (form.from.map(|from| calendar::instant(date.to_datetime(from.time()))), form.reason);
@@ -209,10 +216,11 @@ pub async fn reopen(
     node: web::Data<Node>,
     caller: Caller,
     key: IdempotencyKey,
-    path: web::Path<(String, Date)>,
+    path: web::Path<(String, String)>,
     form: Json<ReopenDayForm>,
 ) -> Result<HttpResponse, Problem> {
     let (museum, date) = path.into_inner();
+    let date = date_of(&date)?;
     let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let by = envelope(&node, &caller, &key, &["reopen day", &known.museum.id().0.to_string(), &date.to_string()], &*form, &[], None)?;
     let (of_day, reason) = (Arc::clone(&known), form.reason);

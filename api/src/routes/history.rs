@@ -425,7 +425,7 @@ impl Question {
             Command::BeginMove { arrival, .. } if arrival.slot() != slot.id() && arrival.slot().museum() == museum.id() => {
                 match node.history(arrival.slot(), at, Page { before: Some(0), limit: 0 }).await {
                     Ok(past) if past.slot.is_opened() => Some(past.slot),
-                    Ok(_) | Err(Failure::UnknownSlot(_)) => museum.opening(arrival.slot()).map(Slot::planned),
+                    Ok(_) | Err(Failure::UnknownSlot(_)) => museum.planned(arrival.slot()),
                     Err(failure) => return Err(failure.into()),
                 }
             }
@@ -532,8 +532,8 @@ pub async fn get(
     };
     let is_written = found.as_ref().is_some_and(|past| past.slot.is_opened());
     let museum = if is_written && query.command.is_none() { None } else { Some(node.museum_then(id.museum(), at).await?) };
-    // What nobody had written to was as the plan of that time says.
-    let planned = museum.as_ref().filter(|_| !is_written).and_then(|museum| museum.opening(id)).map(Past::planned);
+    // What nobody had written to was as the museum of that time says.
+    let planned = museum.as_ref().filter(|_| !is_written).and_then(|museum| museum.planned(id)).map(Past::planned);
     let Past { slot, seq, records, more } = planned.or(found).ok_or(Failure::<Refusal>::UnknownSlot(id))?;
     let question = match &museum {
         Some(museum) => Question::of(&node, &query, museum, &slot, at).await?,

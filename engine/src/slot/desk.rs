@@ -38,12 +38,13 @@ impl Slot {
         Ok([Event::Reopened(Reopened {})].into_iter().chain(renewed).collect())
     }
 
-    /// What staff have closed by itself keeps its reason, so that it stays closed when the day takes place after all.
+    /// What staff have closed by itself keeps its reason, so that it stays closed when the day takes place after all. One to which nobody has written is closed already, by what the
+    /// museum says of its day: now it writes that down.
     pub(super) fn close_with_day(&self, now: Timestamp, reason: Code) -> Result<Vec<Event>, Refusal> {
         match self.places.closed {
-            Some(reason) => Err(Refusal::SlotClosed { reason }),
-            None if now >= self.opening.end => Err(Refusal::SlotOver { ended_at: self.opening.end }),
-            None => self.close(reason),
+            Some(own) if self.opened || own != reason => Err(Refusal::SlotClosed { reason: own }),
+            _ if now >= self.opening.end => Err(Refusal::SlotOver { ended_at: self.opening.end }),
+            _ => self.close(reason),
         }
     }
 

@@ -173,6 +173,8 @@ pub struct Sold {
     pub settlement: Settlement,
     /// Contact data, kept apart under this number.
     pub contact: Option<PersonId>,
+    /// Whose hold it was, and so whose sale it is, whoever sold it; none if nobody had held it, or the system had for a quote, and of sales from before this was noted.
+    pub held_by: Option<KeyId>,
 }
 
 /// Tickets were cancelled.

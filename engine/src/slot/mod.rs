@@ -61,7 +61,7 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{Aggregate, Broken};
 use crate::channel::Channel;
 use crate::envelope::Envelope;
-use crate::ids::{HoldId, SlotId, TicketId};
+use crate::ids::{Code, HoldId, SlotId, TicketId};
 use crate::money::Cents;
 use crate::past::Past;
 use crate::record::Record;
@@ -142,6 +142,10 @@ impl Aggregate for Slot {
             Command::Drawn { asked, draw } => return self.drawn(now, asked, *draw),
         }?;
         if !self.opened && !events.is_empty() {
+            // Its day was called off before anybody had written to it.
+            if let Some(reason) = self.places.closed.filter(|_| !matches!(events.first(), Some(Event::Closed(_)))) {
+                events.insert(0, Event::Closed(Closed { reason }));
+            }
             events.insert(0, Event::Opened(Opened { opening: self.opening.clone() }));
         }
         Ok(events)
@@ -220,6 +224,14 @@ impl Slot {
         let mut slot =
             Self { opening, opened: false, places, ledger: Ledger::default(), past: Past::default(), over_allowed: 0, promised_over_allowed: 0 };
         slot.promised_over_allowed = slot.places.excess(Timestamp::MIN).1;
+        slot
+    }
+
+    /// As [`Slot::planned`], closed if its day was called off before anybody has written to it.
+    #[must_use]
+    pub fn planned_on(opening: Opening, called_off: Option<Code>) -> Self {
+        let mut slot = Self::planned(opening);
+        slot.places.closed = called_off;
         slot
     }
 

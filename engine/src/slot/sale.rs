@@ -67,7 +67,7 @@ impl Slot {
             return Err(Refusal::HoldKept { payment });
         }
         settles(hold.channel, &hold.lines, settlement)?;
-        Ok(vec![sold(id, true, hold.channel, &hold.lines, settlement, contact)])
+        Ok(vec![sold(id, Some(hold.who), hold.channel, &hold.lines, settlement, contact)])
     }
 
     pub(super) fn sell_paid(
@@ -100,7 +100,7 @@ impl Slot {
         // Late money finds what it was for, if that still rests: it counts as taken either way, so that the sale comes first.
         let (freed, own) = self.rests_for(channel, settlement, party);
         self.places_for(now, channel, party.saturating_sub(own))?;
-        Ok([sold(id, false, channel, lines, settlement, contact)].into_iter().chain(freed.into_iter().map(Event::Freed)).collect())
+        Ok([sold(id, None, channel, lines, settlement, contact)].into_iter().chain(freed.into_iter().map(Event::Freed)).collect())
     }
 
     /// A visitor cancels until the slot is over, and nothing that is blocked or under review: what somebody suspects pays nobody back by itself. The museum cancels at any time.
@@ -196,8 +196,10 @@ fn settles(channel: Channel, lines: &[Line], settlement: &Settlement) -> Result<
     }
 }
 
-fn sold(sale: HoldId, held: bool, channel: Channel, lines: &[Line], settlement: &Settlement, contact: Option<PersonId>) -> Event {
-    Event::Sold(Sold { sale, held, channel, lines: lines.to_vec(), settlement: settlement.clone(), contact })
+/// What is sold that somebody had held, or nobody.
+fn sold(sale: HoldId, held_by: Option<KeyId>, channel: Channel, lines: &[Line], settlement: &Settlement, contact: Option<PersonId>) -> Event {
+    let (held, held_by) = (held_by.is_some(), held_by.filter(|who| *who != KeyId::SYSTEM));
+    Event::Sold(Sold { sale, held, channel, lines: lines.to_vec(), settlement: settlement.clone(), contact, held_by })
 }
 
 /// The ticket numbers meant, each of which stands: those named, or all that are neither used nor cancelled nor gone. While one of them is on its way nobody knows

@@ -1,8 +1,9 @@
-//! A day that is called off: what is half done is gone on with by a repeat, and nothing is done twice.
+//! A day that is called off: what is half done goes on by itself, nothing is done twice, and what is added to the day later is closed as well.
 
 use tornello_engine::slot::CancelCause;
 
 use super::*;
+use crate::availability::{self, Status};
 use crate::days::{self, DaySlot, Outcome};
 
 /// Calls off the day after, under one key.
@@ -12,12 +13,12 @@ async fn call_off(node: &Node) -> Vec<DaySlot> {
 }
 
 #[actix_rt::test]
-async fn a_day_that_is_half_called_off_is_gone_on_with_by_a_repeat_after_a_restart() {
+async fn a_day_that_is_half_called_off_goes_on_by_itself_after_a_restart() {
     let journal = Arc::new(Faulty::default());
     let house = House::on(Arc::clone(&journal) as _).await;
     open_museum(house.node()).await;
     house.ask(1, sell(1, 3)).await.unwrap();
-    journal.faults.lock().push_back(Fault::Full);
+    journal.faults.lock().extend([Fault::Pass, Fault::Full]);
     let half = call_off(house.node()).await;
     assert_eq!(half.len(), 9);
     assert!(half.iter().any(|slot| matches!(slot.outcome, Outcome::Failed(_))), "{half:?}");
@@ -25,6 +26,8 @@ async fn a_day_that_is_half_called_off_is_gone_on_with_by_a_repeat_after_a_resta
 
     let again = House::on(journal).await;
     let node = again.node();
+    assert_eq!(days::resume(node).await, 0);
+    assert_eq!(closed_on_that_day(node), 9, "nobody has asked again");
     let whole = call_off(node).await;
     assert_eq!(whole.len(), 9);
     assert!(whole.iter().all(|slot| slot.outcome == Outcome::Done), "{whole:?}");
@@ -37,6 +40,67 @@ async fn a_day_that_is_half_called_off_is_gone_on_with_by_a_repeat_after_a_resta
     let others = whole.iter().filter(|other| other.slot != tomorrow());
     let written: Vec<u64> = others.filter_map(|other| node.board().head(other.slot)).map(|head| head.seq).collect();
     assert_eq!(written, [1; 8]);
+    again.running.stop().await;
+}
+
+/// How many slots of the day after are written down as closed.
+fn closed_on_that_day(node: &Node) -> usize {
+    let heads = node.board().heads_of(MUSEUM).into_iter();
+    heads.filter(|(_, head)| head.places.closed == Some(code("strike"))).count()
+}
+
+#[actix_rt::test]
+async fn what_is_left_of_a_day_that_takes_place_after_all_closes_nothing() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let node = house.node();
+    open_museum(node).await;
+    journal.faults.lock().extend([Fault::Pass, Fault::Full]);
+    assert!(call_off(node).await.iter().any(|slot| matches!(slot.outcome, Outcome::Failed(_))));
+    let known = node.museums().get(MUSEUM).unwrap();
+    days::reopen(node, &known, calendar::local_day(tomorrow().start()), &by(11), code("strike")).await.unwrap();
+    assert_eq!((days::resume(node).await, closed_on_that_day(node)), (0, 0));
+    call_off(node).await;
+    assert_eq!(closed_on_that_day(node), 0, "a late repeat of the older request closes nothing either");
+    assert!(house.ask(1, hold(1, 2)).await.is_ok());
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_a_later_plan_adds_to_a_day_that_is_called_off_is_closed_from_the_beginning() {
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
+    let house = House::on(Arc::clone(&journal)).await;
+    let node = house.node();
+    open_museum(node).await;
+    call_off(node).await;
+    let mut longer = plan();
+    for session in longer.routes[0].week.iter_mut().flatten() {
+        (session.closes, session.last_entry) = (jiff::civil::time(21, 0, 0, 0), jiff::civil::time(20, 0, 0, 0));
+    }
+    let valid_from = calendar::local_day(tomorrow().start());
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from, plan: longer }).await.unwrap();
+    let [evening, late] = [8, 10].map(|hours| SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(hours * 3_600)));
+    let buy = |slot: SlotId, n| Command::Hold { hold: HoldId::new(slot, n), channel: Channel::Web, lines: lines(1) };
+    let no = Err(Failure::Refused(Refusal::SlotClosed { reason: code("strike") }));
+    assert_eq!(node.slot(evening, by(20), buy(evening, 1)).await, no);
+    house.running.stop().await;
+
+    let again = House::on(journal).await;
+    let node = again.node();
+    let status = |slot: SlotId| {
+        let known = node.museums().get(MUSEUM).unwrap();
+        availability::of_slot(&known, node.board(), slot, Channel::Web, node.now()).map(|seen| seen.status)
+    };
+    assert_eq!((status(evening), status(late)), (Some(Status::Closed), Some(Status::Closed)));
+    assert_eq!(node.slot(evening, by(21), buy(evening, 2)).await, no);
+    // Staff open one of them all the same: it stays open, however often the day is told.
+    node.slot(evening, by(22), Command::Reopen).await.unwrap();
+    assert_eq!(days::resume(node).await, 0);
+    call_off(node).await;
+    assert!(node.slot(evening, by(23), buy(evening, 3)).await.is_ok());
+    let known = node.museums().get(MUSEUM).unwrap();
+    days::reopen(node, &known, valid_from, &by(24), code("strike")).await.unwrap();
+    assert!(node.slot(late, by(25), buy(late, 4)).await.is_ok(), "it was never written to, and takes place with its day");
     again.running.stop().await;
 }
 

@@ -199,8 +199,8 @@ mod tests {
         async fn sold(&mut self, sale: HoldId) {
             let lines = vec![Line { category: "full".parse().unwrap(), count: 1, price_cents: Cents::new(1_200), proof: Proof::None }];
             let (channel, settlement) = (Channel::Web, Settlement::Payment { id: PAYMENT });
-            self.write(StreamId::Slot(sale.slot()), vec![slot::Event::Sold(Sold { sale, held: false, channel, lines, settlement, contact: None })])
-                .await;
+            let sold = Sold { sale, held: false, channel, lines, settlement, contact: None, held_by: None };
+            self.write(StreamId::Slot(sale.slot()), vec![slot::Event::Sold(sold)]).await;
             let fulfilled = Fulfilled { item: 0, sale, amount_cents: Cents::new(1_200), extras_cents: Cents::ZERO };
             self.write(StreamId::Payment(PAYMENT), vec![payment::Event::Fulfilled(fulfilled)]).await;
         }

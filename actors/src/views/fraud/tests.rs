@@ -59,7 +59,7 @@ fn held(hold: HoldId) -> slot::Event {
 
 fn sold(sale: HoldId, held: bool, count: u16) -> slot::Event {
     let settlement = Settlement::Payment { id: PaymentId::new(1, 7) };
-    slot::Event::Sold(Sold { sale, held, channel: Channel::Web, lines: lines(count), settlement, contact: None })
+    slot::Event::Sold(Sold { sale, held, channel: Channel::Web, lines: lines(count), settlement, contact: None, held_by: None })
 }
 
 fn arrived(sale: HoldId, from: HoldId) -> slot::Event {
@@ -294,7 +294,7 @@ async fn what_is_bought_long_after_it_was_asked_for_is_picked_in_the_hour_in_whi
         let (entry, channel) = (waited, Channel::Web);
         let joined = slot::Event::Waited(Waited { entry, number: 1, channel, lines: lines(2), parties_ahead: 0, people_ahead: 0 });
         let (settlement, channel) = (Settlement::Payment { id: PaymentId::new(1, 8) }, Channel::Group);
-        let of_quote = slot::Event::Sold(Sold { sale: kept, held: true, channel, lines: lines(2), settlement, contact: None });
+        let of_quote = slot::Event::Sold(Sold { sale: kept, held: true, channel, lines: lines(2), settlement, contact: None, held_by: None });
         let told = |at_s, envelope, event| (at_s, Told::Slot(here, envelope, vec![event]));
         vec![
             told(100, by(1, allow), option),

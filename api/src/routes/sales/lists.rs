@@ -28,10 +28,10 @@ pub struct SalesQuery {
     /// Only of this slot.
     #[param(value_type = Option<String>)]
     slot: Option<SlotId>,
-    /// Only with this desk reference.
+    /// Only with this reference of a desk: under which it took the money for the sale, for its payment, or where the tickets were bought that have moved.
     reference: Option<String>,
-    /// Only those that were made with the caller's key. Without desk rights it sees no others; but an operator those that its account was charged with, or that were made
-    /// for its quotes.
+    /// Only those that were made with the caller's key. Without desk rights it sees no others, and of what it held also what a desk sold; but an operator those that its account
+    /// was charged with, or that were made for its quotes.
     #[serde(default)]
     mine: bool,
     /// Only for visits on this day, in Rome, or later. With `from` or `to` the list is in the order of visits.
@@ -102,7 +102,7 @@ pub struct SaleItem {
     channel: String,
     /// `free`, `desk`, `on_account`, `moved` or `payment`.
     settlement: String,
-    /// The desk's reference; empty if none.
+    /// The reference under which a desk took the money; empty if none did.
     reference: String,
     /// The account, till or payment; empty if none.
     account: String,

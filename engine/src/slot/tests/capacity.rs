@@ -136,6 +136,29 @@ fn a_slot_is_closed_and_reopened_with_its_day_unless_it_is_closed_for_something_
 }
 
 #[test]
+fn a_slot_of_a_day_that_was_called_off_before_is_closed_from_its_first_record_on() {
+    let (strike, works) = (code("strike"), code("works"));
+    let closed = Event::Closed(Closed { reason: strike });
+    let opened = Event::Opened(Opened { opening: opening(20) });
+    let cases = [
+        (Command::SetCapacity { capacity: 9 }, Ok(vec![opened.clone(), closed.clone(), Event::CapacitySet(CapacitySet { capacity: 9 })])),
+        (Command::Reopen, Ok(vec![opened.clone(), closed.clone(), Event::Reopened(Reopened {})])),
+        (Command::CloseWithDay { reason: strike }, Ok(vec![opened, closed])),
+        (Command::CloseWithDay { reason: works }, Err(Refusal::SlotClosed { reason: strike })),
+        (hold(1, Channel::Web, &[full(1)]), Err(Refusal::SlotClosed { reason: strike })),
+    ];
+    for (command, expected) in cases {
+        let mut slot = Slot::planned_on(opening(20), Some(strike));
+        let decided = slot.decide(at(-DAY), &command);
+        assert_eq!(decided, expected, "{command:?}");
+        let Ok(events) = decided else { continue };
+        let record = slot.record(at(-DAY), None, events);
+        slot.apply(&record);
+        assert_eq!((slot.recount(), Slot::replay([&record])), (Ok(()), Some(slot)));
+    }
+}
+
+#[test]
 fn what_is_sold_and_was_not_used_is_what_the_museum_would_cancel() {
     let mut world = given(&[
         (-DAY, direct(1, &[full(2), free(1)], desk())),
