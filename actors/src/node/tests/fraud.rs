@@ -3,23 +3,18 @@
 
 use std::collections::HashSet;
 
-use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
+use tornello_engine::envelope::{Assessment, Outcome};
 use tornello_engine::ids::PaymentId;
 use tornello_models::fraud::signals::{SignalEvent, SignalKind, features};
 
-use super::again::{is_said_again, said_again};
+use super::again::{is_said_again, replayed, said_again};
 use super::*;
 use crate::fraud::again::LeftOut;
-use crate::fraud::counters::Counters;
 use crate::fraud::fold::{digest_of, replay_to};
 use crate::fraud::judge::Post;
 use crate::fraud::judge::tests::model;
 use crate::fraud::shelf::Shelf;
 use crate::fraud::signal_of;
-
-fn party(kind: PartyKind, pseudonym: u128) -> Party {
-    Party { kind, pseudonym: Digest(pseudonym) }
-}
 
 /// A buyer and their device.
 fn of(key: u128, buyer: u128) -> Envelope {
@@ -28,10 +23,6 @@ fn of(key: u128, buyer: u128) -> Envelope {
 
 fn asked(house: &House, n: u64, envelope: &Envelope) -> SignalEvent {
     signal_of(house.node().now(), SignalKind::Held, Channel::Web, HoldId::new(tomorrow(), n), &lines(1), envelope)
-}
-
-async fn heard(house: &House) {
-    house.node().scoring().counters().heard(house.node().head().number).await;
 }
 
 /// Assesses, then holds with the assessment, as `api` does; then lets the hold expire if it is one of those.
@@ -43,11 +34,13 @@ async fn held(house: &House, n: u64, buyer: u128) -> Assessment {
     assessment
 }
 
-fn same(live: &Counters, replayed: &Counters) -> bool {
-    live.stores()
-        .iter()
-        .zip(replayed.stores())
-        .all(|(live, replayed)| postcard::to_allocvec(live).unwrap() == postcard::to_allocvec(&replayed).unwrap())
+/// Buyer 66 holds places again and again, and buys none.
+async fn hoarded(house: &House) {
+    for n in 0..15_u64 {
+        held(house, n, 66).await;
+        house.node().slot(tomorrow(), by(5_000 + u128::from(n)), Command::Release { hold: HoldId::new(tomorrow(), n), owner: None }).await.unwrap();
+        house.clock.set(house.node().now().plus_seconds(30));
+    }
 }
 
 /// Holds, expiries and sales of some buyers, with what was said of each hold.
@@ -64,10 +57,10 @@ async fn story(house: &House) -> Vec<(u64, u128, Assessment)> {
         house.clock.set(house.node().now().plus_seconds(if n % 5 == 0 { 1_000 } else { 7 }));
         house.node().wake_due().await;
         if n % 2 == 0 {
-            heard(house).await;
+            house.heard().await;
         }
     }
-    heard(house).await;
+    house.heard().await;
     said
 }
 
@@ -84,8 +77,7 @@ async fn what_was_said_is_said_again_by_a_replay_to_the_position_that_it_names()
         let (position, known) = counters.known(&signal).unwrap();
         assert_eq!((position, digest_of(&features(&known, &signal))), (assessment.position, assessment.features), "hold {n}");
     }
-    let (_, counters) = replay_to(journal.as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
-    assert!(same(house.node().scoring().counters(), &counters), "to the byte");
+    replayed(&house).await;
     is_said_again(&house, 12).await;
     house.running.stop().await;
 }
@@ -106,7 +98,7 @@ async fn after_a_restart_the_counters_are_the_same_with_what_was_saved_and_witho
             std::fs::write(&file, b"tornello and nothing else").unwrap();
         }
         let house = House::in_folder_at(&folder, at).await.unwrap();
-        heard(&house).await;
+        house.heard().await;
         assert!(house.node().scoring().state().caught_up);
         let after = (house.node().scoring().counters().stores(), house.node().scoring().assess(&asked(&house, 100, &next)));
         assert_eq!(postcard::to_allocvec(&before.0).unwrap(), postcard::to_allocvec(&after.0).unwrap(), "saved: {saved}");
@@ -118,12 +110,8 @@ async fn after_a_restart_the_counters_are_the_same_with_what_was_saved_and_witho
 #[actix_rt::test]
 async fn whoever_holds_and_never_buys_is_refused_by_rules_and_an_honest_buyer_is_not() {
     let house = House::new().await;
-    for n in 0..15_u64 {
-        held(&house, n, 66).await;
-        house.node().slot(tomorrow(), by(5_000 + u128::from(n)), Command::Release { hold: HoldId::new(tomorrow(), n), owner: None }).await.unwrap();
-        house.clock.set(house.node().now().plus_seconds(30));
-    }
-    heard(&house).await;
+    hoarded(&house).await;
+    house.heard().await;
     let outcome = |buyer| {
         let assessment = house.node().scoring().assess(&asked(&house, 99, &of(99, buyer)));
         (assessment.outcome, assessment.rules.iter().map(ToString::to_string).collect::<Vec<_>>(), assessment.model.to_string())
@@ -158,7 +146,7 @@ async fn a_hold_that_is_bought_under_another_name_is_bought() {
         house.node().slot(tomorrow(), of(u128::from(10_000 + n), 300 + u128::from(n)), command).await.unwrap();
         house.clock.set(house.node().now().plus_seconds(90));
     }
-    heard(&house).await;
+    house.heard().await;
     assert_eq!(house.node().scoring().assess(&asked(&house, 99, &of(99, 66))).outcome, Outcome::Allow, "nothing of it is unsold");
     // What is assessed when it is bought is what is found in the journal.
     let (hold, parties) = (HoldId::new(tomorrow(), 99), hearing::parties(&of(99, 66), hearing::outlet(Channel::Web)));
@@ -188,7 +176,7 @@ async fn what_nobody_remembers_of_a_hold_is_known_to_whoever_follows_the_journal
             std::fs::remove_file(folder.path().join("scorers.state")).unwrap();
         }
         let house = House::in_folder_at(&folder, at).await.unwrap();
-        heard(&house).await;
+        house.heard().await;
         let scoring = house.node().scoring();
         let recalled = async |n: u64, buyer| {
             let hold = HoldId::new(tomorrow(), n);
@@ -207,7 +195,7 @@ async fn where_counters_cannot_be_read_the_record_says_so_and_a_web_buyer_is_ask
     use tornello_models::fraud::signals::Outlet;
     let house = House::new().await;
     held(&house, 1, 66).await;
-    heard(&house).await;
+    house.heard().await;
     let (scoring, signal) = (house.node().scoring(), asked(&house, 2, &of(2, 66)));
     let said = scoring.say(&signal);
     assert_eq!((said.proof_due, said.assessment.outcome), (false, Outcome::Allow));
@@ -241,7 +229,7 @@ async fn a_payment_is_assessed_and_heard_as_of_whoever_held_the_places_of_any_of
                 .unwrap();
         }
     }
-    heard(&house).await;
+    house.heard().await;
     let held_by = |n, buyer| {
         let parties = hearing::parties(&of(n, buyer), hearing::outlet(Channel::Web));
         Arc::new(Held { channel: Channel::Web, lines: lines(1), parties })
@@ -256,8 +244,7 @@ async fn a_payment_is_assessed_and_heard_as_of_whoever_held_the_places_of_any_of
     assert_ne!(of_first.features, of_both.features, "the second one leaves holds");
     let payment = PaymentId::new(0, 9);
     house.node().payment(payment, paying, pay(&[(first, 1), (second, 1)], house.node().now())).await.unwrap();
-    let journal = Arc::clone(house.node().journal());
-    let (fold, _) = replay_to(journal.as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
+    let (fold, _) = replayed(&house).await;
     let row = fold.rows().last().unwrap();
     let features: FeatureVector = row.features.as_slice().try_into().unwrap();
     assert_eq!((row.subject, digest_of(&features)), (u128::from(payment.get()), of_both.features));
@@ -280,7 +267,7 @@ async fn models_are_swapped_between_holds_and_whoever_watches_misses_none() {
         house.node().slot(tomorrow(), by(5_000 + u128::from(n)), Command::Release { hold: HoldId::new(tomorrow(), n), owner: None }).await.unwrap();
     }
     assert!(with >= 30 && names.len() >= 4, "{with} {names:?}");
-    heard(&house).await;
+    house.heard().await;
     judge.settled().await;
     let state = house.node().scoring().state();
     assert!(state.champion.is_some() && state.challenger.is_some());
@@ -374,7 +361,7 @@ async fn models_are_swapped_while_many_hold_at_once_and_nothing_is_lost() {
     assert!(codes[..SWAPS].iter().all(|code| names.contains(code)), "each of them acted: {names:?} of {codes:?}");
 
     // What was said of each hold stands in the journal, and all of it is counted.
-    heard(&house).await;
+    house.heard().await;
     let records = crate::streams::all_of::<Event>(house.node().journal().as_ref(), StreamId::Slot(tomorrow())).await.unwrap();
     let written = records.iter().flat_map(|record| record.events.iter().map(move |event| (record, event)));
     let mut count = 0;
@@ -384,8 +371,7 @@ async fn models_are_swapped_while_many_hold_at_once_and_nothing_is_lost() {
     }
     let state = house.node().scoring().state();
     assert_eq!((count, state.assessed, state.unread), (said.len(), said.len() as u64, unread));
-    let (_, counters) = replay_to(house.node().journal().as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
-    assert!(same(house.node().scoring().counters(), &counters), "to the byte");
+    replayed(&house).await;
 
     // And all of it is said again, by whichever of the models said it.
     let shelf = Shelf::in_folder(folder.path());
@@ -427,10 +413,10 @@ async fn without_a_trained_model_the_node_fits_one_of_its_own_the_same_each_time
                 .unwrap();
             if n % 100 == 0 {
                 house.clock.set(house.node().now().plus_seconds(60));
-                heard(&house).await;
+                house.heard().await;
             }
         }
-        heard(&house).await;
+        house.heard().await;
         let judge = Arc::clone(house.node().scoring().judge());
         judge.settled().await;
         let champion = judge.champion().expect("2,000 events were heard");
@@ -466,11 +452,7 @@ async fn a_rule_is_tried_on_what_has_happened() {
     use crate::cases::case_of;
     use crate::fraud::trial::{Trial, try_rules};
     let house = House::new().await;
-    for n in 0..15_u64 {
-        held(&house, n, 66).await;
-        house.node().slot(tomorrow(), by(5_000 + u128::from(n)), Command::Release { hold: HoldId::new(tomorrow(), n), owner: None }).await.unwrap();
-        house.clock.set(house.node().now().plus_seconds(30));
-    }
+    hoarded(&house).await;
     held(&house, 50, 67).await;
     // The last hold of the bot is bought: stopped would have been somebody who paid.
     held(&house, 60, 66).await;

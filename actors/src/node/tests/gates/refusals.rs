@@ -1,11 +1,10 @@
 //! Whom gates refused is noted afterwards, at ever rarer steps, and counts for whoever bought the ticket.
 
 use tornello_engine::attempts::day_of;
-use tornello_engine::envelope::{Party, PartyKind};
 use tornello_models::fraud::signals::{SignalKind, features, index_of};
 
+use super::super::again::replayed;
 use super::*;
-use crate::fraud::fold::replay_to;
 use crate::fraud::signal_of;
 
 /// Shows a ticket at a gate; the refusal's code, if there is one.
@@ -29,7 +28,7 @@ async fn a_flood_of_scans_of_one_ticket_is_a_handful_of_records_that_count_for_i
     let journal = Arc::new(Faulty::default());
     let house = House::on(Arc::clone(&journal) as _).await;
     open_museum(house.node()).await;
-    let buyer = Envelope { parties: vec![Party { kind: PartyKind::Buyer, pseudonym: Digest(66) }], ..by(1) };
+    let buyer = Envelope { parties: vec![party(PartyKind::Buyer, 66)], ..by(1) };
     house.node().slot(today(), buyer.clone(), sell_in(today(), 1, 2)).await.unwrap();
     for number in 0..2 {
         assert_eq!(shown(&house, 10 + u128::from(number), number, "north").await, None);
@@ -46,11 +45,8 @@ async fn a_flood_of_scans_of_one_ticket_is_a_handful_of_records_that_count_for_i
     assert!(house.node().note_refusals().await);
     assert_eq!((noted(&house, 0).await, noted(&house, 1).await), ((256, 6), (1, 6)));
 
-    let head = house.node().head().number;
+    replayed(&house).await;
     let live = house.node().scoring().counters();
-    live.heard(head).await;
-    let (_, replayed) = replay_to(journal.as_ref(), head, Sizes::default().parties).await.unwrap();
-    assert_eq!(postcard::to_allocvec(&live.stores()).unwrap(), postcard::to_allocvec(&replayed.stores()).unwrap());
     let signal = signal_of(now(), SignalKind::Held, Channel::Web, HoldId::new(tomorrow(), 9), &lines(1), &Envelope { key: Digest(9), ..buyer });
     let known = features(&live.known(&signal).unwrap().1, &signal);
     for feature in ["person_twice_7d", "person_apart_7d"] {
