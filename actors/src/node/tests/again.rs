@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use tornello_engine::attempts::{Attempt, Ending, day_of};
-use tornello_engine::case::{self, Origin, Subject};
+use tornello_engine::case::{self, Subject};
 use tornello_engine::envelope::{Assessment, Outcome};
 use tornello_engine::ids::{AttemptId, CaseId, PaymentId, TillId};
 use tornello_engine::slot::CancelCause;
 use tornello_engine::till;
 use tornello_models::fraud::signals::{SignalEvent, SignalKind};
 
+use super::cases::suspicion;
 use super::limits::an_hour_later;
 use super::*;
 use crate::cases::case_of;
@@ -312,18 +313,8 @@ async fn of_a_case_what_it_was_opened_for_is_said_again_and_told_whatever_comes_
     let records = crate::streams::all_of::<Event>(node.journal().as_ref(), StreamId::Slot(tomorrow())).await.unwrap();
     for (n, record) in (1_u64..).zip(&records) {
         let subject = Subject::Sale(HoldId::new(tomorrow(), n));
-        let opened = case::Opened {
-            subject,
-            origin: Origin::Review,
-            assessment: record.envelope.as_ref().and_then(|envelope| envelope.assessment.as_deref().cloned()),
-            slot: Some(tomorrow()),
-            museum: MUSEUM,
-            channel: Channel::Web,
-            amount_cents: Cents::new(1_200),
-            parties: Vec::new(),
-            due_at,
-            lapses_at: due_at,
-        };
+        let said = record.envelope.as_ref().and_then(|envelope| envelope.assessment.as_deref().cloned());
+        let opened = suspicion(subject, Some(tomorrow()), said, due_at);
         node.case(case_of(subject), by(100 + u128::from(n)), case::Command::Open(Box::new(opened))).await.unwrap();
     }
     for (n, differs) in [(2, false), (3, true)] {

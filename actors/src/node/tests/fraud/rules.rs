@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::super::cases::suspicion;
 use super::*;
 
 /// Buyer 66 holds places again and again, and buys none.
@@ -58,18 +59,7 @@ async fn a_rule_is_tried_on_what_has_happened() {
     assert_eq!(later.asked, 0);
     // An analyst finds fraud in it and no ticket was left to block; then that it was none, after staff have blocked one; then the bank takes the money back.
     let (subject, at) = (Subject::Sale(HoldId::new(tomorrow(), 60)), house.node().now());
-    let opened = case::Command::Open(Box::new(case::Opened {
-        subject,
-        origin: case::Origin::Review,
-        assessment: None,
-        slot: Some(tomorrow()),
-        museum: MUSEUM,
-        channel: Channel::Web,
-        amount_cents: Cents::new(1_200),
-        parties: Vec::new(),
-        due_at: at,
-        lapses_at: at.plus_seconds(86_400),
-    }));
+    let opened = case::Command::Open(Box::new(suspicion(subject, Some(tomorrow()), None, at.plus_seconds(86_400))));
     let say = |verdict| case::Command::Decide { verdict, reason: code("known"), by: KeyId(4) };
     let by_bank = case::Command::Label { label: case::Label::Fraud, source: case::LabelSource::Chargeback };
     house.node().case(case_of(subject), by(9_100), opened).await.unwrap();
