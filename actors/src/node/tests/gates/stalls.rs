@@ -32,6 +32,14 @@ impl House {
     }
 }
 
+/// A house with tickets for now, whose disk is watched; with its journal, and the watch.
+async fn watched_house() -> (Arc<Faulty>, House, JoinHandle<()>) {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    let watching = house.watched().await;
+    (journal, house, watching)
+}
+
 /// Lets all others go as far as they can.
 async fn others_go_on() {
     for _ in 0..50 {
@@ -86,9 +94,7 @@ async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_tw
 
 #[actix_rt::test]
 async fn what_a_gate_was_told_to_keep_while_its_request_was_on_its_way_is_no_second_visitor_when_it_is_sent_in() {
-    let journal = Arc::new(Faulty::default());
-    let house = sold(&journal).await;
-    let watching = house.watched().await;
+    let (journal, house, watching) = watched_house().await;
     let stall = journal.stall.lock().await;
     let (told, at) = house.told_as_it_stalls(&journal, 10, enter(0)).await;
     // The second one has come since, and is nowhere but in memory.
@@ -110,9 +116,7 @@ async fn what_a_gate_was_told_to_keep_while_its_request_was_on_its_way_is_no_sec
 
 #[actix_rt::test]
 async fn a_gate_that_asks_again_while_the_disk_stalls_is_told_and_its_request_is_written_once() {
-    let journal = Arc::new(Faulty::default());
-    let house = sold(&journal).await;
-    let watching = house.watched().await;
+    let (journal, house, watching) = watched_house().await;
     let stall = journal.stall.lock().await;
     let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
     // One gate gives its request up before anybody knows that the disk stalls, another one sends its own twice.
@@ -183,9 +187,7 @@ async fn nobody_is_refused_whom_the_slot_may_have_let_in_before_the_disk_was_fou
 
 #[actix_rt::test]
 async fn a_stop_gives_a_disk_that_stalls_time_to_take_what_gates_were_told() {
-    let journal = Arc::new(Faulty::default());
-    let house = sold(&journal).await;
-    let watching = house.watched().await;
+    let (journal, house, watching) = watched_house().await;
     let stall = journal.stall.lock().await;
     let (told, at) = house.told_as_it_stalls(&journal, 10, enter(0)).await;
     // The second one is nowhere but in memory.
@@ -205,9 +207,7 @@ async fn a_stop_gives_a_disk_that_stalls_time_to_take_what_gates_were_told() {
 
 #[actix_rt::test]
 async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
-    let journal = Arc::new(Faulty::default());
-    let house = sold(&journal).await;
-    let watching = house.watched().await;
+    let (journal, house, watching) = watched_house().await;
     let stall = journal.stall.lock().await;
     let (node, begun) = (Arc::clone(house.node()), journal.appends.load(Ordering::Relaxed));
     let first = actix_rt::spawn(async move { node.slot(tomorrow(), by(9), hold(9, 1)).await });
@@ -242,9 +242,7 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
 
 #[actix_rt::test]
 async fn a_doubt_that_comes_while_another_one_ends_does_not_end_with_it() {
-    let journal = Arc::new(Faulty::default());
-    let house = sold(&journal).await;
-    let watching = house.watched().await;
+    let (journal, house, watching) = watched_house().await;
     let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
     // The slot has no time for anybody yet.
     let (let_go, held) = std::sync::mpsc::channel::<()>();
@@ -274,9 +272,7 @@ async fn a_doubt_that_comes_while_another_one_ends_does_not_end_with_it() {
 
 #[actix_rt::test]
 async fn of_a_request_that_is_on_its_way_no_gate_hears_that_nothing_was_changed_though_the_disk_stalls_again_and_again() {
-    let journal = Arc::new(Faulty::default());
-    let house = sold(&journal).await;
-    let watching = house.watched().await;
+    let (journal, house, watching) = watched_house().await;
     let stall = journal.stall.lock().await;
     let (node, begun) = (Arc::clone(house.node()), journal.appends.load(Ordering::Relaxed));
     let first = actix_rt::spawn(async move { node.slot(tomorrow(), by(9), hold(9, 1)).await });
@@ -318,9 +314,7 @@ async fn of_a_request_that_is_on_its_way_no_gate_hears_that_nothing_was_changed_
 #[actix_rt::test]
 async fn a_stall_that_ends_in_an_error_loses_nothing_that_was_told() {
     for (fault, health) in [(Fault::Lost, Health::Writing), (Fault::Flush, Health::Stopped)] {
-        let journal = Arc::new(Faulty::default());
-        let house = sold(&journal).await;
-        let watching = house.watched().await;
+        let (journal, house, watching) = watched_house().await;
         journal.faults.lock().push_back(fault.clone());
         let stall = journal.stall.lock().await;
         let (told, at) = house.told_as_it_stalls(&journal, 10, enter(0)).await;
