@@ -75,26 +75,36 @@ async fn a_manifest_is_all_that_a_gate_needs() {
     app.stop().await;
 }
 
+/// What a gate sends of the first ticket of a sale.
+fn shown(sale: &str) -> Value {
+    json!({"ticket": ticket(sale, 0), "gate": "north", "museum": "torre"})
+}
+
+/// Two have tickets for nine o'clock with which they may come back once within so many seconds. One of them has come and left. The gate's key, and the sale.
+async fn came_and_left(app: &App, within_s: u32) -> (String, String) {
+    let mut plan = plan();
+    plan.routes[0].policy.reentry = Reentry { times_max: 1, within_s };
+    app.set_plan(plan).await;
+    let (gate, office) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await);
+    let body = json!({"lines": [{"category": "full", "count": 2}], "settlement": desk("R")});
+    let path = format!("/v1/slots/{}/sales", slot(TORRE, 9));
+    let sale = app.post(&path, &office, "sell", &body).await.1["sale"].as_str().unwrap().to_owned();
+    for path in ["/v1/admissions", "/v1/exits"] {
+        assert_eq!(app.post(path, &gate, path, &shown(&sale)).await.0, StatusCode::OK);
+    }
+    (gate, sale)
+}
+
 #[actix_rt::test]
 async fn whoever_may_come_back_for_days_is_in_the_manifests_of_these_days() {
     let app = App::start().await;
-    let mut plan = plan();
-    plan.routes[0].policy.reentry = Reentry { times_max: 1, within_s: 3 * 86_400 };
-    app.set_plan(plan).await;
-    let (gate, office) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await);
-    let body = json!({"lines": [{"category": "full", "count": 1}], "settlement": desk("R")});
-    let path = format!("/v1/slots/{}/sales", slot(TORRE, 9));
-    let sale = app.post(&path, &office, "sell", &body).await.1["sale"].as_str().unwrap().to_owned();
-    let shown = json!({"ticket": ticket(&sale, 0), "gate": "north", "museum": "torre"});
-    for path in ["/v1/admissions", "/v1/exits"] {
-        assert_eq!(app.post(path, &gate, path, &shown).await.0, StatusCode::OK);
-    }
+    let (gate, sale) = came_and_left(&app, 3 * 86_400).await;
     app.pass(2 * 86_400).await;
     let (_, _, manifest) = ask(&app, PATH, &gate, "").await;
     let offline = serde_json::from_value::<Manifest>(manifest).unwrap().gate().unwrap();
     let said = offline.judge(&ticket(&sale, 0), code("north"), Direction::In, app.node().now());
     assert!(matches!(said, Verdict::Admitted { entry: 2, listed: true, .. }), "{said:?}");
-    let (status, online) = app.post("/v1/admissions", &gate, "back", &shown).await;
+    let (status, online) = app.post("/v1/admissions", &gate, "back", &shown(&sale)).await;
     assert_eq!((status, &online["entry"]), (StatusCode::OK, &json!(2)), "{online}");
     app.stop().await;
 }
@@ -102,17 +112,7 @@ async fn whoever_may_come_back_for_days_is_in_the_manifests_of_these_days() {
 #[actix_rt::test]
 async fn whoever_may_come_back_is_in_the_manifests_also_when_the_board_has_forgotten_the_slot() {
     let app = App::start().await;
-    let mut plan = plan();
-    plan.routes[0].policy.reentry = Reentry { times_max: 1, within_s: 6 * 86_400 };
-    app.set_plan(plan).await;
-    let (gate, office) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await);
-    let body = json!({"lines": [{"category": "full", "count": 2}], "settlement": desk("R")});
-    let path = format!("/v1/slots/{}/sales", slot(TORRE, 9));
-    let sale = app.post(&path, &office, "sell", &body).await.1["sale"].as_str().unwrap().to_owned();
-    let shown = json!({"ticket": ticket(&sale, 0), "gate": "north", "museum": "torre"});
-    for path in ["/v1/admissions", "/v1/exits"] {
-        assert_eq!(app.post(path, &gate, path, &shown).await.0, StatusCode::OK);
-    }
+    let (gate, sale) = came_and_left(&app, 6 * 86_400).await;
     app.pass(4 * 86_400).await;
     // As if its head were saved.
     drop(app.node().board().take_unsaved());
@@ -123,7 +123,7 @@ async fn whoever_may_come_back_is_in_the_manifests_also_when_the_board_has_forgo
     let said = |number: u16| offline.judge(&ticket(&sale, number), code("north"), Direction::In, app.node().now());
     assert!(matches!(said(0), Verdict::Admitted { entry: 2, listed: true, .. }), "{:?}", said(0));
     assert!(matches!(said(1), Verdict::Refused(Refusal::TooLate { .. })), "nobody had come by it: {:?}", said(1));
-    let (status, online) = app.post("/v1/admissions", &gate, "back", &shown).await;
+    let (status, online) = app.post("/v1/admissions", &gate, "back", &shown(&sale)).await;
     assert_eq!((status, &online["entry"]), (StatusCode::OK, &json!(2)), "{online}");
     app.stop().await;
 }

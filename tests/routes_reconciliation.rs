@@ -108,6 +108,18 @@ async fn a_flow_pays_what_no_receipt_has_and_changes_nothing_twice() {
     app.stop().await;
 }
 
+/// Transfers of which there is no flow, by the name and the cents of each, are listed so, and also when their files are read again at a start, in whatever order.
+async fn listed_once(app: App, manager: &str, expected: &[(&str, u64)]) {
+    let expected: Vec<Value> = expected.iter().map(|(flow, cents)| json!([format!("2026-11-24{flow}-1"), cents])).collect();
+    let seen = |report: &Value| -> Vec<Value> {
+        report["lines_without_flow"].as_array().unwrap().iter().map(|line| json!([line["flow"], line["amount_cents"]])).collect()
+    };
+    assert_eq!(seen(&app.get("/v1/reconciliation", manager).await), expected);
+    let app = app.restart().await;
+    assert_eq!(seen(&app.get("/v1/reconciliation", manager).await), expected, "after a start");
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn every_transfer_of_a_statement_counts_once() {
     let app = App::start().await;
@@ -135,14 +147,7 @@ async fn every_transfer_of_a_statement_counts_once() {
         assert_eq!(send(&app, "/v1/reconciliation/statements", &manager, &file).await.1, json!({"lines": new}), "{file}");
     }
     let expected = [("ALTRA", 1_200), ("BANCA", 2_400), ("DOPPIA", 500), ("DOPPIA", 500), ("DUE", 2_000), ("UNA", 1_000)];
-    let expected: Vec<Value> = expected.iter().map(|(flow, cents)| json!([format!("2026-11-24{flow}-1"), cents])).collect();
-    let seen = |report: &Value| -> Vec<Value> {
-        report["lines_without_flow"].as_array().unwrap().iter().map(|line| json!([line["flow"], line["amount_cents"]])).collect()
-    };
-    assert_eq!(seen(&app.get("/v1/reconciliation", &manager).await), expected);
-    let app = app.restart().await;
-    assert_eq!(seen(&app.get("/v1/reconciliation", &manager).await), expected, "read from the files again");
-    app.stop().await;
+    listed_once(app, &manager, &expected).await;
 }
 
 #[actix_rt::test]
@@ -180,14 +185,7 @@ async fn a_transfer_that_a_table_and_another_form_tell_counts_once() {
         assert_eq!(send(&app, "/v1/reconciliation/statements", &manager, &file).await.1, json!({"lines": new}), "{file}");
     }
     let expected = [("BANCA", 2_400), ("DUE", 500), ("DUE", 500), ("POI", 700), ("POI", 700)];
-    let expected: Vec<Value> = expected.iter().map(|(flow, cents)| json!([format!("2026-11-24{flow}-1"), cents])).collect();
-    let seen = |report: &Value| -> Vec<Value> {
-        report["lines_without_flow"].as_array().unwrap().iter().map(|line| json!([line["flow"], line["amount_cents"]])).collect()
-    };
-    assert_eq!(seen(&app.get("/v1/reconciliation", &manager).await), expected);
-    let app = app.restart().await;
-    assert_eq!(seen(&app.get("/v1/reconciliation", &manager).await), expected, "in whatever order the files are read");
-    app.stop().await;
+    listed_once(app, &manager, &expected).await;
 }
 
 #[actix_rt::test]

@@ -310,9 +310,9 @@ fn is_to_block(ticket: &slot::Ticket) -> bool {
 /// How many tickets of a sale a verdict blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blocked {
-    /// So many.
+    /// Tickets that the verdict blocks.
     pub blocked: u32,
-    /// Of so many that were not cancelled, used or not.
+    /// All tickets that were not cancelled, used or not.
     pub of: u32,
 }
 

@@ -28,8 +28,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteRow, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row, Sqlite};
 use tokio::sync::watch;
 use tornello_engine::ids::{HoldId, SlotId, TicketId};
 
@@ -204,6 +205,16 @@ impl Views {
     /// Turns an error that a reader of the lists has met into ours, and takes note of it if it speaks against the file.
     fn noted(&self, error: sqlx::Error) -> ViewsError {
         self.store.noted(error.into())
+    }
+
+    /// What a query finds, row by row as it is read. An error on the way is taken note of if it speaks against the file.
+    async fn found<T>(
+        &self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+        read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
+    ) -> Result<Vec<T>, ViewsError> {
+        let rows = query.fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
+        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
     }
 
     /// Throws everything away, to be built again from the journal. All or nothing: lists that are half empty would pass for complete ones.

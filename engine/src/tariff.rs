@@ -427,6 +427,9 @@ impl Tariff {
 
     /// What one ticket of a category costs for a visit on `date` (in Rome) through `channel`: a free day comes before free, reduced and full categories. The
     /// ticket keeps its category on a free day, but costs nothing and needs no proof.
+    ///
+    /// # Errors
+    /// If there is no such category, if it is for groups alone and the channel is another, or if a free day cannot be booked and the channel does not sell on site.
     pub fn quote(&self, date: Date, channel: Channel, category: Code) -> Result<Price, PriceError> {
         let found = self.category(category).ok_or(PriceError::UnknownCategory { category })?;
         if found.group_only && channel != Channel::Group {

@@ -232,6 +232,9 @@ pub struct Keyring {
 
 impl Keyring {
     /// A keyring of these keys.
+    ///
+    /// # Errors
+    /// If one of them is no key, or a weak one, or if two have one number.
     pub fn new(keys: impl IntoIterator<Item = PublicKey>) -> Result<Self, KeyError> {
         let mut ring = Self::default();
         for key in keys {

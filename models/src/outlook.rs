@@ -67,7 +67,7 @@ pub struct Reasons {
     pub books: f64,
 }
 
-/// A forecast of a day.
+/// A forecast of a day, in visitors.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Outlook {
     /// The middle.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One forecast with what came.
+/// One forecast with what came: all four in one unit, as visitors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
     /// What came.

@@ -1,14 +1,17 @@
 //! A slot as a layman would keep it: lists of holds and sales, filled from the journal's records and recounted from scratch for each question. Every event is
 //! held against the rules as it is taken in. It shares no code with the engine's slot but the words of the events. What buyers have is in `buyers`, how places are counted and
-//! which of them rest in `places`, who waits for some in `waiting`, what gates saw of a ticket in `passages`, where it goes and whose name it bears in `moves`, what is suspected
-//! of it in `suspects`, what was paid and goes back in `money`.
+//! which of them rest in `places`, what becomes of those that are held in `holds`, who waits for some in `waiting`, when it sells in `times`, whom its gate lets pass in `gate`, what
+//! gates saw of a ticket in `passages`, where it goes and whose name it bears in `moves`, what is suspected of it in `suspects`, what was paid and goes back in `money`.
 
 mod buyers;
+mod gate;
+mod holds;
 mod money;
 mod moves;
 mod passages;
 mod places;
 mod suspects;
+mod times;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,8 +21,7 @@ use tornello_engine::envelope::{Digest, Outcome};
 use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId, SlotId, TicketId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{
-    Admitted, Arrived, CancelCause, ConflictReason, Direction, Event, Exited, Judged, Keeper, Line, MoveBegun, Observed, Opening, Quota, Scan,
-    Settlement,
+    Admitted, Arrived, Direction, Event, Exited, Judged, Keeper, Line, MoveBegun, Observed, Opening, Quota, Scan, Settlement,
 };
 use tornello_engine::time::Timestamp;
 
@@ -289,117 +291,22 @@ impl Naive {
         Ok(())
     }
 
-    /// Takes in what a gate is told before it is written: now it is as at any gate, and it will come in as a scan.
-    pub fn foretell(&mut self, told: &Record<Event>, asked: &Asked) -> Result<(), String> {
-        match told.events.last() {
-            Some(Event::Admitted(admitted)) => {
-                rule(self.people_upper(told.at).is_none_or(|(upper, ceiling)| upper < ceiling), "a full building lets somebody in")?;
-                let against = self.against(admitted.ticket, told.at, asked.shown)?;
-                rule(against.is_none(), "somebody is let in who may not be (SL-3)").map_err(|wrong| format!("{wrong}: {against:?}"))?;
-            }
-            Some(Event::Exited(exited)) => rule(self.is_inside(exited.ticket), "somebody leaves who is not inside")?,
-            Some(Event::ScansJudged(judged)) => {
-                let passes = judged.scans.iter().any(|found| found.before.is_none() && counts(found.judged));
-                rule(passes, "a gate lets somebody pass who does not")?;
-            }
-            _ => return Err("a gate is told of something else than who goes in or out".into()),
-        }
-        self.late(told.at, &told.events, asked.shown)
-    }
-
     fn happen(&mut self, record: &Record<Event>, first: bool, event: &Event, asked: &Asked) -> Result<(), String> {
         let (at, policy, shown) = (record.at, self.opening.policy, asked.shown);
         let by = record.envelope.as_ref().map_or(KeyId::SYSTEM, |envelope| envelope.who);
         let named = record.envelope.as_ref().and_then(buyer_of);
         match event {
             Event::Opened(_) => rule(first, "a slot is opened twice"),
-            Event::Held(held) => {
-                self.on_sale(at, held.channel)?;
-                self.has_room(at, held.hold, held.channel, &held.lines)?;
-                self.within_limits(&asked.buyers, held.channel, people(&held.lines), true)?;
-                self.has_let_none_go(at, &asked.buyers, held.channel)?;
-                let expires_at = match asked.until {
-                    Some(until) => self.kept_until(at, held.channel, until),
-                    None => at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(held.channel)),
-                };
-                rule(held.expires_at == expires_at && at < expires_at, "a hold ends at another time than promised")?;
-                self.holds.insert(held.hold, Hold::new((by, named), held.channel, &held.lines, (at, expires_at)));
-                Ok(())
-            }
-            Event::Prolonged(prolonged) => {
-                let (until, cause) = asked.until.ok_or("a hold is prolonged until nobody knows when")?;
-                rule(cause == prolonged.cause, "a hold is prolonged for something else")?;
-                let hold = self.live_hold(at, prolonged.hold)?;
-                let expires_at = self.kept_until(hold.held_at, hold.channel, (until, cause)).max(hold.expires_at);
-                self.on_sale(at, hold.channel)?;
-                let other = hold.paying.filter(|paying| matches!(cause, Keeper::Payment(payment) if payment != *paying));
-                rule(other.is_none() || other == asked.over, "a hold is taken from the payment that it is kept for")?;
-                rule(prolonged.expires_at == expires_at, "a hold is shortened, or kept longer than it may be")?;
-                // What was kept for nobody is of whoever is named with its payment.
-                let taken_over = hold.buyer.is_none() && matches!(cause, Keeper::Payment(_));
-                if taken_over {
-                    self.within_limits(&asked.buyers, hold.channel, people(&hold.lines), true)?;
-                }
-                let hold = self.live_hold_mut(at, prolonged.hold)?;
-                if taken_over {
-                    hold.buyer = named;
-                }
-                hold.quoted |= matches!(cause, Keeper::Quote(_));
-                hold.expires_at = expires_at;
-                hold.paying = if let (Keeper::Payment(payment), false) = (cause, hold.quoted) { Some(payment) } else { None };
-                Ok(())
-            }
-            Event::Amended(amended) => {
-                let hold = self.live_hold(at, amended.hold)?;
-                let (channel, before, after) = (hold.channel, people(&hold.lines), people(&amended.lines));
-                let is_over = asked.gives_back && hold.paying == asked.over;
-                rule(hold.paying.is_none() || is_over, "a hold changes while it is paid for")?;
-                if asked.gives_back {
-                    rule(is_fewer(&hold.lines, &amended.lines), "a hold that is made smaller has something that it had not")?;
-                } else {
-                    self.on_sale(at, channel)?;
-                }
-                rule((1..=u32::from(policy.party_max)).contains(&after), "a party of a size that may not be")?;
-                rule(after <= before + self.room(at, channel), "more places are taken than there are (SL-1)")?;
-                let owner: Vec<Digest> = hold.buyer.into_iter().collect();
-                let is_own = owner.iter().any(|buyer| asked.buyers.contains(buyer));
-                self.within_limits(if is_own { &asked.buyers } else { &owner }, channel, after.saturating_sub(before), false)?;
-                if after > before {
-                    self.has_let_none_go(at, &[asked.buyers.as_slice(), owner.as_slice()].concat(), channel)?;
-                }
-                let lets_go = (after < before && !asked.by_staff).then_some(before.saturating_sub(after));
-                self.lets_go(at, amended.hold, channel, lets_go)?;
-                self.live_hold_mut(at, amended.hold)?.lines.clone_from(&amended.lines);
-                Ok(())
-            }
+            Event::Held(held) => self.hold(at, held, (by, named), asked),
+            Event::Prolonged(prolonged) => self.prolong(at, prolonged, named, asked),
+            Event::Amended(amended) => self.amend(at, amended, asked),
             Event::HandedOver(handed) => {
                 let owed = self.owed.remove(&(handed.sale, handed.seq));
                 rule(owed.is_some(), "somebody is told of a refund that is not owed, or twice (SL-10)")
             }
-            Event::Extended(extended) => {
-                let end = self.live_hold(at, extended.hold).map(|hold| self.sale_end(hold.channel))?;
-                let hold = self.live_hold_mut(at, extended.hold)?;
-                rule(!hold.extended, "a hold was prolonged twice")?;
-                rule(extended.expires_at == hold.expires_at.plus_seconds(policy.hold_extend_s.into()).min(end), "a hold is prolonged wrongly")?;
-                (hold.extended, hold.expires_at) = (true, extended.expires_at);
-                Ok(())
-            }
-            Event::Released(released) => {
-                let hold = self.live_hold(at, released.hold)?;
-                let (channel, places) = (hold.channel, people(&hold.lines));
-                self.lets_go(at, released.hold, channel, (!asked.by_staff).then_some(places))?;
-                self.live_hold_mut(at, released.hold)?.fate = Fate::Released;
-                Ok(())
-            }
-            Event::Expired(expired) => {
-                let hold = self.holds.get(&expired.hold).ok_or("an unknown hold expires")?;
-                rule(hold.fate == Fate::Live, "a hold ends twice (SL-2)")?;
-                rule(self.ends_at(expired.hold, hold) <= at, "a hold expires before its time")?;
-                let (channel, places) = (hold.channel, people(&hold.lines));
-                self.lets_go(at, expired.hold, channel, Some(places))?;
-                self.holds.get_mut(&expired.hold).ok_or("an unknown hold expires")?.fate = Fate::Expired;
-                Ok(())
-            }
+            Event::Extended(extended) => self.extend(at, extended),
+            Event::Released(released) => self.release(at, released, asked.by_staff),
+            Event::Expired(expired) => self.expire(at, expired),
             Event::RestDrawn(drawn) => self.rest_drawn(drawn),
             Event::Rested(rested) => self.rested(at, rested, asked.gives_back),
             Event::Freed(freed) => self.freed(record, freed),
@@ -431,27 +338,7 @@ impl Naive {
                 let sale = Sale { who, buyer, channel, contact, tickets, refunded: 0, percent_max: 100 };
                 rule(self.sales.insert(sold.sale, sale).is_none(), "something is sold twice")
             }
-            Event::Cancelled(cancelled) => {
-                rule(cancelled.cause == CancelCause::Museum || at < self.opening.end, "a visitor cancels when the slot is over")?;
-                let percent = self.percent(at, cancelled.sale, cancelled.cause);
-                let sale = self.sales.get_mut(&cancelled.sale).ok_or("an unknown sale is cancelled")?;
-                rule(!cancelled.tickets.is_empty() && cancelled.tickets.is_sorted(), "tickets are not cancelled in order")?;
-                let mut refund = 0;
-                for number in &cancelled.tickets {
-                    let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("an unknown ticket is cancelled")?;
-                    rule(ticket.stands(), "a ticket that does not stand is cancelled")?;
-                    let suspected = ticket.is_blocked() || ticket.is_reviewed(at);
-                    rule(cancelled.cause == CancelCause::Museum || !suspected, "a visitor cancels what somebody suspects")?;
-                    ticket.cancelled = true;
-                    refund += ticket.line.price_cents.get() * percent / 100;
-                }
-                rule(cancelled.refund_cents.get() == refund, "another sum is paid back than is due")?;
-                sale.refunded += refund;
-                if refund > 0 {
-                    self.owed.insert((cancelled.sale, record.seq), refund);
-                }
-                Ok(())
-            }
+            Event::Cancelled(cancelled) => self.cancel(at, cancelled, record.seq),
             Event::Blocked(blocked) => self.block(at, blocked.sale, &blocked.tickets, blocked.reason),
             Event::Unblocked(unblocked) => self.unblock(at, unblocked.sale, &unblocked.tickets, None),
             Event::BlockLifted(lifted) => self.unblock(at, lifted.sale, &lifted.tickets, Some(lifted.reason)),
@@ -489,24 +376,7 @@ impl Naive {
                 (self.capacity, self.beyond) = (set.capacity, None);
                 Ok(())
             }
-            Event::BeyondSet(set) => {
-                let before = self.beyond.ok_or("something is sold beyond places that staff set by hand")?;
-                let (asked, ceiling) = asked.beyond.ok_or("something is sold beyond the places, and nobody knows why")?;
-                rule(at < self.opening.end, "something is sold beyond the places of a slot that is over")?;
-                // What is taken, or kept for a channel, beyond the places stays for sale; else it is what was asked for, as far as there is room.
-                let promised = Channel::ALL.into_iter().map(|channel| self.taken_by(channel).max(self.reserved(at, channel))).sum::<u32>();
-                let all = self.capacity + set.beyond;
-                let may = set.beyond <= asked && (set.beyond == 0 || ceiling.is_none_or(|ceiling| all <= ceiling));
-                rule(
-                    may || (set.beyond <= before && all <= promised),
-                    "more is sold beyond the places than was asked for, or than there is room for",
-                )?;
-                rule(set.beyond >= asked || ceiling.is_some_and(|ceiling| all >= ceiling), "less is sold beyond the places than was asked for")?;
-                rule(set.beyond >= before || all >= promised, "what was sold beyond the places is there no more (SL-1)")?;
-                rule(set.beyond != before, "what stands is set once more")?;
-                self.beyond = Some(set.beyond);
-                Ok(())
-            }
+            Event::BeyondSet(set) => self.sell_beyond(at, set, asked.beyond),
             Event::QuotasSet(set) => {
                 rule(set.quotas.iter().map(|quota| quota.reserved).sum::<u32>() <= self.capacity, "more is reserved than there is")?;
                 self.quotas = set.quotas;
@@ -546,40 +416,13 @@ impl Naive {
                 self.reading = Some(Reading { event: observed.clone(), inside_then: u32::try_from(inside_then).unwrap_or(0) });
                 Ok(())
             }
-            Event::Waited(waited) => {
-                self.on_sale(at, waited.channel)?;
-                self.is_new(waited.entry, &waited.lines)?;
-                let size = people(&waited.lines);
-                rule(size > self.room(at, waited.channel), "somebody waits whose places are there")?;
-                rule(size <= self.capacity, "somebody waits for more places than there are")?;
-                self.within_limits(&asked.buyers, waited.channel, size, true)?;
-                self.has_let_none_go(at, &asked.buyers, waited.channel)?;
-                rule(waited.number == self.entries.len() as u64 + 1, "those who wait are not numbered as they came")?;
-                let ahead = (self.waiting().count() as u32, self.waiting().map(|entry| people(&entry.lines)).sum::<u32>());
-                rule((waited.parties_ahead, waited.people_ahead) == ahead, "others wait ahead than is said")?;
-                let who = record.envelope.as_ref().map(|envelope| envelope.who).ok_or("somebody waits whom nobody asked for")?;
-                let (id, channel, lines) = (waited.entry, waited.channel, waited.lines.clone());
-                self.entries.push(Entry { id, channel, lines, who, buyer: named, rest_ms: None, turn: Turn::Waiting });
-                Ok(())
-            }
+            Event::Waited(waited) => self.join(record, waited, named, &asked.buyers),
             Event::WaitingLeft(left) => self.ends_waiting(left.entry, Turn::Left).map(drop),
             Event::WaitingEnded(ended) => {
                 let place = self.ends_waiting(ended.entry, Turn::InVain)?;
                 rule(at >= self.sale_end(self.entries[place].channel), "somebody waits no longer though sales go on")
             }
-            Event::Offered(offered) => {
-                rule(record.envelope.is_none(), "a caller makes an offer")?;
-                let next = self.next_served(at).ok_or("an offer of places that are not there (SL-1)")?;
-                rule(next == offered.entry, "an offer out of the order of joining")?;
-                let place = self.ends_waiting(offered.entry, Turn::Offered)?;
-                let passed_over = self.entries[..place].iter().filter(|entry| entry.turn == Turn::Waiting).count();
-                rule(offered.passed_over == passed_over as u32, "others were passed over than is said")?;
-                let Entry { channel, ref lines, who, buyer, rest_ms, .. } = self.entries[place];
-                let (lines, expires_at) = (lines.clone(), at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(channel)));
-                rule(offered.expires_at == expires_at, "an offer lapses at another time than a hold")?;
-                let hold = Hold { rest_ms, ..Hold::new((who, buyer), channel, &lines, (at, expires_at)) };
-                rule(self.holds.insert(offered.entry, hold).is_none(), "an offer of a hold's id")
-            }
+            Event::Offered(offered) => self.offer(record, offered),
             Event::Renamed(renamed) => self.rename(at, renamed),
             Event::MoveBegun(begun) => {
                 let said = record.envelope.as_ref().and_then(|envelope| envelope.assessment.as_ref());
@@ -610,207 +453,13 @@ impl Naive {
         }
     }
 
-    fn admit(&mut self, at: Timestamp, admitted: &Admitted) -> Result<(), String> {
-        let ticket = self.ticket(admitted.ticket)?;
-        rule((ticket.line.category, ticket.line.proof) == (admitted.category, admitted.proof), "the gate is told another category or proof")?;
-        rule(admitted.entry == ticket.entries + 1, "entries are not counted one by one")?;
-        rule(!ticket.inside, "a ticket is admitted twice (SL-3)")?;
-        if ticket.entries == 0 {
-            ticket.first_at = at;
-        }
-        (ticket.inside, ticket.entries, ticket.last_at) = (true, admitted.entry, at);
-        ticket.passages.push(Seen { at, direction: Direction::In, scan: None, judged: Judged::Passed });
-        Ok(())
-    }
-
-    /// What speaks against letting somebody in at that time who shows that issue of the ticket's code.
-    pub fn against(&mut self, id: TicketId, at: Timestamp, shown: Option<u16>) -> Result<Option<ConflictReason>, String> {
-        let policy = self.opening.policy;
-        let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
-        let closes_at = self.opening.end.plus_seconds(policy.admit_late_s.into());
-        if let Some(reason) = self.bar(id, shown)? {
-            return Ok(Some(reason));
-        }
-        let ticket = self.ticket(id)?;
-        let come_back_until = ticket.first_at.plus_seconds(policy.reentry.within_s.into());
-        Ok(if ticket.inside || (ticket.entries > 0 && at < ticket.last_at) {
-            Some(ConflictReason::TicketInside)
-        } else if ticket.entries == 0 && ticket.is_reviewed(at) {
-            Some(ConflictReason::TicketUnderReview)
-        } else if ticket.entries == 0 && at < opens_at {
-            Some(ConflictReason::TooEarly)
-        } else if ticket.entries == 0 && at > closes_at {
-            Some(ConflictReason::TooLate)
-        } else if ticket.entries > 0 && (ticket.entries > policy.reentry.times_max || at > come_back_until) {
-            Some(ConflictReason::TicketUsed)
-        } else {
-            None
-        })
-    }
-
-    /// Which issue of a ticket's code counts.
-    pub fn issue_of(&self, id: TicketId) -> Option<u16> {
-        Some(self.sales.get(&id.sale())?.tickets.get(usize::from(id.number()))?.issue)
-    }
-
-    /// Whether its holder is inside.
-    pub fn is_inside(&self, id: TicketId) -> bool {
-        let ticket = self.sales.get(&id.sale()).and_then(|sale| sale.tickets.get(usize::from(id.number())));
-        ticket.is_some_and(|ticket| ticket.inside)
-    }
-
-    /// The tickets that nobody has used and that let in now.
-    pub fn may_enter(&self, at: Timestamp) -> Vec<TicketId> {
-        let policy = self.opening.policy;
-        let opens_at = self.opening.slot.start().plus_seconds(-i64::from(policy.admit_early_s));
-        if at < opens_at || at > self.opening.end.plus_seconds(policy.admit_late_s.into()) {
-            return Vec::new();
-        }
-        let may = |ticket: &Ticket| ticket.stands() && !ticket.is_blocked() && !ticket.is_reviewed(at);
-        let mut all = Vec::new();
-        for (id, sale) in &self.sales {
-            all.extend((0..).zip(&sale.tickets).filter(|(_, ticket)| may(ticket)).map(|(number, _)| id.ticket(number)));
-        }
-        all
-    }
-
-    /// The tickets whose holders have been in, have left and may come back.
-    pub fn may_come_back(&self, at: Timestamp) -> Vec<TicketId> {
-        let reentry = self.opening.policy.reentry;
-        let may = |ticket: &Ticket| {
-            let is_in_time = at <= ticket.first_at.plus_seconds(reentry.within_s.into());
-            !ticket.inside && (1..=reentry.times_max).contains(&ticket.entries) && is_in_time && !ticket.is_blocked()
-        };
-        let mut all = Vec::new();
-        for (id, sale) in &self.sales {
-            all.extend((0..).zip(&sale.tickets).filter(|(_, ticket)| may(ticket)).map(|(number, _)| id.ticket(number)));
-        }
-        all
-    }
-
-    /// All that gates have seen here: of which ticket, and when it counts.
-    pub fn passages(&self) -> Vec<(TicketId, Timestamp)> {
-        let mut all = Vec::new();
-        for (id, sale) in &self.sales {
-            for (number, ticket) in (0..).zip(&sale.tickets) {
-                all.extend(ticket.passages.iter().map(|seen| (id.ticket(number), seen.at)));
-            }
-        }
-        all
-    }
-
-    /// Held, not sold and not ended.
-    pub fn live(&self) -> impl Iterator<Item = (&HoldId, &Hold)> {
-        self.holds.iter().filter(|(_, hold)| hold.fate == Fate::Live)
-    }
-
     fn tickets(&self) -> impl Iterator<Item = &Ticket> {
         self.sales.values().flat_map(|sale| &sale.tickets)
-    }
-
-    pub fn inside(&self) -> u32 {
-        self.tickets().filter(|ticket| ticket.inside).count() as u32
-    }
-
-    pub fn admitted(&self) -> u32 {
-        self.tickets().filter(|ticket| ticket.entries > 0).count() as u32
-    }
-
-    fn is_new(&self, id: HoldId, lines: &[Line]) -> Result<(), String> {
-        rule(id.slot() == self.opening.slot, "places of another slot are taken")?;
-        let waits = self.entries.iter().any(|entry| entry.id == id);
-        rule(!waits && !self.holds.contains_key(&id) && !self.sales.contains_key(&id), "one id stands for two things")?;
-        rule((1..=u32::from(self.opening.policy.party_max)).contains(&people(lines)), "a party of a size that may not be")
-    }
-
-    /// When a hold ends that is to be kept until then.
-    pub fn prolonged(&self, hold: HoldId, until: (Timestamp, Keeper)) -> Option<Timestamp> {
-        self.holds.get(&hold).map(|hold| self.kept_until(hold.held_at, hold.channel, until).max(hold.expires_at))
-    }
-
-    /// Until when a payment or a quote may keep places that were taken at `held_at`.
-    fn kept_until(&self, held_at: Timestamp, channel: Channel, (until, cause): (Timestamp, Keeper)) -> Timestamp {
-        let end = until.min(self.sale_end(channel));
-        if matches!(cause, Keeper::Payment(_)) { end.min(held_at.plus_seconds(7_200)) } else { end }
-    }
-
-    fn sale_end(&self, channel: Channel) -> Timestamp {
-        match channel {
-            Channel::BoxOffice | Channel::Kiosk => self.opening.end,
-            Channel::Web | Channel::Group | Channel::Reseller => {
-                self.opening.slot.start().plus_seconds(-i64::from(self.opening.policy.sale_closes_s))
-            }
-        }
-    }
-
-    /// The moments at which something changes here by the clock alone: a hold ends or a rest, a quota, sales, the slot or what its gate lets in, or a reading is believed no more.
-    pub fn moments(&self) -> Vec<Timestamp> {
-        let (policy, start, end) = (self.opening.policy, self.opening.slot.start(), self.opening.end);
-        let gate = [start.plus_seconds(-i64::from(policy.admit_early_s)), end.plus_seconds(policy.admit_late_s.into())];
-        let quotas = self.quotas.iter().filter(|quota| quota.reserved > 0 || quota.limit.is_some());
-        let quotas = quotas.map(|quota| start.plus_seconds(-i64::from(quota.release_s)));
-        let holds = self.live().map(|(_, hold)| hold.expires_at);
-        let reading = self.reading.iter().map(|reading| reading.event.until);
-        let ends = [end, self.sale_end(Channel::Web)].into_iter().chain(self.next_freed());
-        gate.into_iter().chain(quotas).chain(holds).chain(reading).chain(ends).collect()
-    }
-
-    pub fn on_sale(&self, at: Timestamp, channel: Channel) -> Result<(), String> {
-        let opens_at = self.opening.slot.start().plus_seconds(-i64::from(self.opening.policy.sale_opens_s));
-        rule(self.closed.is_none(), "a closed slot sells")?;
-        rule(opens_at <= at && at < self.sale_end(channel), "a slot sells outside its time")
-    }
-
-    fn live_hold(&self, at: Timestamp, id: HoldId) -> Result<&Hold, String> {
-        let hold = self.holds.get(&id).ok_or("an unknown hold changes")?;
-        rule(hold.fate == Fate::Live, "a hold that has ended changes (SL-2)")?;
-        rule(at < self.ends_at(id, hold), "a hold is used after its time")?;
-        Ok(hold)
-    }
-
-    fn live_hold_mut(&mut self, at: Timestamp, id: HoldId) -> Result<&mut Hold, String> {
-        self.live_hold(at, id)?;
-        self.holds.get_mut(&id).ok_or_else(|| "an unknown hold changes".into())
     }
 
     fn ticket(&mut self, id: TicketId) -> Result<&mut Ticket, String> {
         let sale = self.sales.get_mut(&id.sale()).ok_or("a ticket of no sale")?;
         Ok(sale.tickets.get_mut(usize::from(id.number())).ok_or("a ticket that was never sold")?)
-    }
-
-    fn block(&mut self, at: Timestamp, sale: HoldId, numbers: &[u16], reason: Code) -> Result<(), String> {
-        rule(!numbers.is_empty(), "no ticket is blocked")?;
-        for number in numbers {
-            let ticket = self.ticket(sale.ticket(*number))?;
-            rule(!ticket.cancelled && ticket.gone.is_none(), "a ticket is blocked that does not count here")?;
-            let ticket = ticket.changes(at);
-            if reason.as_str() == "fraud" { ticket.is_fraud = true } else { ticket.blocked = true }
-        }
-        Ok(())
-    }
-
-    /// All that blocks tickets is lifted, or that alone, and then something else is left.
-    fn unblock(&mut self, at: Timestamp, sale: HoldId, numbers: &[u16], only: Option<Code>) -> Result<(), String> {
-        rule(!numbers.is_empty(), "no ticket is unblocked")?;
-        for number in numbers {
-            let ticket = self.ticket(sale.ticket(*number))?;
-            rule(ticket.is_blocked(), "a ticket is unblocked that was not blocked")?;
-            rule(only.is_none() || (ticket.blocked && ticket.is_fraud), "a block is lifted and no other one is left")?;
-            let ticket = ticket.changes(at);
-            match only.map(|only| only.as_str() == "fraud") {
-                Some(true) => ticket.is_fraud = false,
-                Some(false) => ticket.blocked = false,
-                None => (ticket.blocked, ticket.is_fraud) = (false, false),
-            }
-        }
-        Ok(())
-    }
-
-    /// The most people who may be inside now by a fresh reading, and how many may be.
-    fn people_upper(&self, at: Timestamp) -> Option<(u32, u32)> {
-        let reading = self.reading.as_ref().filter(|reading| at < reading.event.until)?;
-        let upper = reading.event.inside + 2 * reading.event.sd + self.inside();
-        Some((upper.saturating_sub(reading.inside_then), reading.event.ceiling?))
     }
 }
 
@@ -869,10 +518,4 @@ fn tickets(lines: &[Line]) -> Vec<Ticket> {
 
 fn people(lines: &[Line]) -> u32 {
     lines.iter().map(|line| u32::from(line.count)).sum()
-}
-
-/// Whether the second lines are of the first, at the same prices, for no more people of any.
-fn is_fewer(lines: &[Line], fewer: &[Line]) -> bool {
-    let of = |line: &Line| lines.iter().any(|before| *before == Line { count: before.count, ..line.clone() } && line.count <= before.count);
-    fewer.iter().all(of)
 }

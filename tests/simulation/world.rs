@@ -5,9 +5,11 @@
 //! Then the appends go one by one, each to its fate. What is left over (callers whose owner has stopped) is finished one caller at a time.
 
 mod acts;
+mod appends;
 mod cases;
 mod counts;
 mod gates;
+mod life;
 mod readings;
 mod rest;
 mod signals;
@@ -17,8 +19,6 @@ pub use rest::sums_of;
 use signals::{Token, reaches, until, within};
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -306,194 +306,6 @@ impl World {
         self.compare().await
     }
 
-    /// An append that stands still, if the journal writes at all.
-    async fn plug(&mut self) -> Result<(), Halt> {
-        // No jump of the clock takes a run so far.
-        let valid_from = calendar::local_day(self.began.plus_seconds(60 * 24 * HOUR_S));
-        let ceiling = Some(1 + self.dice.below(100) as u32);
-        let mut asked = self.ask_museum(PLUG, museum::Command::SetCeiling { valid_from, ceiling });
-        let node = Arc::clone(self.node());
-        let mut was_away = node.health() != Health::Writing;
-        loop {
-            let seen = within(async {
-                tokio::select! { biased; answer = &mut asked => Err(answer), Some(doing) = self.life.doing.recv() => Ok(doing) }
-            });
-            match seen.await? {
-                Ok(Doing::Appending(appending)) => {
-                    self.life.standing = Some(appending);
-                    // Who has read a stream without what was found is not its owner any more.
-                    let found = self.disk.take_found().into_iter();
-                    self.down.extend(found.filter_map(|stream| if let StreamId::Slot(slot) = stream { Some(slot) } else { None }));
-                    // Nobody waits for this answer any more.
-                    return Ok(());
-                }
-                Ok(Doing::Recovering) => {}
-                // Its owner had read the museum without what was found as the journal came back.
-                Err(Err(Failure::Journal(_))) if was_away && node.health() == Health::Writing => {
-                    was_away = false;
-                    asked = self.ask_museum(PLUG, museum::Command::SetCeiling { valid_from, ceiling });
-                }
-                Err(answer) => {
-                    let broken = node.health() != Health::Writing || self.disk.unreadable.load(Ordering::SeqCst);
-                    self.auditor.museum_answered(PLUG, answer.clone());
-                    return Ok(rule(broken, "a sound journal does not write").map_err(|wrong| format!("{wrong}: {answer:?}"))?);
-                }
-            }
-        }
-    }
-
-    /// Ends when a slot's owner has taken all that it was sent.
-    async fn wait_for_owner(&mut self, slot: SlotId) -> Result<(), Halt> {
-        let (reached, mut signal) = mpsc::unbounded_channel();
-        let (token, node) = (Token(reached), Arc::clone(self.node()));
-        self.looks += 1;
-        // While the journal does not write, an owner may have read less than is on the disk: what it decides then is never written.
-        let is_wanted = self.looks.is_multiple_of(LOOKS_PER_STATE) && self.node().health() == Health::Writing;
-        let state = Arc::new(Mutex::new(None));
-        let seen = Arc::clone(&state);
-        let see = move |slot: &Slot| {
-            if is_wanted && let Ok(mut seen) = seen.lock() {
-                *seen = postcard::to_allocvec(slot).ok().map(|state| (slot.seq(), state));
-            }
-            token.look();
-        };
-        let mut look = async move { node.look(slot, see).await }.boxed_local();
-        reaches(&mut look, &mut signal).await?;
-        drop(look);
-        if let Some((seq, state)) = state.lock().ok().and_then(|mut state| state.take()) {
-            self.auditor.saw(slot, seq, state)?;
-        }
-        Ok(())
-    }
-
-    /// A look, driven to its end.
-    async fn look_at<R: Send + 'static>(
-        &mut self,
-        slot: SlotId,
-        faults: bool,
-        look: impl Fn(&Slot) -> R + Clone + Send + 'static,
-    ) -> Result<Result<R, Failure<Refusal>>, Halt> {
-        let node = Arc::clone(self.node());
-        self.drive(async move { node.look(slot, look).await }.boxed_local(), faults).await
-    }
-
-    /// Waits for one thing alone, while appends meet their fate.
-    async fn drive<T>(&mut self, future: LocalBoxFuture<'static, T>, faults: bool) -> Result<T, Halt> {
-        self.drive_for(future, faults, usize::MAX).await.and_then(|done| done.ok_or_else(|| Halt::Wrong("nobody waits so long".into())))
-    }
-
-    /// The same, while no more than so many batches of it are written; then nobody waits for it any more, and the next append stands still.
-    async fn drive_for<T>(&mut self, mut future: LocalBoxFuture<'static, T>, faults: bool, mut patience: usize) -> Result<Option<T>, Halt> {
-        loop {
-            if self.life.standing.is_some() {
-                self.release(faults).await?;
-            }
-            let seen = within(async {
-                tokio::select! { biased; done = &mut future => Err(done), Some(doing) = self.life.doing.recv() => Ok(doing) }
-            });
-            match seen.await? {
-                Err(done) => return Ok(Some(done)),
-                Ok(Doing::Appending(appending)) => {
-                    self.life.standing = Some(appending);
-                    if patience == 0 {
-                        return Ok(None);
-                    }
-                    patience -= 1;
-                }
-                Ok(Doing::Recovering) => {}
-            }
-        }
-    }
-
-    /// The append that stands still meets its fate.
-    async fn release(&mut self, faults: bool) -> Result<(), Halt> {
-        self.hear_answers()?;
-        if self.life.standing.is_none() {
-            return Ok(());
-        }
-        let verdict = match if faults { self.dice.below(100) } else { 99 } {
-            0..4 => Verdict::Full,
-            4..5 => Verdict::Conflict,
-            5..9 => Verdict::Lost,
-            9..12 => Verdict::AnswerLost,
-            12 => Verdict::FoundLater,
-            13 => Verdict::FlushFailed { written: self.dice.chance(50) },
-            14..16 => {
-                self.line(format_args!("the node is killed in an append"));
-                return self.crash();
-            }
-            _ => Verdict::Written,
-        };
-        self.decide(verdict).await
-    }
-
-    /// The append that stands still ends like that.
-    async fn decide(&mut self, verdict: Verdict) -> Result<(), Halt> {
-        let Some(appending) = self.life.standing.take() else { return Ok(()) };
-        let (number, spans) = (appending.batch.number, appending.batch.spans.clone());
-        let mut batch = format!("{} {verdict:?}:", disk::name(&appending.batch));
-        for span in &spans {
-            let _ = write!(batch, " {} {}..={}", span.stream, span.first, span.last);
-        }
-        self.line(format_args!("{batch}"));
-        self.counts.batches += 1;
-        self.counts.faults += u64::from(verdict != Verdict::Written);
-        if verdict != Verdict::Written {
-            self.auditor.unsee();
-            if verdict.is_gone() {
-                self.auditor.not_written(&appending.batch)?;
-            } else {
-                self.auditor.doubts(&appending.batch)?;
-            }
-            // Who waits for an owner that stops now would make the next one, and whoever comes next would wait for that: so it waits until its turn comes.
-            if self.disk.outage.load(Ordering::SeqCst) || matches!(verdict, Verdict::FlushFailed { .. }) {
-                self.down.extend(self.all_slots());
-            }
-            self.down.extend(spans.iter().filter_map(|span| if let StreamId::Slot(slot) = span.stream { Some(slot) } else { None }));
-        }
-        // What the writer did before is over.
-        while self.life.doing.try_recv().is_ok() {}
-        appending.end(verdict);
-        // One that is about to stop is not ours to ask any more; what it wrote is found on the disk.
-        let Some(node) = self.life.running.as_ref().map(|running| Arc::clone(running.node())) else { return Ok(()) };
-        match verdict {
-            Verdict::Written => until(|| node.head().number >= number).await?,
-            Verdict::FlushFailed { .. } => until(|| node.health() == Health::Stopped).await?,
-            _ => {
-                rule(
-                    matches!(within(self.life.doing.recv()).await?, Some(Doing::Recovering)),
-                    "a failed append is not followed by a look at the store",
-                )?;
-                if !self.disk.outage.load(Ordering::SeqCst) {
-                    until(|| node.health() == Health::Writing).await?;
-                }
-            }
-        }
-        self.audit()
-    }
-
-    fn audit(&mut self) -> Result<(), Halt> {
-        let read = self.auditor.read();
-        Ok(self.auditor.step(&self.disk.since(read))?)
-    }
-
-    /// Takes the answers that are there, and has each one checked at once: what is acknowledged must be on the disk by then.
-    fn hear_answers(&mut self) -> Result<(), Halt> {
-        for index in 0..self.pending.len() {
-            let pending = &mut self.pending[index];
-            // Who has asked once more, and was found to be known, asks its owner for the answer: one that is gone would be made anew.
-            if pending.taken
-                && !self.down.contains(&self.auditor.sendings[pending.sending].slot)
-                && let Some(answer) = (&mut pending.answer).now_or_never()
-            {
-                let sending = pending.sending;
-                pending.answer = std::future::ready(answer.clone()).boxed_local();
-                self.auditor.sendings[sending].outcome = Outcome::Answered(answer);
-            }
-        }
-        self.audit()
-    }
-
     /// Lets everything that is queued be written, then finishes what is left, one caller at a time.
     async fn finish(&mut self) -> Result<(), Halt> {
         if self.life.standing.is_some() {
@@ -589,115 +401,6 @@ impl World {
         jump_s
     }
 
-    async fn stop_or_crash(&mut self) -> Result<(), Halt> {
-        if self.dice.chance(50) {
-            self.line(format_args!("the node is killed at rest"));
-            return self.crash();
-        }
-        self.line(format_args!("the node stops and starts"));
-        self.disk.unreadable.store(false, Ordering::SeqCst);
-        self.stop().await?;
-        Ok(self.restart().await?)
-    }
-
-    async fn stop(&mut self) -> Result<(), Halt> {
-        let running = self.life.running.take().ok_or_else(|| "the node is stopped twice".to_owned())?;
-        self.drive(running.stop().boxed_local(), false).await?;
-        self.disk.find();
-        self.leave_read_models(false)?;
-        self.audit()
-    }
-
-    /// What a node that has ended left beside the journal, as the next one finds it: of one that was killed now and then what one before it left, as what it saved after
-    /// it was killed was never saved.
-    fn leave_read_models(&mut self, killed: bool) -> Result<(), String> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        let failed = |error: std::io::Error| format!("the read models cannot be copied: {error}");
-        match self.left.take() {
-            Some(left) if killed && self.dice.chance(60) => {
-                copy_files(left.path(), folder.path()).map_err(failed)?;
-                self.left = Some(left);
-                self.counts.behind += 1;
-                self.line(format_args!("it left no read models, but those of one before"));
-            }
-            _ => {
-                let left = tempfile::tempdir().map_err(failed)?;
-                copy_files(folder.path(), left.path()).map_err(failed)?;
-                self.left = Some(left);
-            }
-        }
-        Ok(())
-    }
-
-    /// The node dies at once: all that is left of it is on the disk.
-    fn crash(&mut self) -> Result<(), Halt> {
-        self.counts.crashes += 1;
-        let on_its_way = self.life.standing.take();
-        let remains = self.dice.pick(&[Remains::Nothing, Remains::All, Remains::Damaged, Remains::Short]);
-        self.line(format_args!("of the batch on its way remains {:?}", on_its_way.is_some().then_some(remains)));
-        self.disk.crash(on_its_way.as_ref().map(|appending| (appending.batch.clone(), remains)));
-        self.torn |= on_its_way.is_some() && matches!(remains, Remains::Damaged | Remains::Short);
-        drop(on_its_way);
-        for pending in std::mem::take(&mut self.pending) {
-            let sending = &mut self.auditor.sendings[pending.sending];
-            if sending.outcome == Outcome::Pending {
-                sending.outcome = Outcome::Unknown;
-            }
-            if self.dice.chance(70) {
-                self.late.push(pending.sending);
-            }
-        }
-        Err(Halt::Crashed)
-    }
-
-    /// The next life, by the wall clock of the machine, which may have been set meanwhile.
-    async fn restart(&mut self) -> Result<(), String> {
-        if let Some(dead) = self.life.running.take() {
-            // It ends now; the disk does not hear it any more.
-            dead.stop().await;
-            self.leave_read_models(true)?;
-        }
-        if self.dice.chance(30) {
-            self.jump();
-        }
-        self.disk.outage.store(false, Ordering::SeqCst);
-        self.disk.unreadable.store(false, Ordering::SeqCst);
-        self.disk.find();
-        let (before, known) = (self.disk.length(), self.auditor.read());
-        while self.dice.chance(25) {
-            // It dies in its start, wherever that is.
-            let asked_max = self.dice.below(6);
-            let started = Life::start(&self.machine, self.disk.mount_for(asked_max), self.folder.as_ref(), self.limits).await;
-            self.disk.crash(None);
-            match started {
-                Err(died) => self.line(format_args!("the node dies in its start: {died}")),
-                Ok(Life { running, .. }) => {
-                    self.line(format_args!("the node dies right after its start"));
-                    if let Some(dead) = running {
-                        dead.stop().await;
-                    }
-                }
-            }
-            self.counts.died_in_start += 1;
-        }
-        let started = Life::start(&self.machine, self.disk.mount(), self.folder.as_ref(), self.limits).await;
-        self.life = started.map_err(|error| format!("a node does not start: {error}"))?;
-        let cut = self.node().started().cut;
-        self.line(format_args!("the node starts at {}, cut: {cut:?}", self.now()));
-        let gone = before - self.disk.length();
-        rule(self.disk.length() >= known && gone <= usize::from(self.torn), "a start cuts off what was acknowledged")?;
-        rule(cut.is_none() || gone == 1, "a start says that it has cut off what is there")?;
-        self.torn = false;
-        self.auditor.step(&self.disk.since(known))?;
-        self.shows_what_it_ended_with()?;
-        // What the dead node was about is over.
-        let told = self.auditor.lost();
-        self.counts.told_and_lost += told.len() as u64;
-        self.kept.extend(told.iter().map(|told| (told.scan(), told.passage.issue)));
-        self.choose_slots();
-        Ok(())
-    }
-
     fn all_slots(&self) -> Vec<SlotId> {
         self.slots.iter().copied().chain([self.fence]).collect()
     }
@@ -722,27 +425,6 @@ impl World {
     }
 }
 
-impl Life {
-    async fn start(
-        machine: &Arc<Machine>,
-        (mount, doing): (Arc<Mount>, mpsc::UnboundedReceiver<Doing>),
-        folder: Option<&TempDir>,
-        limits: Limits,
-    ) -> Result<Self, StartError> {
-        let clock = SimulatedClock::start(machine);
-        let (journal, time): (Arc<dyn Journal>, Arc<dyn Clock>) = (mount, Arc::clone(&clock) as _);
-        let running = match folder {
-            None => Node::start_on_one_thread(journal, time, limits, false).await?,
-            Some(folder) => Node::start_on_one_thread_in(folder.path().to_owned(), journal, time, limits).await?,
-        };
-        // What the node does by itself as it begins, it does now.
-        for _ in 0..4 {
-            tokio::task::yield_now().await;
-        }
-        Ok(Self { running: Some(running), clock, doing, standing: None, apart_s: 0 })
-    }
-}
-
 fn policy(dice: &mut Dice) -> Policy {
     Policy {
         sale_closes_s: dice.pick(&[0, 600]),
@@ -760,18 +442,6 @@ fn policy(dice: &mut Dice) -> Policy {
         refund: Refund { full_until_s: 7_200, part_percent: dice.pick(&[0, 50, 33]), part_until_s: dice.pick(&[600, 3_600]) },
         ..Policy::default()
     }
-}
-
-/// Makes the files of a folder those of another one.
-fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
-    for file in std::fs::read_dir(to)? {
-        std::fs::remove_file(file?.path())?;
-    }
-    for file in std::fs::read_dir(from)? {
-        let file = file?;
-        std::fs::copy(file.path(), to.join(file.file_name()))?;
-    }
-    Ok(())
 }
 
 /// The hour in which an instant lies, or one so many hours later.

@@ -48,11 +48,11 @@ pub struct Card {
     pub bookings: u32,
     /// The newest of them, on which it was judged before it had seen them.
     pub judged: u32,
-    /// How many of these were lost: cancelled, or nobody came.
+    /// The share of these, from 0 to 1, that was lost: cancelled, or nobody came.
     pub lost: f64,
-    /// How far its probabilities were from what happened, squared, on average.
+    /// How far its probabilities were from what happened (0 or 1), squared, on average: 0 at best.
     pub brier: f64,
-    /// The same of who takes one rate for all.
+    /// The same of whoever takes one rate for all.
     pub rate_brier: f64,
 }
 

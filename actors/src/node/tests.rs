@@ -35,7 +35,7 @@ use tempfile::TempDir;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{Code, HoldId, MuseumId, RouteId};
 use tornello_engine::money::Cents;
 use tornello_engine::museum;
@@ -72,6 +72,14 @@ fn code(text: &str) -> Code {
 
 fn lines(count: u16) -> Vec<Line> {
     vec![Line { category: code("full"), count, price_cents: Cents::new(1_200), proof: Proof::None }]
+}
+
+fn free(count: u16) -> Vec<Line> {
+    vec![Line { category: code("full"), count, price_cents: Cents::ZERO, proof: Proof::None }]
+}
+
+fn party(kind: PartyKind, pseudonym: u128) -> Party {
+    Party { kind, pseudonym: Digest(pseudonym) }
 }
 
 fn hold(n: u64, count: u16) -> Command {
@@ -176,6 +184,11 @@ impl House {
 
     async fn ask(&self, key: u128, command: Command) -> Answer<Slot> {
         self.node().slot(tomorrow(), by(key), command).await
+    }
+
+    /// Waits until the scorers have heard all that is written.
+    async fn heard(&self) {
+        self.node().scoring().counters().heard(self.node().head().number).await;
     }
 
     fn taken(&self) -> u32 {

@@ -96,26 +96,23 @@ impl Views {
         who: Option<KeyId>,
         most: u32,
     ) -> Result<Vec<(HoldId, Booking)>, ViewsError> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(at()))
+        let query = sqlx::query(sqlx::AssertSqlSafe(at()))
             .bind(i64::from(museum.0))
             .bind(from.as_micros())
             .bind(to.as_micros())
             .bind(who.map(|who| who.to_string()))
-            .bind(i64::from(most))
-            .fetch_all(&self.pool())
-            .await
-            .map_err(|error| self.noted(error))?;
+            .bind(i64::from(most));
         let bad = |error: BadId| sqlx::Error::Decode(error.into());
         let of = |row: &SqliteRow| Ok::<_, sqlx::Error>((row.try_get::<String, _>(10)?.parse::<HoldId>().map_err(bad)?, read(row)?));
-        rows.iter().map(|row| of(row).map_err(|error| self.noted(error))).collect()
+        self.found(query, of).await
     }
 
     /// The bookings of some slots.
     pub async fn bookings_of(&self, slots: &[SlotId]) -> Result<Vec<Booking>, ViewsError> {
         let query = format!("SELECT {COLUMNS} FROM json_each(?1) CROSS JOIN sale ON sale.sale BETWEEN value ->> 0 AND value ->> 1");
         let slots: BTreeSet<(String, String)> = slots.iter().map(|&slot| ids_of(slot)).collect();
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(json(&slots)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
+        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(json(&slots));
+        self.found(query, read).await
     }
 }
 

@@ -137,8 +137,8 @@ impl Views {
     pub async fn wanting_cases(&self, limit: u32) -> Result<Vec<Wanting>, ViewsError> {
         const QUERY: &str =
             "SELECT subject, data, channel, amount_cents, review_until, museum, wants FROM assessed WHERE wants IN ('review', 'hold', 'met') LIMIT ?";
-        let rows = sqlx::query(QUERY).bind(i64::from(limit)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| wanting_row(row).map_err(|error| self.noted(error))).collect()
+        let query = sqlx::query(QUERY).bind(i64::from(limit));
+        self.found(query, wanting_row).await
     }
 
     /// What was assessed, for a case about it; none if it was not.

@@ -264,7 +264,7 @@ impl Views {
             AND (?3 IS NULL OR who = ?3 OR (payment.quote <> '' AND payment.quote IN (SELECT quote.quote FROM quote WHERE quote.account = ?10)))
             AND (?4 IS NULL OR opened_at >= ?4) AND (?5 IS NULL OR opened_at < ?5) AND (?6 IS NULL OR ord = ?6) AND (?7 IS NULL OR (owed > 0) = ?7)
             AND (?11 IS NULL OR payment IN (SELECT value FROM json_each(?11))) AND payment > ?8 ORDER BY payment LIMIT ?9";
-        let rows = sqlx::query(QUERY)
+        let query = sqlx::query(QUERY)
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.state.clone())
             .bind(filter.who.clone())
@@ -275,11 +275,8 @@ impl Views {
             .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
             .bind(filter.account.map(|account| account.to_string()))
-            .bind(filter.among.as_ref().map(written))
-            .fetch_all(&self.pool())
-            .await
-            .map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| payment_row(row).map_err(|error| self.noted(error))).collect()
+            .bind(filter.among.as_ref().map(written));
+        self.found(query, payment_row).await
     }
 
     /// Refunds in the order of their payments and numbers, at most `limit`.
@@ -294,32 +291,29 @@ impl Views {
             FROM refund WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR now = ?2) AND (NOT ?3 OR payee <> '')
             AND (payment, number) > (?4, ?5) ORDER BY payment, number LIMIT ?6";
         let (payment, number) = filter.after.map_or((String::new(), -1), |(payment, number)| (payment.to_string(), i64::from(number)));
-        let rows = sqlx::query(QUERY)
+        let query = sqlx::query(QUERY)
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.state.clone())
             .bind(filter.with_payee)
             .bind(payment)
             .bind(number)
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool())
-            .await
-            .map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| refund_row(row).map_err(|error| self.noted(error))).collect()
+            .bind(i64::from(limit));
+        self.found(query, refund_row).await
     }
 
     /// The receipts of some payments, by payment.
     pub async fn receipts_of(&self, payments: &[PaymentId]) -> Result<Vec<ReceiptRow>, ViewsError> {
         const QUERY: &str = "SELECT payment, receipt, source, amount_cents, paid_at FROM receipt WHERE payment IN (SELECT value FROM json_each(?))
             ORDER BY payment, receipt";
-        let rows = sqlx::query(QUERY).bind(written(&payments)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| receipt_row(row).map_err(|error| self.noted(error))).collect()
+        let query = sqlx::query(QUERY).bind(written(&payments));
+        self.found(query, receipt_row).await
     }
 
     /// Those of some ids that are payments.
     pub async fn existing(&self, payments: &[PaymentId]) -> Result<Vec<PaymentId>, ViewsError> {
         const QUERY: &str = "SELECT payment FROM payment WHERE payment IN (SELECT value FROM json_each(?))";
-        let rows = sqlx::query(QUERY).bind(written(&payments)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| id(row).map_err(|error| self.noted(error))).collect()
+        let query = sqlx::query(QUERY).bind(written(&payments));
+        self.found(query, id).await
     }
 
     /// The receipts that the pagoPA node sent for what was paid from `from` on and before `to`, and those in whose place a reporting flow said so; earliest first, at
@@ -329,14 +323,8 @@ impl Views {
         const QUERY: &str =
             "SELECT payment, receipt, source, amount_cents, paid_at FROM receipt WHERE source IN ('node', 'report') AND paid_at >= ? AND paid_at < ?
             ORDER BY paid_at, payment, receipt LIMIT ?";
-        let rows = sqlx::query(QUERY)
-            .bind(from.as_micros())
-            .bind(to.as_micros())
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool())
-            .await
-            .map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| receipt_row(row).map_err(|error| self.noted(error))).collect()
+        let query = sqlx::query(QUERY).bind(from.as_micros()).bind(to.as_micros()).bind(i64::from(limit));
+        self.found(query, receipt_row).await
     }
 
     /// What the desk of a session took, by method: up to that batch, or to the one up to which it was summed when it was closed.
@@ -359,12 +347,11 @@ impl Views {
                 FROM span CROSS JOIN till_money USING (museum, till) WHERE batch > since AND batch <= summed_to
             )
             SELECT method, max(is_taken), sum(iif(is_taken, amount_cents, 0)), sum(iif(is_taken, 0, amount_cents)) FROM money GROUP BY method ORDER BY method";
-        let rows =
-            sqlx::query(QUERY).bind(session.to_string()).bind(to.map(stored)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
+        let query = sqlx::query(QUERY).bind(session.to_string()).bind(to.map(stored));
         let read = |row: &SqliteRow| {
             Ok(TillSum { method: row.try_get(0)?, is_taken: row.try_get(1)?, taken_cents: row.try_get(2)?, outside_cents: row.try_get(3)? })
         };
-        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
+        self.found(query, read).await
     }
 
     /// Till sessions in the order of their ids, at most `limit`.
@@ -372,14 +359,11 @@ impl Views {
         const QUERY: &str = "SELECT session, museum, till, opened_by, opened_at, closed_at, expected_cents, difference_cents FROM till
             WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR (closed_at IS NULL) = ?2) AND session > ?3
             ORDER BY session LIMIT ?4";
-        let rows = sqlx::query(QUERY)
+        let query = sqlx::query(QUERY)
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.open)
             .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool())
-            .await
-            .map_err(|error| self.noted(error))?;
+            .bind(i64::from(limit));
         let read = |row: &SqliteRow| {
             Ok(TillRow {
                 session: row.try_get::<String, _>(0)?.parse().map_err(|error: BadId| sqlx::Error::Decode(error.into()))?,
@@ -392,14 +376,14 @@ impl Views {
                 difference_cents: row.try_get(7)?,
             })
         };
-        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
+        self.found(query, read).await
     }
 
     /// What went to the bank with a file, in the order of payments and numbers. What was sent stays in it, whatever became of it since.
     pub async fn batch(&self, batch: &str) -> Result<Vec<BatchRow>, ViewsError> {
         const QUERY: &str = "SELECT sent.payment, sent.number, refund.museum, refund.amount_cents, replace(refund.state, 'released', 'open'), sent.exported_at, sent.payee
             FROM refund_batch AS sent JOIN refund USING (payment, number) WHERE sent.batch = ? ORDER BY sent.payment, sent.number";
-        let rows = sqlx::query(QUERY).bind(batch).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
+        let query = sqlx::query(QUERY).bind(batch);
         let read = |row: &SqliteRow| {
             Ok(BatchRow {
                 payment: id(row)?,
@@ -411,7 +395,7 @@ impl Views {
                 payee: row.try_get(6)?,
             })
         };
-        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
+        self.found(query, read).await
     }
 }
 

@@ -210,7 +210,7 @@ impl Views {
             AND (?3 IS NULL OR account = ?3) AND (?4 IS NULL OR kind = ?4) AND (?5 IS NULL OR ?5 IN (fiscal_code, vat, ipa))
             AND (?6 IS NULL OR day >= ?6) AND (?7 IS NULL OR day <= ?7) AND (?8 IS NULL OR due_at < ?8) AND quote > ?9 ORDER BY quote LIMIT ?10"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+        let query = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.states.as_ref().map(written))
             .bind(filter.account.map(|account| account.to_string()))
@@ -220,11 +220,8 @@ impl Views {
             .bind(filter.to.clone())
             .bind(filter.due_before.map(Timestamp::as_micros))
             .bind(filter.after.map(|after| after.to_string()).unwrap_or_default())
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool())
-            .await
-            .map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| quote_row(row).map_err(|error| self.noted(error))).collect()
+            .bind(i64::from(limit));
+        self.found(query, quote_row).await
     }
 
     /// The quotes with options that have ended, for visits from `from` up to before `to`, in the order of these; of more than `most` the newest. Those that the museum
@@ -273,8 +270,8 @@ impl Views {
         let read = |row: &SqliteRow| -> Result<(QuoteId, HoldId), sqlx::Error> {
             Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, row.try_get::<String, _>(1)?.parse().map_err(bad)?))
         };
-        let rows = sqlx::query(QUERY).bind(from.as_micros()).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
+        let query = sqlx::query(QUERY).bind(from.as_micros());
+        self.found(query, read).await
     }
 
     /// Accounts in the order of their codes, after `after`, at most `limit`: of some museums, those that were charged there, or have a price agreement or a quote.
@@ -288,13 +285,7 @@ impl Views {
             WHERE account > ?2 AND (?1 IS NULL OR charged.id IS NOT NULL OR agreed.id IS NOT NULL
                 OR EXISTS (SELECT 1 FROM quote WHERE quote.account = account.account AND quote.museum IN only))
             ORDER BY account LIMIT ?3";
-        let rows = sqlx::query(QUERY)
-            .bind(museums.map(|museums| written(&museums)))
-            .bind(after)
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool())
-            .await
-            .map_err(|error| self.noted(error))?;
+        let query = sqlx::query(QUERY).bind(museums.map(|museums| written(&museums))).bind(after).bind(i64::from(limit));
         let read = |row: &SqliteRow| {
             Ok(AccountRow {
                 account: row.try_get(0)?,
@@ -310,7 +301,7 @@ impl Views {
                 changed_at: Timestamp::from_micros(row.try_get(10)?),
             })
         };
-        rows.iter().map(|row| read(row).map_err(|error| self.noted(error))).collect()
+        self.found(query, read).await
     }
 
     /// Whether a quote was drafted for an account at one of these museums.

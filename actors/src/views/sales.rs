@@ -234,7 +234,7 @@ impl Views {
         let (first, last) = filter.ids();
         let Some((from, after, before)) = self.stretch(filter).await? else { return Ok(Vec::new()) };
         let (sold_from, sold_before) = filter.sold.unwrap_or((Timestamp::MIN, Timestamp::MAX));
-        let rows = sqlx::query(sqlx::AssertSqlSafe(filter.query()))
+        let query = sqlx::query(sqlx::AssertSqlSafe(filter.query()))
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.reference.clone())
             .bind(filter.who.clone())
@@ -246,11 +246,8 @@ impl Views {
             .bind(from.as_micros())
             .bind(before.as_micros())
             .bind(sold_from.as_micros())
-            .bind(sold_before.as_micros())
-            .fetch_all(&self.pool())
-            .await
-            .map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| sale_row(row).map_err(|error| self.noted(error))).collect()
+            .bind(sold_before.as_micros());
+        self.found(query, sale_row).await
     }
 
     /// Which part of its order a filter asks for; none where it goes on after a sale of which nobody knows when it was made.

@@ -144,7 +144,10 @@ impl Gpd {
         Wire::new(service).map(Self)
     }
 
-    /// Puts a position there, to be paid at once or as a draft.
+    /// Puts a position there, to be paid at once or as a draft. One that is there already stays as it is, unless it is a draft that is to be paid.
+    ///
+    /// # Errors
+    /// `Conflict` if another position has its name or its notice number, or if it was withdrawn; whatever the archive or the way to it says otherwise.
     pub async fn create(&self, position: &Position, publish: bool) -> Result<(), CallError> {
         let creditor = position.creditor.to_string();
         let path = ["organizations", &creditor, "debtpositions"];
@@ -171,6 +174,9 @@ impl Gpd {
     }
 
     /// Puts something else in its place, while nothing was paid.
+    ///
+    /// # Errors
+    /// `Conflict` if it can be changed no more and is not what it should become; whatever the archive or the way to it says otherwise.
     pub async fn update(&self, position: &Position, publish: bool) -> Result<(), CallError> {
         let creditor = position.creditor.to_string();
         let path = ["organizations", &creditor, "debtpositions", position.iupd()];
@@ -212,6 +218,9 @@ impl Gpd {
     }
 
     /// Says that a notice was paid, and not through the platform.
+    ///
+    /// # Errors
+    /// `Conflict` if it is paid already and not as is said here, or cannot be; whatever the archive or the way to it says otherwise.
     pub async fn paid_elsewhere(&self, creditor: FiscalCode, iupd: &str, notice: NoticeNumber, paid_at: Timestamp) -> Result<(), CallError> {
         let (code, nav) = (creditor.to_string(), notice.to_string());
         let paid = AlreadyPaid { payment_date: Instant(Timestamp::from_seconds(paid_at.as_seconds())) };

@@ -256,14 +256,14 @@ pub struct RefundOpened {
     pub amount_cents: Cents,
     /// Why.
     pub why: RefundReason,
-    /// Of which receipt's money, by its place.
+    /// Of which receipt's money, by its place among all that came, from 0.
     pub receipt: u32,
 }
 
 /// A refund went out to the bank with others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RefundExported {
-    /// Which.
+    /// Which, by its number in the payment.
     pub refund: u32,
     /// The id of the file.
     pub batch: Code,
@@ -294,7 +294,7 @@ pub enum PaidBackBy {
 /// Money has gone back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RefundConfirmed {
-    /// Which.
+    /// Which, by its number in the payment.
     pub refund: u32,
     /// On which way.
     pub by: PaidBackBy,
@@ -307,7 +307,7 @@ pub struct RefundConfirmed {
 /// A transfer came back: the refund is open again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RefundReturned {
-    /// Which.
+    /// Which, by its number in the payment.
     pub refund: u32,
     /// Why, in one word.
     pub why: Code,
@@ -318,14 +318,14 @@ pub struct RefundReturned {
 /// A refund may go, although the payment is contested, or the payer's bank was right.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RefundReleased {
-    /// Which.
+    /// Which, by its number in the payment.
     pub refund: u32,
 }
 
 /// It is known whom a refund goes to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PayeeSet {
-    /// Which.
+    /// Which, by its number in the payment.
     pub refund: u32,
     /// Name and account, kept apart under this number.
     pub person: PersonId,
@@ -381,7 +381,7 @@ pub struct DisputeResolved {
 /// flow came before it; of what was from before this was noted nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TakenBack {
-    /// Of which receipt's money, by its place.
+    /// Of which receipt's money, by its place among all that came, from 0.
     pub receipt: u32,
     /// How much; nothing only where somebody said so, or that the dispute was about this receipt, and below zero where a flow was issued anew that takes less.
     pub amount_cents: Cents,

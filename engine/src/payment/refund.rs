@@ -25,7 +25,7 @@ pub struct Refund {
     pub amount_cents: Cents,
     /// Why.
     pub why: RefundReason,
-    /// Of which receipt's money, by its place.
+    /// Of which receipt's money, by its place among all that came, from 0.
     pub receipt: u32,
     /// Since when.
     pub opened_at: Timestamp,

@@ -1,9 +1,14 @@
-//! Holds, sales and tickets of a slot, and how events change them together with the counted places. No rules here: `apply` ends in these functions. What is counted is
-//! counted anew in `recount`; the form in which all of it is written down is in `written`.
+//! Holds, sales and tickets of a slot, and how events change them together with the counted places. No rules here: `apply` ends in these functions. What a sale is, with its
+//! tickets, is in `sold`; what keeps tickets from the gate in `bars`; who has passed it in `passed`. What is counted is counted anew in `recount`; the form in which all of it is
+//! written down is in `written`.
 
+mod bars;
+mod passed;
 mod recount;
+mod sold;
 mod written;
 
+pub use sold::{FRAUD, Move, MoveStage, Sale, Ticket, TicketState};
 pub(super) use written::sorted;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,22 +19,21 @@ use serde::{Deserialize, Serialize};
 use super::buyer::Had;
 use super::capacity::Places;
 use super::event::{
-    AdmissionConflict, Admitted, Amended, Arrived, BlockLifted, Blocked, Cancelled, Direction, Event, Exited, Extended, HandedOver, Held, Judged,
-    Keeper, Line, MoveBegun, MoveUndone, MovedOut, OfferRenewed, Offered, Prolonged, Renamed, RestDrawn, Rested, Scan, ScansJudged, Settlement, Sold,
-    Unblocked, Waited, people,
+    Amended, Arrived, Cancelled, Event, Extended, HandedOver, Held, Keeper, Line, MoveBegun, MoveUndone, MovedOut, OfferRenewed, Offered, Prolonged,
+    Renamed, RestDrawn, Rested, Scan, Settlement, Sold, Waited, people,
 };
-use super::gate::SCAN_AGE_MAX_S;
-use super::passages::{Bars, Crossing, Passage, Taken};
+use super::passages::{Bars, Taken};
 use super::rest::Rests;
 use super::waiting_list::{Waiting, WaitingEnd, WaitingList};
 use super::{Channel, Refusal};
 use crate::envelope::{Digest, Envelope};
-use crate::ids::{Code, HoldId, KeyId, OrderId, PersonId, TicketId};
+use crate::ids::{HoldId, KeyId, OrderId, TicketId};
 use crate::money::Cents;
 use crate::recall::REMEMBERED_S;
 use crate::record::Record;
 use crate::spread::Spread;
 use crate::time::{MICROS_PER_S, Timestamp};
+use bars::keep_was;
 
 /// Places kept for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,206 +62,6 @@ pub struct Hold {
     pub asks_review: bool,
     /// How long its places rest if it ends without being bought, in milliseconds, if that was drawn.
     pub rest_ms: Option<u32>,
-}
-
-/// Places that were sold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sale {
-    /// Who sold.
-    pub who: KeyId,
-    /// Through which channel.
-    pub channel: Channel,
-    /// What was sold, at which prices.
-    pub lines: Vec<Line>,
-    /// How it was paid.
-    pub settlement: Settlement,
-    /// Contact data, kept apart under this number.
-    pub contact: Option<PersonId>,
-    /// The order that it belongs to.
-    pub order: Option<OrderId>,
-    /// When it was sold.
-    pub sold_at: Timestamp,
-    /// What was paid back or is to be.
-    pub refunded_cents: Cents,
-    /// What of that whoever has the money has been told of.
-    pub handed_over_cents: Cents,
-    /// One for each person, in the order of the lines.
-    pub tickets: Vec<Ticket>,
-    /// What of it stands in other slots, because tickets have moved there.
-    pub carried_cents: Cents,
-    /// The most percent that a cancellation by the visitor pays back: 100, unless the tickets came from a slot that would have paid back less.
-    pub refund_percent_max: u8,
-    /// Moves of its tickets to other slots, under way or done, in the order in which they began.
-    pub moves: Vec<Move>,
-    /// Whose names stand on tickets, kept apart, by the tickets' numbers.
-    pub holders: BTreeMap<u16, PersonId>,
-    /// The pseudonym of who bought, if the channel named one.
-    pub buyer: Option<Digest>,
-    /// Why staff block tickets that are blocked as [`FRAUD`] as well, by the tickets' numbers: that is what they are blocked for once nobody says fraud any more.
-    pub beneath: BTreeMap<u16, Code>,
-}
-
-/// What a verdict blocks tickets for. Whatever else they are blocked for is a word of staff, the last one: that of a verdict stands beside it, and above.
-pub const FRAUD: &str = "fraud";
-
-impl Sale {
-    /// The ticket that one of this sale became, or is to become, in another slot.
-    #[must_use]
-    pub fn moved_to(&self, number: u16) -> Option<TicketId> {
-        // An undone move is not kept, so a ticket is in one at most.
-        self.moves.iter().find_map(|moved| moved.begun.ticket(number))
-    }
-
-    fn new(who: KeyId, channel: Channel, lines: Vec<Line>, settlement: Settlement, at: Timestamp) -> Box<Self> {
-        Box::new(Self {
-            who,
-            channel,
-            tickets: vec![Ticket { issue: 1, state: TicketState::Valid, blocked: None, review_until: None }; people(&lines) as usize],
-            lines,
-            settlement,
-            contact: None,
-            order: None,
-            sold_at: at,
-            refunded_cents: Cents::ZERO,
-            handed_over_cents: Cents::ZERO,
-            carried_cents: Cents::ZERO,
-            refund_percent_max: 100,
-            moves: Vec::new(),
-            holders: BTreeMap::new(),
-            buyer: None,
-            beneath: BTreeMap::new(),
-        })
-    }
-}
-
-/// A move of tickets to another slot, unless it was undone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Move {
-    /// What was begun.
-    pub begun: MoveBegun,
-    /// How far it is.
-    pub stage: MoveStage,
-}
-
-impl Move {
-    /// Whether the tickets have arrived.
-    #[must_use]
-    pub const fn is_done(&self) -> bool {
-        matches!(self.stage, MoveStage::Done)
-    }
-}
-
-/// How far a move is. Variants are numbered in snapshots, and the first two as the yes or no that stood there before moves were reviewed: append only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MoveStage {
-    /// The tickets are on their way.
-    UnderWay,
-    /// They have arrived.
-    Done,
-    /// They are on their way, and to be under review from when they arrive.
-    UnderWayToReview,
-}
-
-impl MoveBegun {
-    /// The ticket that the one with this number becomes.
-    #[must_use]
-    pub fn ticket(&self, number: u16) -> Option<TicketId> {
-        self.tickets.binary_search(&number).ok().map(|place| self.arrival.ticket(place as u16))
-    }
-}
-
-fn is_fraud(reason: Code) -> bool {
-    reason.as_str() == FRAUD
-}
-
-/// One person's ticket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ticket {
-    /// Which issue of the code counts.
-    pub issue: u16,
-    /// What became of it.
-    pub state: TicketState,
-    /// Why it may not be admitted, if it may not; [`FRAUD`] if that is one of two reasons.
-    pub blocked: Option<Code>,
-    /// Before then it is not admitted, as its sale is being looked at.
-    pub review_until: Option<Timestamp>,
-}
-
-/// What became of a ticket. Variants are numbered in the journal: append only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TicketState {
-    /// Not used yet.
-    Valid,
-    /// Its holder is inside.
-    Inside {
-        /// When it was first let in.
-        first_at: Timestamp,
-        /// When it was last let in.
-        since: Timestamp,
-        /// How many times it was let in.
-        entries: u8,
-    },
-    /// Its holder has left.
-    Outside {
-        /// When it was first let in.
-        first_at: Timestamp,
-        /// When its holder left.
-        left_at: Timestamp,
-        /// How many times it was let in.
-        entries: u8,
-    },
-    /// It counts no more.
-    Cancelled,
-    /// It is on its way to another slot, and good nowhere meanwhile.
-    Moving,
-    /// It has become a ticket of another slot.
-    Moved,
-}
-
-impl TicketState {
-    /// Whether its holder is inside.
-    #[must_use]
-    pub const fn is_inside(self) -> bool {
-        matches!(self, Self::Inside { .. })
-    }
-
-    /// How many times it was let in.
-    #[must_use]
-    pub const fn entries(self) -> u8 {
-        match self {
-            Self::Inside { entries, .. } | Self::Outside { entries, .. } => entries,
-            Self::Valid | Self::Cancelled | Self::Moving | Self::Moved => 0,
-        }
-    }
-
-    /// When the ticket was first let in, if it was.
-    #[must_use]
-    pub const fn first_at(self) -> Option<Timestamp> {
-        match self {
-            Self::Inside { first_at, .. } | Self::Outside { first_at, .. } => Some(first_at),
-            Self::Valid | Self::Cancelled | Self::Moving | Self::Moved => None,
-        }
-    }
-
-    /// What becomes of the ticket when its holder is let in at `at` for the `entry`th time.
-    #[must_use]
-    pub const fn entered(self, at: Timestamp, entry: u8) -> Self {
-        let first_at = match self {
-            Self::Outside { first_at, .. } => first_at,
-            _ => at,
-        };
-        Self::Inside { first_at, since: at, entries: entry }
-    }
-
-    /// What becomes of the ticket when its holder leaves at `at`.
-    #[must_use]
-    pub const fn left(self, at: Timestamp) -> Self {
-        match self {
-            Self::Inside { first_at, entries, .. } => Self::Outside { first_at, left_at: at, entries },
-            other => other,
-        }
-    }
 }
 
 /// How a hold ended without a sale.
@@ -561,234 +365,11 @@ impl Ledger {
         self.count(buyer, -gone.cast_signed(), 0);
     }
 
-    /// All tickets of a sale are looked at together.
-    pub(super) fn review_until(&mut self, id: HoldId, until: Option<Timestamp>, at: Timestamp) {
-        let Some(sale) = self.sales.get_mut(&id) else { return };
-        for (number, ticket) in (0..).zip(&mut sale.tickets) {
-            let before = Bars::of(ticket);
-            ticket.review_until = until;
-            keep_was(&mut self.was, id.ticket(number), before, Bars::of(ticket), at);
-        }
-    }
-
-    /// What of a ticket a gate would have looked at then.
-    pub(super) fn bars_at(&self, id: TicketId, ticket: &Ticket, at: Timestamp) -> Bars {
-        let was = self.was.get(&id).and_then(|was| was.iter().find(|(until, _)| at < *until));
-        was.map_or_else(|| Bars::of(ticket), |(_, bars)| *bars)
-    }
-
     pub(super) fn handed_over(&mut self, handed: &HandedOver) {
         let Some(cents) = self.owed.remove(&(handed.sale, handed.seq)) else { return };
         if let Some(sale) = self.sales.get_mut(&handed.sale) {
             sale.handed_over_cents = sale.handed_over_cents.plus(cents);
         }
-    }
-
-    pub(super) fn blocked(&mut self, blocked: &Blocked, at: Timestamp) {
-        let Blocked { sale: id, tickets, reason } = blocked;
-        let Some(sale) = self.sales.get_mut(id) else { return };
-        for &number in tickets {
-            let Some(ticket) = sale.tickets.get_mut(usize::from(number)) else { continue };
-            let before = Bars::of(ticket);
-            match (ticket.blocked, is_fraud(*reason)) {
-                (Some(staff), true) if !is_fraud(staff) => {
-                    ticket.blocked = Some(*reason);
-                    sale.beneath.insert(number, staff);
-                }
-                (Some(fraud), false) if is_fraud(fraud) => {
-                    sale.beneath.insert(number, *reason);
-                }
-                _ => ticket.blocked = Some(*reason),
-            }
-            keep_was(&mut self.was, id.ticket(number), before, Bars::of(ticket), at);
-        }
-    }
-
-    pub(super) fn unblocked(&mut self, unblocked: &Unblocked, at: Timestamp) {
-        let Some(sale) = self.sales.get_mut(&unblocked.sale) else { return };
-        for &number in &unblocked.tickets {
-            if let Some(ticket) = sale.tickets.get_mut(usize::from(number)) {
-                let before = Bars::of(ticket);
-                ticket.blocked = None;
-                keep_was(&mut self.was, unblocked.sale.ticket(number), before, Bars::of(ticket), at);
-                sale.beneath.remove(&number);
-            }
-        }
-    }
-
-    pub(super) fn block_lifted(&mut self, lifted: &BlockLifted, at: Timestamp) {
-        let Some(sale) = self.sales.get_mut(&lifted.sale) else { return };
-        for &number in &lifted.tickets {
-            let Some(ticket) = sale.tickets.get_mut(usize::from(number)) else { continue };
-            let beneath = sale.beneath.remove(&number);
-            if ticket.blocked == Some(lifted.reason) {
-                let before = Bars::of(ticket);
-                ticket.blocked = beneath;
-                keep_was(&mut self.was, lifted.sale.ticket(number), before, Bars::of(ticket), at);
-            }
-        }
-    }
-
-    pub(super) fn admitted(&mut self, places: &mut Places, admitted: &Admitted, at: Timestamp) {
-        let Admitted { ticket, gate, entry, .. } = *admitted;
-        let Some(state) = self.state_of(ticket) else { return };
-        let scan = Scan { ticket, scanned_at: admitted.scanned_at.unwrap_or(at), gate, direction: Direction::In };
-        let at = self.passed(places, scan, admitted.scanned_at.is_some(), state, at);
-        self.becomes(places, ticket, state.entered(at, entry));
-    }
-
-    pub(super) fn exited(&mut self, places: &mut Places, exited: &Exited, at: Timestamp) {
-        let Exited { ticket, gate, .. } = *exited;
-        let Some(state) = self.state_of(ticket).filter(|state| state.is_inside()) else { return };
-        let scan = Scan { ticket, scanned_at: exited.scanned_at.unwrap_or(at), gate, direction: Direction::Out };
-        let at = self.passed(places, scan, exited.scanned_at.is_some(), state, at);
-        self.becomes(places, ticket, state.left(at));
-    }
-
-    /// Somebody passed a gate; answers when, as it counts.
-    fn passed(&mut self, places: &mut Places, passage: Scan, is_scan: bool, state: TicketState, at: Timestamp) -> Timestamp {
-        if !is_scan {
-            self.keep_online(passage, state);
-            return at;
-        }
-        self.keep_told(passage, state);
-        let people = self.note(places, passage, Judged::Passed, at);
-        counted_by_sensors(places, people);
-        passage.scanned_at.min(at)
-    }
-
-    /// The ticket stays as it is: what the conflict says of people is not counted.
-    pub(super) fn conflicted(&mut self, places: &mut Places, conflict: &AdmissionConflict, at: Timestamp) {
-        let AdmissionConflict { ticket, gate, scanned_at, reason } = *conflict;
-        let scan = Scan { ticket, scanned_at, gate, direction: Direction::In };
-        if let Some(state) = self.state_of(ticket) {
-            self.keep_told(scan, state);
-        }
-        // The admission that it belongs to stands before it in the same record.
-        let counts = self.scans.get(&scan).is_some_and(|taken| taken.judged == Judged::Passed);
-        let judged = if counts { Judged::PassedInConflict { reason } } else { Judged::Conflict { reason } };
-        let people = self.note(places, scan, judged, at);
-        counted_by_sensors(places, people);
-    }
-
-    pub(super) fn judged(&mut self, places: &mut Places, judged: &ScansJudged, at: Timestamp) {
-        let (Some(state), Some(first)) = (self.state_of(judged.ticket), judged.scans.first()) else { return };
-        self.keep_told(first.scan, state);
-        let people: i32 = judged.scans.iter().map(|found| self.note(places, found.scan, found.judged, at)).sum();
-        counted_by_sensors(places, people);
-        self.becomes(places, judged.ticket, judged.state);
-    }
-
-    fn state_of(&self, ticket: TicketId) -> Option<TicketState> {
-        self.sales.get(&ticket.sale())?.tickets.get(usize::from(ticket.number())).map(|ticket| ticket.state)
-    }
-
-    /// The ticket is what its passages have made of it.
-    fn becomes(&mut self, places: &mut Places, id: TicketId, state: TicketState) {
-        let found = self.sales.get_mut(&id.sale()).and_then(|sale| sale.tickets.get_mut(usize::from(id.number())));
-        let Some(ticket) = found else { return };
-        let before = std::mem::replace(&mut ticket.state, state);
-        let is_used = |state: TicketState| u32::from(state.first_at().is_some());
-        places.admitted = places.admitted + is_used(state) - is_used(before);
-        places.inside = places.inside + u32::from(state.is_inside()) - u32::from(before.is_inside());
-    }
-
-    /// Notes what a scan comes to. Answers how many people more or fewer that makes of those whom the sensors had counted already.
-    fn note(&mut self, places: &mut Places, scan: Scan, judged: Judged, at: Timestamp) -> i32 {
-        let at = self.scans.get(&scan).map_or(scan.scanned_at.min(at), |taken| taken.at);
-        let before = self.scans.insert(scan, Taken { at, judged }).map(|taken| taken.judged);
-        let conflicts = |judged: Option<Judged>| u32::from(judged.is_some_and(|judged| judged.conflict().is_some()));
-        places.conflicts = places.conflicts + conflicts(Some(judged)) - conflicts(before);
-        if places.live.is_none_or(|live| at > live.measured_at) {
-            return 0;
-        }
-        let passed = |judged: Option<Judged>| i32::from(judged.is_some_and(Judged::passed));
-        let people = passed(Some(judged)) - passed(before);
-        if scan.direction == Direction::In { people } else { -people }
-    }
-
-    /// The scans of a ticket that were taken in, in the order of their times.
-    fn scans_of(&self, scan: Scan) -> impl Iterator<Item = (&Scan, &Taken)> {
-        // Nothing was scanned in the first instant that there is, so it does not matter at which gate.
-        let first = Scan { scanned_at: Timestamp::MIN, direction: Direction::In, ..scan };
-        self.scans.range(first..).take_while(move |(found, _)| found.ticket == scan.ticket)
-    }
-
-    /// What gates that asked saw of a ticket before that passage, in order. As long as it was let in once at most, and no scan has come in, its state tells.
-    fn seen_online(&self, passage: Scan, state: TicketState) -> Vec<Scan> {
-        if let Some(kept) = self.online.get(&passage.ticket) {
-            return kept.clone();
-        }
-        if self.scans_of(passage).next().is_some() {
-            return Vec::new();
-        }
-        let seen = |scanned_at, direction| Scan { scanned_at, direction, ..passage };
-        match state {
-            TicketState::Inside { first_at, .. } => vec![seen(first_at, Direction::In)],
-            TicketState::Outside { first_at, left_at, .. } => vec![seen(first_at, Direction::In), seen(left_at, Direction::Out)],
-            TicketState::Valid | TicketState::Cancelled | TicketState::Moving | TicketState::Moved => Vec::new(),
-        }
-    }
-
-    /// Keeps what the state tells of a ticket, before a scan makes another one of it.
-    fn keep_told(&mut self, scan: Scan, state: TicketState) {
-        if self.online.contains_key(&scan.ticket) {
-            return;
-        }
-        let seen = self.seen_online(scan, state);
-        if !seen.is_empty() {
-            self.online.insert(scan.ticket, seen);
-        }
-    }
-
-    /// Keeps what a gate that asked saw, unless the state will tell it.
-    fn keep_online(&mut self, passage: Scan, state: TicketState) {
-        let comes_back = passage.direction == Direction::In && matches!(state, TicketState::Outside { .. });
-        if comes_back || self.online.contains_key(&passage.ticket) || self.scans_of(passage).next().is_some() {
-            let mut seen = self.seen_online(passage, state);
-            seen.push(passage);
-            self.online.insert(passage.ticket, seen);
-        }
-    }
-
-    /// All that is known of a ticket's passages, in no order but that of what gates that asked saw.
-    pub(super) fn passages(&self, scan: Scan, state: TicketState) -> Vec<Passage> {
-        let online = self.seen_online(scan, state).into_iter().map(Passage::online);
-        online.chain(self.scans_of(scan).map(|(scan, taken)| Passage::taken(*scan, *taken))).collect()
-    }
-
-    /// Whether a gate that asked saw the ticket of a scan pass that way, from some time on and before the scan was made.
-    pub(super) fn saw(&self, scan: Scan, since: Timestamp) -> bool {
-        let Some(state) = self.state_of(scan.ticket) else { return false };
-        let is_it =
-            |passage: &Passage| passage.scan.is_none() && passage.direction == scan.direction && (since..=scan.scanned_at).contains(&passage.at);
-        self.passages(scan, state).iter().any(is_it)
-    }
-
-    /// How many have come in after some time, less those who have left.
-    pub(super) fn came_since(&self, since: Timestamp) -> i32 {
-        self.crossings(since).iter().filter(|crossing| crossing.at > since).map(|crossing| crossing.people).sum()
-    }
-
-    /// Who has passed the gates from some time on, in no order.
-    pub(super) fn crossings(&self, from: Timestamp) -> Vec<Crossing> {
-        let mut crossings = Vec::new();
-        for (id, sale) in &self.sales {
-            for (number, ticket) in (0..).zip(&sale.tickets) {
-                // Nobody has passed on a ticket after it became what it is.
-                let last = match ticket.state {
-                    TicketState::Inside { since, .. } => since,
-                    TicketState::Outside { left_at, .. } => left_at,
-                    TicketState::Valid | TicketState::Cancelled | TicketState::Moving | TicketState::Moved => continue,
-                };
-                if last >= from {
-                    let any = Scan { ticket: id.ticket(number), scanned_at: from, gate: Code::NOTHING, direction: Direction::In };
-                    let of_ticket = self.passages(any, ticket.state).into_iter().filter_map(|passage| passage.crossing());
-                    crossings.extend(of_ticket.filter(|crossing| crossing.at >= from));
-                }
-            }
-        }
-        crossings
     }
 
     /// The holds whose time is over at `now`, earliest first.
@@ -811,35 +392,6 @@ fn turn(sale: &mut Sale, tickets: &[u16], from: TicketState, to: TicketState) ->
         }
     }
     turned
-}
-
-/// Keeps how a ticket was until now, before it became something else. Within one instant only the last counts.
-fn keep_was(was: &mut BTreeMap<TicketId, Vec<(Timestamp, Bars)>>, ticket: TicketId, before: Bars, after: Bars, at: Timestamp) {
-    if before == after {
-        return;
-    }
-    let kept = was.entry(ticket).or_default();
-    // Older scans are not taken in.
-    let oldest = at.plus_seconds(-SCAN_AGE_MAX_S);
-    kept.retain(|(until, _)| *until > oldest);
-    match kept.last() {
-        Some((until, first)) if *until == at => {
-            if *first == after {
-                kept.pop();
-            }
-        }
-        _ => kept.push((at, before)),
-    }
-    if kept.is_empty() {
-        was.remove(&ticket);
-    }
-}
-
-/// Somebody of whom a gate tells late came or went before the last reading: the sensors had seen it.
-fn counted_by_sensors(places: &mut Places, people: i32) {
-    if let Some(live) = &mut places.live {
-        live.inside_then = live.inside_then.saturating_add_signed(people);
-    }
 }
 
 fn by(record: &Record<Event>) -> (KeyId, Option<OrderId>) {

@@ -151,9 +151,9 @@ pub struct Card {
     pub quotes: u32,
     /// The newest of them, on which it was judged before it had seen them.
     pub judged: u32,
-    /// How far its probabilities were from what happened, squared, on average.
+    /// How far its probabilities were from what happened (0 or 1), squared, on average: 0 at best.
     pub brier: f64,
-    /// The same of the rates.
+    /// The same of whoever takes the rates for it, without a model.
     pub rate_brier: f64,
 }
 

@@ -41,11 +41,11 @@ impl Band {
 /// Learned quantiles against what came on a day that they had not seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Miss {
-    /// How far ahead it was.
+    /// How many days ahead it was.
     pub horizon: u16,
-    /// The learned quantiles .1, .5, .9.
+    /// The learned quantiles .1, .5, .9, in visitors.
     pub quantiles: [f64; 3],
-    /// What came.
+    /// How many visitors came.
     pub actual: f64,
 }
 

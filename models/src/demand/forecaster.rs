@@ -224,6 +224,9 @@ impl Forecaster {
 
     /// Forecasts the days from `horizons.start()` to `horizons.end()` after the origin: a serving call, well below a millisecond. The site's history, calendar
     /// and books are those known now; what it has after the origin is not read. The site need not have been in the fit.
+    ///
+    /// # Errors
+    /// `BadInput` for the day of the origin itself, and for days farther ahead than those that the model was fitted for.
     pub fn forecast(&self, site: &Site, origin: Day, horizons: RangeInclusive<u16>) -> Result<Vec<DayForecast>, ModelError> {
         let reach = self.stored.settings.horizon_max;
         if *horizons.start() == 0 || *horizons.end() > reach {

@@ -45,7 +45,7 @@ pub struct Spread([f64; BUCKETS.len()]);
 /// A sum of visitors with its bands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Expected {
-    /// The middle.
+    /// The middle, in visitors, as the bands are.
     pub mid: f64,
     /// Eight of ten times it is from here to there.
     pub band_80: (f64, f64),

@@ -65,7 +65,7 @@ fn in_proportion<const PARTS: usize>(number: u32, weights: [u64; PARTS]) -> [u32
 pub struct Cut {
     /// A score above this is an alert.
     pub score: f64,
-    /// The chance with which a row below is picked all the same.
+    /// The chance, from 0 to 1, with which a row below is picked all the same.
     pub random: f64,
 }
 

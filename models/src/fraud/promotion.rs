@@ -26,15 +26,15 @@ pub struct Marked {
 pub struct Evidence {
     /// Confirmed frauds among the events.
     pub frauds: usize,
-    /// Recall of the champion within the budget.
+    /// The share of all frauds, from 0 to 1, that the champion would have had looked at within the budget.
     pub champion_recall: f64,
-    /// Recall of the challenger within the budget.
+    /// The share that the challenger would have.
     pub challenger_recall: f64,
-    /// Precision of the champion within the budget.
+    /// The share of frauds, from 0 to 1, among all that the champion would have had looked at within the budget.
     pub champion_precision: f64,
-    /// Precision of the challenger within the budget.
+    /// The share among all that the challenger would have.
     pub challenger_precision: f64,
-    /// The share of redraws in which the challenger found more and was no less precise.
+    /// The share of redraws, from 0 to 1, in which the challenger found more and was no less precise.
     pub confidence: f64,
 }
 

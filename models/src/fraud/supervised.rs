@@ -34,7 +34,7 @@ const COLUMNS_TRIED: usize = 3;
 /// A share of trees says no more than so much either way: none of 100 trees is not never.
 const FOREST_LEAST: f64 = 5e-4;
 
-/// Which of the three are used, and how much each counts.
+/// Which of the three are used, and how much each counts: weights of their log odds, of which only the proportions matter.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Shares {
     /// Of the logistic regression.

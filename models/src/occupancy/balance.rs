@@ -25,13 +25,13 @@ pub struct Day {
     pub left: u32,
     /// People let in by gates.
     pub scanned: u32,
-    /// The minutes of the day at which people came in, added up.
+    /// The minutes of the day at which people came in, added up over these people.
     pub entered_minutes: u64,
-    /// Their squares.
+    /// The squares of these minutes, added up likewise.
     pub entered_squares: u64,
-    /// The minutes at which people went out, added up.
+    /// The minutes of the day at which people went out, added up over these people.
     pub left_minutes: u64,
-    /// Their squares.
+    /// The squares of these minutes, added up likewise.
     pub left_squares: u64,
     /// Minutes during which a counter was dead.
     pub dead_minutes: u32,

@@ -34,7 +34,7 @@ impl Role {
     }
 }
 
-/// How a museum works.
+/// How a museum works. Shares are from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rules {
     /// Share of visitors who buy at a desk.
@@ -64,9 +64,9 @@ pub struct Arrivals {
     pub minutes: u32,
     /// How many are expected to come.
     pub expected: f64,
-    /// The 80% band of that.
+    /// The lower end of the 80% band of that, in people.
     pub low: f64,
-    /// See `low`; people are planned for this many.
+    /// Its upper end; people are planned for this many.
     pub high: f64,
     /// The most people inside at once in that time, at the upper end.
     pub inside: f64,

@@ -2,7 +2,7 @@
 
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::HoldId;
-use tornello_engine::slot::{CancelCause, Line, Policy, Settlement};
+use tornello_engine::slot::{CancelCause, Cancelled, Line, Policy, Settlement};
 use tornello_engine::time::Timestamp;
 
 use super::super::rule;
@@ -41,6 +41,29 @@ impl Naive {
             0
         };
         by_policy.min(self.sales.get(&sale).map_or(0, |sale| sale.percent_max))
+    }
+
+    /// Tickets are cancelled by the record of that number.
+    pub(super) fn cancel(&mut self, at: Timestamp, cancelled: &Cancelled, seq: u64) -> Result<(), String> {
+        rule(cancelled.cause == CancelCause::Museum || at < self.opening.end, "a visitor cancels when the slot is over")?;
+        let percent = self.percent(at, cancelled.sale, cancelled.cause);
+        let sale = self.sales.get_mut(&cancelled.sale).ok_or("an unknown sale is cancelled")?;
+        rule(!cancelled.tickets.is_empty() && cancelled.tickets.is_sorted(), "tickets are not cancelled in order")?;
+        let mut refund = 0;
+        for number in &cancelled.tickets {
+            let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("an unknown ticket is cancelled")?;
+            rule(ticket.stands(), "a ticket that does not stand is cancelled")?;
+            let suspected = ticket.is_blocked() || ticket.is_reviewed(at);
+            rule(cancelled.cause == CancelCause::Museum || !suspected, "a visitor cancels what somebody suspects")?;
+            ticket.cancelled = true;
+            refund += ticket.line.price_cents.get() * percent / 100;
+        }
+        rule(cancelled.refund_cents.get() == refund, "another sum is paid back than is due")?;
+        sale.refunded += refund;
+        if refund > 0 {
+            self.owed.insert((cancelled.sale, seq), refund);
+        }
+        Ok(())
     }
 }
 

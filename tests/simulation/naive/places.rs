@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{HoldId, PaymentId};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Event, Freed, Line, Observed, Quota, RestDrawn, Rested, Settlement, Sold};
+use tornello_engine::slot::{BeyondSet, Event, Freed, Line, Observed, Quota, RestDrawn, Rested, Settlement, Sold};
 use tornello_engine::time::Timestamp;
 
 use super::super::rule;
@@ -216,6 +216,23 @@ impl Naive {
         let is_paid = rest.payment.is_some_and(|id| sold_to == Some(&Settlement::Payment { id }));
         rule(is_paid || (rest.until <= record.at && record.envelope.is_none()), "places come free before their time")?;
         self.rests.retain(|rest| !is_it(rest));
+        Ok(())
+    }
+
+    /// So many places are sold beyond the own; `asked`: how many were asked for, and the most people that may be sold to.
+    pub(super) fn sell_beyond(&mut self, at: Timestamp, set: &BeyondSet, asked: Option<(u32, Option<u32>)>) -> Result<(), String> {
+        let before = self.beyond.ok_or("something is sold beyond places that staff set by hand")?;
+        let (asked, ceiling) = asked.ok_or("something is sold beyond the places, and nobody knows why")?;
+        rule(at < self.opening.end, "something is sold beyond the places of a slot that is over")?;
+        // What is taken, or kept for a channel, beyond the places stays for sale; else it is what was asked for, as far as there is room.
+        let promised = Channel::ALL.into_iter().map(|channel| self.taken_by(channel).max(self.reserved(at, channel))).sum::<u32>();
+        let all = self.capacity + set.beyond;
+        let may = set.beyond <= asked && (set.beyond == 0 || ceiling.is_none_or(|ceiling| all <= ceiling));
+        rule(may || (set.beyond <= before && all <= promised), "more is sold beyond the places than was asked for, or than there is room for")?;
+        rule(set.beyond >= asked || ceiling.is_some_and(|ceiling| all >= ceiling), "less is sold beyond the places than was asked for")?;
+        rule(set.beyond >= before || all >= promised, "what was sold beyond the places is there no more (SL-1)")?;
+        rule(set.beyond != before, "what stands is set once more")?;
+        self.beyond = Some(set.beyond);
         Ok(())
     }
 }

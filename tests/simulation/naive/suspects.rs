@@ -4,6 +4,7 @@ use tornello_engine::ids::{Code, HoldId, TicketId};
 use tornello_engine::money::Cents;
 use tornello_engine::time::Timestamp;
 
+use super::super::rule;
 use super::{Naive, Ticket};
 
 /// Why a ticket lets nobody in though it stands: whether staff block it, whether a verdict does, and until when it is looked at.
@@ -57,5 +58,33 @@ impl Naive {
         let tickets = self.sales.get(&sale).map(|sale| sale.tickets.as_slice()).unwrap_or_default();
         let found = (0..).zip(tickets).filter(|(_, ticket)| which(ticket));
         found.map(|(number, ticket)| (sale.ticket(number), (ticket.blocked, ticket.is_fraud, ticket.review_until))).collect()
+    }
+
+    pub(super) fn block(&mut self, at: Timestamp, sale: HoldId, numbers: &[u16], reason: Code) -> Result<(), String> {
+        rule(!numbers.is_empty(), "no ticket is blocked")?;
+        for number in numbers {
+            let ticket = self.ticket(sale.ticket(*number))?;
+            rule(!ticket.cancelled && ticket.gone.is_none(), "a ticket is blocked that does not count here")?;
+            let ticket = ticket.changes(at);
+            if reason.as_str() == "fraud" { ticket.is_fraud = true } else { ticket.blocked = true }
+        }
+        Ok(())
+    }
+
+    /// All that blocks tickets is lifted, or that alone, and then something else is left.
+    pub(super) fn unblock(&mut self, at: Timestamp, sale: HoldId, numbers: &[u16], only: Option<Code>) -> Result<(), String> {
+        rule(!numbers.is_empty(), "no ticket is unblocked")?;
+        for number in numbers {
+            let ticket = self.ticket(sale.ticket(*number))?;
+            rule(ticket.is_blocked(), "a ticket is unblocked that was not blocked")?;
+            rule(only.is_none() || (ticket.blocked && ticket.is_fraud), "a block is lifted and no other one is left")?;
+            let ticket = ticket.changes(at);
+            match only.map(|only| only.as_str() == "fraud") {
+                Some(true) => ticket.is_fraud = false,
+                Some(false) => ticket.blocked = false,
+                None => (ticket.blocked, ticket.is_fraud) = (false, false),
+            }
+        }
+        Ok(())
     }
 }

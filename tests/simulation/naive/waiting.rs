@@ -1,6 +1,9 @@
 //! Those who wait for places: a list, walked from the front for each question.
 
+use tornello_engine::envelope::Digest;
 use tornello_engine::ids::HoldId;
+use tornello_engine::record::Record;
+use tornello_engine::slot::{Event, Offered, Waited};
 use tornello_engine::time::Timestamp;
 
 use super::super::rule;
@@ -51,5 +54,39 @@ impl Naive {
         rule(entry.turn == Turn::Waiting, "an entry ends twice (SL-9)")?;
         entry.turn = turn;
         Ok(place)
+    }
+
+    /// Somebody begins to wait.
+    pub(super) fn join(&mut self, record: &Record<Event>, waited: &Waited, named: Option<Digest>, buyers: &[Digest]) -> Result<(), String> {
+        let at = record.at;
+        self.on_sale(at, waited.channel)?;
+        self.is_new(waited.entry, &waited.lines)?;
+        let size = people(&waited.lines);
+        rule(size > self.room(at, waited.channel), "somebody waits whose places are there")?;
+        rule(size <= self.capacity, "somebody waits for more places than there are")?;
+        self.within_limits(buyers, waited.channel, size, true)?;
+        self.has_let_none_go(at, buyers, waited.channel)?;
+        rule(waited.number == self.entries.len() as u64 + 1, "those who wait are not numbered as they came")?;
+        let ahead = (self.waiting().count() as u32, self.waiting().map(|entry| people(&entry.lines)).sum::<u32>());
+        rule((waited.parties_ahead, waited.people_ahead) == ahead, "others wait ahead than is said")?;
+        let who = record.envelope.as_ref().map(|envelope| envelope.who).ok_or("somebody waits whom nobody asked for")?;
+        let (id, channel, lines) = (waited.entry, waited.channel, waited.lines.clone());
+        self.entries.push(Entry { id, channel, lines, who, buyer: named, rest_ms: None, turn: Turn::Waiting });
+        Ok(())
+    }
+
+    pub(super) fn offer(&mut self, record: &Record<Event>, offered: &Offered) -> Result<(), String> {
+        let (at, policy) = (record.at, self.opening.policy);
+        rule(record.envelope.is_none(), "a caller makes an offer")?;
+        let next = self.next_served(at).ok_or("an offer of places that are not there (SL-1)")?;
+        rule(next == offered.entry, "an offer out of the order of joining")?;
+        let place = self.ends_waiting(offered.entry, Turn::Offered)?;
+        let passed_over = self.entries[..place].iter().filter(|entry| entry.turn == Turn::Waiting).count();
+        rule(offered.passed_over == passed_over as u32, "others were passed over than is said")?;
+        let Entry { channel, ref lines, who, buyer, rest_ms, .. } = self.entries[place];
+        let (lines, expires_at) = (lines.clone(), at.plus_seconds(policy.hold_ttl_s.into()).min(self.sale_end(channel)));
+        rule(offered.expires_at == expires_at, "an offer lapses at another time than a hold")?;
+        let hold = Hold { rest_ms, ..Hold::new((who, buyer), channel, &lines, (at, expires_at)) };
+        rule(self.holds.insert(offered.entry, hold).is_none(), "an offer of a hold's id")
     }
 }

@@ -4,17 +4,20 @@
 use std::collections::BTreeMap;
 
 use tornello_engine::attempts::{Attempt, Ending, day_of};
-use tornello_engine::case::{self, Origin, Subject};
-use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
+use tornello_engine::case::{self, Subject};
+use tornello_engine::envelope::{Assessment, Outcome};
 use tornello_engine::ids::{AttemptId, CaseId, PaymentId, TillId};
 use tornello_engine::slot::CancelCause;
 use tornello_engine::till;
 use tornello_models::fraud::signals::{SignalEvent, SignalKind};
 
+use super::cases::suspicion;
 use super::limits::an_hour_later;
 use super::*;
 use crate::cases::case_of;
 use crate::fraud::again::{Again, Came, LeftOut, Unfounded, Wanted, assessment_of, say_again};
+use crate::fraud::counters::Counters;
+use crate::fraud::fold::{Fold, replay_to};
 use crate::fraud::hearing::{by_whom, figures, kind_of_return, outlet};
 use crate::fraud::judge::Post;
 use crate::fraud::judge::tests::model;
@@ -33,17 +36,18 @@ pub(super) async fn is_said_again(house: &House, count: u64) {
     assert_eq!((again.assessed, again.same, again.by_rules), (count, count, count), "{:?} {:?}", again.told, again.left_out);
 }
 
-fn party(kind: PartyKind, pseudonym: u128) -> Party {
-    Party { kind, pseudonym: Digest(pseudonym) }
+/// What the journal says, heard again.
+pub(super) async fn replayed(house: &House) -> (Fold, Counters) {
+    house.heard().await;
+    let replayed = replay_to(house.node().journal().as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
+    let bytes = |stores: &Counters| stores.stores().iter().map(|store| postcard::to_allocvec(store).unwrap()).collect::<Vec<_>>();
+    assert_eq!(bytes(house.node().scoring().counters()), bytes(&replayed.1), "what is counted live is what a replay counts");
+    replayed
 }
 
 /// A buyer and their device.
 fn of(key: u128, buyer: u128) -> Envelope {
     Envelope { parties: vec![party(PartyKind::Buyer, 10_000 + buyer), party(PartyKind::Device, 20_000 + buyer)], ..by(key) }
-}
-
-async fn heard(house: &House) {
-    house.node().scoring().counters().heard(house.node().head().number).await;
 }
 
 /// Assesses a command a second before it is given, as requests are.
@@ -60,7 +64,7 @@ async fn held(house: &House, hold: HoldId, lines: Vec<Line>, envelope: Envelope)
     let envelope = said(house, &signal, envelope);
     node.slot(hold.slot(), envelope, Command::Hold { hold, channel: Channel::Web, lines: lines.clone() }).await.unwrap();
     node.scoring().remember(hold, Channel::Web, &lines, signal.parties);
-    heard(house).await;
+    house.heard().await;
 }
 
 /// Everything that is assessed, once, as `api` does it: ten times, and a move if it is wanted. A sale carries what was said of its payment.
@@ -81,7 +85,7 @@ async fn story(house: &House, n: u64, moves: bool) {
     let settlement = Settlement::Payment { id: payment };
     let paid = Command::SellPaid { hold: sale, owner: None, lines: lines(2), keeper: Some(payment), settlement, contact: None };
     node.slot(tomorrow(), Envelope { assessment: of_payment, ..by(key(3)) }, paid).await.unwrap();
-    heard(house).await;
+    house.heard().await;
     let bought = node.scoring().held(sale).unwrap();
     let kind = kind_of_return(outlet(bought.channel), CancelCause::Visitor);
     for (ticket, channel) in [(0_u16, Channel::Web), (1, Channel::BoxOffice)] {
@@ -91,7 +95,7 @@ async fn story(house: &House, n: u64, moves: bool) {
         let back = said(house, &signal, back);
         let cancel = Command::Cancel { sale, owner: None, tickets: vec![ticket], cause: CancelCause::Visitor };
         node.slot(tomorrow(), back, cancel).await.unwrap();
-        heard(house).await;
+        house.heard().await;
     }
 
     // Sold at a desk, and taken back there.
@@ -99,14 +103,14 @@ async fn story(house: &House, n: u64, moves: bool) {
     let signal = signal_of(node.now(), SignalKind::Sold { held: false }, Channel::BoxOffice, at_desk, &lines(1), &by(key(6)));
     let selling = said(house, &signal, by(key(6)));
     node.slot(tomorrow(), selling, sell(n * 10 + 2, 1)).await.unwrap();
-    heard(house).await;
+    house.heard().await;
     let (had, mut back) = (Held::in_slot(Channel::BoxOffice, lines(1), None), by(key(7)));
     let kind = kind_of_return(outlet(had.channel), CancelCause::Museum);
     back.parties.extend(by_whom(back.who, Channel::BoxOffice, kind));
     let signal = signal_of_return(node.now(), kind, Channel::BoxOffice, at_desk, 1, &back, Some(&had));
     let back = said(house, &signal, back);
     node.slot(tomorrow(), back, Command::Cancel { sale: at_desk, owner: None, tickets: vec![], cause: CancelCause::Museum }).await.unwrap();
-    heard(house).await;
+    house.heard().await;
 
     // Held and bought for nothing, and moved.
     let (kept, free) = (id(3), vec![Line { price_cents: Cents::ZERO, ..lines(1).remove(0) }]);
@@ -114,7 +118,7 @@ async fn story(house: &House, n: u64, moves: bool) {
     let signal = signal_of_held(node.now(), SignalKind::Sold { held: true }, kept, &node.scoring().held(kept).unwrap(), &by(key(9)));
     let buying = said(house, &signal, by(key(9)));
     node.slot(tomorrow(), buying, Command::Sell { hold: kept, owner: None, settlement: Settlement::Free, contact: None }).await.unwrap();
-    heard(house).await;
+    house.heard().await;
     if moves {
         let (arrival, prices) = (HoldId::new(an_hour_later(), n * 10 + 4), vec![(code("full"), Cents::ZERO)]);
         let command = Command::BeginMove { sale: kept, owner: None, tickets: vec![], arrival, via: Channel::Web, prices };
@@ -123,20 +127,20 @@ async fn story(house: &House, n: u64, moves: bool) {
         let signal = signal_of_move(node.now(), Channel::Web, arrival, &taken, &moving, node.scoring().held(kept).as_deref());
         let moving = said(house, &signal, moving);
         move_tickets(node, tomorrow(), moving, command).await.unwrap();
-        heard(house).await;
+        house.heard().await;
     }
 
     // A drawer that is counted, and an attempt that was refused.
     let session = TillId(n);
     node.till(session, by(key(11)), till::Command::Open { museum: MUSEUM, till: code("desk-1"), float_cents: Cents::new(10_000) }).await.unwrap();
-    heard(house).await;
+    house.heard().await;
     let signal = signal_of_count(node.now(), MUSEUM, Cents::new(-1_000), &by(key(12)), Some(by(0).who));
     let closing = said(house, &signal, by(key(12)));
     let close = till::Command::Close { counted_cents: Cents::new(9_000), taken_cents: Cents::ZERO, summed_to: 0 };
     node.till(session, closing, close).await.unwrap();
-    heard(house).await;
+    house.heard().await;
     attempted(house, n, of(key(13), buyer), |_| {}).await;
-    heard(house).await;
+    house.heard().await;
 }
 
 /// Somebody is refused who asks for three places.
@@ -174,7 +178,7 @@ async fn what_is_said_of_the_web_and_of_a_desk_is_said_again_by_rules_and_by_a_m
     let house = House::in_folder_at(&folder, at).await.unwrap();
     // Who has heard of this has begun before.
     house.ask(90_000, hold(900, 1)).await.unwrap();
-    heard(&house).await;
+    house.heard().await;
     let judge = Arc::clone(house.node().scoring().judge());
     judge.settled().await;
     let [web, ..] = judge.champion().expect("it acts on").cuts;
@@ -213,7 +217,7 @@ async fn planted(house: &House, n: u64, change: impl FnOnce(&mut Assessment)) {
     assert_eq!(assessment.outcome, Outcome::Allow);
     change(assessment);
     node.slot(tomorrow(), envelope, Command::Hold { hold, channel: Channel::Web, lines: lines(1) }).await.unwrap();
-    heard(house).await;
+    house.heard().await;
 }
 
 fn line_of(assessment: &mut Assessment) -> &mut Option<[u8; 8]> {
@@ -267,7 +271,7 @@ async fn what_cannot_be_said_again_is_counted_by_its_reason_and_never_as_the_sam
     attempted(&house, 4, Envelope { parties: many, ..by(4) }, |attempt| attempt.assessment.iter_mut().for_each(|said| said.features = Digest(1)))
         .await;
     scoring.judge().install(&model(0, 8.0), Post::Champion).unwrap();
-    heard(&house).await;
+    house.heard().await;
     planted(&house, 5, |_| {}).await;
     // Two batches of which no reader is told.
     let (hold, envelope, position) = (HoldId::new(tomorrow(), 6), of(6, 6), scoring.counters().position());
@@ -309,18 +313,8 @@ async fn of_a_case_what_it_was_opened_for_is_said_again_and_told_whatever_comes_
     let records = crate::streams::all_of::<Event>(node.journal().as_ref(), StreamId::Slot(tomorrow())).await.unwrap();
     for (n, record) in (1_u64..).zip(&records) {
         let subject = Subject::Sale(HoldId::new(tomorrow(), n));
-        let opened = case::Opened {
-            subject,
-            origin: Origin::Review,
-            assessment: record.envelope.as_ref().and_then(|envelope| envelope.assessment.as_deref().cloned()),
-            slot: Some(tomorrow()),
-            museum: MUSEUM,
-            channel: Channel::Web,
-            amount_cents: Cents::new(1_200),
-            parties: Vec::new(),
-            due_at,
-            lapses_at: due_at,
-        };
+        let said = record.envelope.as_ref().and_then(|envelope| envelope.assessment.as_deref().cloned());
+        let opened = suspicion(subject, Some(tomorrow()), said, due_at);
         node.case(case_of(subject), by(100 + u128::from(n)), case::Command::Open(Box::new(opened))).await.unwrap();
     }
     for (n, differs) in [(2, false), (3, true)] {
@@ -344,12 +338,12 @@ async fn of_a_hold_that_was_made_smaller_the_same_is_said_again_when_it_is_bough
     shrink(3, 1).await.unwrap();
     assert_eq!(shrink(2, 2).await, Ok(first), "a repeat says nothing new");
     assert!(shrink(4, 2).await.is_err(), "nor does what is refused");
-    heard(&house).await;
+    house.heard().await;
     let signal = signal_of_held(node.now(), SignalKind::Sold { held: true }, hold, &node.scoring().held(hold).unwrap(), &by(5));
     assert_eq!(signal.people, 1);
     let buying = said(&house, &signal, by(5));
     node.slot(tomorrow(), buying, Command::Sell { hold, owner: None, settlement: Settlement::Free, contact: None }).await.unwrap();
-    heard(&house).await;
+    house.heard().await;
     is_said_again(&house, 2).await;
     house.running.stop().await;
 }

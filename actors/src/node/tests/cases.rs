@@ -24,18 +24,24 @@ fn opened() -> case::Command {
 
 fn opened_about(sale: HoldId) -> case::Command {
     let (due_at, lapses_at) = (now().plus_seconds(3_600), now().plus_seconds(7_200));
-    case::Command::Open(Box::new(Opened {
-        subject: Subject::Sale(sale),
+    let of_web = suspicion(Subject::Sale(sale), Some(sale.slot()), None, lapses_at);
+    case::Command::Open(Box::new(Opened { channel: Channel::BoxOffice, amount_cents: Cents::new(2_400), due_at, ..of_web }))
+}
+
+/// Something that a web buyer did is suspected, for what was said of it, until it lapses.
+pub(super) fn suspicion(subject: Subject, slot: Option<SlotId>, assessment: Option<Assessment>, lapses_at: Timestamp) -> Opened {
+    Opened {
+        subject,
         origin: Origin::Review,
-        assessment: None,
-        slot: Some(sale.slot()),
+        assessment,
+        slot,
         museum: MUSEUM,
-        channel: Channel::BoxOffice,
-        amount_cents: Cents::new(2_400),
-        parties: vec![],
-        due_at,
+        channel: Channel::Web,
+        amount_cents: Cents::new(1_200),
+        parties: Vec::new(),
+        due_at: lapses_at,
         lapses_at,
-    }))
+    }
 }
 
 /// A house with a sale of two tickets, and a case about it that nobody has looked at.

@@ -1,7 +1,7 @@
 //! What becomes known of sales is learned: labels with the features of what they are about, and what speaks for a model that has learned them.
 
 use tornello_engine::attempts::{Attempt, Ending, day_of};
-use tornello_engine::case::{self, LabelSource, Opened, Origin, Subject, Verdict};
+use tornello_engine::case::{self, LabelSource, Subject, Verdict};
 use tornello_engine::envelope::{Assessment, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, PaymentId, TillId};
 use tornello_engine::model_registry::Window;
@@ -14,6 +14,7 @@ use tornello_models::fraud::scorer::Scorer;
 use tornello_models::fraud::signals::{N, SignalKind};
 use tornello_models::fraud::supervised::Supervised;
 
+use super::cases::suspicion;
 use super::*;
 use crate::cases::case_of;
 use crate::fraud::evidence::{Promotion, compare};
@@ -58,18 +59,7 @@ async fn sold_and_decided(house: &House, n: u64) {
     node.slot(slot_of(n), Envelope { parties: parties(n, is_fraud(n)), ..by(10_001 + key) }, sell).await.unwrap();
     house.clock.set(node.now().plus_seconds(20));
     let (subject, due_at) = (Subject::Sale(sale), node.now().plus_seconds(3_600));
-    let opened = Opened {
-        subject,
-        origin: Origin::Review,
-        assessment: Some(assessment),
-        slot: Some(slot_of(n)),
-        museum: MUSEUM,
-        channel: Channel::Web,
-        amount_cents: Cents::new(1_200),
-        parties: Vec::new(),
-        due_at,
-        lapses_at: due_at,
-    };
+    let opened = suspicion(subject, Some(slot_of(n)), Some(assessment), due_at);
     node.case(case_of(subject), by(10_002 + key), case::Command::Open(Box::new(opened))).await.unwrap();
     let verdict = if is_fraud(n) { Verdict::Fraud } else { Verdict::Legit };
     let decide = case::Command::Decide { verdict, reason: code("known"), by: KeyId(4) };
@@ -139,18 +129,7 @@ async fn what_became_known_is_found_with_the_features_that_were_assessed() {
 /// Opens a case about something, and gives a verdict on it.
 async fn decided(house: &House, key: u128, subject: Subject, assessment: Assessment, verdict: Verdict) {
     let (node, due_at) = (house.node(), house.node().now().plus_seconds(3_600));
-    let opened = Opened {
-        subject,
-        origin: Origin::Review,
-        assessment: Some(assessment),
-        slot: None,
-        museum: MUSEUM,
-        channel: Channel::Web,
-        amount_cents: Cents::new(1_200),
-        parties: Vec::new(),
-        due_at,
-        lapses_at: due_at,
-    };
+    let opened = suspicion(subject, None, Some(assessment), due_at);
     node.case(case_of(subject), by(key), case::Command::Open(Box::new(opened))).await.unwrap();
     let decide = case::Command::Decide { verdict, reason: code("known"), by: KeyId(4) };
     node.case(case_of(subject), by(key + 1), decide).await.unwrap();

@@ -42,10 +42,6 @@ pub(super) fn has(node: &Node, buyer: u128) -> u32 {
     node.day_limits().counts().has(&BuyerDay::of(tomorrow(), Digest(buyer)))
 }
 
-fn free(count: u16) -> Vec<Line> {
-    vec![Line { category: code("full"), count, price_cents: Cents::ZERO, proof: Proof::None }]
-}
-
 fn day_is_full(max: u16, has: u32) -> Answer<Slot> {
     Err(Failure::Refused(Refusal::TooManyForDay { max, has }))
 }

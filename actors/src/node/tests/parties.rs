@@ -3,7 +3,7 @@
 
 use tornello_engine::account;
 use tornello_engine::case::{self, Origin, Status, Subject, Verdict};
-use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
+use tornello_engine::envelope::{Assessment, Outcome};
 use tornello_engine::fraud_rules::{self, Action, Condition, Op, Rule};
 use tornello_engine::ids::{CaseId, PaymentId, QuoteId};
 use tornello_engine::institution::Institution;
@@ -13,12 +13,11 @@ use tornello_engine::slot::verdict::Window;
 use tornello_engine::slot::{CancelCause, REVIEW_ENDS_BEFORE_S, TicketState};
 use tornello_models::fraud::signals::{FeatureVector, Role, SignalEvent, SignalKind, Taking, features, index_of};
 
-use super::again::{is_said_again, said_again};
+use super::again::{is_said_again, replayed, said_again};
 use super::limits::an_hour_later;
 use super::*;
 use crate::cases::{case_of, decide, resume};
-use crate::fraud::counters::Counters;
-use crate::fraud::fold::{Fold, digest_of, replay_to};
+use crate::fraud::fold::{Fold, digest_of};
 use crate::fraud::hearing::{by_whom, kind_of_return, outlet, parties};
 use crate::fraud::{Outlet, signal_of_move, signal_of_return};
 use crate::moves::{move_tickets, would_take};
@@ -26,25 +25,8 @@ use crate::quotes;
 use crate::streams::all_of;
 
 fn of(key: u128, named: &[(PartyKind, u128)]) -> Envelope {
-    let parties = named.iter().map(|(kind, pseudonym)| Party { kind: *kind, pseudonym: Digest(*pseudonym) }).collect();
+    let parties = named.iter().map(|(kind, pseudonym)| party(*kind, *pseudonym)).collect();
     Envelope { parties, ..by(key) }
-}
-
-fn free(count: u16) -> Vec<Line> {
-    vec![Line { category: code("full"), count, price_cents: Cents::ZERO, proof: Proof::None }]
-}
-
-async fn heard(house: &House) {
-    house.node().scoring().counters().heard(house.node().head().number).await;
-}
-
-/// What the journal says, heard again.
-async fn replayed(house: &House) -> (Fold, Counters) {
-    heard(house).await;
-    let replayed = replay_to(house.node().journal().as_ref(), house.node().head().number, Sizes::default().parties).await.unwrap();
-    let bytes = |stores: &Counters| stores.stores().iter().map(|store| postcard::to_allocvec(store).unwrap()).collect::<Vec<_>>();
-    assert_eq!(bytes(house.node().scoring().counters()), bytes(&replayed.1), "what is counted live is what a replay counts");
-    replayed
 }
 
 /// The digests of the features of all that was heard of a hold or sale.
@@ -81,7 +63,7 @@ async fn a_sale_is_also_of_the_card_that_paid_for_it_and_so_is_what_goes_back_of
         let sell = Command::Sell { hold: sale, owner: None, settlement: Settlement::Payment { id: payment }, contact: None };
         node.slot(tomorrow(), by(200 + buyer), sell).await.unwrap();
     }
-    heard(&house).await;
+    house.heard().await;
     assert!(counted(&house, Role::Card, 7, "person_sales_1h") > 1.0, "two sales, as ln(1 + x)");
     // Whoever looks at one of them finds the other one by the card.
     let views = &node.files().unwrap().views;
@@ -98,7 +80,7 @@ async fn a_sale_is_also_of_the_card_that_paid_for_it_and_so_is_what_goes_back_of
     let assessment = node.scoring().assess(&signal_of_return(node.now(), kind, Channel::Web, sales[0], 1, &envelope, Some(bought.as_ref())));
     envelope.assessment = Some(Box::new(assessment.clone()));
     node.slot(tomorrow(), envelope, Command::Cancel { sale: sales[0], owner: None, tickets: vec![0], cause: CancelCause::Visitor }).await.unwrap();
-    heard(&house).await;
+    house.heard().await;
     let (fold, _) = replayed(&house).await;
     assert_eq!(digests(&fold, sales[0]).last(), Some(&assessment.features));
     assert!(counted(&house, Role::Card, 7, "person_refunds_7d") > 0.5);
@@ -115,7 +97,7 @@ async fn a_clerk_who_gives_back_what_the_web_sold_takes_part_in_it() {
     house.ask(2, Command::Cancel { sale: HoldId::new(tomorrow(), 50), owner: None, tickets: vec![], cause: CancelCause::Museum }).await.unwrap();
     held(&house, sale, free(2), of(3, &[(PartyKind::Buyer, 7)])).await;
     house.ask(4, Command::Sell { hold: sale, owner: None, settlement: Settlement::Free, contact: None }).await.unwrap();
-    heard(&house).await;
+    house.heard().await;
     let (bought, mut envelope) = (node.scoring().held(sale).unwrap(), by(5));
     let kind = kind_of_return(outlet(bought.channel), CancelCause::Visitor);
     assert_eq!((kind, by_whom(envelope.who, Channel::Web, kind)), (SignalKind::Refunded, None), "a shop is nobody");
@@ -128,7 +110,7 @@ async fn a_clerk_who_gives_back_what_the_web_sold_takes_part_in_it() {
     let assessment = node.scoring().assess(&signal);
     envelope.assessment = Some(Box::new(assessment.clone()));
     node.slot(tomorrow(), envelope, Command::Cancel { sale, owner: None, tickets: vec![0], cause: CancelCause::Visitor }).await.unwrap();
-    heard(&house).await;
+    house.heard().await;
     let (fold, _) = replayed(&house).await;
     assert_eq!(digests(&fold, sale).last(), Some(&assessment.features), "also of what the clerk has voided");
     is_said_again(&house, 1).await;
@@ -142,7 +124,7 @@ async fn tickets_that_move_take_places_where_they_go_for_whoever_moves_them() {
     let (node, sale, arrival) = (house.node(), HoldId::new(tomorrow(), 1), HoldId::new(an_hour_later(), 70));
     held(&house, sale, free(2), of(1, &[(PartyKind::Buyer, 7), (PartyKind::Device, 57)])).await;
     house.ask(2, Command::Sell { hold: sale, owner: None, settlement: Settlement::Free, contact: None }).await.unwrap();
-    heard(&house).await;
+    house.heard().await;
     let slots_before = counted(&house, Role::Buyer, 7, "person_slots_1h");
     let mut envelope = of(3, &[(PartyKind::Device, 99)]);
     let prices = vec![(code("full"), Cents::ZERO)];
@@ -155,7 +137,7 @@ async fn tickets_that_move_take_places_where_they_go_for_whoever_moves_them() {
     envelope.assessment = Some(Box::new(assessment.clone()));
     move_tickets(node, tomorrow(), envelope.clone(), command.clone()).await.unwrap();
     assert_eq!(would_take(node, tomorrow(), &envelope, &command).await, Ok(None), "a repeat is no other attempt");
-    heard(&house).await;
+    house.heard().await;
     let (fold, _) = replayed(&house).await;
     assert_eq!(digests(&fold, arrival), [assessment.features; 2], "held, and bought at once");
     assert!(counted(&house, Role::Buyer, 7, "person_slots_1h") > slots_before + 0.2);
@@ -178,7 +160,7 @@ async fn tickets_that_are_moved_under_suspicion_are_looked_at_where_they_go() {
     let (node, sale, arrival) = (house.node(), HoldId::new(tomorrow(), 1), HoldId::new(an_hour_later(), 70));
     held(&house, sale, free(1), of(1, &[(PartyKind::Buyer, 7)])).await;
     house.ask(2, Command::Sell { hold: sale, owner: None, settlement: Settlement::Free, contact: None }).await.unwrap();
-    heard(&house).await;
+    house.heard().await;
     let command = Command::BeginMove { sale, owner: None, tickets: vec![], arrival, via: Channel::Web, prices: vec![(code("full"), Cents::ZERO)] };
     let signal = signal_of_move(node.now(), Channel::Web, arrival, &free(1), &by(3), node.scoring().held(sale).as_deref());
     let suspect = Assessment { outcome: Outcome::Review, ..node.scoring().assess(&signal) };
@@ -222,6 +204,15 @@ async fn open_office(node: &Node) {
     node.account(code("tours"), by(2_001), open).await.unwrap();
 }
 
+/// From now on a rule of that name says so of groups of which a feature is so much, in thousandths.
+async fn rule_for_groups(node: &Node, name: &str, (feature, threshold_milli): (&str, i64), action: Action) {
+    let when = vec![Condition { feature: code(feature), op: Op::AtLeast, threshold_milli }];
+    let sentence = Text::new("Troppi.", "Too many.");
+    let rule = Rule { name: code(name), when, channels: vec![Channel::Group], museums: vec![], action, sentence };
+    node.rules(by(10), fraud_rules::Command::Draft { rule: Box::new(rule), by: KeyId(1) }).await.unwrap();
+    node.rules(by(11), fraud_rules::Command::Activate { name: code(name), draft: 1, by: KeyId(2) }).await.unwrap();
+}
+
 /// For how many an option is kept, and whether what it becomes is to be reviewed.
 async fn kept(node: &Node, option: HoldId) -> Option<(u16, bool)> {
     let look = move |slot: &Slot| slot.hold_of(option).map(|hold| (hold.lines.iter().map(|line| line.count).sum::<u16>(), hold.asks_review));
@@ -235,16 +226,12 @@ async fn an_option_that_grows_is_assessed_as_one_that_is_taken() {
     let house = House::in_folder(&folder).await.unwrap();
     let node = house.node();
     open_office(node).await;
-    let when = vec![Condition { feature: code("people"), op: Op::AtLeast, threshold_milli: 11_000 }];
-    let sentence = Text::new("Troppi.", "Too many.");
-    let rule = Rule { name: code("large"), when, channels: vec![Channel::Group], museums: vec![], action: Action::Block, sentence };
-    node.rules(by(10), fraud_rules::Command::Draft { rule: Box::new(rule), by: KeyId(1) }).await.unwrap();
-    node.rules(by(11), fraud_rules::Command::Activate { name: code("large"), draft: 1, by: KeyId(2) }).await.unwrap();
+    rule_for_groups(node, "large", ("people", 11_000), Action::Block).await;
     let there = SlotId::new(MUSEUM, RouteId(1), "2026-06-24T08:00:00Z".parse().unwrap());
     let id = quoted(node, 1, there).await;
     let (option, _) = option_of(node, id).await;
     assert_eq!(kept(node, option).await, Some((10, false)));
-    heard(&house).await;
+    house.heard().await;
     // It is kept whatever the rule says, and looked at.
     let more = Asked { slots: vec![there], members: lines(12), escorts: 0, extras: Vec::new() };
     quotes::revise(node, id, by(20), None, more).await.unwrap();
@@ -253,7 +240,7 @@ async fn an_option_that_grows_is_assessed_as_one_that_is_taken() {
     resume(node).await.unwrap();
     let case = node.look_case(case_of(Subject::Sale(option)), |case| (case.status(), case.opened().map(|opened| opened.origin))).await;
     assert_eq!(case, Ok((Some(Status::Open), Some(Origin::Review))));
-    heard(&house).await;
+    house.heard().await;
     is_said_again(&house, 2).await;
     house.running.stop().await;
 }
@@ -261,11 +248,7 @@ async fn an_option_that_grows_is_assessed_as_one_that_is_taken() {
 /// A quote whose option a rule wants looked at, and the case that there is about it.
 async fn suspected(node: &Node, slot: SlotId) -> (QuoteId, HoldId, CaseId) {
     open_office(node).await;
-    let when = vec![Condition { feature: code("people"), op: Op::AtLeast, threshold_milli: 10_000 }];
-    let sentence = Text::new("Troppi.", "Too many.");
-    let rule = Rule { name: code("large"), when, channels: vec![Channel::Group], museums: vec![], action: Action::Review, sentence };
-    node.rules(by(10), fraud_rules::Command::Draft { rule: Box::new(rule), by: KeyId(1) }).await.unwrap();
-    node.rules(by(11), fraud_rules::Command::Activate { name: code("large"), draft: 1, by: KeyId(2) }).await.unwrap();
+    rule_for_groups(node, "large", ("people", 10_000), Action::Review).await;
     let id = quoted(node, 1, slot).await;
     let (option, _) = option_of(node, id).await;
     node.files().unwrap().views.reach(node.head().number).await;
@@ -337,23 +320,19 @@ async fn what_is_kept_and_sold_for_a_quote_is_of_its_account_and_nothing_stops_i
     let node = house.node();
     open_office(node).await;
     let account = u128::from(Node::account_id(code("tours")).0);
-    let group = Party { kind: PartyKind::Group, pseudonym: Digest(account) };
+    let group = party(PartyKind::Group, account);
     let slot_at = |hour: i64| SlotId::new(MUSEUM, RouteId(1), "2026-06-24T08:00:00Z".parse::<Timestamp>().unwrap().plus_seconds(hour * 3_600));
 
     let first = quoted(node, 1, slot_at(0)).await;
     let (hold, envelope) = option_of(node, first).await;
     let assessment = envelope.assessment.unwrap();
     assert_eq!((envelope.parties, assessment.outcome), (vec![group], Outcome::Allow));
-    heard(&house).await;
+    house.heard().await;
     assert_eq!(digests(&replayed(&house).await.0, hold), [assessment.features]);
     assert!(counted(&house, Role::Group, account, "account_holds_1h") > 0.6 && counted(&house, Role::Group, account, "account_unsold_1d") > 0.6);
 
     // A rule that would refuse it has it looked at, and the places are kept all the same.
-    let when = vec![Condition { feature: code("account_holds_1h"), op: Op::AtLeast, threshold_milli: 500 }];
-    let sentence = Text::new("Troppe opzioni.", "Too many options.");
-    let rule = Rule { name: code("options"), when, channels: vec![Channel::Group], museums: vec![], action: Action::Block, sentence };
-    node.rules(by(10), fraud_rules::Command::Draft { rule: Box::new(rule), by: KeyId(1) }).await.unwrap();
-    node.rules(by(11), fraud_rules::Command::Activate { name: code("options"), draft: 1, by: KeyId(2) }).await.unwrap();
+    rule_for_groups(node, "options", ("account_holds_1h", 500), Action::Block).await;
     let second = quoted(node, 20, slot_at(1)).await;
     let (suspect, envelope) = option_of(node, second).await;
     let assessment = envelope.assessment.unwrap();
@@ -364,7 +343,7 @@ async fn what_is_kept_and_sold_for_a_quote_is_of_its_account_and_nothing_stops_i
 
     let accepted = quote::Command::Accept { owner: None, revision: 1, settle: Settle::OnAccount, creditor: 1, by_office: true };
     quotes::accept(node, first, by(30), accepted).await.unwrap();
-    heard(&house).await;
+    house.heard().await;
     assert!(counted(&house, Role::Group, account, "account_people_1d") > 2.0, "ten people, as ln(1 + x)");
     let views = &node.files().unwrap().views;
     views.reach(node.head().number).await;

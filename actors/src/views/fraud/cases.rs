@@ -145,7 +145,7 @@ impl Views {
             AND (state IN ('open', 'appealed') AND (origin = 'appeal' OR appealed_at IS NOT NULL)) = ?9 AND (?10 IS NULL OR origin = ?10)
             AND (?6 IS NULL OR iif(?9, due_at, -urgency) > ?6 OR (iif(?9, due_at, -urgency) = ?6 AND fraud_case > ?7))
             ORDER BY iif(?9, due_at, -urgency), fraud_case LIMIT ?8";
-        let rows = sqlx::query(QUERY)
+        let query = sqlx::query(QUERY)
             .bind(filter.museums.as_ref().map(written))
             .bind(filter.states.as_ref().map(written))
             .bind(filter.channel.clone())
@@ -155,11 +155,8 @@ impl Views {
             .bind(after.map(|(_, case)| case.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
             .bind(i64::from(appeals))
-            .bind(filter.origin.clone())
-            .fetch_all(&self.pool())
-            .await
-            .map_err(|error| self.noted(error))?;
-        rows.iter().map(|row| case_row(row, appeals).map_err(|error| self.noted(error))).collect()
+            .bind(filter.origin.clone());
+        self.found(query, |row| case_row(row, appeals)).await
     }
 }
 

@@ -2,6 +2,98 @@
 
 use super::*;
 
+/// How often each thing happened.
+#[derive(Debug, Default, Clone)]
+pub struct Counts(BTreeMap<&'static str, u64>);
+
+/// What must happen in a hundred seeds.
+const MUST: [&str; 66] = [
+    "amended behind its back",
+    "answers lost outside",
+    "batches",
+    "begun",
+    "caller gone",
+    "cancelled",
+    "tickets cancelled",
+    "contested again",
+    "expired and paid",
+    "crash",
+    "crash in an append",
+    "desk",
+    "disputed",
+    "taken back by a bank",
+    "paid back by a bank",
+    "double payment",
+    "duplicate",
+    "excess",
+    "expired",
+    "extras",
+    "extras back",
+    "executed after a stand-in",
+    "failed at the gateway",
+    "faults",
+    "free",
+    "get",
+    "get refused",
+    "given back by a flow",
+    "holds",
+    "late receipt",
+    "moved",
+    "of an order",
+    "paid",
+    "paid after the end",
+    "paid back by till",
+    "paid back by transfer",
+    "paid back of a desk",
+    "paid back to a voucher",
+    "payee",
+    "quiet",
+    "quotes",
+    "quotes called off",
+    "quotes over",
+    "quotes paid by a payment",
+    "quotes paid without",
+    "quotes revised",
+    "quotes with tickets",
+    "receipt by a report",
+    "refund asked for again",
+    "repeated begin",
+    "restarts",
+    "returned",
+    "revoked before it came",
+    "sold anew",
+    "sold on account",
+    "stand-in",
+    "taken back by a flow",
+    "tills closed",
+    "tills opened",
+    "tills opened again",
+    "too small",
+    "two items",
+    "unfulfilled",
+    "verify",
+    "voucher pays",
+    "waits again by a flow",
+];
+
+impl Counts {
+    pub fn add(&mut self, other: &Self) {
+        for (what, count) in &other.0 {
+            *self.0.entry(what).or_default() += count;
+        }
+    }
+
+    pub fn seldom(&self) -> Vec<(&'static str, u64)> {
+        MUST.iter().map(|what| (*what, self.0.get(what).copied().unwrap_or(0))).collect()
+    }
+
+    pub(super) fn count(&mut self, what: &'static str, times: u64) {
+        if times > 0 {
+            *self.0.entry(what).or_default() += times;
+        }
+    }
+}
+
 impl World {
     /// Counts what has happened, as the journal says.
     pub fn count_events(&mut self) {
