@@ -85,26 +85,28 @@ pub fn rows(table: &Labelled) -> anyhow::Result<Rows> {
     Ok(Rows::new(table.features.len(), table.values.clone())?)
 }
 
-/// The rows of both tables as models see them, by what training says.
-fn prepared(train: &Labelled, test: &Labelled) -> anyhow::Result<(Rows, Rows)> {
-    let fitted_on = rows(train)?;
-    let preparation = Preparation::fit(&fitted_on, Treatment::default())?;
-    Ok((preparation.prepare_all(&fitted_on)?, preparation.prepare_all(&rows(test)?)?))
+/// The rows of training and of what is judged as models see them, by what training says.
+fn prepared(fed: &Rows, test: &Labelled) -> anyhow::Result<(Rows, Rows)> {
+    let preparation = Preparation::fit(fed, Treatment::default())?;
+    Ok((preparation.prepare_all(fed)?, preparation.prepare_all(&rows(test)?)?))
 }
 
 /// Runs all scorers.
 pub fn run(train: &Labelled, test: &Labelled, progress: Progress) -> anyhow::Result<Race> {
     anyhow::ensure!(train.features == test.features, "the columns of the two files differ: {:?} and {:?}", train.features, test.features);
     let stage = progress.stage("scorers", 8);
-    let shape = Shape::of(&rows(train)?);
-    let (fitted_on, judged_on) = prepared(train, test)?;
+    let fed = rows(train)?;
+    let shape = Shape::of(&fed);
+    let (fitted_on, judged_on) = prepared(&fed, test)?;
     let mut standings = Vec::new();
     let histograms = Histograms::fit(&fitted_on);
     standings.push(Standing::of("histograms (floor)", &judged_on.iter().map(|row| histograms.score(row)).collect::<Vec<_>>(), test));
     stage.step();
     for method in Unsupervised::ALL {
-        let scorer = Scorer::fit(method, &fitted_on, Treatment::default(), SEED).with_context(|| format!("fitting {}", method.name()))?;
-        let scores: Vec<f64> = judged_on.iter().map(|row| scorer.rate(row.iter().copied()).score).collect();
+        // As they are fed: it is for a scorer to say what it makes of what is missing.
+        let scorer = Scorer::fit(method, &fed, Treatment::default(), SEED).with_context(|| format!("fitting {}", method.name()))?;
+        let judged = test.values.chunks_exact(fed.columns());
+        let scores: Vec<f64> = judged.map(|row| scorer.rate(row.iter().copied()).score).collect();
         standings.push(Standing::of(method.name(), &scores, test));
         stage.step();
     }
