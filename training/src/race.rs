@@ -54,7 +54,7 @@ impl Standing {
 pub struct Race {
     /// What the choice without labels rested on.
     pub shape: Shape,
-    /// The scorer that acts without labels, by the shape of training.
+    /// The scorer that acts without labels, by the shape of training; another one where there are too few rows for that.
     pub chosen: Unsupervised,
     /// Everyone's standing, floors first.
     pub standings: Vec<Standing>,
@@ -102,7 +102,13 @@ pub fn run(train: &Labelled, test: &Labelled, progress: Progress) -> anyhow::Res
     let histograms = Histograms::fit(&fitted_on);
     standings.push(Standing::of("histograms (floor)", &judged_on.iter().map(|row| histograms.score(row)).collect::<Vec<_>>(), test));
     stage.step();
-    for method in Unsupervised::ALL {
+    // Of no more rows than columns there is no covariance: then the scorer acts that takes nothing for granted.
+    let has_covariance = fed.len() > fed.columns();
+    let chosen = match shape.scorer() {
+        Unsupervised::RobustCovariance if !has_covariance => Unsupervised::IsolationForest,
+        chosen => chosen,
+    };
+    for method in Unsupervised::ALL.into_iter().filter(|method| has_covariance || *method != Unsupervised::RobustCovariance) {
         // As they are fed: it is for a scorer to say what it makes of what is missing.
         let scorer = Scorer::fit(method, &fed, Treatment::default(), SEED).with_context(|| format!("fitting {}", method.name()))?;
         let judged = test.values.chunks_exact(fed.columns());
@@ -120,7 +126,7 @@ pub fn run(train: &Labelled, test: &Labelled, progress: Progress) -> anyhow::Res
             stage.step();
         }
     }
-    Ok(Race { shape, chosen: shape.scorer(), standings })
+    Ok(Race { shape, chosen, standings })
 }
 
 #[cfg(test)]
@@ -159,6 +165,15 @@ mod tests {
         let race = run(&train, &made_up(2, 3, 1_000), Progress::Hidden).unwrap();
         assert_eq!((race.chosen, race.standing(BLEND)), (Unsupervised::Tails, None));
         assert!(run(&train, &made_up(2, 4, 1_000), Progress::Hidden).unwrap_err().to_string().contains("columns of the two files differ"));
+    }
+
+    #[test]
+    fn with_no_more_rows_than_columns_what_can_be_fitted_is_judged() {
+        let test = made_up(2, 12, 400);
+        let race = run(&made_up(1, 12, 12), &test, Progress::Hidden).unwrap();
+        assert_eq!((race.shape.columns, race.chosen, race.standing("robust_covariance")), (12, Unsupervised::IsolationForest, None));
+        assert!(race.standing(race.chosen.name()).is_some() && race.standings.len() == 3, "{:?}", race.standings);
+        assert_eq!(run(&made_up(1, 12, 13), &test, Progress::Hidden).unwrap().standings.len(), 4);
     }
 
     #[test]

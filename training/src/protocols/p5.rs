@@ -94,7 +94,8 @@ fn load(source: &Source, report: &mut Report) -> anyhow::Result<Labelled> {
 
 pub(super) fn note_choice(race: &Race, report: &mut Report) {
     let (shape, chosen) = (race.shape, race.chosen.name());
-    report.notes.push(format!("without labels {chosen} acts: {} of {} columns of training are smooth", shape.smooth, shape.columns));
+    let few = if race.chosen == shape.scorer() { "" } else { ", and there are too few rows for the covariance that this asks for" };
+    report.notes.push(format!("without labels {chosen} acts: {} of {} columns of training are smooth{few}", shape.smooth, shape.columns));
 }
 
 #[cfg(test)]
