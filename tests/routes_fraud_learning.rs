@@ -7,7 +7,7 @@ use tornello_actors::cases::{case_of, decide};
 use tornello_actors::digest::digest_of_bytes;
 use tornello_actors::fraud::fold::{Fold, Row};
 use tornello_actors::fraud::{FEATURES, Outlet, SignalKind, Taking, hearing, signal_of};
-use tornello_actors::keys::Role;
+use tornello_actors::keys::{Museums, Role};
 use tornello_api::learning;
 use tornello_engine::case::{LEGIT_DELAY_S, Subject, Verdict};
 use tornello_engine::channel::Channel;
@@ -214,6 +214,11 @@ async fn what_analysts_found_is_learned_and_says_how_likely_fraud_is() {
     assert_eq!((&beside["champion"], &beside["challenger"]), (&json!("verdicts-1"), &json!("verdicts-2")), "{models}");
     assert_eq!((&beside["by_channel"][0]["channel"], beside["by_channel"].get(1)), (&json!("web"), None), "{models}");
     assert_eq!(app.get("/v1/fraud/models?kind=demand", &analyst).await.get("beside"), None);
+    // How much happens at all museums is not told to who looks into fraud at some of them.
+    let local = app.key_for(Role::Analyst, Museums::Only(vec![TORRE])).await;
+    assert_eq!(app.get("/v1/fraud/models", &local).await.get("beside"), None);
+    let report = app.get("/v1/fraud/report", &local).await;
+    assert!(report.get("feature_drift").is_none() && report["drift"].is_array(), "{report}");
     let shown = app.get("/v1/fraud/models/verdicts-2/evidence", &analyst).await;
     assert_eq!((&shown["deserved"], &shown["events"], &shown["evidence"]["labels"]), (&json!(false), &json!(2), &json!(0)), "{shown}");
     let now = app.node().now().to_string();
@@ -292,6 +297,10 @@ async fn scorers_that_never_act_are_compared_where_models_are_listed_by_what_bec
         assert!(shadow["found"]["recall"].is_number() && shadow["found"]["raised"].is_u64(), "{models}");
     }
     assert_eq!(app.get("/v1/fraud/models?kind=demand", &analyst).await.get("raced"), None);
+    // Nor is it told to a key for some museums how much all of them sold, and what of it was fraud.
+    let local = app.key_for(Role::Analyst, Museums::Only(vec![TORRE])).await;
+    let told = app.get("/v1/fraud/models", &local).await;
+    assert_eq!((told.get("raced"), told.get("beside"), &told["items"]), (None, None, &models["items"]), "{told}");
 
     // The model that the node fitted of these is two days old, and acts for a week.
     let stale = || async { app.get("/status", &analyst).await["scoring"]["stale"].clone() };

@@ -9,6 +9,7 @@ use tornello_engine::fraud_rules::{self, Rules};
 use tornello_engine::model_registry::{self, ModelKind, Models};
 use tornello_engine::record::Record;
 
+use crate::fraud::Scoring;
 use crate::journal::writer::Lease;
 use crate::owner::Tell;
 
@@ -39,7 +40,29 @@ impl Defences {
     }
 }
 
-impl Tell<Rules> for Defences {
+/// Publishes which rules are in force, and has scorers ask these from then on: whoever gave the command may have gone away before its answer, or was told that nobody knows yet what
+/// came of it.
+#[derive(Debug)]
+pub struct RulesTell {
+    defences: Arc<Defences>,
+    scoring: Arc<Scoring>,
+}
+
+impl RulesTell {
+    /// To these.
+    #[must_use]
+    pub fn new(defences: &Arc<Defences>, scoring: &Arc<Scoring>) -> Self {
+        Self { defences: Arc::clone(defences), scoring: Arc::clone(scoring) }
+    }
+
+    /// They are asked before anybody reads that they are in force.
+    fn publish(&self, rules: Rules) {
+        self.scoring.follow(&rules);
+        *self.defences.rules.write() = Arc::new(rules);
+    }
+}
+
+impl Tell<Rules> for RulesTell {
     type View = Rules;
 
     fn view(&self, state: &Rules) -> Rules {
@@ -47,11 +70,11 @@ impl Tell<Rules> for Defences {
     }
 
     fn committed(&self, _: &Lease, _: &Record<fraud_rules::Event>, view: Rules, _: u64) {
-        *self.rules.write() = Arc::new(view);
+        self.publish(view);
     }
 
     fn rebuilt(&self, _: &Lease, state: &Rules) {
-        *self.rules.write() = Arc::new(state.clone());
+        self.publish(state.clone());
     }
 }
 

@@ -37,7 +37,7 @@ use crate::cases::board::Cases;
 use crate::clock::Clock;
 use crate::codes::Codes;
 use crate::days::Telling;
-use crate::defences::Defences;
+use crate::defences::{Defences, RulesTell};
 use crate::forecaster::Forecaster;
 use crate::fraud::{SavedFile, Scoring, Sizes};
 use crate::journal::file::{self, FileJournal};
@@ -173,7 +173,7 @@ pub struct Node {
     till_owners: Registry<Till, Tills>,
     account_owners: Registry<Account, Accounts>,
     case_owners: Registry<Case, Cases>,
-    rules_owner: Registry<Rules, Defences>,
+    rules_owner: Registry<Rules, RulesTell>,
     model_owners: Registry<Models, Defences>,
     attempt_owners: Registry<Attempts, Silent>,
     attendance_owners: Registry<Attendance, Attended>,
@@ -400,7 +400,7 @@ impl Node {
         let tap = settings.drives.then(|| scoring.tap());
         let (queue, writer) = Writing::start(Arc::clone(&journal), started.head, Arc::clone(&clock), settings, tap)?;
         let (committed, health, stalls) = (queue.committed(), queue.health(), queue.stall_watch());
-        scoring.scoring.follow(&defences);
+        scoring.scoring.follow(&defences.rules());
         let (scoring, scored) = match settings.drives {
             true => scoring.follow(Arc::clone(&journal), started.head, committed.clone()),
             false => (scoring.scoring, oneshot::channel().1),
@@ -423,7 +423,7 @@ impl Node {
             till_owners: shared.registry(&tills),
             account_owners: shared.registry(&accounts),
             case_owners: shared.registry(&cases),
-            rules_owner: shared.registry(&defences),
+            rules_owner: shared.registry(&Arc::new(RulesTell::new(&defences, &scoring))),
             model_owners: shared.registry(&defences),
             attempt_owners: shared.registry(&silent),
             attendance_owners: shared.registry(&attended),

@@ -1,7 +1,7 @@
 //! Rows of numbers with a label: what a scorer is fitted on or judged by. Two such files ship: card payments with frauds, connections with attacks.
 //!
 //! Every column but `label`, `weight` and `time_s` is a feature, in the order of the file. Each value is checked; what is wrong is named by file, row and column.
-//! A feature may be missing: an empty field, or one of the words that programs write for none.
+//! A feature may be missing: an empty field, or one of the words that programs write for none. A label is 1 or 0, or true or false.
 
 use std::io::Read;
 
@@ -137,11 +137,8 @@ pub fn read(file: &str, text: impl Read) -> Result<Labelled, LoadError> {
             let missing = is_missing(record.get(column).unwrap_or_default().trim());
             table.values.push(if missing { f64::NAN } else { number(column)? });
         }
-        match number(label)? {
-            1.0 => table.labels.push(true),
-            0.0 => table.labels.push(false),
-            other => return Err(wrong(line, label, format!("{other} is neither 0 nor 1"))),
-        }
+        let said = record.get(label).unwrap_or_default().trim();
+        table.labels.push(is_sought(said).ok_or_else(|| wrong(line, label, format!("{said:?} is neither 0 nor 1, false nor true")))?);
         let (stands_for, column) = (weight.map_or(Ok(1.0), number)?, weight.unwrap_or(label));
         if stands_for <= 0.0 {
             return Err(wrong(line, column, format!("{stands_for} is not more than 0")));
@@ -155,6 +152,17 @@ pub fn read(file: &str, text: impl Read) -> Result<Labelled, LoadError> {
         }
     }
     if table.is_empty() { Err(LoadError::Empty { file: file.to_owned() }) } else { Ok(table) }
+}
+
+/// Whether a label says that a row is what is sought: as a number, or as programs write truth.
+fn is_sought(label: &str) -> Option<bool> {
+    match label.parse::<f64>() {
+        Ok(1.0) => Some(true),
+        Ok(0.0) => Some(false),
+        Err(_) if label.eq_ignore_ascii_case("true") => Some(true),
+        Err(_) if label.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +198,12 @@ mod tests {
     }
 
     #[test]
+    fn a_label_is_a_number_or_says_true_or_false() {
+        let table = read("t", &b"a,label\n1,1\n2,0.0\n3,True\n4, FALSE\n5,\"1\"\n6,false\n7,-0\n"[..]).unwrap();
+        assert_eq!(table.labels, [true, false, true, false, true, false, false]);
+    }
+
+    #[test]
     fn features_are_put_in_the_order_of_others() {
         let table = read("t", &b"a,b,label\n1,2,0\n3,4,1\n"[..]).unwrap();
         let other = table.ordered(&["b".to_owned(), "a".to_owned()]).unwrap();
@@ -206,10 +220,12 @@ mod tests {
             ("label\n1\n", "t.csv, line 1, column label: stands alone: there is no column to learn from"),
             ("a,label,a\n1,1,1\n", "t.csv, line 1, column a: stands there twice"),
             ("a,label\n1,0\nx,0\n", "t.csv, line 3, column a: \"x\" is not a finite number"),
-            ("a,label\n1,0\n1,\n", "t.csv, line 3, column label: \"\" is not a finite number"),
+            ("a,label\n1,0\n1,\n", "t.csv, line 3, column label: \"\" is neither 0 nor 1, false nor true"),
+            ("a,label\n1,0\n1,nan\n", "t.csv, line 3, column label: \"nan\" is neither 0 nor 1, false nor true"),
+            ("a,label\n1,fraud\n", "t.csv, line 2, column label: \"fraud\" is neither 0 nor 1, false nor true"),
             ("a,label,time_s\n1,0,nan\n", "t.csv, line 2, column time_s: \"nan\" is not a finite number"),
             ("a,label\ninf,0\n", "t.csv, line 2, column a: \"inf\" is not a finite number"),
-            ("a,label\n1,2\n", "t.csv, line 2, column label: 2 is neither 0 nor 1"),
+            ("a,label\n1,2\n", "t.csv, line 2, column label: \"2\" is neither 0 nor 1, false nor true"),
             ("a,label,weight\n1,1,0\n", "t.csv, line 2, column weight: 0 is not more than 0"),
             ("a,label,weight\n1,1,1e308\n", "t.csv, line 2, column weight: 1e308 is more than 1e12"),
             ("a,label\n1\n", "t.csv, line 2: not a row of the table"),

@@ -172,7 +172,7 @@ fn dot(row: &[(usize, f64)], weights: &[f64]) -> f64 {
 }
 
 /// The solution of a system of which the lower triangle of the Cholesky factor is given.
-fn solve(factor: &[f64], right: &[f64]) -> Vec<f64> {
+pub(crate) fn solve(factor: &[f64], right: &[f64]) -> Vec<f64> {
     let line = |i: usize| &factor[i * (i + 1) / 2..][..=i];
     let mut solved = right.to_vec();
     for i in 0..right.len() {

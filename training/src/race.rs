@@ -54,7 +54,7 @@ impl Standing {
 pub struct Race {
     /// What the choice without labels rested on.
     pub shape: Shape,
-    /// The scorer that acts without labels, by the shape of training.
+    /// The scorer that acts without labels, by the shape of training; another one where there are too few rows for that.
     pub chosen: Unsupervised,
     /// Everyone's standing, floors first.
     pub standings: Vec<Standing>,
@@ -85,26 +85,34 @@ pub fn rows(table: &Labelled) -> anyhow::Result<Rows> {
     Ok(Rows::new(table.features.len(), table.values.clone())?)
 }
 
-/// The rows of both tables as models see them, by what training says.
-fn prepared(train: &Labelled, test: &Labelled) -> anyhow::Result<(Rows, Rows)> {
-    let fitted_on = rows(train)?;
-    let preparation = Preparation::fit(&fitted_on, Treatment::default())?;
-    Ok((preparation.prepare_all(&fitted_on)?, preparation.prepare_all(&rows(test)?)?))
+/// The rows of training and of what is judged as models see them, by what training says.
+fn prepared(fed: &Rows, test: &Labelled) -> anyhow::Result<(Rows, Rows)> {
+    let preparation = Preparation::fit(fed, Treatment::default())?;
+    Ok((preparation.prepare_all(fed)?, preparation.prepare_all(&rows(test)?)?))
 }
 
 /// Runs all scorers.
 pub fn run(train: &Labelled, test: &Labelled, progress: Progress) -> anyhow::Result<Race> {
     anyhow::ensure!(train.features == test.features, "the columns of the two files differ: {:?} and {:?}", train.features, test.features);
     let stage = progress.stage("scorers", 8);
-    let shape = Shape::of(&rows(train)?);
-    let (fitted_on, judged_on) = prepared(train, test)?;
+    let fed = rows(train)?;
+    let shape = Shape::of(&fed);
+    let (fitted_on, judged_on) = prepared(&fed, test)?;
     let mut standings = Vec::new();
     let histograms = Histograms::fit(&fitted_on);
     standings.push(Standing::of("histograms (floor)", &judged_on.iter().map(|row| histograms.score(row)).collect::<Vec<_>>(), test));
     stage.step();
-    for method in Unsupervised::ALL {
-        let scorer = Scorer::fit(method, &fitted_on, Treatment::default(), SEED).with_context(|| format!("fitting {}", method.name()))?;
-        let scores: Vec<f64> = judged_on.iter().map(|row| scorer.rate(row.iter().copied()).score).collect();
+    // Of no more rows than columns there is no covariance: then the scorer acts that takes nothing for granted.
+    let has_covariance = fed.len() > fed.columns();
+    let chosen = match shape.scorer() {
+        Unsupervised::RobustCovariance if !has_covariance => Unsupervised::IsolationForest,
+        chosen => chosen,
+    };
+    for method in Unsupervised::ALL.into_iter().filter(|method| has_covariance || *method != Unsupervised::RobustCovariance) {
+        // As they are fed: it is for a scorer to say what it makes of what is missing.
+        let scorer = Scorer::fit(method, &fed, Treatment::default(), SEED).with_context(|| format!("fitting {}", method.name()))?;
+        let judged = test.values.chunks_exact(fed.columns());
+        let scores: Vec<f64> = judged.map(|row| scorer.rate(row.iter().copied()).score).collect();
         standings.push(Standing::of(method.name(), &scores, test));
         stage.step();
     }
@@ -118,7 +126,7 @@ pub fn run(train: &Labelled, test: &Labelled, progress: Progress) -> anyhow::Res
             stage.step();
         }
     }
-    Ok(Race { shape, chosen: shape.scorer(), standings })
+    Ok(Race { shape, chosen, standings })
 }
 
 #[cfg(test)]
@@ -157,6 +165,15 @@ mod tests {
         let race = run(&train, &made_up(2, 3, 1_000), Progress::Hidden).unwrap();
         assert_eq!((race.chosen, race.standing(BLEND)), (Unsupervised::Tails, None));
         assert!(run(&train, &made_up(2, 4, 1_000), Progress::Hidden).unwrap_err().to_string().contains("columns of the two files differ"));
+    }
+
+    #[test]
+    fn with_no_more_rows_than_columns_what_can_be_fitted_is_judged() {
+        let test = made_up(2, 12, 400);
+        let race = run(&made_up(1, 12, 12), &test, Progress::Hidden).unwrap();
+        assert_eq!((race.shape.columns, race.chosen, race.standing("robust_covariance")), (12, Unsupervised::IsolationForest, None));
+        assert!(race.standing(race.chosen.name()).is_some() && race.standings.len() == 3, "{:?}", race.standings);
+        assert_eq!(run(&made_up(1, 12, 13), &test, Progress::Hidden).unwrap().standings.len(), 4);
     }
 
     #[test]

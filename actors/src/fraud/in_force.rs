@@ -110,12 +110,16 @@ pub fn rules_of(rules: &fraud_rules::Rules) -> Rules {
 }
 
 impl Scoring {
-    /// Asks from now on what is in force: called whenever it may have changed, and cheap when it has not.
-    pub fn follow(&self, defences: &Defences) {
-        let rules = defences.rules();
-        if rules.version() != self.rules().version {
-            self.put_rules(rules_of(&rules));
-            tracing::info!(version = rules.version(), "other fraud rules are asked from now on");
+    /// Asks from now on the rules that are in force. What was in force before those that are asked by now changes nothing.
+    pub fn follow(&self, rules: &fraud_rules::Rules) {
+        if rules.version() <= self.rules().version {
+            return;
+        }
+        let newer = rules_of(rules);
+        let mut asked = self.rules.write();
+        if newer.version > asked.version {
+            *asked = Arc::new(newer);
+            tracing::info!(version = asked.version, "other fraud rules are asked from now on");
         }
     }
 
@@ -159,10 +163,6 @@ impl Scoring {
         };
         put(models.champion(), judge.champion().map(|acting| acting.code), Post::Champion);
         put(models.challengers().next(), judge.challenger().map(|acting| acting.code), Post::Challenger);
-    }
-
-    fn put_rules(&self, rules: Rules) {
-        *self.rules.write() = Arc::new(rules);
     }
 }
 

@@ -601,6 +601,10 @@ impl Judge {
             return Ok(());
         }
         self.put(acting, post, Some(&artifact));
+        // One of its own that watched beside a model which has gone would watch for ever: what follows it acts.
+        if post == Post::Champion && self.challenger().is_some_and(|challenger| challenger.own) {
+            *self.place(Post::Challenger).write() = None;
+        }
         let at_work: Vec<String> = POSTS.into_iter().filter_map(|post| self.at(post)).map(|acting| acting.id.clone()).collect();
         let at_work: Vec<&str> = at_work.iter().map(String::as_str).collect();
         if let Some(Err(error)) = self.shelf.as_ref().map(|shelf| shelf.prune(&at_work)) {

@@ -350,9 +350,7 @@ impl Node {
 
     /// Gives a command to the rules that are asked before any model.
     pub async fn rules(&self, envelope: Envelope, command: fraud_rules::Command) -> Answer<Rules> {
-        let answer = self.rules_owner.ask(StreamId::Rules, envelope, command).await;
-        self.scoring.follow(&self.defences);
-        answer
+        self.rules_owner.ask(StreamId::Rules, envelope, command).await
     }
 
     /// Gives a command to the models of a kind.

@@ -390,8 +390,9 @@ fn a_clock_that_jumps_back_neither_revives_nor_rewrites() {
 
 #[test]
 fn sells() {
-    let sold = |held, channel, lines: &[Line], settlement| {
-        Ok(Event::Sold(Sold { sale: id(1), held, channel, lines: lines.to_vec(), settlement, contact: None }))
+    let sold = |held: bool, channel, lines: &[Line], settlement| {
+        let held_by = held.then_some(KeyId(1));
+        Ok(Event::Sold(Sold { sale: id(1), held, channel, lines: lines.to_vec(), settlement, contact: None, held_by }))
     };
     let reseller = [(-DAY, hold(1, Channel::Reseller, &[full(2), free(1)]))];
     let web_free = [(-DAY, hold(1, Channel::Web, &[free(2)]))];
@@ -603,7 +604,7 @@ fn check_sees_what_a_wrong_event_would_do() {
         world.slot.apply(&record);
         world.slot.check().map_err(|broken| broken.invariant)
     };
-    let oversold = Sold { sale: id(2), held: false, channel: Channel::Web, lines: vec![full(11)], settlement: desk(), contact: None };
+    let oversold = Sold { sale: id(2), held: false, channel: Channel::Web, lines: vec![full(11)], settlement: desk(), contact: None, held_by: None };
     assert_eq!(corrupt(vec![Event::Sold(oversold.clone())]), Err("SL-1"));
     // Also when the record that oversells is the slot's first.
     let mut fresh = Slot::planned(opening(10));

@@ -4,11 +4,15 @@
 //! distances, 15 times over. The score of a row is its squared Mahalanobis distance. Strong on many smooth columns; poor on few skewed ones. Where the bulk obeys
 //! equations, how large it is decides everything: [`super::relations`] sees to that.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
+use super::preparation::Suspects;
 use super::rows::{Rows, quantile};
 use crate::ModelError;
 use crate::feature_list::FEATURES_MAX;
+use crate::logistic::solve;
 
 /// The share of rows that is the bulk. Half of them ruined it on real payments: their ordinary spread is wider than that.
 const BULK: f64 = 0.9;
@@ -105,6 +109,37 @@ impl RobustCovariance {
         distance
     }
 
+    /// A prepared row in which each missing value stands where the others would have it, so that the distance is that of what is there. Any other value, as the median, would
+    /// break whatever its column is tied to.
+    #[must_use]
+    pub fn filled<'a>(&self, row: &'a [f64], missing: Suspects) -> Cow<'a, [f64]> {
+        if missing.count() == 0 {
+            return Cow::Borrowed(row);
+        }
+        let columns = self.mean.len();
+        let places: Vec<usize> = missing.places().take_while(|&column| column < columns).collect();
+        let mut solved = [0.0; FEATURES_MAX];
+        self.forward(|i| if missing.contains(i) { 0.0 } else { row[i] - self.mean[i] }, &mut solved);
+        let there = solved[..columns].to_vec();
+        // What a step in each of them does to that. The least that is left is where it is at right angles to all of these.
+        let steps: Vec<Vec<f64>> = places
+            .iter()
+            .map(|&column| {
+                self.forward(|i| if i == column { 1.0 } else { 0.0 }, &mut solved);
+                solved[..columns].to_vec()
+            })
+            .collect();
+        let dot = |one: &[f64], other: &[f64]| one.iter().zip(other).map(|(a, b)| a * b).sum::<f64>();
+        let products = steps.iter().enumerate().flat_map(|(i, step)| steps[..=i].iter().map(move |other| dot(step, other))).collect();
+        let right: Vec<f64> = steps.iter().map(|step| -dot(step, &there)).collect();
+        let lengths = cholesky(products, places.len()).map_or_else(|_| vec![0.0; places.len()], |factor| solve(&factor, &right));
+        let mut filled = row.to_vec();
+        for (column, length) in places.into_iter().zip(lengths) {
+            filled[column] = self.mean[column] + length;
+        }
+        Cow::Owned(filled)
+    }
+
     /// Whether a value lies above the mean of its column.
     #[must_use]
     pub fn is_above(&self, column: usize, x: f64) -> bool {
@@ -115,14 +150,19 @@ impl RobustCovariance {
         self.mean.len() == columns && self.factor.len() == columns * (columns + 1) / 2
     }
 
-    /// L^-1 (x - m) by forward substitution.
+    /// L^-1 (x - m).
     fn solve(&self, row: &[f64], solved: &mut [f64; FEATURES_MAX]) {
+        self.forward(|i| row[i] - self.mean[i], solved);
+    }
+
+    /// L^-1 d by forward substitution.
+    fn forward(&self, d: impl Fn(usize) -> f64, solved: &mut [f64; FEATURES_MAX]) {
         let mut rest = self.factor.as_slice();
         for i in 0..self.mean.len() {
             let (line, after) = rest.split_at(i + 1);
             let (known, unknown) = solved.split_at_mut(i);
             let dot: f64 = line[..i].iter().zip(known.iter()).map(|(l, y)| l * y).sum();
-            unknown[0] = (row[i] - self.mean[i] - dot) / line[i];
+            unknown[0] = (d(i) - dot) / line[i];
             rest = after;
         }
     }
@@ -237,6 +277,7 @@ pub(crate) fn cholesky(mut a: Vec<f64>, size: usize) -> Result<Vec<f64>, ModelEr
 mod tests {
     use super::*;
     use crate::fraud::chance::Chance;
+    use crate::fraud::preparation::{Preparation, Treatment};
 
     #[test]
     fn a_known_factor_and_its_distance() {
@@ -248,6 +289,30 @@ mod tests {
         // x - m = (2, -1): S^-1 (x-m) = (12, -8) / 16; the parts are 2 * .75 and -1 * -.5.
         assert!((distance - 2.0).abs() < 1e-12 && (model.distance(&[3.0, 0.0]) - distance).abs() < 1e-12);
         assert!((parts[0] - 1.5).abs() < 1e-12 && (parts[1] - 0.5).abs() < 1e-12, "{parts:?}");
+    }
+
+    #[test]
+    fn of_what_is_missing_nothing_is_held_against_a_row() {
+        // As above; a third column is tied to nothing.
+        let factor = cholesky(vec![4.0, 2.0, 5.0, 0.0, 0.0, 9.0], 3).unwrap();
+        let model = RobustCovariance { mean: vec![1.0, 1.0, 1.0], factor };
+        let preparation = Preparation::fit(&Rows::new(3, vec![50.0; 3]).unwrap(), Treatment::default()).unwrap();
+        let mut prepared = [0.0; 3];
+        let mut filled = |row: [f64; 3]| {
+            let missing = preparation.prepare(row.into_iter(), &mut prepared);
+            model.filled(&prepared, missing).into_owned()
+        };
+        let (there, nan) = ([3.0, 0.0, 7.0], f64::NAN);
+        assert_eq!(filled(there), there);
+        // With the first known the second is expected at 1 + 2 * 2/4, and what is left is 2^2 / 4 + 6^2 / 9.
+        let one = filled([3.0, nan, 7.0]);
+        assert!((one[1] - 2.0).abs() < 1e-12 && (model.distance(&one) - 5.0).abs() < 1e-12, "{one:?}");
+        let two = filled([nan, nan, 7.0]);
+        assert!((two[0] - 1.0).abs() < 1e-12 && (two[1] - 1.0).abs() < 1e-12 && (model.distance(&two) - 4.0).abs() < 1e-12, "{two:?}");
+        let mut parts = [0.0; 3];
+        model.explain(&one, &mut parts);
+        assert!(parts[1].abs() < 1e-12 && (parts[0] - 1.0).abs() < 1e-12, "{parts:?}");
+        assert!(model.distance(&filled([nan; 3])).abs() < 1e-12);
     }
 
     #[test]

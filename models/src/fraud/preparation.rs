@@ -45,6 +45,11 @@ impl Suspects {
         column < FEATURES_MAX && (self.0 >> column) & 1 == 1
     }
 
+    /// Their places, in order.
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        (0..FEATURES_MAX).filter(move |&column| self.contains(column))
+    }
+
     /// The first of them.
     #[must_use]
     pub const fn first(self) -> Option<usize> {
@@ -120,6 +125,23 @@ fn is_sound(x: f64) -> bool {
     x.abs() <= ABSURD
 }
 
+/// A column takes part in whether a row is whole if one of so many of its values is there: first of as many columns as can be, and where that leaves too few rows of those alone
+/// of which most is there.
+const THERE: [usize; 2] = [10, 2];
+
+/// The rows of which nothing would be replaced, but for columns of which hardly anything is there: how columns hang together is learned of these, as what is replaced hangs together
+/// with nothing. None where all rows are such, or too few are.
+pub(super) fn whole(rows: &Rows) -> Option<Vec<usize>> {
+    let (count, columns) = (rows.len(), rows.columns());
+    let there: Vec<usize> = (0..columns).map(|column| rows.iter().filter(|row| is_sound(row[column])).count()).collect();
+    THERE.into_iter().find_map(|part| {
+        let is_whole = |row: &[f64]| row.iter().zip(&there).all(|(x, there)| part * there < count || is_sound(*x));
+        let whole: Vec<usize> = (0..count).filter(|&row| is_whole(rows.row(row))).collect();
+        let enough = whole.len() >= 2 * columns && (2 * whole.len() >= count || whole.len() >= 10 * columns);
+        (enough && whole.len() < count).then_some(whole)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +175,31 @@ mod tests {
         preparation.prepare([1e9, -5.0].into_iter(), &mut out);
         assert!((out[0] - 1998_f64.ln_1p()).abs() < 1e-3, "{}", out[0]);
         assert!(out[1].abs() < 1e-12, "below the least of training");
+    }
+
+    #[test]
+    fn whole_rows_are_those_of_which_nothing_is_replaced() {
+        // One in four rows lacks the first column, nine in ten lack the last.
+        let table = |count: u32| {
+            let value = |row: u32, column: u32| match column {
+                0 if row % 4 == 1 => f64::NAN,
+                2 if row % 10 != 3 => 1e13,
+                _ => f64::from(row + column),
+            };
+            Rows::new(3, (0..count).flat_map(|row| (0..3).map(move |column| value(row, column))).collect()).unwrap()
+        };
+        assert_eq!(whole(&table(12)), Some(vec![0, 2, 3, 4, 6, 7, 8, 10, 11]));
+        assert_eq!(whole(&table(5)), None, "too few to tell anything of");
+        // What is there of one row in three counts as long as enough rows are left, and else what is there of most does.
+        let thirds = |columns: u32| {
+            let value = |row: u32, column: u32| if column < columns && row % 3 != column % 3 { f64::NAN } else { f64::from(row) };
+            Rows::new(4, (0..240).flat_map(|row| (0..4).map(move |column| value(row, column))).collect()).unwrap()
+        };
+        assert_eq!(whole(&thirds(1)), Some((0..240).step_by(3).collect()));
+        assert_eq!(whole(&thirds(3)), None, "none has all three, and of the fourth nothing is missing");
+        assert_eq!(whole(&Rows::new(2, vec![1.0; 80]).unwrap()), None, "all are");
+        let suspects = fitted(Treatment::default()).prepare([f64::NAN].into_iter(), &mut [0.0; 2]);
+        assert_eq!(suspects.places().collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]

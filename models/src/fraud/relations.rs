@@ -13,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::covariance::{RobustCovariance, Spread, starting_distances};
+use super::preparation::Suspects;
 use super::rows::Rows;
 use super::select::{Shape, Unsupervised};
 use crate::ModelError;
@@ -66,15 +67,16 @@ impl Relations {
         Ok(first.map(|first| Self { levels: fitted.into_iter().skip(first).take(LEVELS).map(|(level, _)| level).collect() }))
     }
 
-    /// The geometric mean of the squared Mahalanobis distances of a prepared row, each with as much added as is usual, so that none counts for being near.
+    /// The geometric mean of the squared Mahalanobis distances of a prepared row, each with as much added as is usual, so that none counts for being near. What is missing
+    /// counts for nothing.
     #[must_use]
-    pub fn distance(&self, row: &[f64]) -> f64 {
+    pub fn distance(&self, row: &[f64], missing: Suspects) -> f64 {
         let usual = row.len() as f64;
-        self.mean(self.levels.iter().map(|level| level.distance(row)), usual)
+        self.mean(self.levels.iter().map(|level| level.distance(&level.filled(row, missing))), usual)
     }
 
     /// The distance, and what each column adds to it: the parts of each bulk's distance, in proportion to how much it moves the mean. They add up to the distance.
-    pub fn explain(&self, row: &[f64], parts: &mut [f64]) -> f64 {
+    pub fn explain(&self, row: &[f64], missing: Suspects, parts: &mut [f64]) -> f64 {
         let columns = parts.len().min(FEATURES_MAX);
         let usual = row.len() as f64;
         parts.fill(0.0);
@@ -82,7 +84,7 @@ impl Relations {
         let mut told = 0.0;
         let distance = {
             let distances = self.levels.iter().map(|level| {
-                let distance = level.explain(row, &mut own[..columns]);
+                let distance = level.explain(&level.filled(row, missing), &mut own[..columns]);
                 for (part, own) in parts.iter_mut().zip(&own) {
                     *part += own / (distance + usual);
                 }
@@ -166,7 +168,7 @@ mod tests {
 
     fn area(trained: &Rows, judged: &(Rows, Vec<bool>)) -> f64 {
         let relations = Relations::fit(trained).unwrap().expect("a relation holds");
-        let scores: Vec<f64> = judged.0.iter().map(|row| relations.distance(row)).collect();
+        let scores: Vec<f64> = judged.0.iter().map(|row| relations.distance(row, Suspects::default())).collect();
         aucpr(&outcomes(&scores, &judged.1, None))
     }
 
@@ -207,8 +209,8 @@ mod tests {
         let mut row = [0.1; COLUMNS];
         (row[COLUMNS - 2], row[COLUMNS - 1]) = (0.01 + 1.5, 0.08);
         let mut parts = [0.0; COLUMNS];
-        let distance = relations.explain(&row, &mut parts);
-        assert!((distance - relations.distance(&row)).abs() < 1e-9 * distance);
+        let distance = relations.explain(&row, Suspects::default(), &mut parts);
+        assert!((distance - relations.distance(&row, Suspects::default())).abs() < 1e-9 * distance);
         assert!((parts.iter().sum::<f64>() - distance).abs() < 1e-6 * distance, "{parts:?}");
         let most = (0..COLUMNS).max_by(|&a, &b| parts[a].total_cmp(&parts[b]));
         assert_eq!(most, Some(COLUMNS - 2), "{parts:?}");

@@ -1,4 +1,4 @@
-//! The scorer that acts live: features in their order -> how strange, how it compares, why. One row costs microseconds and no allocation; nothing that is fed
+//! The scorer that acts live: features in their order -> how strange, how it compares, why. One row of sound numbers costs microseconds and no allocation; nothing that is fed
 //! makes it panic, and what is not a sound number is replaced, counted and named as the first reason.
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::calibration::Isotonic;
 use super::covariance::RobustCovariance;
 use super::explain::{Cause, GROUPS_MAX, REASONS, Reason, top};
 use super::isolation::IsolationForest;
-use super::preparation::{Preparation, Treatment};
+use super::preparation::{Preparation, Suspects, Treatment, whole};
 use super::relations::Relations;
 use super::rows::Rows;
 use super::select::Unsupervised;
@@ -69,14 +69,18 @@ impl Scorer {
         let preparation = Preparation::fit(rows, treatment)?;
         let prepared = preparation.prepare_all(rows)?;
         let method = match method {
-            Unsupervised::RobustCovariance => match Relations::fit(&prepared)? {
-                Some(relations) => Method::Relations(relations),
-                None => Method::Covariance(RobustCovariance::fit(&prepared)?),
-            },
+            Unsupervised::RobustCovariance => {
+                let whole = whole(rows).map(|whole| prepared.select(&whole));
+                let learned = whole.as_ref().unwrap_or(&prepared);
+                match Relations::fit(learned)? {
+                    Some(relations) => Method::Relations(relations),
+                    None => Method::Covariance(RobustCovariance::fit(learned)?),
+                }
+            }
             Unsupervised::IsolationForest => Method::Isolation(IsolationForest::fit(&prepared, seed)?),
             Unsupervised::Tails => Method::Tails(Tails::fit(&prepared)?),
         };
-        let ladder = Ladder::fit(prepared.iter().map(|row| method.raw(row)))?;
+        let ladder = method.ladder(&preparation, rows)?;
         Ok(Self { preparation, method, ladder, calibration: None, groups: Vec::new() })
     }
 
@@ -85,7 +89,7 @@ impl Scorer {
         let preparation = Preparation::fit(rows, treatment)?;
         let prepared = preparation.prepare_all(rows)?;
         let method = Method::Behaviours(Behaviours::fit(&prepared, plan)?);
-        let ladder = Ladder::fit(prepared.iter().map(|row| method.raw(row)))?;
+        let ladder = method.ladder(&preparation, rows)?;
         Self { preparation, method, ladder, calibration: None, groups: plan.groups.to_vec() }.check()
     }
 
@@ -141,7 +145,7 @@ impl Scorer {
         let columns = self.columns();
         let suspects = self.preparation.prepare(row, &mut prepared[..columns]);
         let (row, parts) = (&prepared[..columns], &mut parts[..columns]);
-        let raw = self.method.explain(row, parts);
+        let raw = self.method.explain(row, suspects, parts);
         // A replaced value is not why a row is strange.
         for (column, part) in parts.iter_mut().enumerate() {
             if suspects.contains(column) {
@@ -162,7 +166,7 @@ impl Scorer {
         let mut prepared = [0.0; FEATURES_MAX];
         let columns = self.columns();
         let suspects = self.preparation.prepare(row, &mut prepared[..columns]);
-        self.scored(self.method.raw(&prepared[..columns]), [Reason::default(); REASONS], suspects.count())
+        self.scored(self.method.raw(&prepared[..columns], suspects), [Reason::default(); REASONS], suspects.count())
     }
 
     fn scored(&self, raw: f64, reasons: [Reason; REASONS], suspect_inputs: u32) -> Scored {
@@ -180,7 +184,7 @@ impl Scorer {
         match &self.method {
             Method::Supervised(model) => model.examine(row, &mut parts)?,
             other => {
-                other.explain(row, &mut parts);
+                other.explain(row, suspects, &mut parts);
             }
         }
         for (column, part) in parts.iter_mut().enumerate() {
@@ -232,25 +236,36 @@ impl Method {
         trees <= TREES_MAX && nodes <= NODES_MAX
     }
 
-    fn raw(&self, row: &[f64]) -> f64 {
+    /// The raw scores of training, as it is fed.
+    fn ladder(&self, preparation: &Preparation, rows: &Rows) -> Result<Ladder, ModelError> {
+        let mut prepared = [0.0; FEATURES_MAX];
+        let prepared = &mut prepared[..preparation.columns()];
+        Ladder::fit(rows.iter().map(|row| {
+            let missing = preparation.prepare(row.iter().copied(), prepared);
+            self.raw(prepared, missing)
+        }))
+    }
+
+    /// The raw score of a prepared row. Where columns are held against each other what is missing takes no part; elsewhere its median says nothing.
+    fn raw(&self, row: &[f64], missing: Suspects) -> f64 {
         match self {
-            Self::Covariance(model) => model.distance(row),
+            Self::Covariance(model) => model.distance(&model.filled(row, missing)),
             Self::Isolation(model) => model.score(row),
             Self::Tails(model) => model.score(row),
             Self::Supervised(model) => model.log_odds(row),
             Self::Behaviours(model) => model.score(row),
-            Self::Relations(model) => model.distance(row),
+            Self::Relations(model) => model.distance(row, missing),
         }
     }
 
-    fn explain(&self, row: &[f64], parts: &mut [f64]) -> f64 {
+    fn explain(&self, row: &[f64], missing: Suspects, parts: &mut [f64]) -> f64 {
         match self {
-            Self::Covariance(model) => model.explain(row, parts),
+            Self::Covariance(model) => model.explain(&model.filled(row, missing), parts),
             Self::Isolation(model) => model.explain(row, parts),
             Self::Tails(model) => model.explain(row, parts),
             Self::Supervised(model) => model.explain(row, parts),
             Self::Behaviours(model) => model.explain(row, parts),
-            Self::Relations(model) => model.explain(row, parts),
+            Self::Relations(model) => model.explain(row, missing, parts),
         }
     }
 
@@ -478,6 +493,39 @@ mod tests {
             assert!((0.0..=1.0).contains(&scored.score) && (0.0..=1.0).contains(&scored.percentile), "{value}: {scored:?}");
             assert_eq!((scored, scored.suspect_inputs), (scorer.score(row.iter().copied()), u32::from(value.is_nan() || value.abs() > 1e12)));
         }
+    }
+
+    /// The median of a column broke whatever the column is tied to: a few values missing anywhere, and whoever lacked one stood among all that is sought.
+    #[test]
+    fn whoever_lacks_a_value_breaks_no_equation_by_that() {
+        let mut chance = Chance::new(29);
+        let tied = |chance: &mut Chance, broken: f64| {
+            let mut row = usual(chance);
+            row[11] = row[0] - row[2] + broken;
+            row
+        };
+        let mut values = Vec::new();
+        for i in 0..4_000 {
+            let mut row = tied(&mut chance, if i % 100 == 7 { 3.0 } else { 0.0 });
+            // Of one row in five something is missing; of none that breaks the equation.
+            if i % 5 == 3 {
+                row[i / 5 % COLUMNS] = f64::NAN;
+            }
+            values.extend(row);
+        }
+        let scorer = Scorer::fit(Unsupervised::RobustCovariance, &Rows::new(COLUMNS, values).unwrap(), Treatment::default(), 5).unwrap();
+        assert!(matches!(scorer.method, Method::Relations(_)));
+        let broken = scorer.score(tied(&mut chance, 0.5).into_iter()).score;
+        for i in 0..240 {
+            let mut row = tied(&mut chance, 0.0);
+            row[i % COLUMNS] = f64::NAN;
+            let scored = scorer.score(row.into_iter());
+            assert!(scored.score < broken && scored.suspect_inputs == 1, "without column {}: {scored:?}, broken {broken}", i % COLUMNS);
+        }
+        // Of the columns that are there one is enough to say that something is strange.
+        let (mut far, mut near) = (tied(&mut chance, 0.0), tied(&mut chance, 0.0));
+        (far[2], far[4], near[2]) = (f64::NAN, far[4] + 9.0, f64::NAN);
+        assert!(scorer.score(far.into_iter()).score > scorer.score(near.into_iter()).score);
     }
 
     #[test]

@@ -80,7 +80,8 @@ fn load(source: &Source, report: &mut Report) -> anyhow::Result<Labelled> {
     let table = labelled::read(&source.name, source.text())?.by_time();
     report.data.push((source.name.clone(), source.sha256(), table.len() as u64));
     if table.missing() > 0 {
-        report.notes.push(format!("{} values of {} are missing: the median of training stands in for each", table.missing(), source.name));
+        let stands_in = "the median of training stands in for each; where columns are held against each other they take no part";
+        report.notes.push(format!("{} values of {} are missing: {stands_in}", table.missing(), source.name));
     }
     let absurd = table.values.iter().filter(|value| value.abs() > ABSURD).count();
     if absurd > 0 {
@@ -93,7 +94,8 @@ fn load(source: &Source, report: &mut Report) -> anyhow::Result<Labelled> {
 
 pub(super) fn note_choice(race: &Race, report: &mut Report) {
     let (shape, chosen) = (race.shape, race.chosen.name());
-    report.notes.push(format!("without labels {chosen} acts: {} of {} columns of training are smooth", shape.smooth, shape.columns));
+    let few = if race.chosen == shape.scorer() { "" } else { ", and there are too few rows for the covariance that this asks for" };
+    report.notes.push(format!("without labels {chosen} acts: {} of {} columns of training are smooth{few}", shape.smooth, shape.columns));
 }
 
 #[cfg(test)]

@@ -89,6 +89,23 @@ fn a_model_that_the_registry_names_no_more_is_taken_from_work() {
     assert!(!judge.dismiss(Post::Champion) && judge.champion().is_some() && shelf.acting().is_some());
 }
 
+#[test]
+fn what_the_node_fitted_to_watch_beside_a_model_watches_no_more_when_that_one_has_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let judge = judge(Some(Shelf::in_folder(folder.path())));
+    let rows: Vec<Row> = (0..2_000).map(row).collect();
+    registered(&judge, "first", &model(0, 8.0), Post::Champion);
+    judge.fit_own(&rows, 1).unwrap();
+    assert!(judge.champion().unwrap().registered && judge.challenger().unwrap().own);
+    assert!(judge.dismiss(Post::Champion));
+    judge.fit_own(&rows, 2).unwrap();
+    assert!(judge.champion().unwrap().own && judge.challenger().is_none(), "it would be compared with those that follow it for ever");
+    // One that somebody lets challenge goes on.
+    registered(&judge, "second", &model(50, 8.0), Post::Challenger);
+    judge.fit_own(&rows, 3).unwrap();
+    assert!(judge.champion().unwrap().own && judge.challenger().is_some_and(|challenger| challenger.registered));
+}
+
 #[actix_rt::test]
 async fn a_model_that_is_put_to_work_has_lines_from_what_was_heard_before_the_start() {
     let folder = tempfile::tempdir().unwrap();

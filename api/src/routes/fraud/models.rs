@@ -7,6 +7,7 @@ mod evidence;
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
+use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::Code;
@@ -173,10 +174,10 @@ pub struct ModelsView {
     /// The models, in the order of their names.
     #[schema(max_items = 1_000)]
     items: Vec<ModelView>,
-    /// Of fraud, how the one that challenges and the one that acts agree; absent if there are not both, or nothing was scored by both yet.
+    /// Of fraud, how the one that challenges and the one that acts agree; absent if there are not both, or nothing was scored by both yet, and to a key for some museums.
     #[serde(skip_serializing_if = "Option::is_none")]
     beside: Option<BesideView>,
-    /// Of fraud, when models are listed, how the scorers fare that never act; absent as long as they were asked about nothing.
+    /// Of fraud, when models are listed, how the scorers fare that never act; absent as long as they were asked about nothing, and to a key for some museums.
     #[serde(skip_serializing_if = "Option::is_none")]
     raced: Option<RacedView>,
 }
@@ -241,7 +242,8 @@ async fn raced(node: &Node) -> Result<Option<RacedView>, Problem> {
 
 /// List models.
 ///
-/// Those of a kind: which one acts, which score beside it, what spoke for each; of fraud also how scorers fare beside it that never act.
+/// Those of a kind: which one acts, which score beside it, what spoke for each; of fraud also how it and scorers that never act fare beside it. That counts what happens at all museums, and is
+/// told to keys that are good for all.
 #[utoipa::path(
     tag = "Fraud", operation_id = "list_models", security(("key" = ["investigate"])), params(ModelsQuery),
     responses((status = 200, description = "The models of a kind", body = ModelsView), crate::openapi::Problems),
@@ -250,8 +252,11 @@ async fn raced(node: &Node) -> Result<Option<RacedView>, Problem> {
 pub async fn list(node: web::Data<Node>, caller: Caller, query: web::Query<ModelsQuery>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
     let kind = query.kind.unwrap_or(ModelKind::Fraud);
-    let raced = if kind == ModelKind::Fraud { raced(&node).await? } else { None };
-    Ok(HttpResponse::Ok().json(ModelsView { raced, ..view(&node, kind) }))
+    let is_for_all = caller.0.museums == Museums::All;
+    let raced = if kind == ModelKind::Fraud && is_for_all { raced(&node).await? } else { None };
+    let ModelsView { kind, items, beside, .. } = view(&node, kind);
+    // How much is sold elsewhere, and what of it proved to be fraud, is none of a key's for some museums.
+    Ok(HttpResponse::Ok().json(ModelsView { kind, items, beside: beside.filter(|_| is_for_all), raced }))
 }
 
 /// Register a model.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::cases::report::{Figures, Weights, drift_windows, figures, psi, weights};
 use tornello_actors::fraud::FEATURES;
 use tornello_actors::fraud::lately::{ChannelDrift, Drift, Drifted, FeatureDrift};
+use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_actors::views::fraud::{CaseFilter, CaseRow};
 use tornello_engine::time::DAY_S;
@@ -233,7 +234,8 @@ pub struct ReportView {
     /// Drift of the scores, of all museums.
     #[schema(max_items = 5)]
     drift: Vec<DriftView>,
-    /// Drift of what the acting model is fed, of all museums; absent where no model acts, or none that says of what it was made.
+    /// Drift of what the acting model is fed, of all museums; absent where no model acts, or none that says of what it was made, and to a key for some museums: it counts what happens at
+    /// all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     feature_drift: Option<FedDriftView>,
     /// The journal's batch up to which the report is complete.
@@ -281,7 +283,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, query: web::Query<Report
         by_museum: by(&rows, span, |row| row.museum.0.to_string()),
         blocked_attempts,
         drift: drift.collect(),
-        feature_drift: node.scoring().judge().drifted(now).map(Into::into),
+        feature_drift: node.scoring().judge().drifted(now).filter(|_| caller.0.museums == Museums::All).map(Into::into),
         as_of_batch,
     }))
 }

@@ -142,7 +142,15 @@ fn a_hold_is_amended_in_one_step() {
     assert_eq!(world.slot.places().held, [9, 0, 0, 0, 0]);
     assert!(world.ask(-DAY, &amend(1, &[full(1), free(1)])).is_ok());
     assert_eq!((world.slot.places().held, world.slot.hold_of(id(1)).unwrap().expires_at), ([2, 0, 0, 0, 0], at(-DAY + 900)));
-    let sold = Sold { sale: id(1), held: true, channel: Channel::Web, lines: vec![full(1), free(1)], settlement: paid(), contact: None };
+    let sold = Sold {
+        sale: id(1),
+        held: true,
+        channel: Channel::Web,
+        lines: vec![full(1), free(1)],
+        settlement: paid(),
+        contact: None,
+        held_by: Some(KeyId(1)),
+    };
     world.then(-DAY, sell(1, paid()), Ok(Event::Sold(sold)));
 
     // Places that it needs no more go to those who wait; and it takes none that are due to them.
@@ -197,7 +205,10 @@ fn check_sees_an_amendment_that_oversells() {
 #[test]
 fn a_payment_settles_for_every_channel_what_is_due() {
     for channel in Channel::ALL {
-        let sold = |held| Ok(Event::Sold(Sold { sale: id(1), held, channel, lines: vec![full(2)], settlement: paid(), contact: None }));
+        let held_by = |held: bool| held.then_some(KeyId(1));
+        let sold = |held| {
+            Ok(Event::Sold(Sold { sale: id(1), held, channel, lines: vec![full(2)], settlement: paid(), contact: None, held_by: held_by(held) }))
+        };
         given(&[(-DAY, hold(1, channel, &[full(2)]))]).then(-DAY, sell(1, paid()), sold(true));
         let late = Command::SellDirect { sale: id(1), channel, lines: vec![full(2)], settlement: paid(), contact: None };
         given(&[]).then(-DAY, late, sold(false));
@@ -381,7 +392,15 @@ fn what_a_payment_keeps_is_sold_for_its_money_alone() {
         given(&kept).refuses(-DAY, command, refused());
     }
     let sold = |n, line: Line, settlement| {
-        Ok(Event::Sold(Sold { sale: id(n), held: true, channel: Channel::BoxOffice, lines: vec![line], settlement, contact: None }))
+        Ok(Event::Sold(Sold {
+            sale: id(n),
+            held: true,
+            channel: Channel::BoxOffice,
+            lines: vec![line],
+            settlement,
+            contact: None,
+            held_by: Some(KeyId(1)),
+        }))
     };
     for (n, line, command, settlement) in [
         (1, full(1), sell(1, paid()), paid()),

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use futures_util::FutureExt;
+
 use super::super::cases::suspicion;
 use super::*;
 
@@ -133,6 +135,36 @@ async fn a_rule_is_tried_on_each_command_once_and_as_it_would_be_followed() {
     assert_eq!(told(&stopped), (6, 0, 0, 0), "it is their first");
     let stopped = tried(rule("people", stops)).await;
     assert_eq!((stopped.asked, stopped.review, stopped.block), (6, 1, before + 3), "a desk's sale and what it took back besides");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_rule_is_asked_as_soon_as_it_is_in_force_also_where_whoever_put_it_there_has_gone_away() {
+    use tornello_engine::fraud_rules::{Action, Command as RulesCommand, Condition, Op, Rule};
+    let house = House::new().await;
+    let (node, name) = (house.node(), code("crowd"));
+    let rule = Rule {
+        name,
+        when: vec![Condition { feature: code("people"), op: Op::AtLeast, threshold_milli: 1_000 }],
+        channels: vec![Channel::Web],
+        museums: Vec::new(),
+        action: Action::Block,
+        sentence: Text::new("Troppo.", "Too much."),
+    };
+    node.rules(by(1), RulesCommand::Draft { rule: Box::new(rule), by: KeyId(1) }).await.unwrap();
+    // It is on its way, and nobody waits for the answer.
+    drop(node.rules(by(2), RulesCommand::Activate { name, draft: 1, by: KeyId(2) }).now_or_never());
+    while node.defences().rules().version() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let assessment = node.scoring().assess(&asked(&house, 99, &of(99, 66)));
+    assert_eq!((assessment.outcome, assessment.rules_version), (Outcome::Block, 1));
+    // What was in force before is not asked again, however late somebody comes with it.
+    let before = node.defences().rules();
+    node.rules(by(3), RulesCommand::Retire { name }).await.unwrap();
+    node.scoring().follow(&before);
+    let assessment = node.scoring().assess(&asked(&house, 98, &of(98, 66)));
+    assert_eq!((assessment.outcome, assessment.rules_version), (Outcome::Allow, 2));
     house.running.stop().await;
 }
 
