@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use tornello_engine::time::Timestamp;
 
+use crate::gone::Hex;
+
 /// The name of the file, beside the journal.
 pub(super) const FILE: &str = "revoked.log";
 
@@ -21,8 +23,7 @@ pub(super) struct Spent {
 impl fmt::Display for Spent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // In this order, so that a line that was cut short is none.
-        write!(f, "{} ", self.since.as_micros())?;
-        self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{} {}", self.since.as_micros(), Hex(self.hash))
     }
 }
 
@@ -30,15 +31,9 @@ impl FromStr for Spent {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        const EXPECTED: &str = "an instant in microseconds, a space and 64 hexadecimal digits are expected";
-        let (since, digits) = text.split_once(' ').ok_or(EXPECTED)?;
-        if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(EXPECTED);
-        }
-        let mut hash = [0; 32];
-        for (byte, at) in hash.iter_mut().zip((0..).step_by(2)) {
-            *byte = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| EXPECTED)?;
-        }
+        const EXPECTED: &str = "an instant in microseconds, a space and a digest are expected";
+        let (since, digest) = text.split_once(' ').ok_or(EXPECTED)?;
+        let Hex(hash) = digest.parse::<Hex>()?;
         Ok(Self { hash, since: Timestamp::from_micros(since.parse().map_err(|_| EXPECTED)?) })
     }
 }
