@@ -309,6 +309,7 @@ impl Node {
         let keys = Keys::open(data.join("keys.db")).await?;
         let (pseudonymiser, appeals) = (Pseudonymiser::new(&master), AppealCodes::new(&master));
         let people = People::open(data, master, clock.now()).await?;
+        People::remove_leftovers(data);
         // Last: from here on they may count as torn when the machine ends.
         let views = Views::open(&data.join("views.db")).await?;
         let files = Files { views: views.clone(), keys, people, pseudonymiser, appeals, codes };

@@ -238,8 +238,8 @@ async fn attach(connection: &mut SqliteConnection, keys: &str) -> Result<(), sql
 
 impl People {
     /// Opens `people.db` and `people-keys.db` in `folder`, which must exist, and makes them if there are none. Whoever `erased.log` beside them lists, and these have all
-    /// the same, as they were put back from an older copy, is erased again, as of `now`, before this returns. No other process may have the folder open: whoever starts a node
-    /// has locked it.
+    /// the same, as they were put back from an older copy, is erased again, as of `now`, before this returns. Other processes may have them open too, as a server has beside the
+    /// command line.
     ///
     /// # Errors
     /// If the master key is not the one that the keys were wrapped under, or the disk fails.
@@ -274,12 +274,17 @@ impl People {
         let (waiting, listed, turns) = Default::default();
         let people = Self { inner: Arc::new(Inner { pool, wrapping, erasures, waiting, listed, turns }) };
         people.prepare().await?;
-        // A transaction over both has just ended: what a kill had cut short of the one before was undone by it.
+        people.erase_again(now).await?;
+        Ok(people)
+    }
+
+    /// Removes what a kill has left beside the databases of commits over both. Only for whoever has the folder alone, and the store open: a transaction over both has ended then,
+    /// by which what a kill had cut short of the one before was undone. What another process is just committing must not be taken for that.
+    pub(crate) fn remove_leftovers(folder: &Path) {
+        let (contacts, keys) = (folder.join("people.db"), folder.join("people-keys.db"));
         if let Err(error) = crate::sqlite::remove_leftovers(&[&contacts, &keys]) {
             tracing::warn!(%error, "what a kill has left beside the contacts is not removed: it does no harm");
         }
-        people.erase_again(now).await?;
-        Ok(people)
     }
 
     /// Erases whoever an older copy of the databases brought back. Where there is no list yet, whoever is known to be erased is listed.
