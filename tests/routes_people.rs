@@ -1,12 +1,17 @@
 //! Contacts: kept apart, shown to the museum's own staff, gone for good when erased.
 
 use std::path::Path;
+use std::pin::pin;
 
-use futures_util::future::join_all;
+use futures_util::FutureExt;
+use futures_util::future::{Either, join_all, select};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
-use tornello_engine::ids::{RouteId, SlotId};
+use tornello_actors::people::Contact;
+use tornello_api::routes::people::{drop_unsold, keep_payee, name_of, turn};
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::{PersonId, RouteId, SlotId};
 
 use crate::routes_sales::hold;
 use crate::support::{App, MARE, TORRE, plan, slot};
@@ -232,6 +237,55 @@ async fn who_was_refused_in_a_crowd_and_asks_again_keeps_the_contact() {
             sold = sale["sale"].as_str().unwrap().to_owned();
             assert_eq!(app.get(&format!("/v1/sales/{sold}"), &office).await["contact"]["family_name"], "Canarini");
         }
+    }
+    app.stop().await;
+}
+
+/// As when the last place goes to somebody else, and comes free before who was refused is told: the same request, sent again, has it.
+#[actix_rt::test]
+async fn whoever_is_refused_erases_nobody_whom_the_same_request_names_again() {
+    let app = App::start().await;
+    let (node, contact) = (app.node(), Contact::holder("Zebedea", "Canarini").unwrap());
+    let envelope = Envelope::by_system(Digest(7));
+    let name = async || keep_payee(node, TORRE, &envelope, &contact, async || Ok(false)).await.unwrap();
+    let first = turn(node, TORRE, &envelope, true).await.unwrap();
+    let refused = name().await;
+    let mut again = Box::pin(async {
+        let _turn = turn(node, TORRE, &envelope, true).await.unwrap();
+        name().await
+    });
+    assert!(again.as_mut().now_or_never().is_none());
+    drop_unsold(node, [refused]).await.unwrap();
+    drop(first);
+    let named = again.await;
+    assert_ne!(named, refused);
+    assert_eq!((name_of(node, refused).await.unwrap(), name_of(node, named).await.unwrap()), (None, Some("Zebedea Canarini".to_owned())));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_request_that_names_somebody_waits_for_the_one_that_it_repeats() {
+    let app = App::start().await;
+    let office = app.key(Role::BoxOffice).await;
+    let held = hold(&app, &office, slot(TORRE, 12), "under-18", 1, "hold").await;
+    let body = json!({"settlement": {"free": {}}, "contact": contact()});
+    let at_once = json!({"lines": [{"category": "under-18", "count": 1}], "settlement": {"free": {}}, "contact": contact()});
+    for (path, body) in [(format!("/v1/slots/{}/sales", slot(TORRE, 11)), at_once), (format!("/v1/holds/{held}/confirm"), body)] {
+        let (status, sale) = app.post(&path, &office, "key", &body).await;
+        assert_eq!(status, StatusCode::CREATED, "{sale}");
+        let shown = app.get(&format!("/v1/sales/{}", sale["sale"].as_str().unwrap()), &office).await;
+        let person: PersonId = shown["contact"]["person"].as_str().unwrap().parse().unwrap();
+        let turn = app.node().files().unwrap().people.turn(person).await;
+        let mut repeat = pin!(app.post(&path, &office, "key", &body));
+        // Others are answered meanwhile, one after the other.
+        let others = pin!(async {
+            for _ in 0..20 {
+                app.get("/v1/museums", &office).await;
+            }
+        });
+        assert!(matches!(select(repeat.as_mut(), others).await, Either::Right(_)), "{path}");
+        drop(turn);
+        assert_eq!(repeat.await, (status, sale));
     }
     app.stop().await;
 }

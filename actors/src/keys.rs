@@ -3,16 +3,20 @@
 //! `key.rs`, how its text is drawn and read in `text.rs`.
 //!
 //! The command line may revoke a key while the server runs: the server calls [`Keys::refresh`] every half second, and that copies the table again when it
-//! has changed. What changes stands in SQLite's log first, and is moved into the file at once: whoever copies the file alone has all of it. What a role may do is decided in `api`; this file only says who calls.
+//! has changed. What changes stands in SQLite's log first, and is moved into the file at once: whoever copies the file alone has all of it. Secrets that let nobody in any more are
+//! listed beside it as well (`spent.rs`): when an older copy of the file is put back, they are revoked again before anybody is let in. What a role may do is decided in `api`;
+//! this file only says who calls.
 
 mod key;
+mod spent;
 mod text;
 
 pub use key::{BadMuseums, BadRole, Key, Museums, NewKey, Role};
 pub use text::ApiKey;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,7 +28,9 @@ use subtle::ConstantTimeEq;
 use tornello_engine::ids::{KeyId, MuseumId};
 use tornello_engine::time::Timestamp;
 
+use self::spent::Spent;
 use self::text::{draw, draw_for, hash, id_of};
+use crate::gone;
 use crate::signing::secret_file::{self, SecretFileError};
 use crate::sqlite;
 
@@ -43,6 +49,16 @@ pub enum KeysError {
         attempted: &'static str,
         /// The cause.
         source: sqlx::Error,
+    },
+    /// The list of secrets that let nobody in any more cannot be read or added to.
+    #[error("cannot {attempted} {}", path.display())]
+    List {
+        /// What was attempted.
+        attempted: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
     },
     /// A name that nobody could tell from another.
     #[error("name: 1 to {NAME_CHARACTERS_MAX} characters are expected, no control characters")]
@@ -176,7 +192,8 @@ const SCHEMA: [&str; 4] = [
 ];
 
 impl Keys {
-    /// Opens the database of keys in `path`, which is made if there is none, and copies it to memory.
+    /// Opens the database of keys in `path`, which is made if there is none, and copies it to memory. Whatever secrets `revoked.log` beside it lists are revoked again if they
+    /// are good in it, as it was put back from an older copy.
     ///
     /// # Errors
     /// If the disk fails.
@@ -192,9 +209,46 @@ impl Keys {
         tx.commit().await.map_err(store("prepare the keys"))?;
         // It is small, and cannot be built again.
         sqlite::check(&keys.pool, sqlite::ALL).await.map_err(store("read all of the keys"))?;
+        keys.revoke_again().await?;
         keys.move_in().await;
         keys.refresh().await?;
         Ok(keys)
+    }
+
+    /// Revokes again what an older copy of the file brought back, and lists what is revoked in it and not listed yet.
+    async fn revoke_again(&self) -> Result<(), KeysError> {
+        let listed = self.with_list("read", gone::read::<Spent>).await?;
+        let is_new = listed.is_none();
+        let listed = listed.unwrap_or_default();
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("revoke keys again"))?;
+        let rows = sqlx::query("SELECT hash, revoked_at FROM keys").fetch_all(&mut *tx).await.map_err(store("look for revoked keys"))?;
+        let kept: HashMap<[u8; 32], Option<Timestamp>> = rows.iter().filter_map(secret).collect();
+        let mut returned = 0;
+        for Spent { hash, since } in listed.iter().filter(|spent| kept.get(&spent.hash) == Some(&None)) {
+            let revoke = sqlx::query("UPDATE keys SET revoked_at = ? WHERE hash = ? AND revoked_at IS NULL");
+            let revoke = revoke.bind(since.as_micros()).bind(hash.to_vec());
+            returned += revoke.execute(&mut *tx).await.map_err(store("revoke keys again"))?.rows_affected();
+        }
+        if returned > 0 {
+            count_up(&mut tx).await.map_err(store("revoke keys again"))?;
+        }
+        tx.commit().await.map_err(store("revoke keys again"))?;
+        if returned > 0 {
+            tracing::warn!(returned, "an older copy of keys.db was put back with secrets that let nobody in any more: their keys are revoked again");
+        }
+        if is_new && !kept.is_empty() {
+            tracing::warn!("there was no {} beside keys.db: if that was put back from a backup, put the newest list back too", spent::FILE);
+        }
+        let known: HashSet<[u8; 32]> = listed.iter().map(|spent| spent.hash).collect();
+        let revoked = kept.into_iter().filter_map(|(hash, revoked_at)| Some(Spent { hash, since: revoked_at? }));
+        let unlisted: Vec<Spent> = revoked.filter(|spent| !known.contains(&spent.hash)).collect();
+        // It can be made up for at the next start: on a full disk keys are good all the same.
+        if (is_new || !unlisted.is_empty())
+            && let Err(error) = self.with_list("add to", move |path| gone::append(path, &unlisted)).await
+        {
+            tracing::warn!(%error, "not all secrets that let nobody in any more are listed: an older copy of keys.db would bring them back");
+        }
+        Ok(())
     }
 
     /// Makes a key, good at once. The text is nowhere else: who loses it needs another key.
@@ -253,6 +307,7 @@ impl Keys {
     /// If there is no such key, or the disk fails.
     pub async fn revoke(&self, id: KeyId, now: Timestamp) -> Result<Key, KeysError> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("revoke a key"))?;
+        self.list_spent(&mut tx, id, now).await?;
         let found = sqlx::query("UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
             .bind(now.as_micros())
             .bind(id.get().cast_signed())
@@ -284,6 +339,7 @@ impl Keys {
         if expires_at.is_some_and(|expiry| expiry <= now.as_micros()) {
             return Err(KeysError::ExpiresInThePast);
         }
+        self.list_spent(&mut tx, id, now).await?;
         sqlx::query("UPDATE keys SET hash = ?, expires_at = ?, revoked_at = NULL WHERE id = ?")
             .bind(hash(text.expose()).to_vec())
             .bind(expires_at)
@@ -294,6 +350,27 @@ impl Keys {
         self.take_up(tx, "renew a key").await?;
         let key = self.get(id).ok_or(KeysError::NoSuchKey(id))?;
         Ok((text, key))
+    }
+
+    /// Lists the secret that a key has as one that lets nobody in any more, before the change that makes it so: what is listed and was not revoked after all is at the next
+    /// start, but what is not listed could come back. That of a key that is revoked is listed.
+    async fn list_spent(&self, change: &mut SqliteConnection, id: KeyId, now: Timestamp) -> Result<(), KeysError> {
+        let kept = sqlx::query("SELECT hash, revoked_at FROM keys WHERE id = ? AND revoked_at IS NULL").bind(id.get().cast_signed());
+        let kept = kept.fetch_optional(change).await.map_err(store("look for a key"))?;
+        let Some((hash, _)) = kept.as_ref().and_then(secret) else { return Ok(()) };
+        self.with_list("add to", move |path| gone::append(path, &[Spent { hash, since: now }])).await
+    }
+
+    /// Works on the list of secrets that let nobody in any more, where it may block.
+    async fn with_list<T: Send + 'static>(
+        &self,
+        attempted: &'static str,
+        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, KeysError> {
+        let path = self.path.with_file_name(spent::FILE);
+        let list = path.clone();
+        let done = tokio::task::spawn_blocking(move || work(&list)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        done.map_err(|source| KeysError::List { attempted, path, source })
     }
 
     /// Ends a change of the keys: here it holds at once, and other processes see that there is one.
@@ -441,6 +518,13 @@ fn options(path: &Path) -> SqliteConnectOptions {
 
 async fn count_up(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     sqlx::query("UPDATE revision SET number = number + 1").execute(connection).await.map(drop)
+}
+
+/// What is kept of the secret in a row, and when it was revoked; none if that cannot be understood, which lets nobody in.
+fn secret(row: &SqliteRow) -> Option<([u8; 32], Option<Timestamp>)> {
+    let hash: [u8; 32] = row.try_get::<&[u8], _>("hash").ok()?.try_into().ok()?;
+    let revoked_at = row.try_get::<Option<i64>, _>("revoked_at").ok()?;
+    Some((hash, revoked_at.map(Timestamp::from_micros)))
 }
 
 /// A row as an entry. One that cannot be understood, say a role of a later version, lets nobody in: better one key lost than every revocation unseen.
@@ -651,6 +735,82 @@ mod tests {
         assert_eq!(restored.authenticate(leaked.expose(), at(2)), Err(Denied::Revoked));
         operator.close().await;
         server.close().await;
+    }
+
+    /// Puts a copy in the place of a file that nobody has open.
+    fn put_back(copy: &Path, path: &Path) {
+        for end in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(path.with_file_name(format!("keys.db{end}")));
+        }
+        std::fs::copy(copy, path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_older_copy_of_the_file_lets_nobody_in_by_a_secret_that_was_revoked_or_exchanged() {
+        let (folder, keys) = fresh().await;
+        let (path, copies) = (folder.path().join("keys.db"), tempfile::tempdir().unwrap());
+        let (good, _) = keys.create(new_key(), at(0)).await.unwrap();
+        let (leaked, revoked) = keys.create(new_key(), at(0)).await.unwrap();
+        let (known, exchanged) = keys.create(new_key(), at(0)).await.unwrap();
+        let copy = copies.path().join("keys.db");
+        std::fs::copy(&path, &copy).unwrap();
+        keys.revoke(revoked.id, at(1)).await.unwrap();
+        let (fresh, _) = keys.renew(exchanged.id, None, at(2)).await.unwrap();
+        keys.close().await;
+        put_back(&copy, &path);
+
+        let restored = Keys::open(&path).await.unwrap();
+        let ask = |text: &ApiKey| restored.authenticate(text.expose(), at(3)).map(|key| key.id);
+        assert!(ask(&good).is_ok());
+        assert_eq!((ask(&leaked), ask(&known), ask(&fresh)), (Err(Denied::Revoked), Err(Denied::Revoked), Err(Denied::Unknown)));
+        assert_eq!(restored.get(revoked.id).and_then(|key| key.revoked_at), Some(at(1)), "since it was revoked first");
+        // Whoever needs the key has another secret, as ever; that is good after a start too.
+        let (again, _) = restored.renew(exchanged.id, None, at(4)).await.unwrap();
+        restored.close().await;
+        let restarted = Keys::open(&path).await.unwrap();
+        assert_eq!(restarted.authenticate(again.expose(), at(5)).map(|key| key.id), Ok(exchanged.id));
+        assert_eq!(restarted.authenticate(known.expose(), at(5)), Err(Denied::Unknown));
+    }
+
+    #[tokio::test]
+    async fn what_was_revoked_before_there_was_a_list_is_listed_when_there_is() {
+        let (folder, keys) = fresh().await;
+        let (path, copies) = (folder.path().join("keys.db"), tempfile::tempdir().unwrap());
+        let (leaked, key) = keys.create(new_key(), at(0)).await.unwrap();
+        let copy = copies.path().join("keys.db");
+        std::fs::copy(&path, &copy).unwrap();
+        keys.revoke(key.id, at(1)).await.unwrap();
+        keys.close().await;
+        std::fs::remove_file(folder.path().join(spent::FILE)).unwrap();
+        Keys::open(&path).await.unwrap().close().await;
+        put_back(&copy, &path);
+        assert_eq!(Keys::open(&path).await.unwrap().authenticate(leaked.expose(), at(2)), Err(Denied::Revoked));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_that_a_key_is_revoked_whose_secret_could_not_be_listed() {
+        let (folder, keys) = fresh().await;
+        let list = folder.path().join(spent::FILE);
+        let (text, key) = keys.create(new_key(), at(0)).await.unwrap();
+        std::fs::remove_file(&list).unwrap();
+        std::fs::create_dir(&list).unwrap();
+        assert!(matches!(keys.revoke(key.id, at(1)).await, Err(KeysError::List { .. })));
+        assert!(matches!(keys.renew(key.id, None, at(1)).await, Err(KeysError::List { .. })));
+        assert!(keys.authenticate(text.expose(), at(2)).is_ok(), "nothing was done");
+        std::fs::remove_dir(&list).unwrap();
+        assert_eq!(keys.revoke(key.id, at(3)).await.unwrap().revoked_at, Some(at(3)));
+        let listed = gone::read::<Spent>(&list).unwrap().unwrap();
+        assert_eq!(listed, [Spent { hash: hash(text.expose()), since: at(3) }]);
+    }
+
+    #[test]
+    fn a_line_of_the_list_is_read_back_and_none_that_was_cut_short() {
+        let spent = Spent { hash: [0xa7; 32], since: at(7) };
+        let line = spent.to_string();
+        assert_eq!(line.parse(), Ok(spent));
+        for bad in (0..line.len()).map(|length| line[..length].to_owned()).chain([format!("{line}0"), line.replace(' ', "")]) {
+            assert!(bad.parse::<Spent>().is_err(), "{bad}");
+        }
     }
 
     #[tokio::test]

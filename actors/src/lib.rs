@@ -25,6 +25,7 @@ pub mod digest;
 pub mod failure;
 pub mod forecaster;
 pub mod fraud;
+mod gone;
 pub mod history;
 pub mod journal;
 pub mod keys;

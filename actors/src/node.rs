@@ -68,7 +68,7 @@ use grants::Grants;
 use house::Creditors;
 pub use house::{ErasureError, keep_time, keep_watch};
 use refusals::Refusals;
-use startup::{Built, check_clock, check_keys, doubt_keys, rebuild};
+use startup::{Built, check_clock, check_keys, doubt_keys, erases_from, rebuild};
 pub use startup::{FolderLock, KeyFile, StartError, lock};
 
 /// Slots that ended so long ago leave the board, in seconds.
@@ -210,6 +210,8 @@ pub struct Node {
     journal: Arc<dyn Journal>,
     histories: Semaphore,
     started: Checked,
+    /// Contacts whose time is over are erased from then on.
+    erases_from: Timestamp,
     /// What a data folder holds beside the journal; none in memory.
     files: Option<Files>,
 }
@@ -311,6 +313,7 @@ impl Node {
         let keys = Keys::open(data.join("keys.db")).await?;
         let (pseudonymiser, appeals) = (Pseudonymiser::new(&master), AppealCodes::new(&master));
         let people = People::open(data, master, clock.now()).await?;
+        People::remove_leftovers(data);
         // Last: from here on they may count as torn when the machine ends.
         let views = Views::open(&data.join("views.db")).await?;
         let files = Files { views: views.clone(), keys, people, pseudonymiser, appeals, codes };
@@ -386,6 +389,7 @@ impl Node {
         let built = views.as_ref().map(|views| Built { folder: &settings.data, views, accept_loss: settings.accept_loss });
         let started = rebuild(journal.as_ref(), built, &streams, boards, clock.now(), progress).await?;
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
+        let erases_from = erases_from(&started.head, clock.now(), settings.accept_clock);
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
         quotes.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
         cases.passes().forget(clock.now());
@@ -463,6 +467,7 @@ impl Node {
             journal,
             histories: Semaphore::new(HISTORIES),
             started,
+            erases_from,
             files,
         });
         let tasks = Self::go_on(&node, settings.drives);

@@ -20,7 +20,7 @@ pub use script::MixedScripts;
 pub use sealing::MasterKey;
 pub(crate) use sealing::Sealer;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ use chacha20poly1305::XChaCha20Poly1305;
 use parking_lot::Mutex;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteSynchronous};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 use tornello_engine::ids::PersonId;
 use tornello_engine::recall::REMEMBERED_S;
 use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
@@ -146,6 +146,28 @@ struct Inner {
     waiting: Mutex<VecDeque<Waiting>>,
     /// Who is listed there and was not erased after all, as the databases could not be written to: the next start erases them.
     listed: Mutex<HashSet<PersonId>>,
+    /// Under whose ids somebody is being named.
+    turns: Mutex<HashMap<PersonId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// The turn of one who names somebody under an id, until it is dropped; see [`People::turn`].
+#[derive(Debug)]
+pub struct Turn {
+    people: People,
+    person: PersonId,
+    /// None while it is waited for.
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.held = None;
+        let mut turns = self.people.inner.turns.lock();
+        // Whoever waits for it has it too.
+        if turns.get(&self.person).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(&self.person);
+        }
+    }
 }
 
 struct Waiting {
@@ -216,8 +238,8 @@ async fn attach(connection: &mut SqliteConnection, keys: &str) -> Result<(), sql
 
 impl People {
     /// Opens `people.db` and `people-keys.db` in `folder`, which must exist, and makes them if there are none. Whoever `erased.log` beside them lists, and these have all
-    /// the same, as they were put back from an older copy, is erased again, as of `now`, before this returns. No other process may have the folder open: whoever starts a node
-    /// has locked it.
+    /// the same, as they were put back from an older copy, is erased again, as of `now`, before this returns. Other processes may have them open too, as a server has beside the
+    /// command line.
     ///
     /// # Errors
     /// If the master key is not the one that the keys were wrapped under, or the disk fails.
@@ -249,14 +271,20 @@ impl People {
             .map_err(store("open the store of people"))?;
         let wrapping = cipher(&master.derive(b"tornello: wrap the keys of people, 1"));
         let erasures = folder.join(erasures::FILE);
-        let people = Self { inner: Arc::new(Inner { pool, wrapping, erasures, waiting: Mutex::default(), listed: Mutex::default() }) };
+        let (waiting, listed, turns) = Default::default();
+        let people = Self { inner: Arc::new(Inner { pool, wrapping, erasures, waiting, listed, turns }) };
         people.prepare().await?;
-        // A transaction over both has just ended: what a kill had cut short of the one before was undone by it.
+        people.erase_again(now).await?;
+        Ok(people)
+    }
+
+    /// Removes what a kill has left beside the databases of commits over both. Only for whoever has the folder alone, and the store open: a transaction over both has ended then,
+    /// by which what a kill had cut short of the one before was undone. What another process is just committing must not be taken for that.
+    pub(crate) fn remove_leftovers(folder: &Path) {
+        let (contacts, keys) = (folder.join("people.db"), folder.join("people-keys.db"));
         if let Err(error) = crate::sqlite::remove_leftovers(&[&contacts, &keys]) {
             tracing::warn!(%error, "what a kill has left beside the contacts is not removed: it does no harm");
         }
-        people.erase_again(now).await?;
-        Ok(people)
     }
 
     /// Erases whoever an older copy of the databases brought back. Where there is no list yet, whoever is known to be erased is listed.
@@ -349,6 +377,15 @@ impl People {
             Done::Settled(person) => Err(PeopleError::Settled(person)),
             Done::Put | Done::Kept | Done::Erased(_) => Ok(()),
         }
+    }
+
+    /// Waits until nobody else has the turn of this id. Who stores somebody for what may yet be refused has it until that is answered, and the person erased if it was refused:
+    /// whoever comes with the same would else be told that the contact is stored, and be done with it right before it is erased.
+    pub async fn turn(&self, person: PersonId) -> Turn {
+        let turn = Arc::clone(self.inner.turns.lock().entry(person).or_default());
+        let mut waiting = Turn { people: self.clone(), person, held: None };
+        waiting.held = Some(turn.lock_owned().await);
+        waiting
     }
 
     /// The contact of a person; none if unknown or erased.

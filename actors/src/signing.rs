@@ -1,9 +1,11 @@
 //! The keys that sign ticket codes: a few Ed25519 seeds in one private file of the data folder. The newest signs; the older ones stay, so that gates go on
-//! accepting the codes that they signed. A rotation is a new file put in place at once, so a crash leaves either the old file or the new one.
+//! accepting the codes that they signed. A rotation is a new file put in place at once, so a crash leaves either the old file or the new one. Keys that were forgotten, as others
+//! know them, are listed beside the journal by their public halves: an older copy of the file brings none of them back.
 //!
 //! What a code says, and how it is checked, is the business of `engine::ticket`; this file knows bytes and dates. [`secret_file`] is how any secret of the
 //! installation is kept on disk, also the master key of `people`. Everything here blocks briefly on the disk: it is for start-up and for rare commands.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -16,10 +18,13 @@ use tornello_engine::time::Timestamp;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use self::secret_file::SecretFileError;
+use crate::gone::{self, Hex};
 
 const HEADER: &[u8] = b"tornello signing keys 1\n";
 const CHECKSUM_BYTES: usize = 32;
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// The name of the list of keys that were forgotten, beside the journal.
+const FORGOTTEN: &str = "forgotten.log";
 
 /// Why the signing keys cannot be had or changed.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,21 @@ pub enum SigningError {
     /// The current key cannot be forgotten.
     #[error("signing key {0} is the current one; rotate before forgetting it")]
     Current(u32),
+    /// The list of forgotten keys cannot be read or added to.
+    #[error("cannot {attempted} {}", path.display())]
+    List {
+        /// What was attempted.
+        attempted: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The current key of what was put in place was forgotten: it is an older copy.
+    #[error(
+        "signing key {0}, which signs in this copy of the keys, was forgotten since; the next start signs with a new one, or run `tornello signing list`"
+    )]
+    Forgotten(u32),
 }
 
 /// One Ed25519 key of the installation. The seed is secret and never printed.
@@ -113,14 +133,18 @@ impl SigningKeys {
     /// # Errors
     /// As of [`SigningKeys::load_or_create`].
     pub fn load_or_replace(path: impl Into<PathBuf>, now: Timestamp) -> Result<Self, SigningError> {
-        // A clock that says nothing of use still leaves room to rotate.
-        let number = u32::try_from(now.as_seconds()).unwrap_or(u32::MAX / 2).max(Self::FIRST + 1);
-        Self::load_or_draw(path.into(), number, now)
+        Self::load_or_draw(path.into(), number_at(now), now)
     }
 
     fn load_or_draw(path: PathBuf, first: u32, now: Timestamp) -> Result<Self, SigningError> {
         let _lock = secret_file::lock(&path)?;
-        if let Some(keys) = Self::load(&path)? {
+        if let Some(mut keys) = Self::load(&path)? {
+            if keys.drop_forgotten()? {
+                let (forgotten, id) = (keys.current.id, number_at(now).max(keys.current.id.saturating_add(1)));
+                tracing::warn!(forgotten, id, "the ticket signing keys are an older copy, whose current key was forgotten since: a new one signs");
+                keys.current = draw(id, now)?;
+                keys.save()?;
+            }
             return Ok(keys);
         }
         let mut keys = Self { older: Vec::new(), current: draw(first, now)?, path, stamp: None };
@@ -159,19 +183,37 @@ impl SigningKeys {
         })
     }
 
-    /// Removes an older key, for one that leaked or whose codes are all past; codes that it signed stop verifying. False if there is no such key.
+    /// Removes an older key, for one that leaked or whose codes are all past; codes that it signed stop verifying, also when an older copy of the file is put back. False if
+    /// there is no such key.
     ///
     /// # Errors
-    /// If it is the current key, or the file cannot be read back or replaced.
+    /// If it is the current key, or the file, or the list of forgotten keys, cannot be read back or written.
     pub fn forget(&mut self, id: u32) -> Result<bool, SigningError> {
         self.change(|keys| {
             if keys.current.id == id {
                 return Err(SigningError::Current(id));
             }
-            let before = keys.older.len();
-            keys.older.retain(|key| key.id != id);
-            Ok(keys.older.len() < before)
+            let Some(place) = keys.older.iter().position(|key| key.id == id) else { return Ok(false) };
+            // Listed first: what is listed and was not removed after all is not used, but what is not listed could come back.
+            let list = keys.path.with_file_name(FORGOTTEN);
+            let public = Hex(keys.older[place].public_key());
+            gone::append(&list, &[public]).map_err(|source| SigningError::List { attempted: "add to", path: list, source })?;
+            keys.older.remove(place);
+            Ok(true)
         })
+    }
+
+    /// Drops the keys that were forgotten, and have come back with an older copy of the file; answers whether the current one, which stays, is one of them.
+    fn drop_forgotten(&mut self) -> Result<bool, SigningError> {
+        let list = self.path.with_file_name(FORGOTTEN);
+        let listed = gone::read::<Hex>(&list).map_err(|source| SigningError::List { attempted: "read", path: list, source })?;
+        let forgotten: HashSet<Hex> = listed.unwrap_or_default().into_iter().collect();
+        if forgotten.is_empty() {
+            return Ok(false);
+        }
+        let is_forgotten = |key: &SigningKey| forgotten.contains(&Hex(key.public_key()));
+        self.older.retain(|key| !is_forgotten(key));
+        Ok(is_forgotten(&self.current))
     }
 
     /// Whether the file is still the one that these were read from, as far as its date and length say.
@@ -185,7 +227,7 @@ impl SigningKeys {
     /// # Errors
     /// If the file is gone, damaged or unreadable; the keys in use then stay as they were.
     pub fn reload(&mut self) -> Result<bool, SigningError> {
-        let found = Self::load(&self.path)?.ok_or_else(|| SigningError::Gone(self.path.clone()))?;
+        let found = self.load_again()?;
         let changed = !found.seeds().eq(self.seeds());
         *self = found;
         Ok(changed)
@@ -194,11 +236,17 @@ impl SigningKeys {
     /// Changes what is in the file, not what was once read from it, so that two processes cannot lose each other's key.
     fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T, SigningError>) -> Result<T, SigningError> {
         let _lock = secret_file::lock(&self.path)?;
-        let mut keys = Self::load(&self.path)?.ok_or_else(|| SigningError::Gone(self.path.clone()))?;
+        let mut keys = self.load_again()?;
         let done = change(&mut keys)?;
         keys.save()?;
         *self = keys;
         Ok(done)
+    }
+
+    /// What is in the file by now.
+    fn load_again(&self) -> Result<Self, SigningError> {
+        let mut found = Self::load(&self.path)?.ok_or_else(|| SigningError::Gone(self.path.clone()))?;
+        if found.drop_forgotten()? { Err(SigningError::Forgotten(found.current.id)) } else { Ok(found) }
     }
 
     fn load(path: &Path) -> Result<Option<Self>, SigningError> {
@@ -232,6 +280,11 @@ impl SigningKeys {
         self.stamp = stamp_of(&self.path);
         Ok(())
     }
+}
+
+/// The number of a key that is drawn in the place of others, which none of these has: that of its second. A clock that says nothing of use still leaves room to rotate.
+fn number_at(now: Timestamp) -> u32 {
+    u32::try_from(now.as_seconds()).unwrap_or(u32::MAX / 2).max(SigningKeys::FIRST + 1)
 }
 
 fn draw(id: u32, now: Timestamp) -> Result<SigningKey, SigningError> {
@@ -538,6 +591,48 @@ mod tests {
         assert!(!verifies(&keys, b"ticket", first) && verifies(&keys, b"ticket", second));
         assert_eq!(keys.rotate(at(5)).unwrap(), 3, "a forgotten number is not used again");
         assert_eq!(keys.seeds().next().unwrap().retired_at, Some(at(10)), "a clock that went back retires no key before its birth");
+    }
+
+    #[test]
+    fn an_older_copy_of_the_file_brings_back_no_key_that_was_forgotten() {
+        let (_folder, path) = fresh();
+        let mut keys = SigningKeys::load_or_create(&path, at(1)).unwrap();
+        let first = sign(&keys, b"ticket");
+        keys.rotate(at(2)).unwrap();
+        let (second, older) = (sign(&keys, b"ticket"), std::fs::read(&path).unwrap());
+        keys.rotate(at(3)).unwrap();
+        assert!(keys.forget(1).unwrap() && !keys.forget(1).unwrap());
+        secret_file::replace(&path, &older).unwrap();
+        let mut back = SigningKeys::load_or_create(&path, at(4)).unwrap();
+        assert!(!verifies(&back, b"ticket", first) && verifies(&back, b"ticket", second));
+        assert_eq!(back.current().0, 2, "it was not forgotten");
+
+        // The key that signs in the copy is the one that others know.
+        back.rotate(at(5)).unwrap();
+        assert!(back.forget(2).unwrap());
+        let signs = back.current();
+        secret_file::replace(&path, &older).unwrap();
+        assert!(matches!(back.reload(), Err(SigningError::Forgotten(2))));
+        assert!(matches!(back.rotate(at(6)), Err(SigningError::Forgotten(2))));
+        assert_eq!(back.current(), signs, "a running server goes on with what it has");
+        for now in [1_700_000_000, 1_700_000_100] {
+            let started = SigningKeys::load_or_create(&path, at(now)).unwrap();
+            assert_eq!(started.current().0, 1_700_000_000, "it is drawn once");
+            assert!(!verifies(&started, b"ticket", first) && !verifies(&started, b"ticket", second));
+        }
+    }
+
+    #[test]
+    fn no_key_is_forgotten_that_cannot_be_listed() {
+        let (folder, path) = fresh();
+        let mut keys = SigningKeys::load_or_create(&path, at(1)).unwrap();
+        let first = sign(&keys, b"ticket");
+        keys.rotate(at(2)).unwrap();
+        let list = folder.path().join(FORGOTTEN);
+        std::fs::create_dir(&list).unwrap();
+        assert!(matches!(keys.forget(1), Err(SigningError::List { .. })));
+        std::fs::remove_dir(&list).unwrap();
+        assert!(verifies(&SigningKeys::load_or_create(&path, at(3)).unwrap(), b"ticket", first), "nothing was done");
     }
 
     #[test]

@@ -165,18 +165,31 @@ impl Views {
         }
     }
 
-    /// Empties a file of another format, and looks whether what a start believes of it can be read.
+    /// Empties a file of another format, but for how far it was built: that is all that knows of what the journal has lost since. Looks whether what a start believes of it can be
+    /// read.
     async fn make_ready(&self) -> Result<(), ViewsError> {
         let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&self.pool()).await.map_err(unreadable)?;
         if version == FORMAT {
             self.check_form().await?;
         } else {
-            self.clear().await?;
+            let known = self.furthest().await;
+            self.empty(known).await?;
         }
         let [(rows, _), ..] = self.positions().await?;
         sqlite::check(&self.pool(), sqlite::HEADS).await?;
         self.rows_sender.send_replace(rows);
         Ok(())
+    }
+
+    /// The furthest batch, with its hash, up to which anything in a file of another format was built; none if it does not say so in a way that is understood.
+    async fn furthest(&self) -> Option<(i64, Vec<u8>)> {
+        let rows = sqlx::query("SELECT name, batch, hash, crc FROM position").fetch_all(&self.pool()).await.ok()?;
+        let read = |row: &SqliteRow| -> Option<(i64, Vec<u8>)> {
+            let (name, batch, hash, crc): (String, i64, Vec<u8>, i64) =
+                (row.try_get(0).ok()?, row.try_get(1).ok()?, row.try_get(2).ok()?, row.try_get(3).ok()?);
+            (batch > 0 && crc == position_crc(&name, batch, &hash)).then_some((batch, hash))
+        };
+        rows.iter().filter_map(read).max_by_key(|(batch, _)| *batch)
     }
 
     /// Looks whether the tables are as this program makes them; of a table that is not, SQLite only says that a query is wrong. Uses a connection of its own, because one
@@ -219,14 +232,24 @@ impl Views {
 
     /// Throws everything away, to be built again from the journal. All or nothing: lists that are half empty would pass for complete ones.
     pub async fn clear(&self) -> Result<(), ViewsError> {
+        self.empty(None).await
+    }
+
+    /// As [`Views::clear`], of a file that was built up to a batch that is `known`: a journal without that has lost it, though nothing here shows it any more.
+    async fn empty(&self, known: Option<(i64, Vec<u8>)>) -> Result<(), ViewsError> {
+        let nothing = (0, vec![0; 32]);
+        let known = known.unwrap_or_else(|| nothing.clone());
         let mut tx = self.store.writer().begin_with("BEGIN IMMEDIATE").await?;
         for schema in SCHEMAS {
             sqlx::raw_sql(schema).execute(&mut *tx).await?;
         }
         for name in POSITIONS {
-            sqlx::query("INSERT INTO position (name, batch, hash, crc) VALUES (?, 0, zeroblob(32), ?)")
+            let (batch, hash) = if name == "known" { &known } else { &nothing };
+            sqlx::query("INSERT INTO position (name, batch, hash, crc) VALUES (?, ?, ?, ?)")
                 .bind(name)
-                .bind(position_crc(name, 0, &[0; 32]))
+                .bind(*batch)
+                .bind(hash.as_slice())
+                .bind(position_crc(name, *batch, hash))
                 .execute(&mut *tx)
                 .await?;
         }
@@ -429,6 +452,30 @@ mod tests {
         let refused: i64 = sqlx::query_scalar("SELECT count(*) FROM refused").fetch_one(&views.pool()).await.unwrap();
         assert_eq!((refused, views.position("rows").await.unwrap().0), (0, 0));
         views.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_file_of_another_format_is_emptied_and_says_how_far_it_was_built() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("views.db");
+        let views = Views::open(&path).await.unwrap();
+        let mut connection = views.pool().acquire().await.unwrap();
+        for (name, batch) in [("rows", 7), ("heads", 9), ("known", 8)] {
+            move_on(&mut connection, name, batch, &[batch as u8; 32]).await.unwrap();
+        }
+        drop(connection);
+        let nothing = (0, vec![0; 32]);
+        for set in ["PRAGMA user_version = 1", "PRAGMA user_version = 2"] {
+            sqlx::raw_sql(set).execute(&views.pool()).await.unwrap();
+            views.make_ready().await.unwrap();
+            assert_eq!(views.positions().await.unwrap(), [nothing.clone(), nothing.clone(), (9, vec![9; 32])], "{set}");
+        }
+        views.close().await;
+        let again = Views::open(&path).await.unwrap();
+        assert_eq!((again.as_of_batch(), again.positions().await.unwrap()[2].0), (0, 9), "also when it is of this format by then");
+        again.clear().await.unwrap();
+        assert_eq!(again.positions().await.unwrap(), [nothing.clone(), nothing.clone(), nothing]);
+        again.close().await;
     }
 
     #[tokio::test]

@@ -21,6 +21,8 @@ use crate::views::{Views, ViewsError};
 pub(super) const BEHIND_S: i64 = 60;
 /// A wall clock this far ahead of it may be wrong.
 pub(super) const AHEAD_S: i64 = 366 * DAY_S;
+/// By one that is ahead by more than this, nobody is erased for as long.
+const DOUBTED_S: i64 = DAY_S;
 /// What stands in a data folder only if its keys were made before: each start makes these first, and flushes them.
 const AFTER_KEYS: [&str; 3] = ["people-keys.db", "views.db", "scorers.state"];
 
@@ -345,6 +347,17 @@ pub(super) fn check_clock(head: &Head, wall: Timestamp, accept: bool) -> Result<
         return Ok(());
     }
     Err(StartError::Clock { wall, last: head.at })
+}
+
+/// From when on contacts are erased whose time is over. A wall clock that is far ahead of the journal's last record is believed up to a year, as of a house that was closed; but if it is
+/// wrong all else can be mended, and who is erased is gone. So whoever reads the log has a day to set it right.
+pub(super) fn erases_from(head: &Head, wall: Timestamp, accept: bool) -> Timestamp {
+    if head.number == 0 || accept || wall.micros_since(head.at) <= DOUBTED_S * 1_000_000 {
+        return wall;
+    }
+    let from = wall.plus_seconds(DOUBTED_S);
+    tracing::warn!(%wall, last = %head.at, %from, "the wall clock is days ahead of the journal's last record: in case it is wrong, contacts are erased only in a day");
+    from
 }
 
 /// A data folder that is this process's alone, until this is dropped.

@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 64] = [
+const OTHERS: [(&str, u16, &str, &str); 65] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",

@@ -369,8 +369,9 @@ pub async fn confirm(
     let proven = form.holder.is_some() || caller.is_desk();
     acting::weigh_held(&node, &mut envelope, SignalKind::Sold { held: true }, hold, proven, &proof).await?;
     let mut confirmation = Confirmation::new(hold, owner);
-    let wanted = (form.contact.is_some() || form.holder.is_some())
-        && Box::pin(may_name(&node, (hold, owner), &envelope, &settlement, &mut confirmation)).await?;
+    let names = form.contact.is_some() || form.holder.is_some();
+    let _turn = people::turn(&node, hold.slot().museum(), &envelope, names).await?;
+    let wanted = names && Box::pin(may_name(&node, (hold, owner), &envelope, &settlement, &mut confirmation)).await?;
     let kept = people::keep_both(&node, hold.slot(), &envelope, (form.contact.as_ref(), form.holder.as_ref()), wanted).await?;
     let record = sell(&node, hold, envelope, &settlement, &mut confirmation, kept).await;
     if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) && wanted {

@@ -215,6 +215,7 @@ pub async fn rename(
         let problem = Problem::new(StatusCode::FORBIDDEN, "named_as_proof", "the name on this ticket was a proof: a shop does not change it");
         return Err(problem.detail("Nothing was changed. Ask the museum: a key of a desk may, where somebody sees who asks."));
     }
+    let _turn = people::turn(&node, slot.museum(), &envelope, true).await?;
     let holder = people::keep_holder(&node, slot, &envelope, &form.holder).await?;
     let record = node.slot(slot, envelope, command(Some(holder))).await;
     if matches!(record, Err(Failure::Refused(_) | Failure::KeyReused)) {

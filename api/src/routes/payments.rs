@@ -429,6 +429,7 @@ async fn begin(
     // Who has little time left may still begin at once: money that comes late is taken, and places are looked for again.
     let position_due_at = now.plus_seconds(start_s).min(held.start_until).max(now.plus_seconds(START_S_MIN));
     let until = held.over_at.plus_seconds(RETENTION_S);
+    let _turn = people::turn(node, museum, envelope, form.payer.is_some()).await?;
     let payer = people::keep_for(node, museum, envelope, form.payer.as_ref(), until, async || Ok(false)).await?;
     let request = payments::Request {
         creditor,

@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, delete, get, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
-use tornello_actors::people::{self, Contact, MixedScripts, PeopleError, RETENTION_S};
+use tornello_actors::people::{self, Contact, MixedScripts, PeopleError, RETENTION_S, Turn};
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{MuseumId, PersonId, SlotId};
 use tornello_engine::slot::verdict::Window;
@@ -115,6 +115,15 @@ fn person_of(museum: MuseumId, envelope: &Envelope, taken: u32) -> PersonId {
 
 const fn museum_of(person: PersonId) -> MuseumId {
     MuseumId((person.0 >> 112) as u16)
+}
+
+/// The turn of a request that `names` somebody, until it is dropped: a repeat of it waits until it has come to its end. Else the repeat could be done, as when a place has come free
+/// in between, and be of somebody whom the first one, which was refused, erases right afterwards. To be taken before anybody is stored.
+pub async fn turn(node: &Node, museum: MuseumId, envelope: &Envelope, names: bool) -> Result<Option<Turn>, Problem> {
+    if !names {
+        return Ok(None);
+    }
+    Ok(Some(Box::pin(files(node)?.people.turn(person_of(museum, envelope, 0))).await))
 }
 
 /// Examines the contact of a request and, if it is `wanted`, stores it before the sale is made; it is durable when this returns. Only the number that it answers
@@ -249,7 +258,8 @@ async fn put(
     Err(Problem::invalid("under this key it was refused again and again: use a new Idempotency-Key"))
 }
 
-/// Erases people whom no sale or ticket names: stored for a sale that was refused after all, as when the last place went in between, or replaced by another.
+/// Erases people whom no sale or ticket names: stored for a sale that was refused after all, as when the last place went in between, or replaced by another. Only for who has
+/// the [`turn`] of the request.
 pub async fn drop_unsold(node: &Node, people: impl IntoIterator<Item = PersonId>) -> Result<(), Problem> {
     for person in people {
         files(node)?.people.erase(person, node.now()).await?;

@@ -415,6 +415,7 @@ pub async fn draft(
     price(&known.museum.group_policy_on(day).1, form.kind, &asked, 0, party_max(&node, &known, &asked.slots))?;
     let until = kept_until(&node, &asked.slots);
     let drafted = async || -> Result<bool, Problem> { Ok(quotes::free_id(&node, &envelope).await.is_ok_and(|(_, is_new)| !is_new)) };
+    let _turn = people::turn(&node, museum, &envelope, form.contact.is_some()).await?;
     let contact = people::keep_for(&node, museum, &envelope, form.contact.as_ref(), until, drafted).await?;
     let about = About { museum, kind: form.kind, contact, institution, account };
     let id = match quotes::draft(&node, envelope, about, asked).await {

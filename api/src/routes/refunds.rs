@@ -298,6 +298,7 @@ pub async fn set_payee(
         let recall = recall.clone();
         Ok(node.look_payment(id.payment, move |payment| payment.recall(&recall) != Recall::New).await?)
     };
+    let _turn = people::turn(&node, museum, &envelope, true).await?;
     let person = people::keep_payee(&node, museum, &envelope, &contact, named).await?;
     let set = node.payment(id.payment, envelope, Command::SetPayee { refund: id.number, person }).await;
     // It went out, or was paid back, in the moment since.

@@ -155,7 +155,9 @@ pub async fn create(
     acting::weigh(&node, &mut envelope, asked, &proof).await?;
     let command = |contact| Command::SellDirect { sale, channel, lines: lines.clone(), settlement: settlement.clone(), contact };
     let refused = |failure| alternatives(&node, slot, channel, failure);
-    if form.contact.is_some() || form.holder.is_some() {
+    let names = form.contact.is_some() || form.holder.is_some();
+    let _turn = contacts::turn(&node, slot.museum(), &envelope, names).await?;
+    if names {
         node.rehearse(slot, &envelope, &command(None)).await.map_err(refused)?;
     }
     let (contact, holder) = contacts::keep_both(&node, slot, &envelope, (form.contact.as_ref(), form.holder.as_ref()), true).await?;

@@ -8,11 +8,13 @@ mod lost_keys;
 use std::time::Duration;
 
 use sqlx::{ConnectOptions, Connection};
+use tornello_engine::ids::PersonId;
 
 use super::*;
 use crate::keys::{Denied, NewKey, Role};
 use crate::node::Writing;
 use crate::node::startup::{AHEAD_S, BEHIND_S};
+use crate::people::Contact;
 use crate::views::SaleFilter;
 
 #[actix_rt::test]
@@ -195,4 +197,26 @@ async fn one_process_at_a_time_and_a_clock_that_fits_the_journal() {
         settings.accept_clock = true;
         Node::start(&settings, clock(), |_| {}).await.unwrap().stop().await;
     }
+}
+
+/// As of a machine that has lost its clock, and is months ahead until somebody sets it: it is believed, as of a house that was closed.
+#[actix_rt::test]
+async fn a_clock_that_is_far_ahead_at_a_start_erases_nobody_for_a_day() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, sell(1, 3)).await.unwrap();
+    let (person, contact) = (PersonId(7), Contact::holder("Ada", "Neri").unwrap());
+    house.node().files().unwrap().people.put(person, &contact, now(), Some(now().plus_seconds(DAY_S))).await.unwrap();
+    house.running.stop().await;
+    let ahead = now().plus_seconds(100 * DAY_S);
+    let clock = Arc::new(ManualClock::new(ahead));
+    let running = Node::start(&Settings::new(folder.path()), Arc::clone(&clock) as _, |_| {}).await.unwrap();
+    let (node, people) = (Arc::clone(running.node()), running.node().files().unwrap().people.clone());
+    for (since_s, is_known) in [(0, true), (DAY_S - 1, true), (DAY_S, false)] {
+        clock.set(ahead.plus_seconds(since_s));
+        node.erase_due().await.unwrap();
+        assert_eq!(people.get(person).await.unwrap().is_some(), is_known, "{since_s} s after the start");
+    }
+    drop(node);
+    running.stop().await;
 }

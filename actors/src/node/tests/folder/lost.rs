@@ -196,6 +196,32 @@ async fn what_is_lost_is_not_forgotten_when_the_machine_ends_after_a_refused_sta
     }
 }
 
+/// A machine is replaced, and the program with it, and the journal was copied before the last sale.
+#[actix_rt::test]
+async fn what_is_lost_is_known_to_lists_of_an_earlier_version_too() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    house.ask(1, sell(1, 3)).await.unwrap();
+    house.running.stop().await;
+    let path = folder.path().join(file::FILE);
+    let (whole, begin) = (std::fs::read(&path).unwrap(), begins(&path).pop().unwrap() as usize);
+    std::fs::remove_file(folder.path().join("scorers.state")).unwrap();
+    let cut_short = [("a batch is missing", whole[..begin].to_vec()), ("the last batch has rotted", changed(&whole, begin + 150))];
+    for (what, bytes) in cut_short {
+        std::fs::write(&path, &bytes).unwrap();
+        change(&folder, "views.db", "PRAGMA user_version = 1").await;
+        for time in ["the first time", "the second time"] {
+            let refused = House::in_folder(&folder).await.err();
+            assert!(matches!(refused, Some(StartError::Lost { built: "views.db", .. })), "{what}, {time}: {refused:?}");
+            assert!(std::fs::read(&path).unwrap() == bytes, "{what}, {time}: what is left was changed");
+        }
+    }
+    std::fs::write(&path, &whole).unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    assert_eq!(house.taken(), 3);
+    house.running.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_journal_with_other_batches_than_were_answered_starts_only_if_that_is_accepted() {
     let (folder, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
