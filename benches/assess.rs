@@ -10,6 +10,7 @@ mod museum;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -134,18 +135,27 @@ async fn by_callers(node: &Node, slot: SlotId, keys: &AtomicU64, assessed: bool)
     running.collect::<Vec<_>>().await.into_iter().flatten().collect()
 }
 
-/// Holds at random moments, so many in a second; answers how long each took. The timer has steps of a millisecond: what was to begin within one begins at once.
+/// Holds at random moments, so many in a second; answers how long each took. A thread of its own keeps the time: the runtime's timer has steps of a millisecond, at whose end
+/// all holds of that millisecond would begin at once.
 async fn at_rate(node: &Arc<Node>, slot: SlotId, keys: &AtomicU64, assessed: bool, per_second: f64) -> Vec<Duration> {
+    let (due, mut moments) = tokio::sync::mpsc::unbounded_channel();
     let mut chance = Chance::new(keys.load(Ordering::Relaxed));
-    let (started, mut next, mut running) = (Instant::now(), Duration::ZERO, Vec::new());
-    while next < FOR {
-        tokio::time::sleep_until((started + next).into()).await;
-        while next < started.elapsed().min(FOR) {
-            let (node, key) = (Arc::clone(node), keys.fetch_add(1, Ordering::Relaxed));
-            running.push(actix_rt::spawn(async move { hold(&node, slot, key, assessed).await }));
-            next += Duration::from_secs_f64(-(1.0 - chance.unit()).ln() / per_second);
+    let timer = thread::spawn(move || {
+        let (started, mut next) = (Instant::now(), Duration::ZERO);
+        while next < FOR {
+            thread::sleep(next.saturating_sub(started.elapsed()));
+            while next < started.elapsed().min(FOR) {
+                due.send(()).expect("somebody listens");
+                next += Duration::from_secs_f64(-(1.0 - chance.unit()).ln() / per_second);
+            }
         }
+    });
+    let mut running = Vec::new();
+    while moments.recv().await.is_some() {
+        let (node, key) = (Arc::clone(node), keys.fetch_add(1, Ordering::Relaxed));
+        running.push(actix_rt::spawn(async move { hold(&node, slot, key, assessed).await }));
     }
+    timer.join().expect("kept the time");
     futures_util::future::join_all(running).await.into_iter().map(|took| took.expect("held")).collect()
 }
 
