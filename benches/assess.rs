@@ -1,7 +1,8 @@
 //! What does it cost to assess a command before it is given: reading the counters of a buyer, a device, a card and a network, the features, the rules, the model's
 //! score and its reasons? What does it cost to count it afterwards? And how much later is a hold on the disk that was assessed? The bar: p99 of an assessment at most 25
 //! microseconds, and the p99 of a hold at most 5% more. Holds are asked for by 16 callers, each again when it is answered (a node with all it can do: what takes longer is
-//! asked for less often), and at random moments, half as many as the callers got without assessing, whether they are answered or not. Rounds with and without take turns, and
+//! asked for less often), and at random moments: a tenth, a quarter and half as many as the
+//! callers got without assessing, whether they are answered or not. Rounds with and without take turns, and
 //! the median of their p99 is what counts: a disk that stands still for a moment spoils one round of either, and not the whole.
 //! `cargo bench -p tornello-benches --bench assess`.
 
@@ -203,11 +204,14 @@ fn main() {
             if assessed { &mut with } else { &mut without }.push(by_callers(node, slot, &keys, assessed).await);
         }
         compare("16 callers", without, with);
-        let (mut without, mut with) = (Vec::new(), Vec::new());
-        for assessed in in_turns() {
-            if assessed { &mut with } else { &mut without }.push(at_rate(node, slot, &keys, assessed, per_second / 2.0).await);
+        for share in [0.1, 0.25, 0.5] {
+            let per_second = per_second * share;
+            let (mut without, mut with) = (Vec::new(), Vec::new());
+            for assessed in in_turns() {
+                if assessed { &mut with } else { &mut without }.push(at_rate(node, slot, &keys, assessed, per_second).await);
+            }
+            compare(&format!("{per_second:.0} a second"), without, with);
         }
-        compare(&format!("{:.0} a second", per_second / 2.0), without, with);
         running.stop().await;
     });
 }
