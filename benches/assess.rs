@@ -1,7 +1,8 @@
 //! What does it cost to assess a command before it is given: reading the counters of a buyer, a device, a card and a network, the features, the rules, the model's
 //! score and its reasons? What does it cost to count it afterwards? And how much later is a hold on the disk that was assessed? The bar: p99 of an assessment at most 25
 //! microseconds, and the p99 of a hold at most 5% more. Holds are asked for by 16 callers, each again when it is answered (a node with all it can do: what takes longer is
-//! asked for less often), and at random moments, half as many as the callers got without assessing, whether they are answered or not. Rounds with and without take turns, and
+//! asked for less often), and at random moments: a tenth, a quarter and half as many as the
+//! callers got without assessing, whether they are answered or not. Rounds with and without take turns, and
 //! the median of their p99 is what counts: a disk that stands still for a moment spoils one round of either, and not the whole.
 //! `cargo bench -p tornello-benches --bench assess`.
 
@@ -10,6 +11,7 @@ mod museum;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -134,18 +136,27 @@ async fn by_callers(node: &Node, slot: SlotId, keys: &AtomicU64, assessed: bool)
     running.collect::<Vec<_>>().await.into_iter().flatten().collect()
 }
 
-/// Holds at random moments, so many in a second; answers how long each took. The timer has steps of a millisecond: what was to begin within one begins at once.
+/// Holds at random moments, so many in a second; answers how long each took. A thread of its own keeps the time: the runtime's timer has steps of a millisecond, at whose end
+/// all holds of that millisecond would begin at once.
 async fn at_rate(node: &Arc<Node>, slot: SlotId, keys: &AtomicU64, assessed: bool, per_second: f64) -> Vec<Duration> {
+    let (due, mut moments) = tokio::sync::mpsc::unbounded_channel();
     let mut chance = Chance::new(keys.load(Ordering::Relaxed));
-    let (started, mut next, mut running) = (Instant::now(), Duration::ZERO, Vec::new());
-    while next < FOR {
-        tokio::time::sleep_until((started + next).into()).await;
-        while next < started.elapsed().min(FOR) {
-            let (node, key) = (Arc::clone(node), keys.fetch_add(1, Ordering::Relaxed));
-            running.push(actix_rt::spawn(async move { hold(&node, slot, key, assessed).await }));
-            next += Duration::from_secs_f64(-(1.0 - chance.unit()).ln() / per_second);
+    let timer = thread::spawn(move || {
+        let (started, mut next) = (Instant::now(), Duration::ZERO);
+        while next < FOR {
+            thread::sleep(next.saturating_sub(started.elapsed()));
+            while next < started.elapsed().min(FOR) {
+                due.send(()).expect("somebody listens");
+                next += Duration::from_secs_f64(-(1.0 - chance.unit()).ln() / per_second);
+            }
         }
+    });
+    let mut running = Vec::new();
+    while moments.recv().await.is_some() {
+        let (node, key) = (Arc::clone(node), keys.fetch_add(1, Ordering::Relaxed));
+        running.push(actix_rt::spawn(async move { hold(&node, slot, key, assessed).await }));
     }
+    timer.join().expect("kept the time");
     futures_util::future::join_all(running).await.into_iter().map(|took| took.expect("held")).collect()
 }
 
@@ -193,11 +204,14 @@ fn main() {
             if assessed { &mut with } else { &mut without }.push(by_callers(node, slot, &keys, assessed).await);
         }
         compare("16 callers", without, with);
-        let (mut without, mut with) = (Vec::new(), Vec::new());
-        for assessed in in_turns() {
-            if assessed { &mut with } else { &mut without }.push(at_rate(node, slot, &keys, assessed, per_second / 2.0).await);
+        for share in [0.1, 0.25, 0.5] {
+            let per_second = per_second * share;
+            let (mut without, mut with) = (Vec::new(), Vec::new());
+            for assessed in in_turns() {
+                if assessed { &mut with } else { &mut without }.push(at_rate(node, slot, &keys, assessed, per_second).await);
+            }
+            compare(&format!("{per_second:.0} a second"), without, with);
         }
-        compare(&format!("{:.0} a second", per_second / 2.0), without, with);
         running.stop().await;
     });
 }
