@@ -125,13 +125,17 @@ async fn tell(node: &Node, museum: MuseumId, said: Unheard) -> Vec<DaySlot> {
     let Some(known) = node.museums().get(museum) else { return Vec::new() };
     let is_unheard = known.museum.unheard().iter().any(|unheard| unheard.seq == said.seq);
     let holds = |start: Timestamp| match said.word {
-        DayWord::Off(_) => known.museum.called_off(start).is_some(),
-        DayWord::On(up) => known.museum.called_off(start) != Some(up.reason),
+        DayWord::Off(off) => known.museum.is_called_off_for(start, off.reason),
+        DayWord::On(up) => !known.museum.is_called_off_for(start, up.reason),
     };
     let slots = slots_of(node, &known, &said.word);
     let mut told = Vec::with_capacity(slots.len());
     for some in slots.chunks(AT_ONCE) {
-        told.extend(join_all(some.iter().map(|seen| one(node, *seen, said, is_unheard && holds(seen.slot.start())))).await);
+        let hears = |seen: &SlotAvailability| {
+            let start = seen.slot.start();
+            one(node, *seen, said, known.museum.called_off(start), is_unheard && holds(start))
+        };
+        told.extend(join_all(some.iter().map(hears)).await);
     }
     // Of one that is over by now nobody has to hear anything.
     let is_left = |slot: &DaySlot| matches!(slot.outcome, Outcome::Failed(_)) && node.now() < slot.end;
@@ -159,30 +163,36 @@ fn slots_of(node: &Node, known: &Known, word: &DayWord) -> Vec<SlotAvailability>
     slots
 }
 
-/// Tells one slot, if that `is_due` or it was told before: then it answers as it did.
-async fn one(node: &Node, seen: SlotAvailability, said: Unheard, is_due: bool) -> DaySlot {
+/// Tells one slot, if that `is_due` or it was told before: then it answers as it did. What does not take place for this reason any more may not do so for another: then it stays closed,
+/// and for that.
+async fn one(node: &Node, seen: SlotAvailability, said: Unheard, called_off: Option<Code>, is_due: bool) -> DaySlot {
     let (slot, end) = (seen.slot, seen.end);
     let key = digest(&[b"day", &slot.museum().0.to_be_bytes(), &said.seq.to_be_bytes()]);
     let by = Envelope { who: said.who, ..Envelope::by_system(key) };
     let command = match said.word {
         DayWord::Off(off) => Command::CloseWithDay { reason: off.reason },
-        DayWord::On(up) => Command::ReopenWithDay { reason: up.reason },
+        DayWord::On(up) => Command::ReopenWithDay { reason: up.reason, still: called_off },
     };
     let is_asked = if is_due { Ok(true) } else { node.knows(slot, &by).await };
     let (outcome, stands) = match is_asked {
-        Ok(true) => ask(node, &seen, by, command).await,
+        Ok(true) => ask(node, &seen, by, command, said.word).await,
         Ok(false) => as_it_is(node, &seen).await,
         Err(failure) => (Outcome::Failed(failure), None),
     };
     DaySlot { slot, end, outcome, stands }
 }
 
-async fn ask(node: &Node, seen: &SlotAvailability, by: Envelope, command: Command) -> (Outcome, Option<Stands>) {
-    match node.slot_and_after(seen.slot, by, command, Stands::of).await {
-        Ok((_, Some(stands))) => (Outcome::Done, Some(stands)),
+async fn ask(node: &Node, seen: &SlotAvailability, by: Envelope, command: Command, word: DayWord) -> (Outcome, Option<Stands>) {
+    let look = |slot: &Slot| (slot.places().closed, Stands::of(slot));
+    let told = |(closed, stands): (Option<Code>, Stands)| match (word, closed) {
+        (DayWord::On(_), Some(other)) => (Outcome::StaysClosed(other), Some(stands)),
+        (DayWord::On(_), None) | (DayWord::Off(_), _) => (Outcome::Done, Some(stands)),
+    };
+    match node.slot_and_after(seen.slot, by, command, look).await {
+        Ok((_, Some(after))) => told(after),
         // A repeat is told what was so then.
         Ok((record, None)) => match node.slot_after(seen.slot, record.seq).await {
-            Ok(then) => (Outcome::Done, Some(Stands::of(&then))),
+            Ok(then) => told(look(&then)),
             Err(_) => (Outcome::Failed(Failure::OutcomeUnknown), None),
         },
         Err(Failure::Refused(Refusal::SlotOver { .. })) => (Outcome::Over, None),

@@ -652,6 +652,12 @@ impl Museum {
         self.days.off_at(start)
     }
 
+    /// Whether the day of what starts then is called off for that reason, for whichever others it is besides.
+    #[must_use]
+    pub fn is_called_off_for(&self, start: Timestamp, reason: Code) -> bool {
+        self.days.is_off_for(start, reason)
+    }
+
     /// What was said of days and not all of their slots have heard yet, in the order in which it was said.
     #[must_use]
     pub fn unheard(&self) -> &[Unheard] {

@@ -393,7 +393,7 @@ impl Auditor {
                 Command::Bind { payment, over, .. } => (told.until, told.over) = (Some((record.at, Keeper::Payment(payment))), over),
                 Command::SellPaid { keeper, .. } => told.over = keeper,
                 Command::SellBeyond { beyond, ceiling, .. } => told.beyond = Some((beyond, ceiling)),
-                Command::CloseWithDay { reason } | Command::ReopenWithDay { reason } => told.with_day = Some(reason),
+                Command::CloseWithDay { reason } | Command::ReopenWithDay { reason, .. } => told.with_day = Some(reason),
                 Command::Observe { grant: Some(grant), .. } => told.let_in = grant.admitted,
                 Command::Release { owner, .. }
                 | Command::LeaveWaiting { owner, .. }

@@ -221,7 +221,11 @@ impl Callers {
             Ask::Close => Command::Close { reason: code("strike") },
             Ask::Reopen => Command::Reopen,
             Ask::CloseWithDay => Command::CloseWithDay { reason: code(dice.pick(&["strike", "flood"])) },
-            Ask::ReopenWithDay => Command::ReopenWithDay { reason: code(dice.pick(&["strike", "flood"])) },
+            Ask::ReopenWithDay => {
+                // The day may be called off for the other reason as well.
+                let (reason, still) = dice.pick(&[("strike", None), ("flood", None), ("strike", Some("flood")), ("flood", Some("strike"))]);
+                Command::ReopenWithDay { reason: code(reason), still: still.map(code) }
+            }
             Ask::Observe => Command::Observe {
                 source: code("door"),
                 inside: dice.below(30) as u32,

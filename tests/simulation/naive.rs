@@ -383,8 +383,10 @@ impl Naive {
                 Ok(())
             }
             Event::Closed(closed) => {
-                let is_open = self.closed.is_none() && at < self.opening.end;
-                rule(asked.with_day.is_none() || is_open, "a slot that is closed already, or over, is closed with its day")?;
+                // With a day that is called off, or stays so for another reason than the one that is taken back.
+                let before = asked.with_day.filter(|reason| *reason != closed.reason);
+                let is_as_asked = self.closed == before && at < self.opening.end;
+                rule(asked.with_day.is_none() || is_as_asked, "a slot that is closed for something else, or over, is closed with its day")?;
                 self.closed = Some(closed.reason);
                 Ok(())
             }

@@ -114,6 +114,12 @@ impl Days {
         self.off.iter().find(|off| off.date == date && off.concerns(start)).map(|off| off.reason)
     }
 
+    /// Whether what starts then does not take place for that reason, whatever others there are.
+    pub(super) fn is_off_for(&self, start: Timestamp, reason: Code) -> bool {
+        let date = calendar::local_day(start);
+        self.off.iter().any(|off| off.reason == reason && off.date == date && off.concerns(start))
+    }
+
     pub(super) fn unheard(&self) -> &[Unheard] {
         &self.unheard
     }

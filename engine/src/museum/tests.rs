@@ -451,6 +451,8 @@ fn a_day_is_called_off_and_taken_up_again() {
     ask(&mut museum, now(), &take_up(LATER, "flood"));
     assert_eq!(closed(&museum), (None, Some(strike), Some(strike), None));
     assert_eq!(museum.unheard().iter().map(|unheard| unheard.seq).collect::<Vec<_>>(), [4, 6]);
+    let afternoon = noon.plus_seconds(2 * 3_600);
+    assert!(museum.is_called_off_for(afternoon, strike) && !museum.is_called_off_for(afternoon, flood) && !museum.is_called_off_for(now(), strike));
     ask(&mut museum, now(), &call_off(LATER, Some(noon), "strike"));
     ask(&mut museum, now(), &take_up(LATER, "strike"));
     assert_eq!(closed(&museum), (None, None, None, None), "what was said twice is taken back at once");

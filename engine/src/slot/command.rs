@@ -158,6 +158,8 @@ pub enum Command {
     ReopenWithDay {
         /// Why the day was called off, in one word.
         reason: Code,
+        /// For what else it is called off, if it is: then the slot stays closed, and for that from now on.
+        still: Option<Code>,
     },
     /// What sensors say of the people inside the building.
     Observe {

@@ -48,11 +48,12 @@ impl Slot {
         }
     }
 
-    pub(super) fn reopen_with_day(&self, now: Timestamp, reason: Code) -> Result<Vec<Event>, Refusal> {
+    /// A day that is called off for something else as well does not take place: when that is over too, the slot is found by its new reason.
+    pub(super) fn reopen_with_day(&self, now: Timestamp, reason: Code, still: Option<Code>) -> Result<Vec<Event>, Refusal> {
         match self.places.closed {
             Some(other) if other != reason => Err(Refusal::SlotClosed { reason: other }),
             _ if now >= self.opening.end => Err(Refusal::SlotOver { ended_at: self.opening.end }),
-            Some(_) => self.reopen(now),
+            Some(_) => still.map_or_else(|| self.reopen(now), |still| self.close(still)),
             None => Err(Refusal::NotClosed),
         }
     }

@@ -116,7 +116,7 @@ impl Aggregate for Slot {
             Command::Close { reason } => self.close(*reason),
             Command::Reopen => self.reopen(now),
             Command::CloseWithDay { reason } => self.close_with_day(now, *reason),
-            Command::ReopenWithDay { reason } => self.reopen_with_day(now, *reason),
+            Command::ReopenWithDay { reason, still } => self.reopen_with_day(now, *reason, *still),
             Command::Observe { source, inside, sd, measured_at, ceiling, grant } => {
                 self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling, *grant)
             }

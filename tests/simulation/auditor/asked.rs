@@ -59,9 +59,12 @@ pub(super) fn did(command: &Command, events: &[Event]) -> bool {
         // How many it is, the naive slot knows.
         (Command::SellBeyond { turn_away_ppm, .. }, Event::BeyondSet(set)) => *turn_away_ppm == set.turn_away_ppm,
         (Command::SetQuotas { quotas }, Event::QuotasSet(set)) => *quotas == set.quotas,
-        (Command::Close { reason } | Command::CloseWithDay { reason }, Event::Closed(closed)) => *reason == closed.reason,
+        (
+            Command::Close { reason } | Command::CloseWithDay { reason } | Command::ReopenWithDay { still: Some(reason), .. },
+            Event::Closed(closed),
+        ) => *reason == closed.reason,
         // For which reason it was closed, the naive slot knows.
-        (Command::Reopen | Command::ReopenWithDay { .. }, Event::Reopened(_)) => true,
+        (Command::Reopen | Command::ReopenWithDay { still: None, .. }, Event::Reopened(_)) => true,
         (Command::Observe { source, inside, sd, measured_at, ceiling, .. }, Event::Observed(observed)) => {
             (source, inside, sd, measured_at, ceiling) == (&observed.source, &observed.inside, &observed.sd, &observed.measured_at, &observed.ceiling)
         }

@@ -121,7 +121,7 @@ fn closing_and_reopening_may_be_said_twice() {
 #[test]
 fn a_slot_is_closed_and_reopened_with_its_day_unless_it_is_closed_for_something_else() {
     let (strike, works) = (code("strike"), code("works"));
-    let (close, reopen) = (Command::CloseWithDay { reason: strike }, Command::ReopenWithDay { reason: strike });
+    let (close, reopen) = (Command::CloseWithDay { reason: strike }, Command::ReopenWithDay { reason: strike, still: None });
     let (called_off, shut) = ([(-DAY, close.clone())], [(-DAY, Command::Close { reason: works })]);
     given(&[]).then(-DAY, close.clone(), Ok(Event::Closed(Closed { reason: strike })));
     given(&[]).refuses(-DAY, reopen.clone(), Refusal::NotClosed);
@@ -129,6 +129,11 @@ fn a_slot_is_closed_and_reopened_with_its_day_unless_it_is_closed_for_something_
     given(&called_off).then(-DAY, reopen.clone(), Ok(Event::Reopened(Reopened {})));
     given(&shut).refuses(-DAY, close.clone(), Refusal::SlotClosed { reason: works });
     given(&shut).refuses(-DAY, reopen.clone(), Refusal::SlotClosed { reason: works });
+    // The day is called off for a flood as well: it stays closed, and that is why from now on.
+    let flooded = Command::ReopenWithDay { reason: strike, still: Some(code("flood")) };
+    given(&called_off).then(-DAY, flooded.clone(), Ok(Event::Closed(Closed { reason: code("flood") })));
+    given(&[]).refuses(-DAY, flooded.clone(), Refusal::NotClosed);
+    given(&shut).refuses(-DAY, flooded, Refusal::SlotClosed { reason: works });
     let over = Refusal::SlotOver { ended_at: at(30 * MIN) };
     given(&[]).refuses(30 * MIN, close, over.clone());
     given(&[]).refuses(30 * MIN, reopen.clone(), over.clone());

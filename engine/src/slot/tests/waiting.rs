@@ -278,7 +278,7 @@ fn an_offer_does_not_run_out_while_its_slot_is_closed_and_begins_anew_when_it_re
     assert_eq!(called_off.offered(-DAY).len(), 3);
     assert!(called_off.ask(-DAY + 100, &Command::Extend { hold: id(3), owner: None }).is_ok());
     assert!(called_off.ask(-DAY + 200, &Command::CloseWithDay { reason: code("strike") }).is_ok());
-    let reopen = Command::ReopenWithDay { reason: code("strike") };
+    let reopen = Command::ReopenWithDay { reason: code("strike"), still: None };
     assert_eq!(called_off.ask(-DAY + 300, &reopen), Ok(vec![reopened(), renewed(4, -DAY + 1_200), renewed(5, -DAY + 1_200)]));
 }
 
