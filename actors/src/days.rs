@@ -104,7 +104,8 @@ pub async fn close(
     say(node, known.museum.id(), by, DayWord::Off(DayCalledOff { date, from, reason })).await
 }
 
-/// Reopens the slots of a day that are closed for that reason. One that nobody has written to is closed for none, and is left out.
+/// Reopens the slots of a day that are closed for that reason, but those that the plan has no more and of which nobody has anything. One that nobody has written to is closed for none, and is
+/// left out.
 ///
 /// # Errors
 /// As of [`close`].
@@ -128,12 +129,17 @@ async fn tell(node: &Node, museum: MuseumId, said: Unheard) -> Vec<DaySlot> {
         DayWord::Off(off) => known.museum.is_called_off_for(start, off.reason),
         DayWord::On(up) => !known.museum.is_called_off_for(start, up.reason),
     };
+    // It was written to because its day was called off, and for nothing else that still counts: it is not sold beside what a later plan has in its place.
+    let is_gone = |seen: &SlotAvailability| {
+        let is_empty = || seen.places.taken() == 0 && node.board().head(seen.slot).is_none_or(|head| head.waiting == 0);
+        matches!(said.word, DayWord::On(_)) && known.museum.opening(seen.slot).is_none() && is_empty()
+    };
     let slots = slots_of(node, &known, &said.word);
     let mut told = Vec::with_capacity(slots.len());
     for some in slots.chunks(AT_ONCE) {
         let hears = |seen: &SlotAvailability| {
             let start = seen.slot.start();
-            one(node, *seen, said, known.museum.called_off(start), is_unheard && holds(start))
+            one(node, *seen, said, known.museum.called_off(start), is_unheard && holds(start) && !is_gone(seen))
         };
         told.extend(join_all(some.iter().map(hears)).await);
     }

@@ -105,6 +105,32 @@ async fn what_a_later_plan_adds_to_a_day_that_is_called_off_is_closed_from_the_b
 }
 
 #[actix_rt::test]
+async fn what_the_plan_has_no_more_when_its_day_takes_place_after_all_is_sold_only_where_somebody_has_something_of_it() {
+    let house = House::new().await;
+    let (node, date) = (house.node(), calendar::local_day(tomorrow().start()));
+    let [last, first_gone, sold] = [3, 4, 5].map(|hours| SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(hours * 3_600)));
+    node.slot(sold, by(20), sell_in(sold, 1, 2)).await.unwrap();
+    assert_eq!(call_off(node).await.len(), 9);
+    // It takes place until two in the afternoon.
+    let mut shorter = plan();
+    for session in shorter.routes[0].week.iter_mut().flatten() {
+        (session.closes, session.last_entry) = (jiff::civil::time(14, 0, 0, 0), jiff::civil::time(13, 0, 0, 0));
+    }
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: date, plan: shorter }).await.unwrap();
+    let known = node.museums().get(MUSEUM).unwrap();
+    let told = days::reopen(node, &known, date, &by(21), code("strike")).await.unwrap();
+    let of = |slot: SlotId| told.iter().find(|told| told.slot == slot).map(|told| told.outcome.clone());
+    assert_eq!(told.iter().filter(|told| told.outcome == Outcome::Done).count(), 6, "{told:?}");
+    assert_eq!((of(last), of(first_gone), of(sold)), (Some(Outcome::Done), Some(Outcome::StaysClosed(code("strike"))), Some(Outcome::Done)));
+    let buy = |slot: SlotId| Command::Hold { hold: HoldId::new(slot, 9), channel: Channel::Web, lines: lines(1) };
+    assert_eq!(node.slot(first_gone, by(22), buy(first_gone)).await, Err(Failure::Refused(Refusal::SlotClosed { reason: code("strike") })));
+    assert!(node.slot(sold, by(23), buy(sold)).await.is_ok());
+    assert_eq!(days::resume(node).await, 0);
+    assert_eq!(days::reopen(node, &known, date, &by(21), code("strike")).await.unwrap().len(), 9, "a repeat tells of the same slots");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_request_under_the_key_of_another_one_closes_no_slot_at_all() {
     let house = House::new().await;
     let (node, date) = (house.node(), calendar::local_day(tomorrow().start()));
