@@ -1,7 +1,9 @@
 //! A museum's day that is called off, or takes place after all: a flow over the museum and the slots of the day. Its journal is the museum: what is said there of the day holds from
 //! then on, and closes each slot to which nobody has written. The others are told, each by a step with a key that follows from the flow, so that a step is taken once however often it is
 //! asked; what a slot says is its own rule. When all have heard it the museum notes that (`DayHeard`). What was cut off, by a crash or a disk that was full, is found in the museums and
-//! gone on with.
+//! gone on with; until the next crash it is known besides which slots need no telling.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use jiff::civil::Date;
@@ -28,18 +30,37 @@ const LOCKS: usize = 64;
 
 /// Sees to it that of a museum's days one thing is told at a time: what is told must not be taken back meanwhile.
 #[derive(Debug)]
-pub struct Telling([Mutex<()>; LOCKS]);
+pub struct Telling {
+    turns: [Mutex<()>; LOCKS],
+    /// By the museum and the record that says it: the slots that have heard what others have not. They are not told again: what staff have done with them since stands.
+    heard: parking_lot::Mutex<BTreeMap<(MuseumId, u64), BTreeSet<SlotId>>>,
+}
 
 impl Default for Telling {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| Mutex::default()))
+        Self { turns: std::array::from_fn(|_| Mutex::default()), heard: parking_lot::Mutex::default() }
     }
 }
 
 impl Telling {
     /// Whoever has this says something of the museum's days, and tells it.
     fn of(&self, museum: MuseumId) -> &Mutex<()> {
-        &self.0[usize::from(museum.0) % LOCKS]
+        &self.turns[usize::from(museum.0) % LOCKS]
+    }
+
+    /// The slots that have heard something.
+    fn heard(&self, museum: MuseumId, seq: u64) -> BTreeSet<SlotId> {
+        self.heard.lock().get(&(museum, seq)).cloned().unwrap_or_default()
+    }
+
+    /// Some slots have heard it.
+    fn note(&self, museum: MuseumId, seq: u64, slots: impl Iterator<Item = SlotId>) {
+        self.heard.lock().entry((museum, seq)).or_default().extend(slots);
+    }
+
+    /// All have, and that is noted.
+    fn end(&self, museum: MuseumId, seq: u64) {
+        self.heard.lock().remove(&(museum, seq));
     }
 }
 
@@ -118,11 +139,12 @@ async fn say(node: &Node, museum: MuseumId, by: &Envelope, word: DayWord) -> Res
     let waits = tokio::time::timeout(ANSWER_WITHIN, node.telling().of(museum).lock());
     let _turn = waits.await.map_err(|_| Failure::Busy)?;
     let record = node.museum(museum, by.clone(), museum::Command::SayOfDay { word }).await?;
-    Ok(tell(node, museum, Unheard { seq: record.seq, who: by.who, word }).await)
+    Ok(tell(node, museum, Unheard { seq: record.seq, who: by.who, word }, false).await)
 }
 
-/// Tells the slots of a day what was said of it, unless all have heard it, and answers what has become of each. A slot of which something else was said since is told nothing.
-async fn tell(node: &Node, museum: MuseumId, said: Unheard) -> Vec<DaySlot> {
+/// Tells the slots of a day what was said of it, unless all have heard it, and answers what has become of each; of those that `are_left` alone, if nobody waits for the answer. A slot of which
+/// something else was said since is told nothing.
+async fn tell(node: &Node, museum: MuseumId, said: Unheard, are_left: bool) -> Vec<DaySlot> {
     let Some(known) = node.museums().get(museum) else { return Vec::new() };
     let is_unheard = known.museum.unheard().iter().any(|unheard| unheard.seq == said.seq);
     let holds = |start: Timestamp| match said.word {
@@ -134,21 +156,30 @@ async fn tell(node: &Node, museum: MuseumId, said: Unheard) -> Vec<DaySlot> {
         let is_empty = || seen.places.taken() == 0 && node.board().head(seen.slot).is_none_or(|head| head.waiting == 0);
         matches!(said.word, DayWord::On(_)) && known.museum.opening(seen.slot).is_none() && is_empty()
     };
-    let slots = slots_of(node, &known, &said.word);
+    let heard = node.telling().heard(museum, said.seq);
+    let mut slots = slots_of(node, &known, &said.word);
+    slots.retain(|seen| !(are_left && heard.contains(&seen.slot)));
     let mut told = Vec::with_capacity(slots.len());
     for some in slots.chunks(AT_ONCE) {
         let hears = |seen: &SlotAvailability| {
             let start = seen.slot.start();
-            one(node, *seen, said, known.museum.called_off(start), is_unheard && holds(start) && !is_gone(seen))
+            let is_due = is_unheard && holds(start) && !heard.contains(&seen.slot) && !is_gone(seen);
+            one(node, *seen, said, known.museum.called_off(start), is_due)
         };
         told.extend(join_all(some.iter().map(hears)).await);
     }
     // Of one that is over by now nobody has to hear anything.
-    let is_left = |slot: &DaySlot| matches!(slot.outcome, Outcome::Failed(_)) && node.now() < slot.end;
-    if is_unheard && !told.iter().any(is_left) {
+    let is_left = |slot: &&DaySlot| matches!(slot.outcome, Outcome::Failed(_)) && node.now() < slot.end;
+    if is_unheard && told.iter().any(|slot| is_left(&slot)) {
+        node.telling().note(museum, said.seq, told.iter().filter(|slot| !is_left(slot)).map(|slot| slot.slot));
+    } else if is_unheard {
         let key = digest(&[b"day heard", &museum.0.to_be_bytes(), &said.seq.to_be_bytes()]);
-        if let Err(failure) = node.museum(museum, Envelope::by_system(key), museum::Command::DayHeard { seq: said.seq }).await {
-            tracing::warn!(museum = museum.0, %failure, "all slots have heard what was said of a day, and that is not noted yet");
+        match node.museum(museum, Envelope::by_system(key), museum::Command::DayHeard { seq: said.seq }).await {
+            Ok(_) => node.telling().end(museum, said.seq),
+            Err(failure) => {
+                tracing::warn!(museum = museum.0, %failure, "all slots have heard what was said of a day, and that is not noted yet");
+                node.telling().note(museum, said.seq, told.iter().map(|slot| slot.slot));
+            }
         }
     }
     if let DayWord::On(_) = said.word {
@@ -240,7 +271,7 @@ async fn resume_of(node: &Node, museum: MuseumId) -> usize {
     let _turn = node.telling().of(museum).lock().await;
     let unheard = || node.museums().get(museum).map(|known| known.museum.unheard().to_vec()).unwrap_or_default();
     for said in unheard() {
-        tell(node, museum, said).await;
+        tell(node, museum, said, true).await;
     }
     let left = unheard().len();
     if left > 0 {

@@ -67,6 +67,24 @@ async fn what_is_left_of_a_day_that_takes_place_after_all_closes_nothing() {
 }
 
 #[actix_rt::test]
+async fn what_staff_reopen_of_a_day_stays_open_while_others_are_still_to_hear_that_it_is_called_off() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let node = house.node();
+    open_museum(node).await;
+    house.ask(1, Command::Close { reason: code("works") }).await.unwrap();
+    journal.faults.lock().extend([Fault::Pass, Fault::Full]);
+    let half = call_off(node).await;
+    assert!(half.iter().any(|slot| matches!(slot.outcome, Outcome::Failed(_))), "{half:?}");
+    let shut = half.iter().find(|slot| slot.slot == tomorrow()).map(|slot| slot.outcome.clone());
+    assert_eq!(shut, Some(Outcome::StaysClosed(code("works"))));
+    house.ask(2, Command::Reopen).await.unwrap();
+    assert_eq!((days::resume(node).await, closed_on_that_day(node)), (0, 8));
+    assert!(house.ask(3, hold(1, 2)).await.is_ok());
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_a_later_plan_adds_to_a_day_that_is_called_off_is_closed_from_the_beginning() {
     let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
     let house = House::on(Arc::clone(&journal)).await;
