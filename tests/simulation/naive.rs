@@ -324,10 +324,13 @@ impl Naive {
                     let other = hold.paying.filter(|payment| sold.settlement != Settlement::Payment { id: *payment });
                     rule(other.is_none() || other == asked.over, "a hold is sold to others than the payment that keeps it (SL-12)")?;
                     // What the system holds is sold for somebody.
+                    let held_by = Some(hold.who).filter(|holder| *holder != KeyId::SYSTEM);
+                    rule(sold.held_by == held_by, "a sale is said to be of somebody else than whoever held it")?;
                     hold.fate = Fate::Sold;
                     who = if hold.who == KeyId::SYSTEM { who } else { hold.who };
                     buyer = hold.buyer.or(buyer);
                 } else {
+                    rule(sold.held_by.is_none(), "what nobody held is said to be of somebody who did")?;
                     // Late money finds what rests of what it was for: the record goes on to free it, and no more than that.
                     let own = self.frees(record, sold)?;
                     self.is_new(sold.sale, &sold.lines)?;
