@@ -7,6 +7,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_api::pagopa::gateway::Pagopa;
+use tornello_api::pagopa::reconciliation::Reconciliation;
+use tornello_engine::time::DAY_S;
 
 use crate::support::{App, TORRE, receipt, slot};
 
@@ -263,6 +265,25 @@ async fn of_an_old_statement_nothing_is_left_but_what_flows_are_held_against() {
     // What is given once more is known, but for what quotes no flow.
     assert_eq!(send(&app, "/v1/reconciliation/statements", &manager, &table).await.1, json!({"lines": 1}));
     assert_eq!(app.get(path, &manager).await, before);
+    app.stop().await;
+}
+
+/// Whom a statement names is erased also where nobody is paid over pagoPA any more; but not by a clock that may be wrong, as nobody has it again by setting that right.
+#[actix_rt::test]
+async fn statements_that_are_due_are_erased_without_pagopa_and_not_by_a_clock_that_is_far_ahead() {
+    let app = App::start().await;
+    let manager = app.key(Role::Manager).await;
+    let table = "data;importo;descrizione\n23/11/2026;9,00;Mario Rossi, affitto\n";
+    assert_eq!(send(&app, "/v1/reconciliation/statements", &manager, table).await.1, json!({"lines": 1}));
+    let (clock, ahead) = (Arc::clone(&app.clock), app.node().now().plus_seconds(100 * DAY_S));
+    let app = app.restart_after(move |_| clock.set(ahead)).await;
+    let left = Reconciliation::left_in(app.folder(), 0).unwrap().unwrap();
+    assert_eq!(left.erase_by_clock(app.node()).await.unwrap(), None);
+    app.clock.set(ahead.plus_seconds(DAY_S));
+    assert_eq!(left.erase_by_clock(app.node()).await.unwrap(), Some(1));
+    assert_eq!(left.erase_by_clock(app.node()).await.unwrap(), Some(0));
+    let nothing = app.folder().join("journal");
+    assert!(Reconciliation::left_in(&nothing, 0).unwrap().is_none() && !nothing.exists(), "no folder is made where none is needed");
     app.stop().await;
 }
 

@@ -353,12 +353,13 @@ impl Keys {
     }
 
     /// Lists the secret that a key has as one that lets nobody in any more, before the change that makes it so: what is listed and was not revoked after all is at the next
-    /// start, but what is not listed could come back. That of a key that is revoked is listed.
+    /// start, but what is not listed could come back. That of a key which is revoked already is listed once more: it could not be, if the disk was full when it should have been.
     async fn list_spent(&self, change: &mut SqliteConnection, id: KeyId, now: Timestamp) -> Result<(), KeysError> {
-        let kept = sqlx::query("SELECT hash, revoked_at FROM keys WHERE id = ? AND revoked_at IS NULL").bind(id.get().cast_signed());
+        let kept = sqlx::query("SELECT hash, revoked_at FROM keys WHERE id = ?").bind(id.get().cast_signed());
         let kept = kept.fetch_optional(change).await.map_err(store("look for a key"))?;
-        let Some((hash, _)) = kept.as_ref().and_then(secret) else { return Ok(()) };
-        self.with_list("add to", move |path| gone::append(path, &[Spent { hash, since: now }])).await
+        let Some((hash, revoked_at)) = kept.as_ref().and_then(secret) else { return Ok(()) };
+        let spent = Spent { hash, since: revoked_at.unwrap_or(now) };
+        self.with_list("add to", move |path| gone::append(path, &[spent])).await
     }
 
     /// Works on the list of secrets that let nobody in any more, where it may block.
@@ -785,6 +786,24 @@ mod tests {
         Keys::open(&path).await.unwrap().close().await;
         put_back(&copy, &path);
         assert_eq!(Keys::open(&path).await.unwrap().authenticate(leaked.expose(), at(2)), Err(Denied::Revoked));
+    }
+
+    /// As when a key was revoked by a version without the list, and that could not be made at the start, as the disk was full.
+    #[tokio::test]
+    async fn a_secret_that_was_revoked_and_not_listed_is_listed_before_another_takes_its_place() {
+        let (folder, keys) = fresh().await;
+        let (path, copies) = (folder.path().join("keys.db"), tempfile::tempdir().unwrap());
+        let (leaked, key) = keys.create(new_key(), at(0)).await.unwrap();
+        let copy = copies.path().join("keys.db");
+        std::fs::copy(&path, &copy).unwrap();
+        keys.revoke(key.id, at(1)).await.unwrap();
+        std::fs::remove_file(folder.path().join(spent::FILE)).unwrap();
+        keys.renew(key.id, None, at(2)).await.unwrap();
+        keys.close().await;
+        put_back(&copy, &path);
+        let restored = Keys::open(&path).await.unwrap();
+        assert_eq!(restored.authenticate(leaked.expose(), at(3)), Err(Denied::Revoked));
+        assert_eq!(restored.get(key.id).and_then(|key| key.revoked_at), Some(at(1)), "since it was revoked first");
     }
 
     #[tokio::test]

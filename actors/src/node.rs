@@ -210,7 +210,7 @@ pub struct Node {
     journal: Arc<dyn Journal>,
     histories: Semaphore,
     started: Checked,
-    /// Contacts whose time is over are erased from then on.
+    /// What is to be erased by its date is erased from then on.
     erases_from: Timestamp,
     /// What a data folder holds beside the journal; none in memory.
     files: Option<Files>,
@@ -389,7 +389,7 @@ impl Node {
         let built = views.as_ref().map(|views| Built { folder: &settings.data, views, accept_loss: settings.accept_loss });
         let started = rebuild(journal.as_ref(), built, &streams, boards, clock.now(), progress).await?;
         check_clock(&started.head, clock.now(), settings.accept_clock)?;
-        let erases_from = erases_from(&started.head, clock.now(), settings.accept_clock);
+        let erases_from = erases_from(&started, clock.now(), settings.accept_clock);
         board.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
         quotes.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
         cases.passes().forget(clock.now());
@@ -606,6 +606,12 @@ impl Node {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Whether what is to be erased by its date may be: not on the first day after a start by a clock that may be wrong.
+    #[must_use]
+    pub fn erases_by_date(&self) -> bool {
+        self.now() >= self.erases_from
     }
 
     /// Ends when [`Node::now`] has reached `at`.

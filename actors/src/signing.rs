@@ -139,11 +139,17 @@ impl SigningKeys {
     fn load_or_draw(path: PathBuf, first: u32, now: Timestamp) -> Result<Self, SigningError> {
         let _lock = secret_file::lock(&path)?;
         if let Some(mut keys) = Self::load(&path)? {
+            let read = keys.older.len();
             if keys.drop_forgotten()? {
                 let (forgotten, id) = (keys.current.id, number_at(now).max(keys.current.id.saturating_add(1)));
                 tracing::warn!(forgotten, id, "the ticket signing keys are an older copy, whose current key was forgotten since: a new one signs");
                 keys.current = draw(id, now)?;
                 keys.save()?;
+            } else if keys.older.len() < read
+                && let Err(error) = keys.save()
+            {
+                // They are not used here. But whoever has read them before, as a server that runs, hears of it by another file alone.
+                tracing::warn!(%error, "keys that were forgotten are still in the file of the ticket signing keys: a server that runs may go on with them");
             }
             return Ok(keys);
         }
@@ -620,6 +626,21 @@ mod tests {
             assert_eq!(started.current().0, 1_700_000_000, "it is drawn once");
             assert!(!verifies(&started, b"ticket", first) && !verifies(&started, b"ticket", second));
         }
+    }
+
+    /// As when the disk was full once the key was listed: whoever looks then is told that it is gone, and so it is.
+    #[test]
+    fn a_key_that_was_listed_as_forgotten_and_not_removed_is_removed_by_whoever_looks() {
+        let (folder, path) = fresh();
+        let mut server = SigningKeys::load_or_create(&path, at(1)).unwrap();
+        let first = sign(&server, b"ticket");
+        server.rotate(at(2)).unwrap();
+        let public = server.seeds().next().map(|key| Hex(key.public_key())).unwrap();
+        gone::append(&folder.path().join(FORGOTTEN), &[public]).unwrap();
+        assert!(server.are_current() && verifies(&server, b"ticket", first));
+        assert_eq!(SigningKeys::load_or_create(&path, at(3)).unwrap().public_keys().len(), 1);
+        assert!(!server.are_current() && server.reload().unwrap());
+        assert!(!verifies(&server, b"ticket", first));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tornello_engine::planning::Planning;
 use tornello_engine::quote::{self, Quote, Status};
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::till::{self, Till};
-use tornello_engine::time::Timestamp;
+use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 
 use crate::accounts::Accounts;
 use crate::attended::Attended;
@@ -37,6 +37,8 @@ use crate::tills::Tills;
 
 /// How many batches are read at once, while as many are taken in; a full one has about a megabyte.
 const ROUND: u32 = 64;
+/// A clock that is so far ahead of the batch before may be wrong, in seconds.
+pub(crate) const JUMP_S: i64 = DAY_S;
 
 /// What a check of the journal found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct Checked {
     pub records: u64,
     /// The last batch, if it was torn and has been cut off.
     pub cut: Option<u64>,
+    /// When the last batch was written by a clock that was more than a day ahead of the batch before it; none: there is no such batch.
+    pub jumped_at: Option<Timestamp>,
 }
 
 /// Checks every batch and its place in the chain. A last batch that is damaged is torn: it is cut off if `cut` says so, and reported. `cut` names the last batch
@@ -58,7 +62,7 @@ pub async fn check(
     mut each: impl FnMut(&Batch) -> Result<(), JournalError>,
     mut progress: impl FnMut(u64),
 ) -> Result<Checked, JournalError> {
-    let mut checked = Checked { head: Head::EMPTY, records: 0, cut: None };
+    let mut checked = Checked { head: Head::EMPTY, records: 0, cut: None, jumped_at: None };
     let mut read = journal.batches(0, ROUND).await;
     loop {
         let batches = match read {
@@ -78,6 +82,9 @@ pub async fn check(
                     return Err((error, true));
                 }
                 each(batch).map_err(|error| (error, false))?;
+                if checked.head.number > 0 && batch.at.micros_since(checked.head.at) > JUMP_S * MICROS_PER_S {
+                    checked.jumped_at = Some(batch.at);
+                }
                 checked.head = Head { number: batch.number, hash: batch.hash(), at: batch.at };
                 checked.records += batch.spans.iter().map(|span| span.last - span.first + 1).sum::<u64>();
             }

@@ -112,15 +112,15 @@ impl Node {
         limits::forget(self);
     }
 
-    /// Erases the contacts whose time is over; not on the first day after a start by a clock that may be wrong. Whoever is owed money, or paid what is contested, is kept from day to day until that has ended: somebody has to write to them, and pay to
-    /// the account that is kept with them. Answers how many were erased.
+    /// Erases the contacts whose time is over, if [`Node::erases_by_date`]. Whoever is owed money, or paid what is contested, is kept from day to day until that has ended: somebody has to
+    /// write to them, and pay to the account that is kept with them. Answers how many were erased.
     ///
     /// # Errors
     /// If nobody can tell now who is owed money, or the disk fails; those already erased stay erased.
     pub async fn erase_due(&self) -> Result<u64, ErasureError> {
         let Some(files) = &self.files else { return Ok(0) };
         let now = self.clock.now();
-        if now < self.erases_from || !files.people.is_any_due(now).await? {
+        if !self.erases_by_date() || !files.people.is_any_due(now).await? {
             return Ok(0);
         }
         let creditors = self.find_creditors().await.map_err(ErasureError::Payment)?;

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use tornello_engine::time::{DAY_S, Timestamp};
+use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 
 use crate::codes::CodesError;
 use crate::fraud::SavedFile;
@@ -13,7 +13,7 @@ use crate::keys::KeysError;
 use crate::people::PeopleError;
 use crate::signing::{SigningError, SigningKeys};
 use crate::sqlite::{is_damaged, is_misfit};
-use crate::start::{self, Boards, Checked, Memory};
+use crate::start::{self, Boards, Checked, JUMP_S, Memory};
 use crate::streams::Streams;
 use crate::views::{Views, ViewsError};
 
@@ -21,7 +21,7 @@ use crate::views::{Views, ViewsError};
 pub(super) const BEHIND_S: i64 = 60;
 /// A wall clock this far ahead of it may be wrong.
 pub(super) const AHEAD_S: i64 = 366 * DAY_S;
-/// By one that is ahead by more than this, nobody is erased for as long.
+/// By one that was ahead by more than [`JUMP_S`] nothing is erased by its date for so long.
 const DOUBTED_S: i64 = DAY_S;
 /// What stands in a data folder only if its keys were made before: each start makes these first, and flushes them.
 const AFTER_KEYS: [&str; 3] = ["people-keys.db", "views.db", "scorers.state"];
@@ -349,14 +349,18 @@ pub(super) fn check_clock(head: &Head, wall: Timestamp, accept: bool) -> Result<
     Err(StartError::Clock { wall, last: head.at })
 }
 
-/// From when on contacts are erased whose time is over. A wall clock that is far ahead of the journal's last record is believed up to a year, as of a house that was closed; but if it is
-/// wrong all else can be mended, and who is erased is gone. So whoever reads the log has a day to set it right.
-pub(super) fn erases_from(head: &Head, wall: Timestamp, accept: bool) -> Timestamp {
-    if head.number == 0 || accept || wall.micros_since(head.at) <= DOUBTED_S * 1_000_000 {
-        return wall;
-    }
-    let from = wall.plus_seconds(DOUBTED_S);
-    tracing::warn!(%wall, last = %head.at, %from, "the wall clock is days ahead of the journal's last record: in case it is wrong, contacts are erased only in a day");
+/// From when on whatever has a date is erased whose time is over. A wall clock that is far ahead of the journal's last record is believed up to a year, as of a house that was closed; but
+/// if it is wrong all else can be mended, and what is erased is gone. So whoever reads the log has a day to set it right. Another start meanwhile takes nothing of that: by then the last
+/// records are of the same clock, and those before them show how far it was ahead.
+pub(super) fn erases_from(started: &Checked, wall: Timestamp, accept: bool) -> Timestamp {
+    let Head { number, at: last, .. } = started.head;
+    let is_ahead = number > 0 && wall.micros_since(last) > JUMP_S * MICROS_PER_S;
+    let doubted = if is_ahead { Some(wall) } else { started.jumped_at };
+    let Some(from) = doubted.map(|since| since.plus_seconds(DOUBTED_S)).filter(|from| !accept && *from > wall) else { return wall };
+    tracing::warn!(
+        %wall, %last, %from,
+        "the wall clock is days ahead of what the journal had a day ago: in case it is wrong, nothing is erased by its date before then"
+    );
     from
 }
 

@@ -22,7 +22,7 @@ pub(super) const SCHEMA: &str = "
         payment TEXT PRIMARY KEY, museum INTEGER NOT NULL, opened_at INTEGER NOT NULL, who TEXT NOT NULL, channel TEXT NOT NULL, ord TEXT NOT NULL,
         quote TEXT NOT NULL, gateway TEXT NOT NULL, subject TEXT NOT NULL, amount_cents INTEGER NOT NULL, due_at INTEGER NOT NULL, state TEXT NOT NULL,
         changed_at INTEGER NOT NULL, paid_at INTEGER, received_cents INTEGER NOT NULL, disputed INTEGER NOT NULL,
-        taken_back_cents INTEGER NOT NULL, disputed_receipt INTEGER,
+        taken_back_cents INTEGER NOT NULL, disputed_receipt INTEGER, disputes_unnoted INTEGER NOT NULL,
         reference TEXT NOT NULL -- under which a desk took what it was paid by; empty: no desk did
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX payment_by_museum ON payment (museum, opened_at, payment);
@@ -285,7 +285,8 @@ impl Views {
             "SELECT payment, number, museum, opened_at, amount_cents, why, CASE WHEN state = 'released' THEN 'open'
                 WHEN state = 'open' AND (
                     coalesce((SELECT taken_back.amount_cents FROM taken_back WHERE taken_back.payment = refund.payment AND taken_back.receipt = refund.receipt), 0) > 0
-                    OR EXISTS (SELECT 1 FROM payment WHERE payment.payment = refund.payment AND disputed > 0 AND coalesce(disputed_receipt, refund.receipt) = refund.receipt)
+                    OR EXISTS (SELECT 1 FROM payment WHERE payment.payment = refund.payment AND (
+                        disputed = 1 OR (disputed = 2 AND (disputes_unnoted > 0 OR disputed_receipt = refund.receipt))))
                 ) THEN 'contested'
                 ELSE state END AS now, changed_at, batch, way, reference, executed_on, returned, payee
             FROM refund WHERE (?1 IS NULL OR museum IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR now = ?2) AND (NOT ?3 OR payee <> '')
@@ -608,7 +609,7 @@ impl Rows {
     pub(super) async fn write(&self, tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         const OPENED: &str = "INSERT INTO payment
             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                value ->> 10, 'created', value ->> 2, NULL, 0, 0, 0, NULL, '' FROM jsonb_each(?)";
+                value ->> 10, 'created', value ->> 2, NULL, 0, 0, 0, NULL, 0, '' FROM jsonb_each(?)";
         const RECEIVED: &str =
             "UPDATE payment SET received_cents = payment.received_cents + change.cents, paid_at = coalesce(payment.paid_at, change.at),
                 reference = coalesce(change.reference, payment.reference)
@@ -619,8 +620,10 @@ impl Rows {
         const STAGES: &str = "UPDATE payment SET state = change.state, changed_at = change.at
             FROM (SELECT value ->> 0 AS of, value ->> 1 AS state, value ->> 2 AS at, max(key) FROM jsonb_each(?) GROUP BY 1) AS change
             WHERE payment.payment = change.of";
-        const DISPUTES: &str = "UPDATE payment SET disputed = change.open, disputed_receipt = change.receipt
-            FROM (SELECT value ->> 0 AS of, value ->> 1 AS open, value ->> 2 AS receipt, max(key) FROM jsonb_each(?) GROUP BY 1) AS change
+        const DISPUTES: &str = "UPDATE payment SET disputed = change.open, disputed_receipt = change.receipt,
+                disputes_unnoted = payment.disputes_unnoted + change.unnoted
+            FROM (SELECT value ->> 0 AS of, value ->> 1 AS open, value ->> 2 AS receipt, sum(value ->> 1 = 2 AND value ->> 2 IS NULL) AS unnoted, max(key)
+                FROM jsonb_each(?) GROUP BY 1) AS change
             WHERE payment.payment = change.of";
         const TAKEN: &str = "UPDATE payment SET taken_back_cents = payment.taken_back_cents + change.cents
             FROM (SELECT value ->> 0 AS of, sum(value ->> 1) AS cents FROM jsonb_each(?) GROUP BY 1) AS change WHERE payment.payment = change.of";

@@ -248,31 +248,37 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     let mqtt = broker.map(|broker| (broker, Link::default()));
-    let reconciliation = match &pagopa {
-        Some(_) => {
-            let kept = Reconciliation::open(data, node.started().head.number);
-            Some(Arc::new(kept.with_context(|| format!("flows cannot be kept in {}", data.display()))?))
-        }
-        None => None,
+    let batches = node.started().head.number;
+    let kept = match &pagopa {
+        Some(_) => Some(Reconciliation::open(data, batches).with_context(|| format!("flows cannot be kept in {}", data.display()))?),
+        None => Reconciliation::left_in(data, batches).unwrap_or_else(|error| {
+            tracing::error!(%error, "statements of the bank that are due cannot be erased");
+            None
+        }),
     };
+    let kept = kept.map(Arc::new);
     let settings = ServerSettings {
         station,
         mqtt: mqtt.as_ref().map(|(_, link)| link.clone()),
         pagopa: pagopa.clone(),
-        reconciliation: reconciliation.clone(),
+        reconciliation: kept.clone().filter(|_| pagopa.is_some()),
         ..arguments.settings()
     };
     let (server, Listening { all: listen, gates, station }) = start_server(Arc::clone(&node), &settings)?;
     let following = mqtt.map(|(broker, link)| tokio::spawn(mqtt::follow(Arc::clone(&node), broker, arguments.mqtt_prefix, link)));
-    let sweeping = pagopa.zip(reconciliation).map(|(pagopa, kept)| {
+    let sweeping = kept.map(|kept| {
         let (node, folder) = (Arc::clone(&node), arguments.flows.clone());
         tokio::spawn(async move {
-            let fetching = async {
-                if let Some(service) = &flow_service {
-                    flows::follow(service, &node, pagopa.settings(), &kept).await;
-                }
+            let connected = async {
+                let Some(pagopa) = &pagopa else { return };
+                let fetching = async {
+                    if let Some(service) = &flow_service {
+                        flows::follow(service, &node, pagopa.settings(), &kept).await;
+                    }
+                };
+                tokio::join!(kept.follow(&node, pagopa.settings(), folder.as_deref()), fetching);
             };
-            tokio::join!(kept.follow(&node, pagopa.settings(), folder.as_deref()), fetching);
+            tokio::join!(kept.keep_erasing(&node), connected);
         })
     });
     let planning = {

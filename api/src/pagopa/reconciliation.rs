@@ -4,7 +4,7 @@
 //! ends before that batch, as one that was put back from a backup, need not know.
 //!
 //! Statements name everybody who paid to the account. So each is erased some time after the last day that it is of, and a file `.lines` takes its place with what is held against flows:
-//! the lines that quote one, without a word beside. Flows name nobody.
+//! the lines that quote one, without a word beside; also where no money comes over pagoPA any more. Flows name nobody.
 //!
 //! Whether all that fits is for `matching`. Everything that was read of flows stays in memory: a year of them is some tens of megabytes, and files that nobody asks about any more can be moved
 //! away while the server does not run.
@@ -39,7 +39,7 @@ use super::settings::{Creditor, Settings};
 use crate::bank::camt::read_camt053;
 use crate::bank::statement::{Direction, Entry, StatementError, read_csv};
 
-/// How often a folder is looked through for new flows.
+/// How often a folder is looked through for new flows, and how often it is seen whether another day has begun.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// The folder within the data folder.
 const FOLDER: &str = "reconciliation";
@@ -197,6 +197,14 @@ impl Reconciliation {
         Ok(Self { folder, papers: StdMutex::new(Arc::new(papers)), untold: StdMutex::new(untold), taking: Mutex::default(), seen: Mutex::default() })
     }
 
+    /// What was kept while money came over pagoPA, as of [`Self::open`], for where none comes any more: statements that are due are erased there too. None: nothing was kept.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub fn left_in(data: &Path, batches: u64) -> std::io::Result<Option<Self>> {
+        if data.join(FOLDER).is_dir() { Self::open(data, batches).map(Some) } else { Ok(None) }
+    }
+
     /// Takes a flow in: keeps the file, tells the payments, and lets those be paid of which no receipt came. Doing it again changes nothing.
     ///
     /// # Errors
@@ -255,6 +263,37 @@ impl Reconciliation {
         Ok(erased)
     }
 
+    /// As [`Self::erase_due`], by the node's clock; none: that may be wrong, and nothing is erased by it yet ([`Node::erases_by_date`]).
+    ///
+    /// # Errors
+    /// As of [`Self::erase_due`].
+    pub async fn erase_by_clock(&self, node: &Node) -> std::io::Result<Option<usize>> {
+        if !node.erases_by_date() {
+            return Ok(None);
+        }
+        self.erase_due(calendar::local_day(node.now())).await.map(Some)
+    }
+
+    /// Erases statements that are due, once a day, until dropped.
+    pub async fn keep_erasing(&self, node: &Node) {
+        let mut erased_on = None;
+        loop {
+            let today = calendar::local_day(node.now());
+            if erased_on != Some(today) {
+                let erased = self.erase_by_clock(node).await;
+                if !matches!(erased, Ok(None)) {
+                    erased_on = Some(today);
+                }
+                match erased {
+                    Ok(None | Some(0)) => {}
+                    Ok(Some(erased)) => tracing::info!(erased, "statements of the bank are erased, but for the lines that quote flows"),
+                    Err(error) => tracing::error!(%error, "statements that are due were not erased"),
+                }
+            }
+            tokio::time::sleep(SWEEP_EVERY).await;
+        }
+    }
+
     /// What was read so far.
     #[must_use]
     pub fn papers(&self) -> Arc<Papers> {
@@ -262,19 +301,9 @@ impl Reconciliation {
     }
 
     /// Tells the payments of flows of which the telling broke off; then takes every flow in that stands in a folder, if there is one: what was taken goes to
-    /// `done/` in it, what cannot be read to `refused/`. Once a day it erases statements that are due. Again and again, until dropped.
+    /// `done/` in it, what cannot be read to `refused/`. Again and again, until dropped.
     pub async fn follow(&self, node: &Arc<Node>, settings: &Settings, folder: Option<&Path>) {
-        let mut erased_on = None;
         loop {
-            let today = calendar::local_day(node.now());
-            if erased_on != Some(today) {
-                erased_on = Some(today);
-                match self.erase_due(today).await {
-                    Ok(0) => {}
-                    Ok(erased) => tracing::info!(erased, "statements of the bank are erased, but for the lines that quote flows"),
-                    Err(error) => tracing::error!(%error, "statements that are due were not erased"),
-                }
-            }
             self.tell_untold(node, settings).await;
             if let Some(folder) = folder
                 && let Err(error) = self.sweep(node, settings, folder).await

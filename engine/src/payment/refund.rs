@@ -132,7 +132,8 @@ impl Payment {
     pub fn is_contested(&self, refund: &Refund) -> bool {
         let by_dispute = self.dispute().is_some_and(|dispute| match dispute.upheld {
             None => true,
-            Some(true) => self.last_upheld.is_none_or(|receipt| receipt == refund.receipt),
+            // One of which nobody noted what it took stands behind all that were decided since.
+            Some(true) => self.is_any_upheld || self.last_upheld == Some(refund.receipt),
             Some(false) => false,
         });
         refund.state == RefundState::Open && (by_dispute || !self.taken_of(refund.receipt).is_zero())

@@ -220,3 +220,24 @@ async fn a_clock_that_is_far_ahead_at_a_start_erases_nobody_for_a_day() {
     drop(node);
     running.stop().await;
 }
+
+/// What was written by the clock meanwhile, as of the holds that it ended, does not make it right.
+#[actix_rt::test]
+async fn a_clock_that_is_far_ahead_erases_nobody_for_a_day_also_over_another_start() {
+    let folder = TempDir::new().unwrap();
+    let house = House::in_folder(&folder).await.unwrap();
+    let (person, contact) = (PersonId(7), Contact::holder("Ada", "Neri").unwrap());
+    house.node().files().unwrap().people.put(person, &contact, now(), Some(now().plus_seconds(DAY_S))).await.unwrap();
+    house.running.stop().await;
+    let ahead = now().plus_seconds(100 * DAY_S);
+    for (key, since_s, is_known) in [(101, 0, true), (102, DAY_S - 1, true), (103, DAY_S + 1, false)] {
+        let started = ahead.plus_seconds(since_s);
+        let running = Node::start(&Settings::new(folder.path()), Arc::new(ManualClock::new(started)), |_| {}).await.unwrap();
+        let set = museum::Command::SetCeiling { valid_from: calendar::local_day(started), ceiling: Some(40) };
+        running.node().museum(MUSEUM, by(key), set).await.unwrap();
+        running.node().erase_due().await.unwrap();
+        let known = running.node().files().unwrap().people.get(person).await.unwrap();
+        assert_eq!(known.is_some(), is_known, "{since_s} s after the first start");
+        running.stop().await;
+    }
+}

@@ -260,6 +260,12 @@ fn refunds_wait_of_the_receipt_of_which_the_payers_bank_took() {
     before.ask(6, &dispute()).unwrap();
     before.ask(6, &lose(Some("b"), None)).unwrap();
     assert_eq!(waits(&before), [true, true], "one by the dispute, the other by the flow");
+    let mut unnoted = twice(&[]);
+    unnoted.write(5, vec![Event::DisputeResolved(DisputeResolved { upheld: true })]);
+    for command in [dispute(), lose(Some("b"), None)] {
+        unnoted.ask(6, &command).unwrap();
+    }
+    assert_eq!(waits(&unnoted), [true, true], "the dispute before may have been about the other");
 }
 
 /// A flow that is issued anew gives back what it took of one receipt, though a dispute about another one was decided for the payer; not where that was about the same money, or nobody

@@ -106,10 +106,10 @@ impl Due {
         (0..self.back.len() as u32).filter(|number| self.waits(*number))
     }
 
-    /// Whether a refund waits: while the bank contests the payment; then because it was right about the money that goes back, or about some that nobody named, or took of it before.
+    /// Whether a refund waits: while the bank contests the payment; then because it was right about the money that goes back, or was ever right about some that nobody named, or took of it before.
     pub(super) fn waits(&self, refund: u32) -> bool {
         let Some(back) = self.back.get(refund as usize) else { return false };
-        let was_right = self.right_about.is_some_and(|about| about.is_none_or(|receipt| receipt == back.receipt));
+        let was_right = self.right_about.is_some_and(|about| self.is_any_upheld || about == Some(back.receipt));
         let may_be_taken = self.contested || was_right || self.taken_of(back.receipt) > 0;
         may_be_taken && back.went == Went::Open && !back.released
     }
