@@ -528,6 +528,27 @@ mod tests {
         assert!(scorer.score(far.into_iter()).score > scorer.score(near.into_iter()).score);
     }
 
+    /// Learned of whole rows alone, whatever they have in common was an equation that all others broke.
+    #[test]
+    fn rows_of_which_a_value_cannot_be_are_no_stranger_for_that() {
+        let mut chance = Chance::new(31);
+        let of_kind = |chance: &mut Chance, is_other: bool| {
+            let mut row = usual(chance);
+            row[10] = f64::from(u8::from(is_other));
+            row[11] = if is_other { f64::NAN } else { row[11] };
+            row
+        };
+        let rows = (0..4_000).flat_map(|i| of_kind(&mut chance, i % 3 == 0)).collect();
+        let scorer = Scorer::fit(Unsupervised::RobustCovariance, &Rows::new(COLUMNS, rows).unwrap(), Treatment::default(), 5).unwrap();
+        let mut far = of_kind(&mut chance, false);
+        far[4] += 9.0;
+        let far = scorer.score(far.into_iter()).score;
+        for _ in 0..100 {
+            let scored = scorer.score(of_kind(&mut chance, true).into_iter());
+            assert!(scored.score < far, "{scored:?}, far {far}");
+        }
+    }
+
     #[test]
     fn probabilities_rise_with_the_score_and_examining_agrees() {
         let scorer = supervised();
