@@ -113,7 +113,7 @@ pub struct Occupancy {
     pub quality: Quality,
     /// When it was measured.
     pub at: Timestamp,
-    /// By which sensor.
+    /// By which sensor then.
     pub sensor: Code,
     /// Under which key the reading came; after a restart the system's.
     pub who: KeyId,
@@ -272,10 +272,11 @@ impl Sensors {
             return Ok(None);
         }
         let (inside, quality) = site.take(reading, setting.as_ref())?;
-        // A door that is a little behind the others changes the sum, not the time of it.
+        // A door that is a little behind the others changes the sum, not the time of it, nor whose word that time is: its next count may be from before it.
         let as_of = site.as_of(quality, reading.at);
-        let at = site.occupancy.map_or(as_of, |last| last.at.max(as_of));
-        let occupancy = Occupancy { museum: reading.museum, inside, quality, at, sensor: reading.sensor, who };
+        let newer = site.occupancy.filter(|last| last.at > as_of);
+        let (at, sensor) = newer.map_or((as_of, reading.sensor), |last| (last.at, last.sensor));
+        let occupancy = Occupancy { museum: reading.museum, inside, quality, at, sensor, who };
         site.publish_read(occupancy, reading.at);
         drop(sites);
         let _ = self.feed.send(occupancy);

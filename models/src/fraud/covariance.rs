@@ -109,10 +109,21 @@ impl RobustCovariance {
         distance
     }
 
+    /// The squared distance of a prepared row by what is there of it, and for each missing value what one adds on average: so it compares with that of others. By what is there
+    /// alone, whoever has little to be judged by would be among the least strange, whatever that little says.
+    #[must_use]
+    pub fn distance_without(&self, row: &[f64], missing: Suspects) -> f64 {
+        self.distance(&self.filled(row, missing)) + f64::from(missing.count())
+    }
+
+    /// The same distance, and what each column that is there adds to it.
+    pub fn explain_without(&self, row: &[f64], missing: Suspects, parts: &mut [f64]) -> f64 {
+        self.explain(&self.filled(row, missing), parts) + f64::from(missing.count())
+    }
+
     /// A prepared row in which each missing value stands where the others would have it, so that the distance is that of what is there. Any other value, as the median, would
     /// break whatever its column is tied to.
-    #[must_use]
-    pub fn filled<'a>(&self, row: &'a [f64], missing: Suspects) -> Cow<'a, [f64]> {
+    fn filled<'a>(&self, row: &'a [f64], missing: Suspects) -> Cow<'a, [f64]> {
         if missing.count() == 0 {
             return Cow::Borrowed(row);
         }
@@ -313,6 +324,10 @@ mod tests {
         model.explain(&one, &mut parts);
         assert!(parts[1].abs() < 1e-12 && (parts[0] - 1.0).abs() < 1e-12, "{parts:?}");
         assert!(model.distance(&filled([nan; 3])).abs() < 1e-12);
+        // Nor is it held in favour of one: each that is missing counts as one does on average.
+        let missing = preparation.prepare([3.0, nan, nan].into_iter(), &mut prepared);
+        assert!((model.distance_without(&prepared, missing) - 3.0).abs() < 1e-12 && missing.count() == 2);
+        assert!((model.explain_without(&prepared, missing, &mut parts) - 3.0).abs() < 1e-12 && (parts[0] - 1.0).abs() < 1e-12, "{parts:?}");
     }
 
     #[test]

@@ -129,16 +129,37 @@ fn is_sound(x: f64) -> bool {
 /// of which most is there.
 const THERE: [usize; 2] = [10, 2];
 
+/// Rows that are left out are of another kind where of some column more than one in so many of their values, and a few beside, lie beyond nearly all of those of whole rows.
+const BEYOND: usize = 20;
+const BEYOND_FEW: usize = 5;
+
 /// The rows of which nothing would be replaced, but for columns of which hardly anything is there: how columns hang together is learned of these, as what is replaced hangs together
-/// with nothing. None where all rows are such, or too few are.
+/// with nothing. None where all rows are such, or too few are; nor where those that are left out are of another kind, as cash where only of cards something is known: whoever had
+/// learned of one kind alone would find every row of the other one strange.
 pub(super) fn whole(rows: &Rows) -> Option<Vec<usize>> {
     let (count, columns) = (rows.len(), rows.columns());
     let there: Vec<usize> = (0..columns).map(|column| rows.iter().filter(|row| is_sound(row[column])).count()).collect();
     THERE.into_iter().find_map(|part| {
         let is_whole = |row: &[f64]| row.iter().zip(&there).all(|(x, there)| part * there < count || is_sound(*x));
-        let whole: Vec<usize> = (0..count).filter(|&row| is_whole(rows.row(row))).collect();
+        let (whole, others): (Vec<usize>, Vec<usize>) = (0..count).partition(|&row| is_whole(rows.row(row)));
         let enough = whole.len() >= 2 * columns && (2 * whole.len() >= count || whole.len() >= 10 * columns);
-        (enough && whole.len() < count).then_some(whole)
+        (enough && !others.is_empty() && are_of_a_kind(rows, &whole, &others)).then_some(whole)
+    })
+}
+
+/// Whether other rows have about the values that whole ones have, column by column, as far as anything is there.
+fn are_of_a_kind(rows: &Rows, whole: &[usize], others: &[usize]) -> bool {
+    let sound_of = |chosen: &[usize], column: usize| -> Vec<f64> {
+        let mut sound: Vec<f64> = chosen.iter().map(|&row| rows.row(row)[column]).filter(|&x| is_sound(x)).collect();
+        sound.sort_by(f64::total_cmp);
+        sound
+    };
+    (0..rows.columns()).all(|column| {
+        let (usual, others) = (sound_of(whole, column), sound_of(others, column));
+        let (low, high) = (quantile(&usual, 0.01), quantile(&usual, 0.99));
+        // Where whole rows have nothing nothing lies within.
+        let within = others.iter().filter(|x| (low..=high).contains(*x)).count();
+        others.len() - within <= BEYOND_FEW + others.len() / BEYOND
     })
 }
 
@@ -198,6 +219,13 @@ mod tests {
         assert_eq!(whole(&thirds(1)), Some((0..240).step_by(3).collect()));
         assert_eq!(whole(&thirds(3)), None, "none has all three, and of the fourth nothing is missing");
         assert_eq!(whole(&Rows::new(2, vec![1.0; 80]).unwrap()), None, "all are");
+        // The first column is there or not by what the second says, or by lot.
+        let kinds = |by_kind: bool| {
+            let value = |row: u32| [if row % 4 == 1 { f64::NAN } else { f64::from(row) }, f64::from(u8::from(by_kind && row % 4 == 1))];
+            Rows::new(2, (0..80).flat_map(value).collect()).unwrap()
+        };
+        assert_eq!(whole(&kinds(false)).map(|whole| whole.len()), Some(60));
+        assert_eq!(whole(&kinds(true)), None, "of the other kind nothing would be known");
         let suspects = fitted(Treatment::default()).prepare([f64::NAN].into_iter(), &mut [0.0; 2]);
         assert_eq!(suspects.places().collect::<Vec<_>>(), [0, 1]);
     }

@@ -68,14 +68,15 @@ impl Relations {
     }
 
     /// The geometric mean of the squared Mahalanobis distances of a prepared row, each with as much added as is usual, so that none counts for being near. What is missing
-    /// counts for nothing.
+    /// counts as on average.
     #[must_use]
     pub fn distance(&self, row: &[f64], missing: Suspects) -> f64 {
         let usual = row.len() as f64;
-        self.mean(self.levels.iter().map(|level| level.distance(&level.filled(row, missing))), usual)
+        self.mean(self.levels.iter().map(|level| level.distance_without(row, missing)), usual)
     }
 
-    /// The distance, and what each column adds to it: the parts of each bulk's distance, in proportion to how much it moves the mean. They add up to the distance.
+    /// The distance, and what each column adds to it: the parts of each bulk's distance, in proportion to how much it moves the mean. They add up to the distance where
+    /// nothing is missing.
     pub fn explain(&self, row: &[f64], missing: Suspects, parts: &mut [f64]) -> f64 {
         let columns = parts.len().min(FEATURES_MAX);
         let usual = row.len() as f64;
@@ -84,7 +85,7 @@ impl Relations {
         let mut told = 0.0;
         let distance = {
             let distances = self.levels.iter().map(|level| {
-                let distance = level.explain(&level.filled(row, missing), &mut own[..columns]);
+                let distance = level.explain_without(row, missing, &mut own[..columns]);
                 for (part, own) in parts.iter_mut().zip(&own) {
                     *part += own / (distance + usual);
                 }

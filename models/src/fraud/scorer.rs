@@ -246,10 +246,10 @@ impl Method {
         }))
     }
 
-    /// The raw score of a prepared row. Where columns are held against each other what is missing takes no part; elsewhere its median says nothing.
+    /// The raw score of a prepared row. Where columns are held against each other what is missing counts as on average; elsewhere its median says nothing.
     fn raw(&self, row: &[f64], missing: Suspects) -> f64 {
         match self {
-            Self::Covariance(model) => model.distance(&model.filled(row, missing)),
+            Self::Covariance(model) => model.distance_without(row, missing),
             Self::Isolation(model) => model.score(row),
             Self::Tails(model) => model.score(row),
             Self::Supervised(model) => model.log_odds(row),
@@ -260,7 +260,7 @@ impl Method {
 
     fn explain(&self, row: &[f64], missing: Suspects, parts: &mut [f64]) -> f64 {
         match self {
-            Self::Covariance(model) => model.explain(&model.filled(row, missing), parts),
+            Self::Covariance(model) => model.explain_without(row, missing, parts),
             Self::Isolation(model) => model.explain(row, parts),
             Self::Tails(model) => model.explain(row, parts),
             Self::Supervised(model) => model.explain(row, parts),
@@ -526,6 +526,37 @@ mod tests {
         let (mut far, mut near) = (tied(&mut chance, 0.0), tied(&mut chance, 0.0));
         (far[2], far[4], near[2]) = (f64::NAN, far[4] + 9.0, f64::NAN);
         assert!(scorer.score(far.into_iter()).score > scorer.score(near.into_iter()).score);
+    }
+
+    #[test]
+    fn a_row_of_which_little_is_there_is_as_strange_as_that_little() {
+        let scorer = Scorer::fit(Unsupervised::RobustCovariance, &training(), Treatment::default(), 5).unwrap();
+        let of_one = |x: f64| scorer.score((0..COLUMNS).map(|column| if column == 4 { x } else { f64::NAN }));
+        let [middling, strange] = [20.0, 23.6].map(|x| of_one(x).percentile);
+        assert!((0.2..0.8).contains(&middling), "{middling}");
+        assert!(strange > 0.9, "{strange}");
+        assert!((0.2..0.8).contains(&scorer.score(std::iter::empty()).percentile), "nothing is there");
+    }
+
+    /// Learned of whole rows alone, whatever they have in common was an equation that all others broke.
+    #[test]
+    fn rows_of_which_a_value_cannot_be_are_no_stranger_for_that() {
+        let mut chance = Chance::new(31);
+        let of_kind = |chance: &mut Chance, is_other: bool| {
+            let mut row = usual(chance);
+            row[10] = f64::from(u8::from(is_other));
+            row[11] = if is_other { f64::NAN } else { row[11] };
+            row
+        };
+        let rows = (0..4_000).flat_map(|i| of_kind(&mut chance, i % 3 == 0)).collect();
+        let scorer = Scorer::fit(Unsupervised::RobustCovariance, &Rows::new(COLUMNS, rows).unwrap(), Treatment::default(), 5).unwrap();
+        let mut far = of_kind(&mut chance, false);
+        far[4] += 9.0;
+        let far = scorer.score(far.into_iter()).score;
+        for _ in 0..100 {
+            let scored = scorer.score(of_kind(&mut chance, true).into_iter());
+            assert!(scored.score < far, "{scored:?}, far {far}");
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn load(source: &Source, report: &mut Report) -> anyhow::Result<Labelled> {
     let table = labelled::read(&source.name, source.text())?.by_time();
     report.data.push((source.name.clone(), source.sha256(), table.len() as u64));
     if table.missing() > 0 {
-        let stands_in = "the median of training stands in for each; where columns are held against each other they take no part";
+        let stands_in = "the median of training stands in for each; where columns are held against each other each counts as on average";
         report.notes.push(format!("{} values of {} are missing: {stands_in}", table.missing(), source.name));
     }
     let absurd = table.values.iter().filter(|value| value.abs() > ABSURD).count();

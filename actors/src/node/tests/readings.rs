@@ -364,6 +364,30 @@ async fn what_a_door_counted_before_a_restart_is_not_counted_once_more_when_it_i
 }
 
 #[actix_rt::test]
+async fn what_a_door_that_is_behind_the_others_counts_after_a_restart_is_counted() {
+    let ways: [fn(u32) -> Measured; 2] = [|people| Measured::Entries { people }, |entered| Measured::Flow { entered, left: 0 }];
+    for measured in ways {
+        let journal = Arc::new(MemoryJournal::default());
+        let house = House::on(Arc::clone(&journal) as _).await;
+        open_museum(house.node()).await;
+        let inside = async |house: &House, sensor: &str, at_s: i64, people: u32| {
+            let reading = Reading { museum: MUSEUM, sensor: code(sensor), at: now().plus_seconds(at_s), measured: measured(people) };
+            let read = house.node().read(reading, KeyId(3)).await;
+            read.map(|occupancy| occupancy.map(|occupancy| occupancy.inside.people))
+        };
+        assert_eq!(inside(&house, "north", 10, 10).await, Ok(Some(10)));
+        assert_eq!(inside(&house, "south", 5, 2).await, Ok(Some(12)));
+        let last = house.node().sensors().occupancy(MUSEUM).map(|last| (last.sensor, last.at));
+        assert_eq!(last, Some((code("north"), now().plus_seconds(10))), "that is as far as anybody has counted");
+        house.running.stop().await;
+        let house = House::on(journal).await;
+        assert_eq!(inside(&house, "south", 8, 3).await, Ok(Some(15)), "south had said nothing of what came after 5");
+        assert_eq!(inside(&house, "north", 10, 10).await, Err(Rejected::OutOfOrder));
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
 async fn of_two_words_of_one_instant_a_restart_believes_the_one_by_which_more_are_inside() {
     let journal = Arc::new(MemoryJournal::default());
     let house = House::on(Arc::clone(&journal) as _).await;
