@@ -20,7 +20,7 @@ async fn a_rule_that_was_drafted_before_as_much_was_asked_of_rules_is_looked_at_
         let (action, sentence) = (fraud_rules::Action::Block, Text::new("Troppo.", "Too much."));
         let rule = Box::new(fraud_rules::Rule { name: code(name), when, channels: Vec::new(), museums: vec![museum], action, sentence });
         let key = tornello_actors::digest::digest(&[name.as_bytes(), feature.as_bytes()]);
-        app.node().rules(Envelope::by_system(key), fraud_rules::Command::Draft { rule, by: KeyId(9) }).await.unwrap();
+        app.node().rules(Envelope::by_system(key), fraud_rules::Command::Draft { rule, replaces: None, by: KeyId(9) }).await.unwrap();
     };
     drafted("never", "person_unsold_share_1d", 2_000, TORRE).await;
     drafted("unknown", "shoe_size", 1_000, TORRE).await;
@@ -38,8 +38,8 @@ async fn a_rule_that_was_drafted_before_as_much_was_asked_of_rules_is_looked_at_
     let (status, active) = activate("sound", 4).await;
     let names: Vec<&Value> = active["in_force"].as_array().unwrap().iter().map(|rule| &rule["rule"]["name"]).collect();
     assert_eq!((status, names, active["drafts"].as_array().unwrap().len()), (StatusCode::OK, vec![&json!("sound")], 3), "{active}");
-    // Drafted anew it can be in force.
-    let rule = json!({"name": "never", "when": [{"feature": "person_unsold_share_1d", "op": "at_least", "threshold_milli": 1_000}], "action": "review",
+    // Drafted anew it can be in force, in the place of the other key's.
+    let rule = json!({"name": "never", "replaces": 1, "when": [{"feature": "person_unsold_share_1d", "op": "at_least", "threshold_milli": 1_000}], "action": "review",
         "sentence_it": "Troppe prenotazioni", "sentence_en": "Too many holds"});
     let (status, again) = app.post("/v1/fraud/rules", &analyst, "anew", &rule).await;
     let of_never = again["drafts"].as_array().unwrap().iter().find(|draft| draft["rule"]["name"] == "never").unwrap();
@@ -69,6 +69,40 @@ async fn a_draft_that_was_exchanged_since_it_was_read_is_not_put_in_force() {
     assert_eq!(app.get("/v1/fraud/rules", &manager).await["in_force"], json!([]));
     let (status, active) = app.post(path, &manager, "seen", &number(&swapped)).await;
     assert_eq!((status, &active["in_force"][0]["rule"]["when"][0]["threshold_milli"]), (StatusCode::OK, &json!(900_000_000)), "{active}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_draft_of_another_key_is_replaced_only_by_whoever_names_it() {
+    let app = App::start().await;
+    let [ann, bob] = [app.key(Role::Analyst).await, app.key(Role::Analyst).await];
+    let hoarding = |threshold_milli: u64, replaces: Value| {
+        let mut rule = json!({"name": "hoarding", "when": [{"feature": "person_holds_1h", "op": "at_least", "threshold_milli": threshold_milli}],
+            "action": "block", "sentence_it": "Troppo.", "sentence_en": "Too much."});
+        if replaces != Value::Null {
+            rule["replaces"] = replaces;
+        }
+        rule
+    };
+    let path = "/v1/fraud/rules";
+    let (status, first) = app.post(path, &ann, "one", &hoarding(9_000, Value::Null)).await;
+    assert_eq!((status, &first["drafts"][0]["draft"]), (StatusCode::CREATED, &json!(1)), "{first}");
+    let (status, own) = app.post(path, &ann, "two", &hoarding(8_000, Value::Null)).await;
+    assert_eq!((status, &own["drafts"][0]["draft"]), (StatusCode::CREATED, &json!(2)), "one's own is replaced freely: {own}");
+    for (key, replaces) in [("unread", Value::Null), ("older", json!(1))] {
+        let (status, problem) = app.post(path, &bob, key, &hoarding(7_000, replaces)).await;
+        assert_eq!((status, &problem["code"], &problem["draft"]), (StatusCode::CONFLICT, &json!("draft_pending"), &json!(2)), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("`replaces`"), "it says what to do: {problem}");
+    }
+    assert_eq!(app.get(path, &bob).await["drafts"], own["drafts"], "nothing was exchanged");
+    let (status, read) = app.post(path, &bob, "read", &hoarding(7_000, json!(2))).await;
+    let draft = &read["drafts"][0];
+    assert_eq!((status, &draft["draft"], &draft["rule"]["when"][0]["threshold_milli"]), (StatusCode::CREATED, &json!(3), &json!(7_000)), "{read}");
+    assert_eq!(draft["rule"].get("replaces"), None, "{read}");
+    // The same request again is answered as before, although its draft is there no more to be replaced.
+    assert_eq!(app.post(path, &bob, "read", &hoarding(7_000, json!(2))).await.0, StatusCode::CREATED);
+    let (status, problem) = app.post(path, &ann, "back", &hoarding(8_000, Value::Null)).await;
+    assert_eq!((status, &problem["draft"]), (StatusCode::CONFLICT, &json!(3)), "it is the other's now: {problem}");
     app.stop().await;
 }
 

@@ -61,12 +61,16 @@ pub struct RuleForm {
     /// The same in English.
     #[schema(min_length = 1, max_length = 200, examples("Too many holds that were never paid"))]
     sentence_en: String,
+    /// The number of the draft of this name whose place it takes, if another key drafted that; of nothing else it is asked, and nobody is told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, examples(3))]
+    replaces: Option<u64>,
 }
 
 impl RuleForm {
     /// The rule that is meant. A museum that is not the caller's is answered as one that is not there.
     pub(super) fn read(self, node: &Node, caller: &Caller) -> Result<Rule, Problem> {
-        let Self { name, when, channels, museums, action, sentence_it, sentence_en } = self;
+        let Self { name, when, channels, museums, action, sentence_it, sentence_en, replaces: _ } = self;
         let condition = |ConditionForm { feature, op, threshold_milli }: ConditionForm| Condition { feature, op, threshold_milli };
         let own = |museum: &MuseumName| {
             let id = museum.id(node).filter(|id| caller.0.museums.allows(*id));
@@ -102,6 +106,7 @@ impl RuleForm {
             action: rule.action,
             sentence_it: rule.sentence.it.clone(),
             sentence_en: rule.sentence.en.clone(),
+            replaces: None,
         })
     }
 }
@@ -203,8 +208,9 @@ pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse,
 
 /// Draft a fraud rule.
 ///
-/// Nothing changes before somebody else puts it in force. It takes the place of a draft of its name; with a key for some museums not of one for others, nor of
-/// one for all that another key drafted (`draft_of_others`).
+/// Nothing changes before somebody else puts it in force. It takes the place of a draft of its name that the same key wrote; of another key's only where `replaces` is the number
+/// of that draft (`draft_pending` with that `draft` if not: read it first). With a key for some museums it never takes the place of one for others, nor of one for all that another
+/// key drafted (`draft_of_others`).
 #[utoipa::path(
     tag = "Fraud", operation_id = "draft_fraud_rule", security(("key" = ["investigate"])),
     request_body(content = RuleForm, example = json!({"name": "early-work", "when": [{"feature": "person_unsold_1h", "op": "at_least", "threshold_milli": 3_000}],
@@ -216,12 +222,13 @@ pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse,
 pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<RuleForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
     let envelope = envelope(&node, &caller, &key, &["draft rule"], &*form, &[], None)?;
-    let rule = Box::new(form.into_inner().read(&node, &caller)?);
+    let (form, by) = (form.into_inner(), caller.id());
+    let replaces = form.replaces;
+    let rule = Box::new(form.read(&node, &caller)?);
     can_be_asked(&node, &rule)?;
-    let by = caller.id();
     let command = match &caller.0.museums {
-        Museums::All => Command::Draft { rule, by },
-        Museums::Only(museums) => Command::DraftAt { museums: museums.clone(), rule, by },
+        Museums::All => Command::Draft { rule, replaces, by },
+        Museums::Only(museums) => Command::DraftAt { museums: museums.clone(), rule, replaces, by },
     };
     node.rules(envelope, command).await?;
     Ok(HttpResponse::Created().json(view(&node, &caller)))
