@@ -10,6 +10,7 @@
 
 pub mod again;
 pub mod agreement;
+pub(crate) mod bank;
 pub mod challenge;
 pub mod counters;
 pub mod evidence;
