@@ -196,7 +196,7 @@ fn v1(routes: &mut impl Table) {
     routes.service(fraud::list).service(fraud::get).service(fraud::assign).service(fraud::decide).service(fraud::undo);
     routes.service(fraud::decide_many).service(fraud::appeal).service(fraud::get_appeal).service(fraud::look_up_appeal).service(fraud::report::get);
     routes.service(fraud::rules::list).service(fraud::rules::draft).service(fraud::rules::activate).service(fraud::rules::retire);
-    routes.service(fraud::trial::dry_run);
+    routes.service(fraud::rules::list_versions).service(fraud::trial::dry_run);
     routes.service(fraud::models::list).service(fraud::models::register).service(fraud::models::challenge);
     routes.service(fraud::models::weigh).service(fraud::models::promote).service(fraud::models::retire);
     routes.service(vouchers::issue).service(vouchers::look_up).service(vouchers::get);

@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::fraud::in_force::{BUILT_IN_VERSION, built_in, draft_of};
+use tornello_actors::fraud::versions::{Version, versions};
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_engine::aggregate::Aggregate;
@@ -204,6 +205,69 @@ fn view(node: &Node, caller: &Caller) -> RulesView {
 pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
     Ok(HttpResponse::Ok().json(view(&node, &caller)))
+}
+
+/// A form of a rule that is in force, or was.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RuleVersionView {
+    /// What it said, and who stood for it.
+    was: RuleView,
+    /// Until when it was in force (RFC 3339, UTC); absent of what is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    in_force_until: Option<String>,
+    /// The number of the rules from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_version: Option<u32>,
+}
+
+/// The forms of a rule that were in force.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RuleVersionsView {
+    /// The forms, the newest first; none of a rule that was only drafted, or holds by itself.
+    #[schema(max_items = 1_000)]
+    items: Vec<RuleVersionView>,
+    /// How many older ones there are that are not listed.
+    left_out: u64,
+}
+
+/// The most forms of a rule that are listed.
+const VERSIONS_MAX: usize = 1_000;
+
+/// List what a fraud rule said before.
+///
+/// Each form of it that was in force, with whoever drafted it and put it in force, from when on and until when: an assessment whose `rules_version` is from `version` on and before
+/// `until_version` was made with that one. With a key for some museums those forms that concern them, and of their museums alone. What holds by itself changes with the program, and is
+/// not among them.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "list_fraud_rule_versions", security(("key" = ["investigate"])),
+    params(("rule" = String, Path, description = "The rule's name")),
+    responses((status = 200, description = "What it said", body = RuleVersionsView), crate::openapi::Problems),
+)]
+#[get("/fraud/rules/{rule}/versions")]
+pub async fn list_versions(node: web::Data<Node>, caller: Caller, rule: web::Path<Code>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Investigate)?;
+    let (name, museums) = (rule.into_inner(), &caller.0.museums);
+    let known = versions(node.journal().as_ref(), name).await.map_err(|error| {
+        tracing::error!(%error, "the versions of a rule cannot be read");
+        Problem::unavailable("the journal cannot be read now")
+    })?;
+    let told = |Version { written, until }: &Version| {
+        let (in_force_until, until_version) = (until.map(|(at, _)| at.to_string()), until.map(|(_, version)| version));
+        Some(RuleVersionView { was: RuleView::told(written, museums)?, in_force_until, until_version })
+    };
+    let mut items: Vec<RuleVersionView> = known.iter().rev().filter_map(told).collect();
+    // What was only drafted is known, and so is what holds by itself; else there is no such rule, or none that concerns the key.
+    let is_known = || {
+        let drafted = node.defences().rules().drafts().any(|draft| draft.rule.name == name && RuleView::told(draft, museums).is_some());
+        drafted || built_in().iter().any(|rule| rule.name == name)
+    };
+    if items.is_empty() && !is_known() {
+        return Err(fraud_rules::Refusal::UnknownRule.into());
+    }
+    let left_out = items.len().saturating_sub(VERSIONS_MAX) as u64;
+    items.truncate(VERSIONS_MAX);
+    Ok(HttpResponse::Ok().json(RuleVersionsView { items, left_out }))
 }
 
 /// Draft a fraud rule.
