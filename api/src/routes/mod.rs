@@ -174,7 +174,7 @@ fn v1(routes: &mut impl Table) {
     routes.service(roster::get_roster).service(roster::set_override).service(roster::remove_override);
     routes.service(live::follow);
     routes.service(manifests::get).service(scans::merge).service(scans::conflicts);
-    routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::leave);
+    routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::fewer).service(waiting::leave);
     routes.service(waiting_rooms::join).service(waiting_rooms::place);
     routes.service(waiting_rooms::announce).service(waiting_rooms::list).service(waiting_rooms::withdraw);
     routes.service(moves::to_slot).service(moves::rename);
