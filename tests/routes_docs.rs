@@ -66,7 +66,7 @@ const READS_AGAINST: [&str; 9] = [
     "get_ticket_svg",
 ];
 /// What ends by itself: holds, payments, entries of waiting lists.
-const ENDING: [&str; 17] = [
+const ENDING: [&str; 18] = [
     "accept_quote",
     "cancel_payment",
     "confirm_hold",
@@ -84,6 +84,7 @@ const ENDING: [&str; 17] = [
     "revise_quote",
     "send_quote",
     "shrink_hold",
+    "wait_for_fewer",
 ];
 /// Operations that name nothing which might not be there.
 const NAMING_NOTHING: [&str; 8] =

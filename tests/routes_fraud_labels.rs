@@ -9,7 +9,7 @@ use tornello_engine::ids::{HoldId, KeyId};
 use tornello_engine::slot::{Command, ConflictReason, Direction, Event, Scan, Settlement};
 
 use crate::routes_fraud::{assessed, case_path, lines, look};
-use crate::support::{App, TORRE, code, slot};
+use crate::support::{App, TORRE, code, receipt, slot};
 
 #[actix_rt::test]
 async fn what_a_gate_or_a_bank_says_later_is_a_label() {
@@ -166,6 +166,43 @@ async fn a_chargeback_is_fraud_until_the_dispute_is_won() {
     look(&app).await;
     assert_eq!(app.get(&case, &analyst).await["labels"], before["labels"]);
     assert_eq!(app.get("/v1/fraud/cases", &analyst).await["items"][0]["label"], "fraud");
+    app.stop().await;
+}
+
+/// A notice that was paid twice: the payer's bank takes the second payment back, and has nothing against what was sold for the first.
+#[actix_rt::test]
+async fn a_dispute_over_what_was_paid_twice_is_no_fraud_of_the_sale() {
+    let app = App::start().await;
+    let (analyst, web, office) = (app.key(Role::Analyst).await, app.key(Role::Web).await, app.key(Role::GroupOffice).await);
+    let hold = app.hold(slot(TORRE, 15), &web, "h", json!([{"category": "full", "count": 1}])).await;
+    let (_, opened) = app.post("/v1/payments", &web, "p", &json!({"holds": [&hold], "gateway": {"notice": {}}})).await;
+    let (id, number) = (opened["payment"].as_str().unwrap(), opened["notice_number"].as_str().unwrap());
+    for token in ["token-1", "token-2"] {
+        let (_, answer) = app.soap("paSendRT", &receipt(token, number, "12.00", "2026-11-23T09:31:00")).await;
+        assert!(answer.contains("<outcome>OK</outcome>"), "{answer}");
+    }
+    let is_settled = |seen: &Value| seen["items"][0]["state"] == "sold" && seen["refunds"][0]["why"] == "double_payment";
+    app.until(&format!("/v1/payments/{id}"), &office, is_settled).await;
+    let rule = json!({"rule": {"name": "nobody", "when": [{"feature": "people", "op": "at_least", "threshold_milli": 1_000}], "action": "block",
+        "sentence_it": "Nessuno.", "sentence_en": "Nobody."}});
+    let disputes = format!("/v1/payments/{id}/disputes");
+    let case = case_path(hold.parse().unwrap());
+    let resolve = format!("{disputes}/resolve");
+    let of = |receipt: &str| json!({"upheld": true, "receipt": receipt});
+    let begun = json!({"reason": "not_recognised", "reference": "CASE-1"});
+    // Nobody says which receipt it is about until it is over. One about what paid is fraud.
+    let steps =
+        [(&disputes, &begun, "fraud"), (&resolve, &of("token-2"), "legit"), (&disputes, &begun, "fraud"), (&resolve, &of("token-1"), "fraud")];
+    for (n, (path, form, label)) in steps.into_iter().enumerate() {
+        app.clock.set(app.node().now().plus_seconds(60));
+        let (status, answer) = app.post(path, &office, &format!("d{n}"), form).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let (status, tried) = app.post("/v1/fraud/rules/dry-run", &analyst, "none", &rule).await;
+        assert_eq!((status, &tried["good"]), (StatusCode::OK, &json!(u8::from(label == "legit"))), "{n}: {tried}");
+        look(&app).await;
+        let seen = app.get(&case, &analyst).await;
+        assert_eq!((seen["labels"].as_array().unwrap().len(), &seen["labels"][n]["label"]), (n + 1, &json!(label)), "{seen}");
+    }
     app.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! Rules against fraud and models over HTTP: drafted by one, put in force by another, and refused if they could never fire, or always.
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_engine::envelope::Envelope;
@@ -20,7 +20,7 @@ async fn a_rule_that_was_drafted_before_as_much_was_asked_of_rules_is_looked_at_
         let (action, sentence) = (fraud_rules::Action::Block, Text::new("Troppo.", "Too much."));
         let rule = Box::new(fraud_rules::Rule { name: code(name), when, channels: Vec::new(), museums: vec![museum], action, sentence });
         let key = tornello_actors::digest::digest(&[name.as_bytes(), feature.as_bytes()]);
-        app.node().rules(Envelope::by_system(key), fraud_rules::Command::Draft { rule, by: KeyId(9) }).await.unwrap();
+        app.node().rules(Envelope::by_system(key), fraud_rules::Command::Draft { rule, replaces: None, by: KeyId(9) }).await.unwrap();
     };
     drafted("never", "person_unsold_share_1d", 2_000, TORRE).await;
     drafted("unknown", "shoe_size", 1_000, TORRE).await;
@@ -38,8 +38,8 @@ async fn a_rule_that_was_drafted_before_as_much_was_asked_of_rules_is_looked_at_
     let (status, active) = activate("sound", 4).await;
     let names: Vec<&Value> = active["in_force"].as_array().unwrap().iter().map(|rule| &rule["rule"]["name"]).collect();
     assert_eq!((status, names, active["drafts"].as_array().unwrap().len()), (StatusCode::OK, vec![&json!("sound")], 3), "{active}");
-    // Drafted anew it can be in force.
-    let rule = json!({"name": "never", "when": [{"feature": "person_unsold_share_1d", "op": "at_least", "threshold_milli": 1_000}], "action": "review",
+    // Drafted anew it can be in force, in the place of the other key's.
+    let rule = json!({"name": "never", "replaces": 1, "when": [{"feature": "person_unsold_share_1d", "op": "at_least", "threshold_milli": 1_000}], "action": "review",
         "sentence_it": "Troppe prenotazioni", "sentence_en": "Too many holds"});
     let (status, again) = app.post("/v1/fraud/rules", &analyst, "anew", &rule).await;
     let of_never = again["drafts"].as_array().unwrap().iter().find(|draft| draft["rule"]["name"] == "never").unwrap();
@@ -69,6 +69,40 @@ async fn a_draft_that_was_exchanged_since_it_was_read_is_not_put_in_force() {
     assert_eq!(app.get("/v1/fraud/rules", &manager).await["in_force"], json!([]));
     let (status, active) = app.post(path, &manager, "seen", &number(&swapped)).await;
     assert_eq!((status, &active["in_force"][0]["rule"]["when"][0]["threshold_milli"]), (StatusCode::OK, &json!(900_000_000)), "{active}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_draft_of_another_key_is_replaced_only_by_whoever_names_it() {
+    let app = App::start().await;
+    let [ann, bob] = [app.key(Role::Analyst).await, app.key(Role::Analyst).await];
+    let hoarding = |threshold_milli: u64, replaces: Value| {
+        let mut rule = json!({"name": "hoarding", "when": [{"feature": "person_holds_1h", "op": "at_least", "threshold_milli": threshold_milli}],
+            "action": "block", "sentence_it": "Troppo.", "sentence_en": "Too much."});
+        if replaces != Value::Null {
+            rule["replaces"] = replaces;
+        }
+        rule
+    };
+    let path = "/v1/fraud/rules";
+    let (status, first) = app.post(path, &ann, "one", &hoarding(9_000, Value::Null)).await;
+    assert_eq!((status, &first["drafts"][0]["draft"]), (StatusCode::CREATED, &json!(1)), "{first}");
+    let (status, own) = app.post(path, &ann, "two", &hoarding(8_000, Value::Null)).await;
+    assert_eq!((status, &own["drafts"][0]["draft"]), (StatusCode::CREATED, &json!(2)), "one's own is replaced freely: {own}");
+    for (key, replaces) in [("unread", Value::Null), ("older", json!(1))] {
+        let (status, problem) = app.post(path, &bob, key, &hoarding(7_000, replaces)).await;
+        assert_eq!((status, &problem["code"], &problem["draft"]), (StatusCode::CONFLICT, &json!("draft_pending"), &json!(2)), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("`replaces`"), "it says what to do: {problem}");
+    }
+    assert_eq!(app.get(path, &bob).await["drafts"], own["drafts"], "nothing was exchanged");
+    let (status, read) = app.post(path, &bob, "read", &hoarding(7_000, json!(2))).await;
+    let draft = &read["drafts"][0];
+    assert_eq!((status, &draft["draft"], &draft["rule"]["when"][0]["threshold_milli"]), (StatusCode::CREATED, &json!(3), &json!(7_000)), "{read}");
+    assert_eq!(draft["rule"].get("replaces"), None, "{read}");
+    // The same request again is answered as before, although its draft is there no more to be replaced.
+    assert_eq!(app.post(path, &bob, "read", &hoarding(7_000, json!(2))).await.0, StatusCode::CREATED);
+    let (status, problem) = app.post(path, &ann, "back", &hoarding(8_000, Value::Null)).await;
+    assert_eq!((status, &problem["draft"]), (StatusCode::CONFLICT, &json!(3)), "it is the other's now: {problem}");
     app.stop().await;
 }
 
@@ -110,6 +144,57 @@ async fn a_key_for_some_museums_reads_what_holds_there_and_nothing_of_others() {
     }
     let all = app.get("/v1/fraud/rules", &analyst).await;
     assert_eq!(told(&all, "drafts"), "everywhere [], far [2], here [1], own [1]", "{all}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_a_rule_said_before_is_told_with_who_stood_for_it_and_until_when() {
+    let app = App::start().await;
+    let (analyst, manager) = (app.key(Role::Analyst).await, app.key(Role::Manager).await);
+    let rule = |threshold_milli: u64, museums: Value| {
+        json!({"name": "crowd", "when": [{"feature": "person_holds_1h", "op": "at_least", "threshold_milli": threshold_milli}], "museums": museums,
+            "action": "review", "sentence_it": "Troppo.", "sentence_en": "Too much."})
+    };
+    let (path, none) = ("/v1/fraud/rules/crowd/versions", json!({"items": [], "left_out": 0}));
+    let of_mare = app.key_for(Role::Analyst, Museums::Only(vec![MARE])).await;
+    let status = async |path: &str, key: &str| app.request(Method::GET, path, key).send().await.unwrap().status();
+    assert_eq!(status(path, &analyst).await, StatusCode::NOT_FOUND);
+    assert_eq!(app.get("/v1/fraud/rules/velocity/versions", &analyst).await, none, "it holds by itself");
+    // In force for all, then for one museum, then for none; and of what was only drafted in between nothing was in force.
+    let begun = app.node().now();
+    for (draft, form) in [(1, rule(9_000, json!([]))), (3, rule(8_000, json!(["torre"])))] {
+        assert_eq!(app.post("/v1/fraud/rules", &analyst, &format!("d{draft}"), &form).await.0, StatusCode::CREATED);
+        if draft == 1 {
+            assert_eq!(app.get(path, &analyst).await, none, "a draft is not in force");
+        }
+        let go = app.post("/v1/fraud/rules/crowd/activate", &manager, &format!("a{draft}"), &json!({"draft": draft})).await;
+        assert_eq!(go.0, StatusCode::OK, "{}", go.1);
+        app.clock.set(app.node().now().plus_seconds(60));
+    }
+    for (n, drafted) in [("r1", true), ("r2", false)] {
+        if drafted {
+            assert_eq!(app.post("/v1/fraud/rules", &analyst, "d5", &rule(7_000, json!([]))).await.0, StatusCode::CREATED);
+        }
+        let retired = app.post("/v1/fraud/rules/crowd/retire", &manager, n, &json!(null)).await;
+        assert_eq!(retired.0, if drafted { StatusCode::OK } else { StatusCode::NOT_FOUND }, "{}", retired.1);
+    }
+    let told = app.get(path, &analyst).await;
+    let [newer, older] = told["items"].as_array().unwrap().as_slice() else { panic!("{told}") };
+    let threshold = |form: &Value| form["was"]["rule"]["when"][0]["threshold_milli"].clone();
+    let numbers = |form: &Value| [form["was"]["version"].clone(), form["until_version"].clone(), form["was"]["draft"].clone()];
+    assert_eq!([threshold(newer), threshold(older)], [json!(8_000), json!(9_000)], "{told}");
+    assert_eq!([numbers(newer), numbers(older)], [[2, 3, 3], [1, 2, 1]].map(|form| form.map(|number| json!(number))), "{told}");
+    let at = |seconds: i64| json!(begun.plus_seconds(seconds).to_string());
+    assert_eq!((&older["was"]["in_force_since"], &older["in_force_until"]), (&at(0), &at(60)), "{told}");
+    assert_eq!((&newer["was"]["in_force_since"], &newer["in_force_until"]), (&at(60), &at(120)), "{told}");
+    assert!(older["was"]["author"] != older["was"]["approver"] && older["was"]["approver"].is_string(), "{told}");
+    // Whoever looks at another museum is told what held there too; and nobody else who may not look at all.
+    let there = app.get(path, &of_mare).await;
+    assert_eq!((there["items"].as_array().unwrap().len(), threshold(&there["items"][0])), (1, json!(9_000)), "{there}");
+    assert_eq!(status(path, &app.key(Role::Web).await).await, StatusCode::FORBIDDEN);
+    // It is told the same after a restart.
+    let app = app.restart().await;
+    assert_eq!(app.get(path, &analyst).await, told);
     app.stop().await;
 }
 

@@ -138,6 +138,55 @@ async fn parties_are_served_in_order_and_it_is_said_why_one_was_before_another()
     app.stop().await;
 }
 
+/// A party of five that is three by now is served as one of three, in the turn that it had.
+#[actix_rt::test]
+async fn a_party_that_waits_becomes_smaller_and_keeps_its_turn() {
+    let app = App::start().await;
+    let (web, other, slot) = (app.key(Role::Web).await, app.key(Role::Reseller).await, slot(TORRE, 11));
+    hold(&app, &web, slot, "full", 17, "h17").await;
+    let small = hold(&app, &web, slot, "full", 3, "h3").await;
+    let (first, second) = (join(&app, &web, slot, 5, "a").await, join(&app, &web, slot, 2, "b").await);
+    let fewer = async |entry: &str, key: &str, name: &str, count: u16| {
+        app.ask(Method::PUT, &format!("/v1/waiting/{entry}/lines"), key, name, &lines("full", count)).await
+    };
+    // Three places: not enough for the five, so the two are served.
+    assert_eq!(delete(&app, &format!("/v1/holds/{small}"), &web, "r3").await.0, StatusCode::NO_CONTENT);
+    app.pass(60).await;
+    let path = format!("/v1/waiting/{first}");
+    let before = app.get(&path, &web).await;
+    assert_eq!((&before["state"], &before["overtaken_by"][0]["free"]), (&json!("waiting"), &json!(3)), "{before}");
+    for (entry, key, name, count, code) in
+        [(&first, &web, "more", 6, "bad_lines"), (&first, &web, "nobody", 0, "party_empty"), (&first, &other, "theirs", 1, "unknown_entry")]
+    {
+        let (_, problem) = fewer(entry, key, name, count).await;
+        assert_eq!(problem["code"], code, "{problem}");
+    }
+    let held = app.ask(Method::PUT, &format!("/v1/holds/{first}/lines"), &web, "no-hold", &lines("full", 3)).await;
+    assert_eq!((held.0, &held.1["code"]), (StatusCode::NOT_FOUND, &json!("unknown_hold")), "it is not a hold yet");
+    let (status, smaller) = fewer(&first, &web, "three", 3).await;
+    assert_eq!((status, &smaller["people"], &smaller["total_cents"]), (StatusCode::OK, &json!(3), &json!(3_600)), "{smaller}");
+    assert_eq!(fewer(&first, &web, "three", 3).await, (status, smaller.clone()), "a repeat is answered like the first");
+    let after = app.get(&path, &web).await;
+    assert_eq!((&after["lines"], &after["position"], &after["number"]), (&smaller["lines"], &json!(1), &json!(1)), "{after}");
+    assert_eq!((&after["since"], &after["overtaken_by"]), (&before["since"], &before["overtaken_by"]), "{after}");
+
+    // The two go, and the three have their places, also after a restart.
+    assert_eq!(delete(&app, &format!("/v1/waiting/{second}"), &web, "r2").await.0, StatusCode::NO_CONTENT);
+    app.pass(60).await;
+    let app = app.restart().await;
+    let offered = app.get(&path, &web).await;
+    assert_eq!((&offered["state"], &offered["hold"]["lines"]), (&json!("offered"), &smaller["lines"]), "{offered}");
+    // Of the offer places are given back as of any hold, and when it is over there is nothing to make smaller.
+    let fewer = async |name: &str, count: u16| app.ask(Method::PUT, &format!("{path}/lines"), &web, name, &lines("full", count)).await;
+    let (status, two) = fewer("two", 2).await;
+    assert_eq!((status, &two["people"]), (StatusCode::OK, &json!(2)), "{two}");
+    assert_eq!(app.get(&format!("/v1/slots/{slot}"), &web).await["held"], 19);
+    assert_eq!(delete(&app, &path, &web, "gone").await.0, StatusCode::NO_CONTENT);
+    let (status, problem) = fewer("one", 1).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::GONE, &json!("entry_ended")), "{problem}");
+    app.stop().await;
+}
+
 /// What is offered is given back with the place in the list, unless a payment is under way for it; one that is over keeps nobody.
 #[actix_rt::test]
 async fn an_offer_is_left_when_no_payment_is_under_way_for_it() {

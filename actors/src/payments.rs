@@ -20,7 +20,7 @@ mod tell;
 
 pub use begin::{Request, begin, free_id, is_under_way};
 pub use board::{PaymentHead, Payments};
-pub use release::{Confirmation, leave_waiting, release, shrink};
+pub use release::{Confirmation, leave_waiting, release, shrink, wait_for_fewer};
 pub(crate) use resume::keep_paying;
 pub use resume::resume;
 

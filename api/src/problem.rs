@@ -377,7 +377,7 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
     use slot::Refusal as R;
     match refusal {
         R::BadLines => {
-            "Prices come from the tariff: give categories and counts only. A hold that is made smaller has no more people of a category than before."
+            "Prices come from the tariff: give categories and counts only. What is made smaller, a hold or an entry, has no more people of a category than before."
         }
         R::PartyEmpty => "Count at least one person in each line.",
         R::PartyTooLarge { .. } => "Split the party: `max` people at a time, or ask the group office.",

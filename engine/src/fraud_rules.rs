@@ -110,6 +110,8 @@ pub enum Command {
     Draft {
         /// The rule.
         rule: Box<Rule>,
+        /// The number of the draft whose place it takes, if that is another's: see [`Written::draft`].
+        replaces: Option<u64>,
         /// Who drafts.
         by: KeyId,
     },
@@ -120,6 +122,8 @@ pub enum Command {
         museums: Vec<MuseumId>,
         /// The rule.
         rule: Box<Rule>,
+        /// As of [`Self::Draft`].
+        replaces: Option<u64>,
         /// Who drafts.
         by: KeyId,
     },
@@ -191,6 +195,12 @@ pub enum Refusal {
     /// A draft of that name is for museums that are somebody else's, or somebody else's for all of them.
     #[error("a draft of that name is for other museums, or for all: choose another name")]
     DraftOfOthers,
+    /// Another key's draft of that name waits to be put in force, and it was not said that it is this one which is replaced.
+    #[error("another key's draft of that name waits: read it, and name its number if it is to be replaced")]
+    DraftPending {
+        /// The number of the draft that there is.
+        draft: u64,
+    },
     /// There is no such rule.
     #[error("there is no rule of that name")]
     UnknownRule,
@@ -218,6 +228,7 @@ impl Refusal {
         match self {
             Self::BadRule => "bad_rule",
             Self::DraftOfOthers => "draft_of_others",
+            Self::DraftPending { .. } => "draft_pending",
             Self::UnknownRule => "unknown_rule",
             Self::NoDraft => "no_draft",
             Self::DraftChanged { .. } => "draft_changed",
@@ -265,8 +276,8 @@ impl Aggregate for Rules {
     fn decide(&self, _now: Timestamp, command: &Command) -> Result<Vec<Event>, Refusal> {
         let version = self.version + 1;
         let event = match command {
-            Command::Draft { rule, by } => self.draft(rule, *by, None)?,
-            Command::DraftAt { museums, rule, by } => self.draft(rule, *by, Some(museums.as_slice()))?,
+            Command::Draft { rule, replaces, by } => self.draft(rule, *replaces, *by, None)?,
+            Command::DraftAt { museums, rule, replaces, by } => self.draft(rule, *replaces, *by, Some(museums.as_slice()))?,
             Command::Activate { name, draft: read, by } => {
                 let Some(draft) = self.drafts.get(name) else {
                     return Err(if self.active.contains_key(name) { Refusal::NoDraft } else { Refusal::UnknownRule });
@@ -330,7 +341,7 @@ impl Aggregate for Rules {
 }
 
 impl Rules {
-    fn draft(&self, rule: &Rule, by: KeyId, museums: Option<&[MuseumId]>) -> Result<Event, Refusal> {
+    fn draft(&self, rule: &Rule, replaces: Option<u64>, by: KeyId, museums: Option<&[MuseumId]>) -> Result<Event, Refusal> {
         if !rule.is_sound() {
             return Err(Refusal::BadRule);
         }
@@ -342,6 +353,10 @@ impl Rules {
         };
         if before.zip(museums).is_some_and(|(before, own)| is_of_others(before, own)) {
             return Err(Refusal::DraftOfOthers);
+        }
+        // Else somebody's draft would be gone, and neither who wrote it nor who is about to put it in force would have been asked.
+        if let Some(before) = before.filter(|before| before.author != by && replaces != Some(before.draft)) {
+            return Err(Refusal::DraftPending { draft: before.draft });
         }
         if before.is_none() && self.drafts.len() >= RULES_MAX {
             return Err(Refusal::TooManyRules);
@@ -411,8 +426,8 @@ mod tests {
         assert_eq!(tell(&mut rules, &Command::Activate { name, draft: 1, by: ann }), Err(Refusal::UnknownRule));
         assert_eq!(tell(&mut rules, &Command::Retire { name }), Err(Refusal::UnknownRule));
         let bad = Box::new(Rule { when: vec![], ..*rule("hoarding") });
-        assert_eq!(tell(&mut rules, &Command::Draft { rule: bad, by: ann }), Err(Refusal::BadRule));
-        tell(&mut rules, &Command::Draft { rule: rule("hoarding"), by: ann }).unwrap();
+        assert_eq!(tell(&mut rules, &Command::Draft { rule: bad, replaces: None, by: ann }), Err(Refusal::BadRule));
+        tell(&mut rules, &Command::Draft { rule: rule("hoarding"), replaces: None, by: ann }).unwrap();
         assert_eq!((rules.version(), rules.active().len(), rules.drafts().len()), (0, 0, 1));
         assert_eq!(tell(&mut rules, &Command::Activate { name, draft: 1, by: ann }), Err(Refusal::SamePerson));
         tell(&mut rules, &Command::Activate { name, draft: 1, by: bob }).unwrap();
@@ -420,7 +435,7 @@ mod tests {
         assert_eq!(tell(&mut rules, &Command::Activate { name, draft: 1, by: bob }), Err(Refusal::NoDraft));
         // A draft beside it changes nothing until it is put in force.
         let stricter = Box::new(Rule { action: Action::Block, ..*rule("hoarding") });
-        tell(&mut rules, &Command::Draft { rule: stricter, by: bob }).unwrap();
+        tell(&mut rules, &Command::Draft { rule: stricter, replaces: None, by: bob }).unwrap();
         assert_eq!(rules.active().map(|written| written.rule.action).collect::<Vec<_>>(), [Action::Review]);
         tell(&mut rules, &Command::Activate { name, draft: 3, by: ann }).unwrap();
         assert_eq!(rules.active().map(|written| written.rule.action).collect::<Vec<_>>(), [Action::Block]);
@@ -431,7 +446,7 @@ mod tests {
     #[test]
     fn a_draft_that_is_exchanged_after_it_was_read_is_not_put_in_force() {
         let (mut rules, name, [ann, bob]) = (Rules::default(), "hoarding".parse().unwrap(), [1, 2].map(KeyId));
-        let draft = |rule: Box<Rule>| Command::Draft { rule, by: ann };
+        let draft = |rule: Box<Rule>| Command::Draft { rule, replaces: None, by: ann };
         tell(&mut rules, &draft(rule("other"))).unwrap();
         tell(&mut rules, &draft(rule("hoarding"))).unwrap();
         let read = rules.drafts().find(|written| written.rule.name == name).unwrap().draft;
@@ -453,33 +468,78 @@ mod tests {
     fn who_speaks_for_some_museums_puts_no_draft_in_the_place_of_one_for_others() {
         let (mut rules, [ann, bob]) = (Rules::default(), [1, 2].map(KeyId));
         let at = |museums: &[u16]| Box::new(Rule { museums: museums.iter().copied().map(MuseumId).collect(), ..*rule("hoarding") });
-        let draft = |museum: u16, rule: Box<Rule>| Command::DraftAt { museums: vec![MuseumId(museum)], rule, by: bob };
-        tell(&mut rules, &Command::Draft { rule: at(&[1]), by: ann }).unwrap();
-        assert_eq!(tell(&mut rules, &draft(2, at(&[2]))), Err(Refusal::DraftOfOthers));
-        tell(&mut rules, &draft(1, at(&[1]))).unwrap();
+        // Each names the draft that there is: that is not what it is about.
+        let last = |rules: &Rules| rules.drafts().map(|written| written.draft).next();
+        let draft =
+            |rules: &Rules, museum: u16, rule: Box<Rule>| Command::DraftAt { museums: vec![MuseumId(museum)], rule, replaces: last(rules), by: bob };
+        let anywhere = |rules: &Rules, rule: Box<Rule>, by: KeyId| Command::Draft { rule, replaces: last(rules), by };
+        let command = anywhere(&rules, at(&[1]), ann);
+        tell(&mut rules, &command).unwrap();
+        let command = draft(&rules, 2, at(&[2]));
+        assert_eq!(tell(&mut rules, &command), Err(Refusal::DraftOfOthers));
+        let command = draft(&rules, 1, at(&[1]));
+        tell(&mut rules, &command).unwrap();
         // One that is partly its own is not its own.
-        tell(&mut rules, &Command::Draft { rule: at(&[1, 2]), by: ann }).unwrap();
-        assert_eq!(tell(&mut rules, &draft(1, at(&[1]))), Err(Refusal::DraftOfOthers));
+        let command = anywhere(&rules, at(&[1, 2]), ann);
+        tell(&mut rules, &command).unwrap();
+        let command = draft(&rules, 1, at(&[1]));
+        assert_eq!(tell(&mut rules, &command), Err(Refusal::DraftOfOthers));
         assert_eq!(rules.drafts().map(|written| (written.author, written.rule.museums.len())).collect::<Vec<_>>(), [(ann, 2)]);
         // Nor is one for all museums: it can be read, and would be gone everywhere else. One of its own it may write anew, as whoever speaks for all may any.
-        tell(&mut rules, &Command::Draft { rule: at(&[]), by: ann }).unwrap();
+        let command = anywhere(&rules, at(&[]), ann);
+        tell(&mut rules, &command).unwrap();
         for rule in [at(&[2]), at(&[])] {
-            assert_eq!(tell(&mut rules, &draft(2, rule)), Err(Refusal::DraftOfOthers));
+            let command = draft(&rules, 2, rule);
+            assert_eq!(tell(&mut rules, &command), Err(Refusal::DraftOfOthers));
         }
         assert_eq!(rules.drafts().map(|written| (written.author, written.draft)).collect::<Vec<_>>(), [(ann, 4)]);
-        tell(&mut rules, &Command::Draft { rule: at(&[]), by: bob }).unwrap();
-        tell(&mut rules, &draft(2, at(&[2]))).unwrap();
-        tell(&mut rules, &Command::Draft { rule: at(&[2]), by: ann }).unwrap();
+        let command = anywhere(&rules, at(&[]), bob);
+        tell(&mut rules, &command).unwrap();
+        let command = draft(&rules, 2, at(&[2]));
+        tell(&mut rules, &command).unwrap();
+        let command = anywhere(&rules, at(&[2]), ann);
+        tell(&mut rules, &command).unwrap();
         assert_eq!(rules.drafts().map(|written| (written.author, written.draft)).collect::<Vec<_>>(), [(ann, 7)]);
+    }
+
+    #[test]
+    fn anothers_draft_is_replaced_by_whoever_names_it_and_by_nobody_else() {
+        let (mut rules, name, [ann, bob]) = (Rules::default(), "hoarding".parse().unwrap(), [1, 2].map(KeyId));
+        let draft = |by: KeyId, replaces: Option<u64>| Command::Draft { rule: rule("hoarding"), replaces, by };
+        let at = |by: KeyId, replaces: Option<u64>| {
+            let rule = Box::new(Rule { museums: vec![MuseumId(3)], ..*rule("hoarding") });
+            Command::DraftAt { museums: vec![MuseumId(3)], rule, replaces, by }
+        };
+        let written = |rules: &Rules| rules.drafts().map(|written| (written.author, written.draft)).collect::<Vec<_>>();
+        // Where there is none it does not matter which is named, and one's own needs no naming.
+        tell(&mut rules, &draft(ann, Some(7))).unwrap();
+        tell(&mut rules, &draft(ann, None)).unwrap();
+        tell(&mut rules, &at(ann, Some(1))).unwrap();
+        for replaces in [None, Some(0), Some(2), Some(4)] {
+            for command in [draft(bob, replaces), at(bob, replaces)] {
+                assert_eq!(tell(&mut rules, &command), Err(Refusal::DraftPending { draft: 3 }), "{command:?}");
+            }
+        }
+        assert_eq!(written(&rules), [(ann, 3)]);
+        // Of another name nothing is said, and what is named is replaced.
+        tell(&mut rules, &Command::Draft { rule: rule("another"), replaces: None, by: bob }).unwrap();
+        tell(&mut rules, &at(bob, Some(3))).unwrap();
+        assert_eq!(written(&rules), [(bob, 4), (bob, 5)]);
+        // From then on it is the other's; once it is in force or gone nobody waits for it.
+        assert_eq!(tell(&mut rules, &draft(ann, None)), Err(Refusal::DraftPending { draft: 5 }));
+        tell(&mut rules, &Command::Activate { name, draft: 5, by: ann }).unwrap();
+        tell(&mut rules, &draft(ann, None)).unwrap();
+        tell(&mut rules, &Command::Retire { name }).unwrap();
+        tell(&mut rules, &draft(bob, None)).unwrap();
     }
 
     #[test]
     fn there_are_only_so_many_rules() {
         let mut rules = Rules::default();
         for n in 0..RULES_MAX {
-            tell(&mut rules, &Command::Draft { rule: rule(&format!("r{n}")), by: KeyId(1) }).unwrap();
+            tell(&mut rules, &Command::Draft { rule: rule(&format!("r{n}")), replaces: None, by: KeyId(1) }).unwrap();
         }
-        assert_eq!(tell(&mut rules, &Command::Draft { rule: rule("more"), by: KeyId(1) }), Err(Refusal::TooManyRules));
+        assert_eq!(tell(&mut rules, &Command::Draft { rule: rule("more"), replaces: None, by: KeyId(1) }), Err(Refusal::TooManyRules));
     }
 
     #[test]

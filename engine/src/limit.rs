@@ -358,8 +358,8 @@ mod tests {
     use crate::ids::{KeyId, PaymentId, RouteId};
     use crate::money::Cents;
     use crate::slot::{
-        Arrived, CancelCause, Cancelled, Expired, Held, Line, Offered, Opening, Policy, Prolonged, Quota, Released, Settlement, Sold, Waited,
-        WaitingEnded, WaitingLeft,
+        Amended, Arrived, CancelCause, Cancelled, Expired, Held, Line, Offered, Opening, Policy, Prolonged, Quota, Released, Settlement, Sold,
+        Waited, WaitingEnded, WaitingLeft,
     };
     use crate::tariff::Proof;
     use crate::time::{DAY_S, Timestamp};
@@ -489,15 +489,18 @@ mod tests {
             counts.take(&record(Some(7), waited(hold(hour, 1), 4)));
         }
         assert_eq!(counts.has(&day), 16);
+        // A party that waits is smaller by now.
+        counts.take(&record(None, Event::Amended(Amended { hold: hold(4, 1), lines: lines(1) })));
+        assert_eq!(counts.has(&day), 13);
         // Nobody asks for an offer: its record names no buyer, and neither does that of a payment that buys it.
         let offered = |hour| Event::Offered(Offered { entry: hold(hour, 1), expires_at: Timestamp::MAX, free: [4; Channel::COUNT], passed_over: 0 });
         let nobody = |event| Record { envelope: None, ..record(None, event) };
         counts.take(&nobody(offered(1)));
         counts.take(&nobody(offered(2)));
-        assert_eq!(counts.has(&day), 16);
+        assert_eq!(counts.has(&day), 13);
         counts.take(&record(None, sold(hold(1, 1), 4)));
         counts.take(&nobody(Event::Expired(Expired { hold: hold(2, 1) })));
-        assert_eq!(counts.has(&day), 12);
+        assert_eq!(counts.has(&day), 9);
         counts.take(&record(None, Event::WaitingLeft(WaitingLeft { entry: hold(3, 1) })));
         counts.take(&nobody(Event::WaitingEnded(WaitingEnded { entry: hold(4, 1) })));
         assert_eq!(counts.has(&day), 4);
@@ -604,7 +607,7 @@ mod tests {
                 let channel = [Channel::Web, Channel::Kiosk, Channel::BoxOffice][dice.below(3) as usize];
                 let count = 1 + dice.below(4) as u16;
                 let cause = Keeper::Payment(PaymentId::from_raw(1));
-                let command = match dice.below(10) {
+                let command = match dice.below(11) {
                     0..=2 => Command::Hold { hold: fresh, channel, lines: lines(count) },
                     3 => Command::Wait { entry: fresh, who: KeyId(1), channel, lines: lines(count) },
                     4 => Command::SellDirect { sale: fresh, channel, lines: lines(count), settlement: Settlement::Free, contact: None },
@@ -612,6 +615,7 @@ mod tests {
                     6 => Command::Prolong { hold: known, until: now.plus_seconds(3_000), cause },
                     7 => Command::Cancel { sale: known, owner: None, tickets: Vec::new(), cause: CancelCause::Museum },
                     8 => Command::LeaveWaiting { entry: known, owner: None },
+                    9 => Command::WaitForFewer { entry: known, counts: vec![("full".parse().unwrap(), count)], owner: None, over: None },
                     _ => Command::Amend { hold: known, lines: lines(count), owner: None },
                 };
                 let slot = slots.iter_mut().find(|slot| slot.id() == known.slot()).unwrap();

@@ -93,6 +93,29 @@ pub struct Evidence {
     pub window: Option<Window>,
 }
 
+/// What a model of fraud and the one that acts would have had looked at of the same cases, counted. It decides: of many cases thousandths do not tell apart which model found more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// How many it would have had looked at.
+    pub raised: u64,
+    /// How many of these were bad.
+    pub found: u64,
+    /// How many the one that acts would have had looked at.
+    pub raised_before: u64,
+    /// How many of those were bad.
+    pub found_before: u64,
+}
+
+impl Counts {
+    /// Whether more is found, and no less of what is raised is bad: compared crosswise, as nothing may be raised at all.
+    #[must_use]
+    pub fn is_better(self) -> bool {
+        let crosswise = |found: u64, raised: u64| u128::from(found) * u128::from(raised);
+        self.found > self.found_before && crosswise(self.found, self.raised_before) >= crosswise(self.found_before, self.raised)
+    }
+}
+
 /// What can be asked of the models of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -119,6 +142,8 @@ pub enum Command {
         artifact: Code,
         /// What speaks for it.
         evidence: Option<Evidence>,
+        /// Of fraud, what was counted for that; none where nothing was compared.
+        counts: Option<Counts>,
         /// Why it is to act although that is not enough, in one word.
         overridden: Option<Code>,
         /// Who approves.
@@ -303,13 +328,13 @@ impl Aggregate for Models {
                 Stage::Registered => Event::Challenging(Challenging { artifact: *artifact }),
                 _ => return Err(Refusal::AlreadySo),
             },
-            Command::Promote { artifact, evidence, overridden, approver } => {
+            Command::Promote { artifact, evidence, counts, overridden, approver } => {
                 let model = self.live(*artifact)?;
                 if model.stage == Stage::Champion {
                     return Err(Refusal::AlreadySo);
                 }
                 let evidence = evidence.ok_or(Refusal::NoEvidence)?;
-                let spoken = self.speaks_for(&evidence);
+                let spoken = self.speaks_for(&evidence, *counts);
                 if overridden.is_none() || spoken == Err(Refusal::BadEvidence) {
                     spoken?;
                 }
@@ -395,7 +420,7 @@ impl Models {
     }
 
     /// Whether evidence is enough. Where no model acts, there is nothing to be better than; of fraud there always is: what nobody registered, the shell fits by itself.
-    fn speaks_for(&self, evidence: &Evidence) -> Result<(), Refusal> {
+    fn speaks_for(&self, evidence: &Evidence, counts: Option<Counts>) -> Result<(), Refusal> {
         let confidence = evidence.confidence_milli.unwrap_or(0);
         let shares = [evidence.recall_milli, evidence.recall_before_milli, evidence.precision_milli, evidence.precision_before_milli, confidence];
         if shares.iter().any(|share| *share > WHOLE) {
@@ -404,10 +429,10 @@ impl Models {
         if evidence.labels < LABELS_MIN {
             return Err(Refusal::TooFewLabels);
         }
-        let better = evidence.recall_milli > evidence.recall_before_milli && evidence.precision_milli >= evidence.precision_before_milli;
+        let better = || evidence.recall_milli > evidence.recall_before_milli && evidence.precision_milli >= evidence.precision_before_milli;
         let good = match self.kind {
-            ModelKind::Fraud => better && evidence.confidence_milli >= Some(CONFIDENCE_MILLI),
-            ModelKind::Demand | ModelKind::Cancellation => better || self.champion.is_none(),
+            ModelKind::Fraud => counts.is_some_and(Counts::is_better) && evidence.confidence_milli >= Some(CONFIDENCE_MILLI),
+            ModelKind::Demand | ModelKind::Cancellation => self.champion.is_none() || better(),
         };
         if good { Ok(()) } else { Err(Refusal::NotBetter) }
     }
@@ -463,6 +488,7 @@ mod tests {
         confidence_milli: Some(950),
         window: None,
     };
+    const BETTER: Counts = Counts { raised: 96, found: 48, raised_before: 84, found_before: 42 };
 
     fn code(text: &str) -> Code {
         text.parse().unwrap()
@@ -482,8 +508,12 @@ mod tests {
         Ok(())
     }
 
+    fn counted(artifact: &str, evidence: Option<Evidence>, counts: Option<Counts>, approver: u64) -> Command {
+        Command::Promote { artifact: code(artifact), evidence, counts, overridden: None, approver: KeyId(approver) }
+    }
+
     fn promote(artifact: &str, evidence: Option<Evidence>, approver: u64) -> Command {
-        Command::Promote { artifact: code(artifact), evidence, overridden: None, approver: KeyId(approver) }
+        counted(artifact, evidence, Some(BETTER), approver)
     }
 
     #[test]
@@ -507,10 +537,14 @@ mod tests {
         tell(&mut models, &Command::Challenge { artifact: code("logistic-1") }).unwrap();
         assert_eq!(tell(&mut models, &Command::Challenge { artifact: code("logistic-1") }), Err(Refusal::AlreadySo));
         assert_eq!(models.challengers().count(), 1);
-        for worse in
-            [Evidence { precision_milli: 499, ..GOOD }, Evidence { confidence_milli: Some(899), ..GOOD }, Evidence { confidence_milli: None, ..GOOD }]
-        {
-            assert_eq!(tell(&mut models, &promote("logistic-1", Some(worse), 2)), Err(Refusal::NotBetter));
+        for (worse, counts) in [
+            (GOOD, None),
+            (GOOD, Some(Counts { raised: 97, ..BETTER })),
+            (GOOD, Some(Counts { found_before: 48, ..BETTER })),
+            (Evidence { confidence_milli: Some(899), ..GOOD }, Some(BETTER)),
+            (Evidence { confidence_milli: None, ..GOOD }, Some(BETTER)),
+        ] {
+            assert_eq!(tell(&mut models, &counted("logistic-1", Some(worse), counts, 2)), Err(Refusal::NotBetter));
         }
         assert_eq!(tell(&mut models, &promote("logistic-1", Some(GOOD), 3)), Err(Refusal::SamePerson), "who let it challenge");
         tell(&mut models, &promote("logistic-1", Some(GOOD), 2)).unwrap();
@@ -518,6 +552,24 @@ mod tests {
         assert_eq!(tell(&mut models, &promote("logistic-1", Some(GOOD), 2)), Err(Refusal::AlreadySo));
         tell(&mut models, &Command::Retire { artifact: code("logistic-1") }).unwrap();
         assert!(models.champion().is_none(), "rules only");
+    }
+
+    #[test]
+    fn of_many_cases_the_counts_decide_and_not_their_thousandths() {
+        let mut models = Models::new(ModelKind::Fraud);
+        tell(&mut models, &Command::Register { artifact: code("forest-1"), checksum: Digest(1), card: Digest(2), by: KeyId(1) }).unwrap();
+        // Of 8,000 frauds three more are found, and as much of what is raised is fraud to the thousandth in each case.
+        let equal =
+            Evidence { labels: 8_000, recall_milli: 500, recall_before_milli: 500, precision_milli: 500, precision_before_milli: 500, ..GOOD };
+        let counts = |found: u64, raised: u64| Some(Counts { raised, found, raised_before: 8_000, found_before: 4_000 });
+        for (found, raised) in [(4_000, 8_000), (3_999, 7_000), (4_003, 8_007)] {
+            assert_eq!(tell(&mut models, &counted("forest-1", Some(equal), counts(found, raised), 2)), Err(Refusal::NotBetter), "{found}");
+        }
+        tell(&mut models, &counted("forest-1", Some(equal), counts(4_003, 8_006), 2)).unwrap();
+        // Whoever raises nothing finds nothing, however much there is.
+        assert!(!Counts { raised: 0, found: 0, ..BETTER }.is_better());
+        let most = u64::MAX;
+        assert!(Counts { raised: most, found: most, raised_before: most, found_before: most - 1 }.is_better());
     }
 
     #[test]
@@ -533,7 +585,7 @@ mod tests {
         let register = |artifact: &str| Command::Register { artifact: code(artifact), checksum: Digest(1), card: Digest(2), by: KeyId(1) };
         let promote = |artifact: &str, evidence, approver| {
             let overridden = Some(code("night-shift"));
-            Command::Promote { artifact: code(artifact), evidence, overridden, approver: KeyId(approver) }
+            Command::Promote { artifact: code(artifact), evidence, counts: Some(BETTER), overridden, approver: KeyId(approver) }
         };
         let poor = Evidence { labels: 3, recall_milli: 0, confidence_milli: Some(0), ..GOOD };
         tell(&mut models, &register("forest-1")).unwrap();

@@ -399,7 +399,9 @@ impl Auditor {
                 | Command::LeaveWaiting { owner, .. }
                 | Command::Amend { owner, .. }
                 | Command::BeginMove { owner, .. } => told.by_staff = owner.is_none(),
-                Command::Shrink { owner, over, .. } => (told.by_staff, told.over, told.gives_back) = (owner.is_none(), over, true),
+                Command::Shrink { owner, over, .. } | Command::WaitForFewer { owner, over, .. } => {
+                    (told.by_staff, told.over, told.gives_back) = (owner.is_none(), over, true);
+                }
                 _ => {}
             }
         }

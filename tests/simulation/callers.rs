@@ -32,7 +32,7 @@ const ASKS: [(u64, Ask); 29] = [
     (2, Ask::ReopenWithDay),
     (4, Ask::Observe),
     (16, Ask::Wait),
-    (4, Ask::LeaveWaiting),
+    (6, Ask::LeaveWaiting),
     (10, Ask::Merge),
     (5, Ask::Rename),
     (6, Ask::BeginMove),
@@ -292,6 +292,10 @@ impl Callers {
                 Command::HandedOver { sale, seq }
             }
             Ask::Wait => self.wait(dice, slot, who, now, naive),
+            Ask::LeaveWaiting if dice.chance(40) => {
+                let counts = party.lines.iter().map(|line| (line.category, line.count.saturating_sub(u16::from(dice.chance(60))))).collect();
+                Command::WaitForFewer { entry: party.id, counts, owner, over: None }
+            }
             Ask::LeaveWaiting => Command::LeaveWaiting { entry: party.id, owner },
         }
     }

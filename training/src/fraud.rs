@@ -33,7 +33,8 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// Writes each model into a folder of its own under `out`: `champion` and the shadows by their method.
+    /// Writes each model into a folder of its own under `out`: `champion` and the shadows by their method. A shadow of a training before that this one does not have goes: it
+    /// would stand beside a champion that it was never compared with.
     pub fn write(&self, out: &Path) -> anyhow::Result<()> {
         for (name, artifact) in &self.models {
             let folder = out.join(name);
@@ -43,7 +44,8 @@ impl Trained {
                 std::fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
             }
         }
-        Ok(())
+        let stale = Unsupervised::ALL.map(shadow).into_iter().filter(|shadow| self.models.iter().all(|(name, _)| name != shadow));
+        stale.map(|name| out.join(name)).filter(|folder| folder.is_dir()).try_for_each(|folder| clear(&folder))
     }
 
     /// The one that may act.
@@ -55,6 +57,23 @@ impl Trained {
     pub fn card(&self) -> anyhow::Result<Card> {
         Ok(self.champion()?.card()?)
     }
+}
+
+/// The folder of a scorer that does not act.
+fn shadow(method: Unsupervised) -> String {
+    format!("shadow-{}", method.name())
+}
+
+/// Takes a model away; its folder too, unless somebody keeps something else in it.
+fn clear(folder: &Path) -> anyhow::Result<()> {
+    for path in [MODEL_FILE, CARD_FILE].map(|file| folder.join(file)) {
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    let is_empty = || Ok::<_, std::io::Error>(std::fs::read_dir(folder)?.next().is_none());
+    let removing = || format!("removing {}", folder.display());
+    if is_empty().with_context(removing)? { std::fs::remove_dir(folder).with_context(removing) } else { Ok(()) }
 }
 
 /// A card for people to read.
@@ -122,7 +141,7 @@ pub fn train(data: Option<&Path>, progress: Progress) -> anyhow::Result<Trained>
         if acting == Some(method) {
             models.insert(0, ("champion".to_owned(), artifact));
         } else {
-            models.push((format!("shadow-{}", method.name()), artifact));
+            models.push((shadow(method), artifact));
         }
         stage.step();
     }
@@ -277,5 +296,21 @@ mod tests {
         std::fs::remove_file(path).unwrap();
         assert_eq!(trained.card().unwrap().particulars.method, "tails");
         assert_eq!(trained.models.len(), 3);
+        // Where a training stood that had this one in its shadow nothing of that is left but what somebody put there.
+        let out = std::env::temp_dir().join(format!("tornello-train-over-{}", std::process::id()));
+        let stale = out.join("shadow-tails");
+        for kept in [false, true] {
+            std::fs::create_dir_all(&stale).unwrap();
+            for file in [MODEL_FILE, CARD_FILE].into_iter().chain(kept.then_some("notes.txt")) {
+                std::fs::write(stale.join(file), "of before").unwrap();
+            }
+            trained.write(&out).unwrap();
+            assert_eq!([MODEL_FILE, CARD_FILE, "notes.txt"].map(|file| stale.join(file).exists()), [false, false, kept]);
+            assert_eq!(stale.exists(), kept);
+        }
+        for (name, artifact) in &trained.models {
+            assert_eq!(std::fs::read(out.join(name).join(MODEL_FILE)).unwrap(), artifact.model, "{name}");
+        }
+        std::fs::remove_dir_all(&out).unwrap();
     }
 }

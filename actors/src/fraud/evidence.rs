@@ -11,11 +11,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use tornello_engine::case::Subject;
 use tornello_engine::ids::CaseId;
-use tornello_engine::model_registry::Window;
+use tornello_engine::model_registry::{Counts, Window};
 use tornello_engine::time::Timestamp;
 use tornello_models::fraud::budget::Budget;
 pub use tornello_models::fraud::promotion::Promotion;
-use tornello_models::fraud::promotion::{Marked, weigh};
+use tornello_models::fraud::promotion::{Marked, Tally, weigh};
 
 use super::judge::Acting;
 use super::labels::{Asked, Labelled, Listen, hear_again, labels};
@@ -47,6 +47,27 @@ pub struct Comparison {
     pub promotion: Promotion,
 }
 
+impl Comparison {
+    /// What was counted, by which the registry decides; none where too few cases are known.
+    #[must_use]
+    pub const fn counts(&self) -> Option<Counts> {
+        match &self.promotion {
+            Promotion::Deserved(found) | Promotion::NotShown(found) => Some(counts(&found.tally)),
+            Promotion::TooFewLabels { .. } => None,
+        }
+    }
+}
+
+const fn counts(tally: &Tally) -> Counts {
+    let Tally { frauds: _, champion_alerts, champion_hits, challenger_alerts, challenger_hits } = *tally;
+    Counts { raised: challenger_alerts, found: challenger_hits, raised_before: champion_alerts, found_before: champion_hits }
+}
+
+/// Which model is better the registry says, here as when it decides: what is shown to be deserved is not refused then.
+fn is_better(tally: &Tally) -> bool {
+    counts(tally).is_better()
+}
+
 /// Compares two models on everything in a window, up to a batch, by the labels that cases have there. `budgets` are the alerts a day of each channel.
 pub async fn compare(
     journal: &dyn Journal,
@@ -63,7 +84,7 @@ pub async fn compare(
     let [champion, challenger] = ids;
     let (events, cases) = (scored.events, scored.cases.len() as u64);
     let marks = scored.marks(&budgets);
-    Ok(Comparison { champion, challenger, window, position: end, events, cases, promotion: weigh(&marks, SEED) })
+    Ok(Comparison { champion, challenger, window, position: end, events, cases, promotion: weigh(&marks, SEED, is_better) })
 }
 
 struct Scored {
@@ -108,5 +129,57 @@ impl Scored {
             Marked { champion: above(0), challenger: above(1), fraud }
         };
         self.cases.into_values().map(marked).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_engine::aggregate::Aggregate;
+    use tornello_engine::envelope::Digest;
+    use tornello_engine::ids::KeyId;
+    use tornello_engine::model_registry::{Command, Evidence, LABELS_MIN, ModelKind, Models, Refusal};
+
+    use super::*;
+
+    /// What the registry says to a comparison of these marks: shares as they are recorded, and the counts.
+    fn decided(marks: &[Marked]) -> (Promotion, [u16; 2], Result<(), Refusal>) {
+        let promotion = weigh(marks, SEED, is_better);
+        let (Promotion::Deserved(found) | Promotion::NotShown(found)) = promotion else { panic!("{promotion:?}") };
+        let milli = |share: f64| (share * 1_000.0).round() as u16;
+        let evidence = Evidence {
+            labels: LABELS_MIN.max(found.frauds as u32),
+            recall_milli: milli(found.challenger_recall),
+            recall_before_milli: milli(found.champion_recall),
+            precision_milli: milli(found.challenger_precision),
+            precision_before_milli: milli(found.champion_precision),
+            report: Digest(1),
+            confidence_milli: Some(milli(found.confidence)),
+            window: None,
+        };
+        let (artifact, mut models) = ("forest-1".parse().unwrap(), Models::new(ModelKind::Fraud));
+        let now = Timestamp::from_seconds(1);
+        let registered = models.decide(now, &Command::Register { artifact, checksum: Digest(1), card: Digest(2), by: KeyId(1) }).unwrap();
+        let record = models.record(now, None, registered);
+        models.apply(&record);
+        let window = Window { from: now, to: now };
+        let (champion, challenger) = ("old".to_owned(), "new".to_owned());
+        let compared = Comparison { champion, challenger, window, position: 1, events: 1, cases: marks.len() as u64, promotion };
+        let promote = Command::Promote { artifact, evidence: Some(evidence), counts: compared.counts(), overridden: None, approver: KeyId(2) };
+        (promotion, [evidence.recall_milli, evidence.recall_before_milli], models.decide(now, &promote).map(|_| ()))
+    }
+
+    #[test]
+    fn what_is_deserved_is_not_refused_also_where_thousandths_are_the_same() {
+        let marks = |champion: bool, challenger: bool, fraud: bool, count: usize| vec![Marked { champion, challenger, fraud }; count];
+        // Of 8,000 frauds three more: in 95 of 100 redraws one of them is there.
+        let more = [marks(true, true, true, 4_000), marks(false, true, true, 3), marks(false, false, true, 3_997)].concat();
+        let (promotion, recalls, decided_on) = decided(&more);
+        assert!(matches!(promotion, Promotion::Deserved(_)), "{promotion:?}");
+        assert_eq!((recalls, decided_on), ([500, 500], Ok(())));
+        // And what is not deserved is refused.
+        let alarmed = [more, marks(false, true, false, 3)].concat();
+        let (promotion, _, decided_on) = decided(&alarmed);
+        assert!(matches!(promotion, Promotion::NotShown(_)), "{promotion:?}");
+        assert_eq!(decided_on, Err(Refusal::NotBetter));
     }
 }

@@ -4,12 +4,14 @@
 //!
 //! - From the journal to an answer: [`hearing`] turns the journal into signals, [`scorers`] write the [`counters`] in the order of commits, [`judge`] keeps the models, and
 //!   [`Said`] is what follows from features.
-//! - To say it again: [`fold`] is the part of all this that follows from the journal alone, so [`again`] can work out once more what was said.
+//! - To say it again: [`fold`] is the part of all this that follows from the journal alone, so [`again`] can work out once more what was said;
+//!   [`versions`] tells what rules said before.
 //! - Beside the work: [`lately`] compares what the acting model is fed with what it was made of, [`agreement`] compares what it says with what the challenger says, and
 //!   [`shadows`] has three scorers that never act.
 
 pub mod again;
 pub mod agreement;
+pub(crate) mod bank;
 pub mod challenge;
 pub mod counters;
 pub mod evidence;
@@ -28,6 +30,7 @@ mod scores;
 pub mod shadows;
 pub mod shelf;
 pub mod trial;
+pub mod versions;
 
 use std::path::Path;
 use std::sync::Arc;

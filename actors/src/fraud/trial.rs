@@ -18,6 +18,7 @@ use tornello_models::fraud::rules::{Action, RuleSet};
 use tornello_models::fraud::signals::{Outlet, SignalEvent, SignalKind, features};
 
 use super::again::{Mark, PAID};
+use super::bank::BankWord;
 use super::counters::Counters;
 use super::fold::is_asked;
 use super::hearing::{Hearing, Signal};
@@ -89,6 +90,7 @@ pub async fn try_rules(
         trial: Trial::default(),
         fates: BTreeMap::new(),
         paid: HashMap::new(),
+        banks: HashMap::new(),
         cases: HashMap::new(),
         begun: Recent::new(PAID),
         moved: Recent::new(PAID),
@@ -126,6 +128,8 @@ struct Trying {
     fates: BTreeMap<u128, Fate>,
     /// Of which of these a payment has become sales: what the payer's bank says of it, it says of them.
     paid: HashMap<PaymentId, Vec<u128>>,
+    /// What that says, of payments of which it has something to say.
+    banks: HashMap<PaymentId, BankWord>,
     /// The cases about them.
     cases: HashMap<CaseId, Case>,
     /// What was said of payments: the sales that they bring about carry it, also those over nothing.
@@ -187,7 +191,7 @@ impl Trying {
                     self.hearing.payment(payment, &record, &mut heard);
                     let given = self.given_by_payment(&record);
                     self.hear(&heard[from..], &given);
-                    record.events.iter().for_each(|event| self.follow_payment(payment, event));
+                    self.follow_payment(payment, &record);
                 }
                 StreamId::Case(case) if !self.fates.is_empty() => self.follow_case(case, &frame.record()?),
                 _ => {
@@ -316,15 +320,14 @@ impl Trying {
     }
 
     /// By the payer's bank.
-    fn follow_payment(&mut self, payment: PaymentId, event: &payment::Event) {
-        let fraud = match event {
-            payment::Event::Disputed(_) => true,
-            payment::Event::DisputeResolved(resolved) => resolved.upheld,
-            _ => return,
-        };
+    fn follow_payment(&mut self, payment: PaymentId, record: &Record<payment::Event>) {
+        if !BankWord::is_in(record) {
+            return;
+        }
+        let Some((label, _)) = self.banks.entry(payment).or_default().take(record) else { return };
         for sale in self.paid.get(&payment).into_iter().flatten() {
             if let Some(fate) = self.fates.get_mut(sale) {
-                fate.by_bank = Some(fraud);
+                fate.by_bank = Some(label == Label::Fraud);
             }
         }
     }

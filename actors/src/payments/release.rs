@@ -34,12 +34,36 @@ pub async fn shrink(
     (counts, draw): (Vec<(Code, u16)>, u32),
     owner: Option<KeyId>,
 ) -> Result<Option<Vec<Line>>, Failure<slot::Refusal>> {
+    keep_fewer(node, hold, (envelope, draw), |over| slot::Command::Shrink { hold, counts, owner, over }).await
+}
+
+/// Lets a party that waits, or has an offer, be smaller: it keeps its turn, and of an offer fewer places, as by [`shrink`].
+///
+/// # Errors
+/// `hold_kept` if a payment for its offer can still be paid, or is paid. Else what the slot says to it.
+pub async fn wait_for_fewer(
+    node: &Node,
+    entry: HoldId,
+    envelope: Envelope,
+    (counts, draw): (Vec<(Code, u16)>, u32),
+    owner: Option<KeyId>,
+) -> Result<Option<Vec<Line>>, Failure<slot::Refusal>> {
+    keep_fewer(node, entry, (envelope, draw), |over| slot::Command::WaitForFewer { entry, counts, owner, over }).await
+}
+
+/// Gives the command by which a hold or an entry becomes smaller, with the payment that kept it and needs it no more.
+async fn keep_fewer(
+    node: &Node,
+    hold: HoldId,
+    (envelope, draw): (Envelope, u32),
+    command: impl FnOnce(Option<PaymentId>) -> slot::Command,
+) -> Result<Option<Vec<Line>>, Failure<slot::Refusal>> {
     // Whoever begins to pay for it reads what is due, and then has it kept: in between it stays as it is.
     let _turn = node.paying().beginning(&[hold]).await;
     let kept_for = node.look(hold.slot(), move |slot| slot.hold_of(hold).and_then(|hold| hold.kept_for)).await?;
     let over = needed_no_more(node, hold, kept_for).await?;
     let known = node.scoring().forget(hold);
-    let answer = node.slot(hold.slot(), envelope, slot::Command::Shrink { hold, counts, owner, over }.drawn(draw)).await;
+    let answer = node.slot(hold.slot(), envelope, command(over).drawn(draw)).await;
     let amended = |event| if let Event::Amended(amended) = event { Some(amended.lines) } else { None };
     let kept = answer.map(|record| record.events.into_iter().find_map(amended));
     if let (Some(known), Ok(_) | Err(Failure::Refused(_) | Failure::KeyReused)) = (known, &kept) {

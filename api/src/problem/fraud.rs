@@ -41,6 +41,10 @@ fn rule(refusal: fraud_rules::Refusal) -> Told {
     match refusal {
         R::BadRule => (IMPOSSIBLE, "Correct what is out of these bounds. A feature, a threshold or a museum that cannot be asked for is named here."),
         R::DraftOfOthers => (AGAINST, "Choose another name: that draft would be gone, and those whose museums it is for would not know."),
+        R::DraftPending { .. } => (
+            AGAINST,
+            "Nothing was drafted. `draft` is the number of the draft that waits: read it (GET /v1/fraud/rules), and name it as `replaces` if yours is to take its place; else choose another name.",
+        ),
         R::UnknownRule => (
             UNKNOWN,
             "Read the rules: GET /v1/fraud/rules. One that is built in is neither drafted nor retired: put another one of its name in force.",
@@ -84,7 +88,7 @@ impl From<fraud_rules::Refusal> for Problem {
     fn from(refusal: fraud_rules::Refusal) -> Self {
         let problem = of(refusal.code(), rule(refusal), &refusal);
         match refusal {
-            fraud_rules::Refusal::DraftChanged { draft } => problem.with("draft", draft),
+            fraud_rules::Refusal::DraftChanged { draft } | fraud_rules::Refusal::DraftPending { draft } => problem.with("draft", draft),
             _ => problem,
         }
     }
@@ -112,7 +116,16 @@ pub(super) fn one_of_each() -> Vec<Problem> {
         C::TooManyLabels,
         C::NothingToDo,
     ];
-    let rules = [F::BadRule, F::DraftOfOthers, F::UnknownRule, F::NoDraft, F::DraftChanged { draft: 0 }, F::SamePerson, F::TooManyRules];
+    let rules = [
+        F::BadRule,
+        F::DraftOfOthers,
+        F::DraftPending { draft: 0 },
+        F::UnknownRule,
+        F::NoDraft,
+        F::DraftChanged { draft: 0 },
+        F::SamePerson,
+        F::TooManyRules,
+    ];
     let models = [
         M::UnknownModel,
         M::ModelExists,

@@ -174,7 +174,7 @@ fn v1(routes: &mut impl Table) {
     routes.service(roster::get_roster).service(roster::set_override).service(roster::remove_override);
     routes.service(live::follow);
     routes.service(manifests::get).service(scans::merge).service(scans::conflicts);
-    routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::leave);
+    routes.service(waiting::join).service(waiting::list).service(waiting::get).service(waiting::fewer).service(waiting::leave);
     routes.service(waiting_rooms::join).service(waiting_rooms::place);
     routes.service(waiting_rooms::announce).service(waiting_rooms::list).service(waiting_rooms::withdraw);
     routes.service(moves::to_slot).service(moves::rename);
@@ -196,7 +196,7 @@ fn v1(routes: &mut impl Table) {
     routes.service(fraud::list).service(fraud::get).service(fraud::assign).service(fraud::decide).service(fraud::undo);
     routes.service(fraud::decide_many).service(fraud::appeal).service(fraud::get_appeal).service(fraud::look_up_appeal).service(fraud::report::get);
     routes.service(fraud::rules::list).service(fraud::rules::draft).service(fraud::rules::activate).service(fraud::rules::retire);
-    routes.service(fraud::trial::dry_run);
+    routes.service(fraud::rules::list_versions).service(fraud::trial::dry_run);
     routes.service(fraud::models::list).service(fraud::models::register).service(fraud::models::challenge);
     routes.service(fraud::models::weigh).service(fraud::models::promote).service(fraud::models::retire);
     routes.service(vouchers::issue).service(vouchers::look_up).service(vouchers::get);

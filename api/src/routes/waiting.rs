@@ -1,7 +1,7 @@
-//! The waiting list of a slot: parties join it, see where they stand and why, and leave it. An offer is a hold with the entry's id: it is confirmed, extended and
+//! The waiting list of a slot: parties join it, see where they stand and why, become smaller, and leave it. An offer is a hold with the entry's id: it is confirmed, extended and
 //! given back like any other.
 
-use actix_web::{HttpResponse, delete, get, post, web};
+use actix_web::{HttpResponse, delete, get, post, put, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::fraud::SignalKind;
 use tornello_actors::node::Node;
@@ -15,7 +15,7 @@ use crate::acting::{self, Asked, Proof};
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, draw, envelope, known_before, random};
-use crate::routes::holds::{HoldForm, HoldView, LineView, order_of, priced};
+use crate::routes::holds::{HoldForm, HoldView, LineView, ShrinkForm, order_of, priced};
 use crate::routes::waiting_rooms::{self, Admission};
 use crate::routes::{alternatives, created, not_rebuilt, page, page_size};
 use crate::words::ChannelWord;
@@ -53,7 +53,7 @@ pub struct JoinedView {
     since: String,
 }
 
-/// Why somebody who joined later was served before: so many places were free for this entry's channel then, fewer than it needs.
+/// Why somebody who joined later was served before: so many places were free for this entry's channel then, fewer than it needed then.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct OvertakingView {
     /// The how-manieth to join the list the other party was.
@@ -339,6 +339,53 @@ pub async fn get(node: web::Data<Node>, caller: Caller, entry: web::Path<HoldId>
     };
     let view = node.look(entry.slot(), read).await?.ok_or_else(Problem::not_found)?;
     Ok(HttpResponse::Ok().json(view))
+}
+
+/// What an entry waits for from now on.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct FewerView {
+    /// The entry.
+    #[schema(max_length = 26)]
+    entry: String,
+    /// For what it waits, or what its offer has kept, at the prices that they had.
+    #[schema(max_items = 16)]
+    lines: Vec<LineView>,
+    /// How many people they are.
+    people: u32,
+    /// What will be due, in euro cents.
+    total_cents: i64,
+}
+
+/// Wait for fewer places.
+///
+/// For a party of five that is three by now. It keeps its turn and its prices, and has its offer as soon as it fits and nobody before it does. For more people, or others, join anew. Of an
+/// offer the other places are given back, as of a hold (`PUT /v1/holds/{hold}/lines`).
+#[utoipa::path(
+    tag = "Waiting", operation_id = "wait_for_fewer", security(("key" = ["book"])),
+    request_body(content = ShrinkForm, example = json!({"lines": [{"category": "full", "count": 1}]})),
+    params(("entry" = String, Path, description = "The entry", max_length = 26),
+        ("Idempotency-Key" = String, Header, description = "A new value for each request")),
+    responses((status = 200, description = "The party is smaller", body = FewerView), crate::openapi::Problems, crate::openapi::Ended),
+)]
+#[put("/waiting/{entry}/lines")]
+pub async fn fewer(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    entry: web::Path<HoldId>,
+    form: Json<ShrinkForm>,
+) -> Result<HttpResponse, Problem> {
+    let entry = entry.into_inner();
+    caller.may_at(Scope::Book, entry.slot().museum())?;
+    let envelope = envelope(&node, &caller, &key, &["wait for fewer", &entry.to_string()], &*form, &[], None)?;
+    let counts = form.lines.iter().map(|line| (line.category, line.count)).collect();
+    let kept = payments::wait_for_fewer(&node, entry, envelope, (counts, draw()), caller.owner()).await?.ok_or_else(not_rebuilt)?;
+    Ok(HttpResponse::Ok().json(FewerView {
+        entry: entry.to_string(),
+        lines: kept.iter().map(LineView::from).collect(),
+        people: people_of(&kept),
+        total_cents: total(&kept).get(),
+    }))
 }
 
 /// Leave a waiting list.

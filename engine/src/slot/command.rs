@@ -203,6 +203,17 @@ pub enum Command {
         /// Whose entry it must be.
         owner: Option<KeyId>,
     },
+    /// Wait for fewer places, at the prices that they have, and keep the turn; of an offer the others are given back, as by [`Command::Shrink`].
+    WaitForFewer {
+        /// Which entry.
+        entry: HoldId,
+        /// How many people of each category from now on, as many as wait or fewer; none of a category that is not named.
+        counts: Vec<(Code, u16)>,
+        /// Whose entry it must be.
+        owner: Option<KeyId>,
+        /// The payment that its offer was kept for, which needs it no more.
+        over: Option<PaymentId>,
+    },
     /// Send tickets on their way to another slot of the museum: the first step of a move. With no owner also those that are under review.
     BeginMove {
         /// Which sale.
@@ -356,7 +367,7 @@ pub enum Command {
     /// A command that keeps places, waits for some or gives some of a hold back, together with a number that was drawn by lot and is told to nobody. In a slot that lets places
     /// rest, the number decides how long these places rest: if nobody buys them, or from now on if they are given back.
     Drawn {
-        /// [`Command::Hold`], [`Command::Wait`] or [`Command::Shrink`]; to any other the lot says nothing.
+        /// [`Command::Hold`], [`Command::Wait`], [`Command::Shrink`] or [`Command::WaitForFewer`]; to any other the lot says nothing.
         asked: Box<Self>,
         /// Any number, each as likely as another.
         draw: u32,

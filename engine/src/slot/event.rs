@@ -135,12 +135,12 @@ pub struct Prolonged {
     pub cause: Keeper,
 }
 
-/// A hold is of something else: as many places as its lines say now, which it had or took.
+/// A hold is of something else: as many places as its lines say now, which it had or took. Or an entry that waits does so for fewer places, and keeps its turn.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Amended {
-    /// Which hold.
+    /// Which hold, or entry.
     pub hold: HoldId,
-    /// What is held now, at which prices.
+    /// What is held now, or waited for, at which prices.
     pub lines: Vec<Line>,
 }
 

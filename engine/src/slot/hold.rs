@@ -131,14 +131,9 @@ impl Slot {
         owner: Option<KeyId>,
         over: Option<PaymentId>,
     ) -> Result<Vec<Event>, Refusal> {
-        if counts.is_empty() {
-            return Err(Refusal::BadLines);
-        }
-        if counts.iter().any(|(_, count)| *count == 0) {
-            return Err(Refusal::PartyEmpty);
-        }
+        are_of_somebody(counts)?;
         let hold = self.live_hold(now, id, owner)?;
-        let lines = fewer_of(&hold.lines, counts).ok_or(Refusal::BadLines)?;
+        let lines = fewer_of(&hold.lines, counts)?;
         if let Some(Keeper::Payment(payment)) = hold.kept_for
             && over != Some(payment)
         {
@@ -283,10 +278,18 @@ impl Slot {
     }
 }
 
-/// Lines with so many people of each category that is counted, and of no other; none if a category is counted twice, or for more people than there are.
-fn fewer_of(lines: &[Line], counts: &[(Code, u16)]) -> Option<Vec<Line>> {
+/// Asserts that something is counted, and of each category somebody.
+pub(super) fn are_of_somebody(counts: &[(Code, u16)]) -> Result<(), Refusal> {
+    if counts.is_empty() {
+        return Err(Refusal::BadLines);
+    }
+    if counts.iter().any(|(_, count)| *count == 0) { Err(Refusal::PartyEmpty) } else { Ok(()) }
+}
+
+/// Lines with so many people of each category that is counted, and of no other; refused if a category is counted twice, or for more people than there are.
+pub(super) fn fewer_of(lines: &[Line], counts: &[(Code, u16)]) -> Result<Vec<Line>, Refusal> {
     let counted = |line: &Line| counts.iter().find(|(category, _)| *category == line.category).map(|(_, count)| *count);
     let fewer: Vec<Line> = lines.iter().filter_map(|line| Some(Line { count: counted(line)?, ..line.clone() })).collect();
     let is_less = lines.iter().all(|line| counted(line).is_none_or(|count| count <= line.count));
-    (is_less && fewer.len() == counts.len()).then_some(fewer)
+    if is_less && fewer.len() == counts.len() { Ok(fewer) } else { Err(Refusal::BadLines) }
 }

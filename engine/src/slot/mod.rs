@@ -123,6 +123,7 @@ impl Aggregate for Slot {
             Command::Merge { scan, issue, museum } => self.merge(now, *scan, *issue, *museum),
             Command::Wait { entry, who, channel, lines } => self.wait(now, *entry, *who, *channel, lines),
             Command::LeaveWaiting { entry, owner } => self.leave_waiting(now, *entry, *owner),
+            Command::WaitForFewer { entry, counts, owner, over } => self.wait_for_fewer(now, *entry, counts, *owner, *over),
             Command::BeginMove { sale, owner, tickets, arrival, via, prices } => {
                 self.begin_move(now, (*sale, *owner), tickets, (*arrival, *via), prices)
             }

@@ -226,7 +226,10 @@ impl Ledger {
     }
 
     pub(super) fn amended(&mut self, places: &mut Places, amended: &Amended, record: &Record<Event>) {
-        let Some(hold) = self.holds.get_mut(&amended.hold) else { return };
+        let Some(hold) = self.holds.get_mut(&amended.hold) else {
+            self.list.amend(amended.hold, &amended.lines);
+            return;
+        };
         let held = &mut places.held[hold.channel.index()];
         let (before, after, buyer) = (people(&hold.lines), people(&amended.lines), hold.buyer);
         *held = *held - before + after;

@@ -2,15 +2,16 @@
 //! fits wholly in what its channel may take gets them as an offer: a live hold with the entry's id, counted as taken at once, that lapses like any hold, but not
 //! while staff have closed the slot: when it reopens, whoever has an offer has as long for it as for a new one. A
 //! larger party before it is passed over and keeps its place; the event says what was free, and so why. Nobody who comes later takes places that somebody who
-//! waits could use.
+//! waits could use. A party that becomes smaller keeps its place too, and is the next to be served if it fits by then.
 //!
 //! Offers are made when they are due, like expiries: the shell asks before each command and when the clock says so.
 
-use super::event::{Event, Line, OfferRenewed, Offered, Waited, WaitingEnded, WaitingLeft};
+use super::event::{Amended, Event, Line, OfferRenewed, Offered, Waited, WaitingEnded, WaitingLeft};
+use super::hold::{are_of_somebody, fewer_of};
 use super::waiting_list::{Standing, Waiting};
 use super::{Places, Refusal, Slot};
 use crate::channel::Channel;
-use crate::ids::{HoldId, KeyId};
+use crate::ids::{Code, HoldId, KeyId, PaymentId};
 use crate::time::Timestamp;
 
 /// The most parties that wait for one slot.
@@ -50,10 +51,28 @@ impl Slot {
         let is_theirs = |who: KeyId| owner.is_none_or(|owner| owner == who);
         match self.ledger.list.standing(entry) {
             Some(Standing::Waiting(party)) if is_theirs(party.who) => Ok(vec![Event::WaitingLeft(WaitingLeft { entry })]),
-            Some(Standing::Offered(_)) => self.release(now, entry, owner, None).map_err(|refusal| match refusal {
-                Refusal::UnknownHold => Refusal::UnknownEntry,
-                other => other,
-            }),
+            Some(Standing::Offered(_)) => self.release(now, entry, owner, None).map_err(of_entry),
+            Some(Standing::Ended(end)) if is_theirs(end.who) => Err(Refusal::EntryEnded { how: end.how, at: end.at }),
+            Some(Standing::Waiting(_) | Standing::Ended(_)) | None => Err(Refusal::UnknownEntry),
+        }
+    }
+
+    /// A party that waits becomes smaller where it stands: nobody's turn changes by that. Who has an offer keeps fewer places of it, as of any hold.
+    pub(super) fn wait_for_fewer(
+        &self,
+        now: Timestamp,
+        entry: HoldId,
+        counts: &[(Code, u16)],
+        owner: Option<KeyId>,
+        over: Option<PaymentId>,
+    ) -> Result<Vec<Event>, Refusal> {
+        are_of_somebody(counts)?;
+        let is_theirs = |who: KeyId| owner.is_none_or(|owner| owner == who);
+        match self.ledger.list.standing(entry) {
+            Some(Standing::Waiting(party)) if is_theirs(party.who) => {
+                Ok(vec![Event::Amended(Amended { hold: entry, lines: fewer_of(&party.lines, counts)? })])
+            }
+            Some(Standing::Offered(_)) => self.shrink(now, entry, counts, owner, over).map_err(of_entry),
             Some(Standing::Ended(end)) if is_theirs(end.who) => Err(Refusal::EntryEnded { how: end.how, at: end.at }),
             Some(Standing::Waiting(_) | Standing::Ended(_)) | None => Err(Refusal::UnknownEntry),
         }
@@ -134,4 +153,9 @@ impl Slot {
         let asks = |channel| self.ledger.list.waits_through(channel) && self.on_sale(now, channel).is_ok();
         Channel::ALL.map(|channel| if asks(channel) { places.available(channel, now).0 } else { 0 })
     }
+}
+
+/// What is said of an offer, said of its entry.
+fn of_entry(refusal: Refusal) -> Refusal {
+    if refusal == Refusal::UnknownHold { Refusal::UnknownEntry } else { refusal }
 }

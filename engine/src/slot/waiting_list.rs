@@ -65,7 +65,7 @@ pub struct Offer {
     /// When.
     pub at: Timestamp,
     /// How many places each channel through which somebody waited might have taken just before, in the order of [`Channel::ALL`]: a party that joined earlier was
-    /// too large for these.
+    /// too large for these then.
     pub free: [u32; Channel::COUNT],
     /// How many parties that joined earlier went on waiting.
     pub passed_over: u32,
@@ -241,6 +241,14 @@ impl WaitingList {
     pub(super) fn rest_drawn(&mut self, entry: HoldId, rest_ms: u32) {
         if let Some(party) = self.numbers.get(&entry).and_then(|number| self.waiting.get_mut(number)) {
             party.rest_ms = Some(rest_ms);
+        }
+    }
+
+    /// The entry waits for other lines, and keeps its turn.
+    pub(super) fn amend(&mut self, entry: HoldId, lines: &[Line]) {
+        if let Some(mut party) = self.take(entry) {
+            party.lines = lines.to_vec();
+            self.join(party);
         }
     }
 

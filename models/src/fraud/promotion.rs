@@ -21,11 +21,28 @@ pub struct Marked {
     pub fraud: bool,
 }
 
+/// What two models would have had looked at of the same events, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// Confirmed frauds among the events.
+    pub frauds: u64,
+    /// What the champion would have had looked at.
+    pub champion_alerts: u64,
+    /// How much of that was fraud.
+    pub champion_hits: u64,
+    /// What the challenger would have had looked at.
+    pub challenger_alerts: u64,
+    /// How much of that was fraud.
+    pub challenger_hits: u64,
+}
+
 /// What the evidence says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Confirmed frauds among the events.
     pub frauds: usize,
+    /// What was counted: shares that are rounded do not tell apart what lies closer together.
+    pub tally: Tally,
     /// The share of all frauds, from 0 to 1, that the champion would have had looked at within the budget.
     pub champion_recall: f64,
     /// The share that the challenger would have.
@@ -53,9 +70,10 @@ pub enum Promotion {
     },
 }
 
-/// Weighs the evidence. Each model's line was drawn elsewhere, on all events, of most of which nobody knows the truth.
+/// Weighs the evidence. Each model's line was drawn elsewhere, on all events, of most of which nobody knows the truth. What is better, the caller says: more found, and no less
+/// precise.
 #[must_use]
-pub fn weigh(marks: &[Marked], seed: u64) -> Promotion {
+pub fn weigh(marks: &[Marked], seed: u64, is_better: fn(&Tally) -> bool) -> Promotion {
     let frauds = marks.iter().filter(|event| event.fraud).count();
     if frauds < LABELS_MIN {
         return Promotion::TooFewLabels { frauds };
@@ -63,25 +81,17 @@ pub fn weigh(marks: &[Marked], seed: u64) -> Promotion {
     // Lines are drawn once: what is redrawn is the events, each with both verdicts, so that luck strikes both alike.
     let whole = Tally::of(marks.iter().copied());
     let mut chance = Chance::new(seed);
-    let won = (0..REDRAWS).filter(|_| Tally::of((0..marks.len()).map(|_| marks[chance.below(marks.len())])).is_won()).count();
+    let won = (0..REDRAWS).filter(|_| is_better(&Tally::of((0..marks.len()).map(|_| marks[chance.below(marks.len())])))).count();
     let evidence = Evidence {
         frauds,
+        tally: whole,
         champion_recall: share(whole.champion_hits, whole.frauds),
         challenger_recall: share(whole.challenger_hits, whole.frauds),
         champion_precision: share(whole.champion_hits, whole.champion_alerts),
         challenger_precision: share(whole.challenger_hits, whole.challenger_alerts),
         confidence: won as f64 / REDRAWS as f64,
     };
-    if whole.is_won() && evidence.confidence >= CONFIDENCE { Promotion::Deserved(evidence) } else { Promotion::NotShown(evidence) }
-}
-
-#[derive(Default)]
-struct Tally {
-    frauds: u64,
-    champion_alerts: u64,
-    champion_hits: u64,
-    challenger_alerts: u64,
-    challenger_hits: u64,
+    if is_better(&whole) && evidence.confidence >= CONFIDENCE { Promotion::Deserved(evidence) } else { Promotion::NotShown(evidence) }
 }
 
 impl Tally {
@@ -95,11 +105,6 @@ impl Tally {
             tally
         })
     }
-
-    /// More found, and no less precise (compared crosswise, without dividing by zero).
-    const fn is_won(&self) -> bool {
-        self.challenger_hits > self.champion_hits && self.challenger_hits * self.champion_alerts >= self.champion_hits * self.challenger_alerts
-    }
 }
 
 fn share(part: u64, whole: u64) -> f64 {
@@ -109,6 +114,13 @@ fn share(part: u64, whole: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn weigh(marks: &[Marked], seed: u64) -> Promotion {
+        super::weigh(marks, seed, |tally| {
+            let Tally { champion_alerts, champion_hits, challenger_alerts, challenger_hits, .. } = *tally;
+            challenger_hits > champion_hits && challenger_hits * champion_alerts >= champion_hits * challenger_alerts
+        })
+    }
 
     /// Events of which the models find these shares of the frauds, each beside alerts about the same twenty honest buyers.
     fn events(frauds: usize, champion: usize, challenger: usize) -> Vec<Marked> {

@@ -27,7 +27,7 @@ pub(super) fn did(command: &Command, events: &[Event]) -> bool {
         (Command::Prolong { hold, cause, .. }, Event::Prolonged(prolonged)) => (hold, cause) == (&prolonged.hold, &prolonged.cause),
         (Command::Bind { hold, payment, .. }, Event::Prolonged(prolonged)) => (*hold, Keeper::Payment(*payment)) == (prolonged.hold, prolonged.cause),
         (Command::Amend { hold, lines, .. }, Event::Amended(amended)) => (hold, lines) == (&amended.hold, &amended.lines),
-        (Command::Shrink { hold, counts, .. }, Event::Amended(amended)) => {
+        (Command::Shrink { hold, counts, .. } | Command::WaitForFewer { entry: hold, counts, .. }, Event::Amended(amended)) => {
             let [asked, kept]: [BTreeSet<(Code, u16)>; 2] =
                 [counts.iter().copied().collect(), amended.lines.iter().map(|line| (line.category, line.count)).collect()];
             *hold == amended.hold && asked == kept

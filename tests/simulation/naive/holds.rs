@@ -7,7 +7,7 @@ use tornello_engine::slot::{Amended, Expired, Extended, Held, Keeper, Line, Prol
 use tornello_engine::time::Timestamp;
 
 use super::super::rule;
-use super::{Asked, Fate, Hold, Naive, people};
+use super::{Asked, Fate, Hold, Naive, Turn, people};
 
 impl Naive {
     pub(super) fn hold(&mut self, at: Timestamp, held: &Held, (by, named): (KeyId, Option<Digest>), asked: &Asked) -> Result<(), String> {
@@ -51,6 +51,13 @@ impl Naive {
 
     pub(super) fn amend(&mut self, at: Timestamp, amended: &Amended, asked: &Asked) -> Result<(), String> {
         let policy = self.opening.policy;
+        // Who waits becomes smaller where it stands, and has no places yet to give back.
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == amended.hold && entry.turn == Turn::Waiting) {
+            rule(asked.gives_back && !amended.lines.is_empty(), "somebody who waits is to have something else")?;
+            rule(is_fewer(&entry.lines, &amended.lines), "a party that becomes smaller has something that it had not")?;
+            entry.lines.clone_from(&amended.lines);
+            return Ok(());
+        }
         let hold = self.live_hold(at, amended.hold)?;
         let (channel, before, after) = (hold.channel, people(&hold.lines), people(&amended.lines));
         let is_over = asked.gives_back && hold.paying == asked.over;

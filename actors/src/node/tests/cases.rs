@@ -550,7 +550,7 @@ async fn rules_and_models_are_at_hand_after_a_restart() {
     let when = vec![Condition { feature: code("person_unsold_1h"), op: Op::AtLeast, threshold_milli: 5_000 }];
     let sentence = Text::new("Troppe prenotazioni", "Too many holds");
     let rule = Box::new(Rule { name: code("hoarding"), when, channels: vec![], museums: vec![], action: Action::Review, sentence });
-    house.node().rules(by(1), fraud_rules::Command::Draft { rule, by: KeyId(1) }).await.unwrap();
+    house.node().rules(by(1), fraud_rules::Command::Draft { rule, replaces: None, by: KeyId(1) }).await.unwrap();
     house.node().rules(by(2), fraud_rules::Command::Activate { name: code("hoarding"), draft: 1, by: KeyId(2) }).await.unwrap();
     let register = model_registry::Command::Register { artifact: code("forest-1"), checksum: Digest(1), card: Digest(2), by: KeyId(1) };
     house.node().models(ModelKind::Fraud, by(3), register).await.unwrap();

@@ -209,7 +209,7 @@ async fn rule_for_groups(node: &Node, name: &str, (feature, threshold_milli): (&
     let when = vec![Condition { feature: code(feature), op: Op::AtLeast, threshold_milli }];
     let sentence = Text::new("Troppi.", "Too many.");
     let rule = Rule { name: code(name), when, channels: vec![Channel::Group], museums: vec![], action, sentence };
-    node.rules(by(10), fraud_rules::Command::Draft { rule: Box::new(rule), by: KeyId(1) }).await.unwrap();
+    node.rules(by(10), fraud_rules::Command::Draft { rule: Box::new(rule), replaces: None, by: KeyId(1) }).await.unwrap();
     node.rules(by(11), fraud_rules::Command::Activate { name: code(name), draft: 1, by: KeyId(2) }).await.unwrap();
 }
 

@@ -12,6 +12,7 @@ use tornello_engine::record::Record;
 use tornello_engine::time::Timestamp;
 
 use super::bad;
+use crate::fraud::bank::BankWord;
 use crate::journal::{Journal, JournalError, StreamId};
 use crate::streams::visit;
 use crate::views::{Views, ViewsError};
@@ -110,26 +111,19 @@ pub(super) async fn told(tx: &mut SqliteConnection, case: &str, label: Label, so
     sqlx::query(TOLD).bind(case).bind(i64::from(source.rank())).bind(label_name(label)).bind(source.name()).execute(tx).await.map(drop)
 }
 
-/// What a bank says of a payment.
+/// That a bank says something of a payment.
 #[derive(Debug)]
 pub(super) struct Word {
     payment: PaymentId,
     /// By which of the payment's records.
     seq: u64,
-    label: Label,
-    source: LabelSource,
     at: i64,
 }
 
 impl Word {
-    /// The last word of a record; none: the bank says nothing in it.
+    /// The word of a record; none: the bank says nothing in it.
     pub(super) fn of(payment: PaymentId, record: &Record<payment::Event>) -> Option<Self> {
-        let (label, source) = record.events.iter().rev().find_map(|event| match event {
-            payment::Event::Disputed(_) => Some((Label::Fraud, LabelSource::Chargeback)),
-            payment::Event::DisputeResolved(resolved) => Some((if resolved.upheld { Label::Fraud } else { Label::Legit }, LabelSource::Dispute)),
-            _ => None,
-        })?;
-        Some(Self { payment, seq: record.seq, label, source, at: record.at.as_micros() })
+        BankWord::is_said_in(record).then(|| Self { payment, seq: record.seq, at: record.at.as_micros() })
     }
 
     /// Of which payment.
@@ -137,23 +131,25 @@ impl Word {
         self.payment
     }
 
-    /// The same, of each sale that the payment had become by then. The payment itself says which: banks speak of few, and an index of all sales by what paid them
-    /// would cost each of them something.
+    /// What it says of each sale that the payment had become by then. The payment itself says which, and by which of its receipts they are paid: banks speak of few, and an
+    /// index of all sales by what paid them would cost each of them something.
     pub(super) async fn of_sales(&self, journal: &dyn Journal) -> Result<Vec<Value>, JournalError> {
-        let mut sales = Vec::new();
+        let (mut sales, mut bank, mut said) = (Vec::new(), BankWord::default(), None);
         let look = |record: Record<payment::Event>| -> Result<ControlFlow<()>, JournalError> {
+            let by = bank.take(&record);
             if record.seq >= self.seq {
+                said = by;
                 return Ok(ControlFlow::Break(()));
             }
             for event in record.events {
                 if let payment::Event::Fulfilled(fulfilled) = event {
-                    sales.push(sign(fulfilled.sale, self.label, self.source, self.at));
+                    sales.push(fulfilled.sale);
                 }
             }
             Ok(ControlFlow::Continue(()))
         };
         visit(journal, StreamId::Payment(self.payment), 0, look).await?;
-        Ok(sales)
+        Ok(said.map_or_else(Vec::new, |(label, source)| sales.into_iter().map(|sale| sign(sale, label, source, self.at)).collect()))
     }
 }
 
@@ -165,7 +161,7 @@ mod tests {
     use tornello_engine::channel::Channel;
     use tornello_engine::ids::{CaseId, Code, MuseumId, RouteId, SlotId};
     use tornello_engine::money::Cents;
-    use tornello_engine::payment::{DisputeResolved, Disputed, Fulfilled};
+    use tornello_engine::payment::{DisputeResolved, Disputed, Fulfilled, TakenBack};
     use tornello_engine::slot::{
         self, AdmissionConflict, ConflictReason, Direction, Judged, JudgedScan, Line, Scan, ScansJudged, Settlement, Sold, TicketState,
     };
@@ -212,6 +208,13 @@ mod tests {
 
         async fn won(&mut self) {
             self.write(StreamId::Payment(PAYMENT), vec![payment::Event::DisputeResolved(DisputeResolved { upheld: false })]).await;
+        }
+
+        /// It was decided for the payer, and took what came with a receipt.
+        async fn lost(&mut self, receipt: u32) {
+            let taken = TakenBack { receipt, amount_cents: Cents::new(1_200) };
+            let events = vec![payment::Event::DisputeResolved(DisputeResolved { upheld: true }), payment::Event::TakenBack(taken)];
+            self.write(StreamId::Payment(PAYMENT), events).await;
         }
 
         /// A gate without a network let in whoever showed a ticket of this sale: a second visitor, or nobody of the kind after all.
@@ -310,6 +313,27 @@ mod tests {
         assert_eq!(told.untold().await, all(&[one, two, late], CHARGEBACK));
         let after: Vec<String> = sqlx::query_scalar(SIGNS).fetch_all(&told.views.pool()).await.unwrap();
         assert_eq!((after.len(), after), (3, before));
+        told.views.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_dispute_that_took_what_was_paid_twice_says_no_fraud_of_the_sale() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::open(&folder.path().join("views.db")).await.unwrap();
+        let mut told = Told { journal: MemoryJournal::default(), views, last: BTreeMap::new() };
+        let one = sale(0);
+        told.sold(one).await;
+        told.disputed().await;
+        assert_eq!(told.untold().await, all(&[one], CHARGEBACK), "nobody says yet which receipt it is about");
+        told.lost(1).await;
+        assert_eq!(told.untold().await, all(&[one], WON));
+        told.disputed().await;
+        told.lost(0).await;
+        let lost = (Label::Fraud, LabelSource::Dispute);
+        assert_eq!(told.untold().await, all(&[one], lost));
+        told.disputed().await;
+        told.lost(1).await;
+        assert_eq!(told.untold().await, all(&[one], lost), "what paid the sale is gone as before");
         told.views.close().await;
     }
 

@@ -358,19 +358,21 @@ pub async fn promote(
     for_all_museums(&caller, Scope::Manage)?;
     let artifact = artifact.into_inner();
     let envelope = envelope(&node, &caller, &key, &["promote model", artifact.as_str()], &*form, &[], None)?;
-    let promote = |evidence, overridden| Command::Promote { artifact, evidence, overridden, approver: caller.id() };
+    let promote = |evidence, counts, overridden| Command::Promote { artifact, evidence, counts, overridden, approver: caller.id() };
     let is_windowed = form.from.is_some() || form.to.is_some();
     let command = match (form.kind, &form.evidence, form.overridden) {
         (ModelKind::Demand | ModelKind::Cancellation, ..) if is_windowed => return Err(Problem::invalid("from and to: of fraud only")),
         (ModelKind::Fraud, Some(_), _) => return Err(Problem::invalid("evidence: of fraud it is worked out, not given")),
         (ModelKind::Demand | ModelKind::Cancellation, _, Some(_)) => return Err(Problem::invalid("overridden: of fraud only")),
-        (ModelKind::Demand | ModelKind::Cancellation, evidence, None) => promote(evidence.as_ref().map(EvidenceForm::evidence).transpose()?, None),
+        (ModelKind::Demand | ModelKind::Cancellation, evidence, None) => {
+            promote(evidence.as_ref().map(EvidenceForm::evidence).transpose()?, None, None)
+        }
         // What this key was told before is told again, without another comparison.
-        (ModelKind::Fraud, None, overridden) => match node.models(form.kind, envelope.clone(), promote(None, overridden)).await {
+        (ModelKind::Fraud, None, overridden) => match node.models(form.kind, envelope.clone(), promote(None, None, overridden)).await {
             Ok(_) => return Ok(HttpResponse::Ok().json(view(&node, form.kind))),
             Err(Failure::Refused(Refusal::NoEvidence)) => {
                 let found = found(&node, artifact, &form).await?;
-                let answer = node.models(form.kind, envelope, promote(Some(found.evidence), overridden)).await;
+                let answer = node.models(form.kind, envelope, promote(Some(found.evidence), found.counts, overridden)).await;
                 return answer.map(|_| HttpResponse::Ok().json(view(&node, form.kind))).map_err(|failure| found.told(failure));
             }
             Err(failure) => return Err(failure.into()),

@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::fraud::in_force::{BUILT_IN_VERSION, built_in, draft_of};
+use tornello_actors::fraud::versions::{Version, versions};
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_engine::aggregate::Aggregate;
@@ -61,12 +62,16 @@ pub struct RuleForm {
     /// The same in English.
     #[schema(min_length = 1, max_length = 200, examples("Too many holds that were never paid"))]
     sentence_en: String,
+    /// The number of the draft of this name whose place it takes, if another key drafted that; of nothing else it is asked, and nobody is told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, examples(3))]
+    replaces: Option<u64>,
 }
 
 impl RuleForm {
     /// The rule that is meant. A museum that is not the caller's is answered as one that is not there.
     pub(super) fn read(self, node: &Node, caller: &Caller) -> Result<Rule, Problem> {
-        let Self { name, when, channels, museums, action, sentence_it, sentence_en } = self;
+        let Self { name, when, channels, museums, action, sentence_it, sentence_en, replaces: _ } = self;
         let condition = |ConditionForm { feature, op, threshold_milli }: ConditionForm| Condition { feature, op, threshold_milli };
         let own = |museum: &MuseumName| {
             let id = museum.id(node).filter(|id| caller.0.museums.allows(*id));
@@ -102,6 +107,7 @@ impl RuleForm {
             action: rule.action,
             sentence_it: rule.sentence.it.clone(),
             sentence_en: rule.sentence.en.clone(),
+            replaces: None,
         })
     }
 }
@@ -201,10 +207,74 @@ pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse,
     Ok(HttpResponse::Ok().json(view(&node, &caller)))
 }
 
+/// A form of a rule that is in force, or was.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RuleVersionView {
+    /// What it said, and who stood for it.
+    was: RuleView,
+    /// Until when it was in force (RFC 3339, UTC); absent of what is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    in_force_until: Option<String>,
+    /// The number of the rules from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_version: Option<u32>,
+}
+
+/// The forms of a rule that were in force.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RuleVersionsView {
+    /// The forms, the newest first; none of a rule that was only drafted, or holds by itself.
+    #[schema(max_items = 1_000)]
+    items: Vec<RuleVersionView>,
+    /// How many older ones there are that are not listed.
+    left_out: u64,
+}
+
+/// The most forms of a rule that are listed.
+const VERSIONS_MAX: usize = 1_000;
+
+/// List what a fraud rule said before.
+///
+/// Each form of it that was in force, with whoever drafted it and put it in force, from when on and until when: an assessment whose `rules_version` is from `version` on and before
+/// `until_version` was made with that one. With a key for some museums those forms that concern them, and of their museums alone. What holds by itself changes with the program, and is
+/// not among them.
+#[utoipa::path(
+    tag = "Fraud", operation_id = "list_fraud_rule_versions", security(("key" = ["investigate"])),
+    params(("rule" = String, Path, description = "The rule's name")),
+    responses((status = 200, description = "What it said", body = RuleVersionsView), crate::openapi::Problems),
+)]
+#[get("/fraud/rules/{rule}/versions")]
+pub async fn list_versions(node: web::Data<Node>, caller: Caller, rule: web::Path<Code>) -> Result<HttpResponse, Problem> {
+    caller.may(Scope::Investigate)?;
+    let (name, museums) = (rule.into_inner(), &caller.0.museums);
+    let known = versions(node.journal().as_ref(), name).await.map_err(|error| {
+        tracing::error!(%error, "the versions of a rule cannot be read");
+        Problem::unavailable("the journal cannot be read now")
+    })?;
+    let told = |Version { written, until }: &Version| {
+        let (in_force_until, until_version) = (until.map(|(at, _)| at.to_string()), until.map(|(_, version)| version));
+        Some(RuleVersionView { was: RuleView::told(written, museums)?, in_force_until, until_version })
+    };
+    let mut items: Vec<RuleVersionView> = known.iter().rev().filter_map(told).collect();
+    // What was only drafted is known, and so is what holds by itself; else there is no such rule, or none that concerns the key.
+    let is_known = || {
+        let drafted = node.defences().rules().drafts().any(|draft| draft.rule.name == name && RuleView::told(draft, museums).is_some());
+        drafted || built_in().iter().any(|rule| rule.name == name)
+    };
+    if items.is_empty() && !is_known() {
+        return Err(fraud_rules::Refusal::UnknownRule.into());
+    }
+    let left_out = items.len().saturating_sub(VERSIONS_MAX) as u64;
+    items.truncate(VERSIONS_MAX);
+    Ok(HttpResponse::Ok().json(RuleVersionsView { items, left_out }))
+}
+
 /// Draft a fraud rule.
 ///
-/// Nothing changes before somebody else puts it in force. It takes the place of a draft of its name; with a key for some museums not of one for others, nor of
-/// one for all that another key drafted (`draft_of_others`).
+/// Nothing changes before somebody else puts it in force. It takes the place of a draft of its name that the same key wrote; of another key's only where `replaces` is the number
+/// of that draft (`draft_pending` with that `draft` if not: read it first). With a key for some museums it never takes the place of one for others, nor of one for all that another
+/// key drafted (`draft_of_others`).
 #[utoipa::path(
     tag = "Fraud", operation_id = "draft_fraud_rule", security(("key" = ["investigate"])),
     request_body(content = RuleForm, example = json!({"name": "early-work", "when": [{"feature": "person_unsold_1h", "op": "at_least", "threshold_milli": 3_000}],
@@ -216,12 +286,13 @@ pub async fn list(node: web::Data<Node>, caller: Caller) -> Result<HttpResponse,
 pub async fn draft(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<RuleForm>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
     let envelope = envelope(&node, &caller, &key, &["draft rule"], &*form, &[], None)?;
-    let rule = Box::new(form.into_inner().read(&node, &caller)?);
+    let (form, by) = (form.into_inner(), caller.id());
+    let replaces = form.replaces;
+    let rule = Box::new(form.read(&node, &caller)?);
     can_be_asked(&node, &rule)?;
-    let by = caller.id();
     let command = match &caller.0.museums {
-        Museums::All => Command::Draft { rule, by },
-        Museums::Only(museums) => Command::DraftAt { museums: museums.clone(), rule, by },
+        Museums::All => Command::Draft { rule, replaces, by },
+        Museums::Only(museums) => Command::DraftAt { museums: museums.clone(), rule, replaces, by },
     };
     node.rules(envelope, command).await?;
     Ok(HttpResponse::Created().json(view(&node, &caller)))

@@ -35,7 +35,7 @@ pub enum Asked {
     Extend,
     /// To give a hold back.
     Release,
-    /// To keep fewer places of a hold.
+    /// To keep fewer places of a hold, or to wait for fewer.
     Shrink,
     /// To make a hold a sale.
     Confirm,
@@ -143,7 +143,7 @@ pub struct HistoryQuery {
     /// How many records at most: 50 if not said.
     #[param(minimum = 1, maximum = 1000)]
     pub(super) limit: Option<u32>,
-    /// What to decide on the state of that moment: `hold`, `sell` or `wait` (with `channel`, or a `key` that has one, and `people` or `lines`), `extend`, `release` or `confirm` (with `hold`), `shrink` (with `hold` and `lines`),
+    /// What to decide on the state of that moment: `hold`, `sell` or `wait` (with `channel`, or a `key` that has one, and `people` or `lines`), `extend`, `release` or `confirm` (with `hold`), `shrink` (with `hold` or `entry`, and `lines`),
     /// `leave` (with `entry`), `cancel`, `rename`, `block` or `unblock` (with `sale`, and `tickets` if not all), `move` (with `sale` and `to`), `admit` or `exit` (with
     /// `ticket`), `scan` (with `ticket`, `direction` and `scanned_at`).
     #[param(
@@ -290,7 +290,11 @@ impl HistoryQuery {
             Asked::Shrink => {
                 let counts = forms(self.lines.as_deref().ok_or_else(|| needs("lines"))?)?;
                 let counts = counts.into_iter().map(|line| (line.category, line.count)).collect();
-                Command::Shrink { hold: self.hold_of(id)?, counts, owner, over: None }
+                if self.hold.is_none() && self.entry.is_some() {
+                    Command::WaitForFewer { entry: of_slot(id, self.entry, "entry")?, counts, owner, over: None }
+                } else {
+                    Command::Shrink { hold: self.hold_of(id)?, counts, owner, over: None }
+                }
             }
             Asked::Leave => Command::LeaveWaiting { entry: of_slot(id, self.entry, "entry")?, owner },
             Asked::Confirm => {

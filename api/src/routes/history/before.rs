@@ -161,9 +161,11 @@ impl Kept {
 fn kept(command: &Command, slot: &Slot) -> Option<(HoldId, PaymentId)> {
     let (hold, by) = match command.unnamed() {
         Command::Sell { hold, settlement: Settlement::Payment { id }, .. } => (*hold, Some(*id)),
-        Command::Sell { hold, .. } | Command::Release { hold, .. } | Command::Shrink { hold, .. } | Command::LeaveWaiting { entry: hold, .. } => {
-            (*hold, None)
-        }
+        Command::Sell { hold, .. }
+        | Command::Release { hold, .. }
+        | Command::Shrink { hold, .. }
+        | Command::LeaveWaiting { entry: hold, .. }
+        | Command::WaitForFewer { entry: hold, .. } => (*hold, None),
         _ => return None,
     };
     match slot.hold_of(hold)?.kept_for {
@@ -184,6 +186,7 @@ fn once_over(command: Command, slot: &Slot, payment: PaymentId) -> Command {
         Command::Release { hold, owner } => Command::GiveBack { hold, owner, over },
         Command::LeaveWaiting { entry, owner } => Command::GiveBack { hold: entry, owner, over },
         Command::Shrink { hold, counts, owner, .. } => Command::Shrink { hold, counts, owner, over: Some(payment) },
+        Command::WaitForFewer { entry, counts, owner, .. } => Command::WaitForFewer { entry, counts, owner, over: Some(payment) },
         other => other,
     }
 }

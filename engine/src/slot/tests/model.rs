@@ -136,6 +136,8 @@ enum Ask {
         people: u16,
     },
     Leave(usize),
+    /// Waits for so many, or keeps so many of an offer.
+    Fewer(usize, u16),
     BeginMove(usize, u16),
     EndMove(usize, bool),
     Arrive {
@@ -475,6 +477,12 @@ impl Naive {
                 party.fate = Fate::Gone;
                 true
             }
+            Ask::Fewer(i, people) => {
+                let goes = |party: &&mut Party| party.listed && !party.paying && matches!(party.fate, Fate::Waiting | Fate::Held { .. });
+                let Some(party) = self.parties.get_mut(i).filter(goes).filter(|party| people <= party.people) else { return false };
+                party.people = people;
+                true
+            }
             Ask::BeginMove(i, ticket) => {
                 let arrival = self.next;
                 self.next += 1;
@@ -574,6 +582,7 @@ impl Naive {
             },
             Ask::Wait { channel, people } => Command::Wait { entry: id(self.next), who: KeyId(1), channel, lines: vec![full(people)] },
             Ask::Leave(i) => Command::LeaveWaiting { entry: id(n(i)), owner: None },
+            Ask::Fewer(i, people) => Command::WaitForFewer { entry: id(n(i)), counts: vec![(code("full"), people)], owner: None, over: None },
             Ask::BeginMove(i, ticket) => begin_move(n(i), &[ticket], self.next),
             Ask::EndMove(i, done) => {
                 let arrival = there(self.parties.get(i).and_then(|party| party.moving.first()).map_or(9999, |(_, arrival)| *arrival));
@@ -656,6 +665,7 @@ fn asks() -> impl Strategy<Value = (i64, Ask)> {
             .prop_map(|(party, ticket, ago, out)| Ask::Merge { party, ticket, ago, out }),
         6 => (channel(), 1..9_u16).prop_map(|(channel, people)| Ask::Wait { channel, people }),
         2 => (0..30_usize).prop_map(Ask::Leave),
+        4 => (0..30_usize, 1..6_u16).prop_map(|(i, people)| Ask::Fewer(i, people)),
         3 => (0..30_usize, 0..6_u16).prop_map(|(i, ticket)| Ask::BeginMove(i, ticket)),
         3 => (0..30_usize, any::<bool>()).prop_map(|(i, done)| Ask::EndMove(i, done)),
         1 => (channel(), 1..6_u16).prop_map(|(channel, people)| Ask::Arrive { channel, people }),

@@ -11,6 +11,10 @@ fn leave(n: u64) -> Command {
     Command::LeaveWaiting { entry: id(n), owner: None }
 }
 
+fn fewer(n: u64, people: u16) -> Command {
+    Command::WaitForFewer { entry: id(n), counts: vec![(code("full"), people)], owner: Some(KeyId(1)), over: None }
+}
+
 fn release(n: u64) -> Command {
     Command::Release { hold: id(n), owner: None }
 }
@@ -174,6 +178,59 @@ fn free_places_are_offered_in_order_to_who_fits_and_it_is_said_who_was_passed_ov
     assert!(world.ask(91, &wait(10, Channel::BoxOffice, 1)).is_ok() && world.ask(92, &leave(10)).is_ok());
     assert_eq!((overtakers(&world, 5), world.ended(5)), (vec![], None));
     assert_eq!(world.slot.recount(), Ok(()));
+}
+
+#[test]
+fn a_party_becomes_smaller_where_it_stands_and_is_served_in_its_turn() {
+    let mut world = full_house();
+    for (n, people) in [(3, 8), (4, 6), (5, 3)] {
+        assert!(world.ask(-DAY, &wait(n, Channel::Web, people)).is_ok());
+    }
+    assert!(world.ask(-DAY, &Command::SetCapacity { capacity: 24 }).is_ok());
+    assert_eq!(world.offered(-DAY), [(id(5), 2)]);
+    assert!(world.ask(-DAY + 1, &fewer(3, 2)).is_ok());
+    assert_eq!((world.offered(-DAY + 1), world.waiting(), world.slot.recount()), (vec![], vec![id(3), id(4)], Ok(())));
+    // Of the two the second fits now, and nobody who waits before it does.
+    assert!(world.ask(-DAY + 2, &fewer(4, 1)).is_ok());
+    assert_eq!(world.slot.wake_at(), Some(Timestamp::MIN), "it wants to be woken at once");
+    assert_eq!((world.offered(-DAY + 2), world.left(-DAY + 2, Channel::Web)), (vec![(id(4), 1)], 0));
+    // Why others were served before it stays as it was: it was of eight, and then of two.
+    let overtakers: Vec<_> = world.slot.overtakers_of(id(3)).map(|offer| (offer.entry, offer.free[0])).collect();
+    assert_eq!(overtakers, [(id(4), 1), (id(5), 4)]);
+    assert_eq!(world.ask(-DAY + 3, &fewer(3, 3)), Err(Refusal::BadLines), "what was given up is gone");
+    assert!(world.ask(-DAY + 3, &release(5)).is_ok());
+    assert_eq!(world.offered(-DAY + 3), [(id(3), 0)]);
+    // Of an offer places are given back, as of any hold.
+    assert!(world.ask(-DAY + 4, &fewer(3, 1)).is_ok());
+    assert_eq!(world.slot.hold_of(id(3)).map(|hold| hold.lines.clone()), Some(vec![full(1)]));
+    assert_eq!(world.left(-DAY + 4, Channel::Web), 2);
+    assert!(world.ask(-DAY + 5, &leave(3)).is_ok());
+    assert_eq!(world.ask(-DAY + 6, &fewer(3, 1)), Err(Refusal::EntryEnded { how: WaitingEnd::Declined, at: at(-DAY + 5) }));
+    assert_eq!((world.slot.recount(), Slot::replay(&world.records).as_ref()), (Ok(()), Some(&world.slot)), "SL-4");
+}
+
+#[test]
+fn only_who_waits_becomes_smaller_and_only_smaller() {
+    let mut world = full_house();
+    let lines = vec![full(3), free(2)];
+    assert!(world.ask(-DAY, &Command::Wait { entry: id(3), who: KeyId(1), channel: Channel::Web, lines }).is_ok());
+    let of = |n: u64, owner: Option<KeyId>, counts: &[(&str, u16)]| {
+        let counts = counts.iter().map(|(category, count)| (code(category), *count)).collect();
+        Command::WaitForFewer { entry: id(n), counts, owner, over: None }
+    };
+    for counts in [&[][..], &[("full", 4)], &[("full", 2), ("full", 1)], &[("full", 2), ("child", 1)]] {
+        assert_eq!(world.ask(-DAY, &of(3, None, counts)), Err(Refusal::BadLines), "{counts:?}");
+    }
+    assert_eq!(world.ask(-DAY, &of(3, None, &[("full", 1), ("free", 0)])), Err(Refusal::PartyEmpty));
+    assert_eq!(world.ask(-DAY, &of(3, Some(KeyId(2)), &[("full", 1)])), Err(Refusal::UnknownEntry));
+    for n in [1, 9] {
+        assert_eq!(world.ask(-DAY, &of(n, None, &[("full", 1)])), Err(Refusal::UnknownEntry), "neither a hold nor anything waits under that id");
+    }
+    let shrink = Command::Shrink { hold: id(3), counts: vec![(code("full"), 1)], owner: None, over: None };
+    assert_eq!(world.ask(-DAY, &shrink), Err(Refusal::UnknownHold), "it is not a hold yet");
+    assert!(world.ask(-DAY, &of(3, None, &[("free", 1), ("full", 3)])).is_ok());
+    let waiting = world.slot.waiting().map(|party| (party.number, party.lines.clone())).collect::<Vec<_>>();
+    assert_eq!((waiting, world.slot.recount()), (vec![(1, vec![full(3), free(1)])], Ok(())));
 }
 
 #[test]

@@ -151,7 +151,7 @@ async fn a_rule_is_asked_as_soon_as_it_is_in_force_also_where_whoever_put_it_the
         action: Action::Block,
         sentence: Text::new("Troppo.", "Too much."),
     };
-    node.rules(by(1), RulesCommand::Draft { rule: Box::new(rule), by: KeyId(1) }).await.unwrap();
+    node.rules(by(1), RulesCommand::Draft { rule: Box::new(rule), replaces: None, by: KeyId(1) }).await.unwrap();
     // It is on its way, and nobody waits for the answer.
     drop(node.rules(by(2), RulesCommand::Activate { name, draft: 1, by: KeyId(2) }).now_or_never());
     while node.defences().rules().version() == 0 {
@@ -183,7 +183,7 @@ async fn a_rule_that_is_put_in_force_is_asked_at_once_and_takes_the_place_of_the
     let outcome = || house.node().scoring().assess(&asked(&house, 99, &of(99, 66)));
     assert_eq!((outcome().outcome, outcome().rules_version), (Outcome::Allow, 0));
     let many = Box::new(rule("crowd", "people", 1_000));
-    house.node().rules(by(1), RulesCommand::Draft { rule: many, by: KeyId(1) }).await.unwrap();
+    house.node().rules(by(1), RulesCommand::Draft { rule: many, replaces: None, by: KeyId(1) }).await.unwrap();
     assert_eq!(outcome().outcome, Outcome::Allow, "a draft is not asked");
     house.node().rules(by(2), RulesCommand::Activate { name: code("crowd"), draft: 1, by: KeyId(2) }).await.unwrap();
     let assessment = outcome();
@@ -193,7 +193,7 @@ async fn a_rule_that_is_put_in_force_is_asked_at_once_and_takes_the_place_of_the
     // A default is turned off by a rule of its name that never fires; one that could not be asked is left out and stops nobody.
     for (draft, written) in [(3, rule("velocity", "person_holds_1m", 1_000_000_000)), (5, rule("crowd", "shoe_size", 1))] {
         let (name, key) = (written.name, u128::from(draft));
-        house.node().rules(by(key), RulesCommand::Draft { rule: Box::new(written), by: KeyId(1) }).await.unwrap();
+        house.node().rules(by(key), RulesCommand::Draft { rule: Box::new(written), replaces: None, by: KeyId(1) }).await.unwrap();
         house.node().rules(by(key + 1), RulesCommand::Activate { name, draft, by: KeyId(2) }).await.unwrap();
     }
     let rules = house.node().scoring().rules();

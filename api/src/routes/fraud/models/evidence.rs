@@ -8,7 +8,7 @@ use tornello_actors::fraud::evidence::{Comparison, Promotion, compare};
 use tornello_actors::node::Node;
 use tornello_engine::envelope::Digest;
 use tornello_engine::ids::Code;
-use tornello_engine::model_registry::{CONFIDENCE_MILLI, Evidence, LABELS_MIN, ModelKind, Refusal, Stage, Window};
+use tornello_engine::model_registry::{CONFIDENCE_MILLI, Counts, Evidence, LABELS_MIN, ModelKind, Refusal, Stage, Window};
 use tornello_engine::time::Timestamp;
 
 use super::{EvidenceForm, PromotionForm};
@@ -189,6 +189,7 @@ fn stands(node: &Node, artifact: Code, Compared { since, comparison }: &Compared
 /// What speaks for a model of fraud, and what it lacks, in words.
 pub(super) struct Found {
     pub(super) evidence: Evidence,
+    pub(super) counts: Option<Counts>,
     missing: Vec<String>,
 }
 
@@ -211,9 +212,11 @@ pub(super) async fn found(node: &Node, artifact: Code, form: &PromotionForm) -> 
     match compared(node, artifact, form.from.as_deref(), form.to.as_deref()).await {
         // It took a while: what was compared may act or challenge no more, and then nothing is shown.
         Ok(compared) if named() != champion || !stands(node, artifact, &compared) => Err(Problem::busy()),
-        Ok(Compared { comparison, .. }) => Ok(Found { evidence: evidence_of(&comparison)?, missing: missing(&comparison.promotion) }),
+        Ok(Compared { comparison, .. }) => {
+            Ok(Found { evidence: evidence_of(&comparison)?, counts: comparison.counts(), missing: missing(&comparison.promotion) })
+        }
         Err(problem) if form.overridden.is_some() && problem.code() == Refusal::NoEvidence.code() => {
-            Ok(Found { evidence: NOTHING, missing: Vec::new() })
+            Ok(Found { evidence: NOTHING, counts: None, missing: Vec::new() })
         }
         Err(problem) => Err(problem),
     }
