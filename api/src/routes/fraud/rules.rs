@@ -259,7 +259,7 @@ pub async fn list_versions(node: web::Data<Node>, caller: Caller, rule: web::Pat
     let mut items: Vec<RuleVersionView> = known.iter().rev().filter_map(told).collect();
     // What was only drafted is known, and so is what holds by itself; else there is no such rule, or none that concerns the key.
     let is_known = || {
-        let drafted = node.defences().rules().drafts().any(|draft| draft.rule.name == name && RuleView::told(draft, museums).is_some());
+        let drafted = node.defences().rules().drafts().any(|written| written.rule.name == name && RuleView::told(written, museums).is_some());
         drafted || built_in().iter().any(|rule| rule.name == name)
     };
     if items.is_empty() && !is_known() {
