@@ -102,7 +102,7 @@ async fn a_day_is_called_off_from_an_hour_on_and_what_is_over_stays_as_it_is() {
     assert_eq!(app.post(REOPEN, &manager, "back", &json!({"reason": "flood"})).await.1, back, "a repeat is told the same");
     let (_, open) = app.post(REOPEN, &manager, "open", &json!({"reason": "strike"})).await;
     assert_eq!((count(&open, "reopened"), outcomes(&open).len()), (7, 7), "{open}");
-    let (_, open) = app.post(REOPEN, &manager, "still open", &json!({"reason": "strike"})).await;
+    let (_, open) = app.post(REOPEN, &manager, "still-open", &json!({"reason": "strike"})).await;
     assert_eq!((count(&open, "stays_open"), outcomes(&open).len()), (7, 7), "{open}");
 
     let (close, strike) = (CLOSE.to_owned(), json!({"reason": "strike"}));
