@@ -4,6 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_engine::ids::SlotId;
+use tornello_engine::slot::people;
 
 use crate::routes_museums::example;
 use crate::routes_sales::{desk, hold, lines, refuses};
@@ -184,6 +185,27 @@ async fn a_party_that_waits_becomes_smaller_and_keeps_its_turn() {
     assert_eq!(delete(&app, &path, &web, "gone").await.0, StatusCode::NO_CONTENT);
     let (status, problem) = fewer("one", 1).await;
     assert_eq!((status, &problem["code"]), (StatusCode::GONE, &json!("entry_ended")), "{problem}");
+    app.stop().await;
+}
+
+/// What is bought is assessed as what it is by then, also where whoever held it or waited asks for that once more.
+#[actix_rt::test]
+async fn a_repeat_of_what_was_asked_first_does_not_speak_for_what_is_fewer_by_now() {
+    let app = App::start().await;
+    let (web, slot) = (app.key(Role::Web).await, slot(TORRE, 11));
+    let (kept, entry) = (hold(&app, &web, slot, "full", 17, "h").await, join(&app, &web, slot, 5, "w").await);
+    for (path, name, count) in [(format!("/v1/holds/{kept}/lines"), "h-fewer", 16), (format!("/v1/waiting/{entry}/lines"), "w-fewer", 3)] {
+        let (status, fewer) = app.ask(Method::PUT, &path, &web, name, &lines("full", count)).await;
+        assert_eq!((status, &fewer["people"]), (StatusCode::OK, &json!(count)), "{fewer}");
+    }
+    // Nothing is remembered of them: the slot is asked.
+    let app = app.restart().await;
+    let again = (hold(&app, &web, slot, "full", 17, "h").await, join(&app, &web, slot, 5, "w").await);
+    assert_eq!(again, (kept.clone(), entry.clone()), "a repeat is answered like the first");
+    for (id, count) in [(kept, 16), (entry, 3)] {
+        let known = app.node().scoring().held(id.parse().unwrap()).map(|held| people(&held.lines));
+        assert!(known.is_none_or(|known| known == count), "{id}: {known:?} people, and there are {count}");
+    }
     app.stop().await;
 }
 

@@ -221,7 +221,10 @@ pub async fn create(
     let record = answer.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let held = record.events.iter().find_map(|event| if let Event::Held(held) = event { Some(held) } else { None });
     let held = held.ok_or_else(not_rebuilt)?;
-    node.scoring().remember(held.hold, held.channel, &held.lines, parties);
+    // A repeat is told what was held then; what is by now, which may be fewer, the slot knows.
+    if held.hold == hold {
+        node.scoring().remember(held.hold, held.channel, &held.lines, parties);
+    }
     let view = HoldView::new(held.hold, held.channel, &held.lines, held.expires_at);
     created(format!("/v1/holds/{}", held.hold), &view)
 }
@@ -260,11 +263,11 @@ pub async fn extend(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     Ok(HttpResponse::Ok().json(ExtendedView { hold: hold.to_string(), expires_at: extended.expires_at.to_string() }))
 }
 
-/// What is kept of a hold.
+/// What is kept of a hold, or waited for from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShrinkForm {
-    /// How many people of each category from now on: as many as are held or fewer. A category that is not named is given back.
+    /// How many people of each category from now on: as many as are held, or wait, or fewer. A category that is not named is given up.
     #[schema(min_items = 1, max_items = 16)]
     pub lines: Vec<LineForm>,
 }

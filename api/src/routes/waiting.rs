@@ -278,8 +278,10 @@ pub async fn join(
     let record = answer.map_err(|failure| alternatives(&node, slot, channel, failure))?;
     let waited = record.events.iter().find_map(|event| if let Event::Waited(waited) = event { Some(waited) } else { None });
     let waited = waited.ok_or_else(not_rebuilt)?;
-    // Whoever waited takes part when the offer is bought, whatever name is given then.
-    node.scoring().remember(waited.entry, waited.channel, &waited.lines, parties);
+    // Whoever waited takes part when the offer is bought, whatever name is given then. A repeat is told for how many they waited at first, which may be fewer by now.
+    if waited.entry == entry {
+        node.scoring().remember(waited.entry, waited.channel, &waited.lines, parties);
+    }
     let view = JoinedView {
         entry: waited.entry.to_string(),
         slot: slot.to_string(),
