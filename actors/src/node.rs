@@ -73,7 +73,7 @@ pub use startup::{FolderLock, KeyFile, StartError, lock};
 
 /// Slots that ended so long ago leave the board, in seconds.
 pub const FORGET_AFTER_S: i64 = 3 * DAY_S;
-/// How many slots are replayed to an earlier moment at once: each is as large in memory as when it is in use.
+/// How many slots are replayed to an earlier moment at once: each is as large in memory as when it is in use. Of other streams as many are read from their beginning.
 const HISTORIES: usize = 2;
 
 /// Where things are kept and how.

@@ -28,8 +28,9 @@ use tornello_engine::voucher::{self, Voucher};
 use super::Node;
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::fraud::versions::{Version, versions};
 use crate::history::{self, Page, Past};
-use crate::journal::StreamId;
+use crate::journal::{JournalError, StreamId};
 use crate::limits::Aside;
 use crate::owner::{Answer, Kept};
 use crate::streams::{all_of, read_failed};
@@ -209,6 +210,12 @@ impl Node {
         let _turn = self.histories.acquire().await;
         let found = history::of_step(self.journal.as_ref(), StreamId::Quote(quote), Quote::new(quote), seq, Quote::goes_on).await;
         found.map_err(|error| read_failed(&error))
+    }
+
+    /// The forms of a fraud rule that were in force, in order. Read as [`Node::history`] is: all that was ever drafted stands between them.
+    pub async fn rule_versions(&self, rule: Code) -> Result<Vec<Version>, JournalError> {
+        let _turn = self.histories.acquire().await;
+        versions(self.journal.as_ref(), rule).await
     }
 
     /// The records of a fraud case, in order.

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, get, post, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::fraud::in_force::{BUILT_IN_VERSION, built_in, draft_of};
-use tornello_actors::fraud::versions::{Version, versions};
+use tornello_actors::fraud::versions::Version;
 use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_engine::aggregate::Aggregate;
@@ -248,7 +248,7 @@ const VERSIONS_MAX: usize = 1_000;
 pub async fn list_versions(node: web::Data<Node>, caller: Caller, rule: web::Path<Code>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Investigate)?;
     let (name, museums) = (rule.into_inner(), &caller.0.museums);
-    let known = versions(node.journal().as_ref(), name).await.map_err(|error| {
+    let known = node.rule_versions(name).await.map_err(|error| {
         tracing::error!(%error, "the versions of a rule cannot be read");
         Problem::unavailable("the journal cannot be read now")
     })?;

@@ -168,6 +168,19 @@ async fn a_rule_is_asked_as_soon_as_it_is_in_force_also_where_whoever_put_it_the
     house.running.stop().await;
 }
 
+/// However many ask what a rule said before, the journal is read for a few at once, as for histories: somebody may have drafted for years.
+#[actix_rt::test]
+async fn whoever_asks_what_a_rule_said_waits_for_those_who_read_histories() {
+    let house = House::new().await;
+    let node = house.node();
+    let turns = node.histories.acquire_many(HISTORIES as u32).await.unwrap();
+    let mut versions = Box::pin(node.rule_versions(code("crowd")));
+    assert!(versions.as_mut().now_or_never().is_none());
+    drop(turns);
+    assert!(versions.await.unwrap().is_empty());
+    house.running.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_rule_that_is_put_in_force_is_asked_at_once_and_takes_the_place_of_the_default_of_its_name() {
     use tornello_engine::fraud_rules::{Action, Command as RulesCommand, Condition, Op, Rule};
