@@ -77,8 +77,8 @@ pub struct DaySlotView {
     /// When it starts, as the clocks in Rome show it.
     #[schema(format = DateTime)]
     local_start: String,
-    /// `closed` or `reopened`: by this request. `stays_closed`: it was closed already, or is closed for another reason than the one that is taken back. `stays_open`: it was
-    /// not closed. `over`: nothing is to be done. `failed`: it was not done yet, or that is not known: it goes on by itself.
+    /// `closed` or `reopened`: by this request. `stays_closed`: it was closed already; or it is closed for another reason than the one that is taken back, or the plan has it no
+    /// more and nobody has anything of it. `stays_open`: it was not closed. `over`: nothing is to be done. `failed`: it was not done yet, or that is not known: it goes on by itself.
     #[schema(max_length = 16, examples("closed"))]
     outcome: &'static str,
     /// Why it is closed, if it is.

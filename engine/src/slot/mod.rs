@@ -410,7 +410,7 @@ impl Slot {
     }
 
     /// The offers that were made, while an entry waited, to parties that had joined later, in the order of joining. Each says what was free: less than this entry's
-    /// party needs. They are known as long as the entry is, also when it has its own offer or has ended.
+    /// party needed then. They are known as long as the entry is, also when it has its own offer or has ended.
     pub fn overtakers_of(&self, entry: HoldId) -> impl DoubleEndedIterator<Item = &Offer> {
         self.ledger.list.overtakers_of(entry)
     }
