@@ -616,8 +616,9 @@ pub async fn checkout(
 
 /// Take a payment in at a desk.
 ///
-/// The whole amount, whatever way it was begun on: a notice is closed at pagoPA as paid elsewhere. One that is paid already is not taken a second time. What a desk has said before,
-/// the same till and reference, is the same money under any key, and answered as it was then.
+/// The whole amount, whatever way it was begun on: a notice is closed at pagoPA as paid elsewhere. One that is paid already is not taken a second time,
+/// nor one for places of a slot that is closed (`slot_closed`): that money would go back. What a desk has said before, the same till and reference, is the same money under any key, and
+/// answered as it was then.
 #[utoipa::path(
     tag = "Payments", operation_id = "pay_at_desk", security(("key" = ["desk"])),
     request_body(content = DeskForm, example = json!({"till": "till-1", "method": "card", "reference": "R-2026-000123"})),
@@ -635,13 +636,20 @@ pub async fn pay_at_desk(
 ) -> Result<HttpResponse, Problem> {
     let (id, source) = (payment.into_inner(), form.source()?);
     let known = source.clone();
-    let is_new = seen(&node, &caller, Scope::Desk, id, move |payment, _| match payment.stage() {
-        Stage::Paid { .. } => payment.receipts().iter().all(|receipt| receipt.source != known).then_some(false),
-        _ => Some(true),
-    });
-    // A desk that repeats itself is answered again; one that would take money for what is paid is stopped before it does.
-    if is_new.await? == Some(false) {
-        return Err(payment::Refusal::AlreadyPaid.into());
+    let look = move |payment: &Payment, opened: &Opened| {
+        if payment.receipts().iter().any(|receipt| receipt.source == known) {
+            return Ok(Vec::new());
+        }
+        match payment.stage() {
+            Stage::Paid { .. } => Err(payment::Refusal::AlreadyPaid),
+            _ => Ok(opened.items.iter().map(|item| item.hold).collect::<Vec<HoldId>>()),
+        }
+    };
+    // A desk that repeats itself is answered again; one that would take money for what is paid, or cannot be had, is stopped before it does.
+    for hold in seen(&node, &caller, Scope::Desk, id, look).await?? {
+        if let Some(reason) = node.look(hold.slot(), |slot: &Slot| slot.places().closed).await? {
+            return Err(Problem::from(slot::Refusal::SlotClosed { reason }).with("hold", hold));
+        }
     }
     let node = node.into_inner();
     let receipt = desk_receipt(id, &source).ok_or_else(not_rebuilt)?;
