@@ -91,6 +91,16 @@ async fn a_cart_takes_what_can_be_paid_and_nothing_of_others() {
     let none: Vec<Value> = Vec::new();
     assert_eq!(platform.carts(), none, "nothing of it was left at the pages");
 
+    // Nobody is led to a page to pay for what does not take place.
+    let manager = app.key(Role::Manager).await;
+    let fifteen = format!("/v1/slots/{}", slot(TORRE, 15));
+    assert_eq!(app.post(&format!("{fifteen}/close"), &manager, "close", &json!({"reason": "strike"})).await.0, StatusCode::OK);
+    let (status, refused) = app.post("/v1/carts", &web, "closed", &cart(&[one, &dues[3]])).await;
+    assert_eq!((status.as_u16(), &refused["code"], &refused["reason"]), (409, &json!("slot_closed"), &json!("strike")), "{refused}");
+    assert_eq!((&refused["payment"], &refused["hold"]), (&dues[3]["payment"], &dues[3]["items"][0]["hold"]), "{refused}");
+    assert_eq!(platform.carts(), none);
+    assert_eq!(app.post(&format!("{fifteen}/reopen"), &manager, "reopen", &json!({})).await.0, StatusCode::OK);
+
     // The pages say no, or nothing: every payment stands.
     platform.refuse(one["notice_number"].as_str().unwrap());
     let (status, refused) = app.post("/v1/carts", &web, "r", &cart(&[one, &dues[2]])).await;

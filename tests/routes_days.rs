@@ -81,6 +81,38 @@ async fn a_strike_closes_the_day_and_says_who_has_tickets() {
     app.stop().await;
 }
 
+/// Whoever stands at the desk with a shop's notice is told that it does not take place, and not asked for money that would go back by a transfer.
+#[actix_rt::test]
+async fn a_desk_takes_no_money_for_what_does_not_take_place() {
+    let app = App::start().await;
+    let (web, office, manager) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let notice = async |hour: i8, name: &'static str| {
+        let held = app.hold(slot(TORRE, hour), &web, &format!("h-{name}"), json!([{"category": "full", "count": 1}])).await;
+        let (status, begun) = app.post("/v1/payments", &web, name, &json!({"holds": [held], "gateway": {"notice": {}}})).await;
+        assert_eq!(status, StatusCode::CREATED, "{begun}");
+        (held, format!("/v1/payments/{}", begun["payment"].as_str().unwrap()))
+    };
+    let ((_, paid), (held, waits)) = (notice(13, "paid").await, notice(14, "waits").await);
+    let till = |reference: &str| json!({"till": "till-1", "method": "cash", "reference": reference});
+    let taken = app.post(&format!("{paid}/desk"), &office, "taken", &till("R-1")).await;
+    assert_eq!((taken.0, &taken.1["state"]), (StatusCode::OK, &json!("paid")), "{}", taken.1);
+    assert_eq!(app.post(CLOSE, &manager, "strike", &json!({"reason": "strike"})).await.0, StatusCode::OK);
+
+    let (status, problem) = app.post(&format!("{waits}/desk"), &office, "late", &till("R-2")).await;
+    assert_eq!(
+        (status, &problem["code"], &problem["reason"], &problem["hold"]),
+        (StatusCode::CONFLICT, &json!("slot_closed"), &json!("strike"), &json!(held)),
+        "{problem}"
+    );
+    assert_eq!(app.get(&waits, &web).await["state"], "pending", "nothing was taken");
+    assert_eq!(app.post(&format!("{paid}/desk"), &office, "taken", &till("R-1")).await, taken, "what was taken before is answered as it was then");
+
+    assert_eq!(app.post(REOPEN, &manager, "again", &json!({"reason": "strike"})).await.0, StatusCode::OK);
+    let (status, late) = app.post(&format!("{waits}/desk"), &office, "late", &till("R-2")).await;
+    assert_eq!((status, &late["state"], &late["items"][0]["state"]), (StatusCode::OK, &json!("paid"), &json!("sold")), "{late}");
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_day_is_called_off_from_an_hour_on_and_what_is_over_stays_as_it_is() {
     let app = App::start().await;
@@ -114,6 +146,8 @@ async fn a_day_is_called_off_from_an_hour_on_and_what_is_over_stays_as_it_is() {
             ("no time", close, &manager, json!({"reason": "strike", "from": "25:00"}), 422, "invalid"),
             ("no date", "/v1/museums/torre/days/tomorrow/close".to_owned(), &manager, strike.clone(), 400, "malformed"),
             ("no such date", "/v1/museums/torre/days/2026-13-40/reopen".to_owned(), &manager, strike.clone(), 400, "malformed"),
+            ("a time beside it", "/v1/museums/torre/days/2026-11-24T15:00/close".to_owned(), &manager, strike.clone(), 400, "malformed"),
+            ("no hyphens", "/v1/museums/torre/days/20261124/close".to_owned(), &manager, strike.clone(), 400, "malformed"),
             ("no museum", "/v1/museums/nowhere/days/2026-11-23/reopen".to_owned(), &manager, strike, 404, "not_found"),
         ],
     )

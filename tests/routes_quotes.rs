@@ -777,6 +777,39 @@ async fn where_there_is_no_payment_page_none_is_promised() {
     app.stop().await;
 }
 
+/// Neither is accepted what does not take place, nor does a desk take money for it: the quote would be cancelled, and the money would have to go back.
+#[actix_rt::test]
+async fn for_what_does_not_take_place_no_money_is_taken_and_the_quote_stands() {
+    let app = App::start().await;
+    let (manager, office) = (app.key(Role::Manager).await, app.key(Role::GroupOffice).await);
+    let (owes, sent) = (draft(&app, &office, "d", &company("10:00", 12)).await, draft(&app, &office, "e", &company("14:00", 12)).await);
+    for quote in [&owes, &sent] {
+        act(&app, &office, quote, "send", &json!({})).await;
+    }
+    let accepted = act(&app, &office, &owes, "accept", &json!({"revision": 1, "settle": "notice"})).await;
+    let desk = format!("/v1/payments/{}/desk", accepted["payment"]["payment"].as_str().unwrap());
+    let day = format!("/v1/museums/torre/days/{DAY}");
+    let strike = json!({"reason": "strike"});
+    assert_eq!(app.post(&format!("{day}/close"), &manager, "close", &strike).await.0, StatusCode::OK);
+
+    let (status, off) = app.post(&format!("{}/accept", path(&sent)), &office, "a", &json!({"revision": 1, "settle": "notice"})).await;
+    assert_eq!((status.as_u16(), &off["code"], off.get("reason")), (409, &json!("slot_closed"), None), "{off}");
+    assert!(!off["detail"].as_str().unwrap().contains('`'), "nothing is named that is not there: {off}");
+    let till = json!({"till": "till-1", "method": "cash", "reference": "R-1"});
+    let (status, off) = app.post(&desk, &office, "pay", &till).await;
+    assert_eq!((status.as_u16(), &off["code"], &off["reason"]), (409, &json!("slot_closed"), &json!("strike")), "{off}");
+    quotes::resume(app.node()).await;
+    for (quote, state) in [(&owes, "accepted"), (&sent, "sent")] {
+        assert_eq!(app.get(&path(quote), &office).await["state"], state);
+    }
+
+    assert_eq!(app.post(&format!("{day}/reopen"), &manager, "reopen", &strike).await.0, StatusCode::OK);
+    assert_eq!(app.post(&desk, &office, "pay", &till).await.0, StatusCode::OK);
+    quotes::resume(app.node()).await;
+    assert_eq!(app.get(&path(&owes), &office).await["state"], "ticketed");
+    app.stop().await;
+}
+
 /// The museum cannot keep its word: the quote says so, and all of its money is to go back.
 #[actix_rt::test]
 async fn what_has_tickets_is_cancelled_by_the_museum_with_what_it_cost_beside_them() {

@@ -566,7 +566,9 @@ async fn a_shop_whose_secret_is_exchanged_has_what_it_held_and_sold() {
     keys.revoke(id, app.node().now()).await.unwrap();
     let (renewed, _) = keys.renew(id, None, app.node().now()).await.unwrap();
     let path = format!("/v1/sales/{sold}");
-    assert_eq!(app.request(Method::GET, &path, &web).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    let refused = expect(app.request(Method::GET, &path, &web).send().await.unwrap(), StatusCode::UNAUTHORIZED).await;
+    assert_eq!(refused["reason"], "key_unknown");
+    assert!(refused["detail"].as_str().unwrap().contains("`reason`"), "{refused}");
     assert_eq!(app.get(&path, renewed.expose()).await["sale"], json!(sold));
     app.until("/v1/sales", renewed.expose(), |seen| seen["items"][0]["sale"] == json!(sold)).await;
     app.get(&format!("/v1/holds/{held}"), renewed.expose()).await;

@@ -124,12 +124,16 @@ fn found_in_json(found: &str) -> String {
 
 fn of_json(expected: &str) -> Cow<'_, str> {
     let unsigned = |most: u64| Cow::Owned(format!("a whole number from 0 to {most}"));
+    let signed = |least: i32, most: i32| Cow::Owned(format!("a whole number from {least} to {most}"));
     match expected {
         "u8" => unsigned(u8::MAX.into()),
         "u16" => unsigned(u16::MAX.into()),
         "u32" => unsigned(u32::MAX.into()),
         "u64" | "usize" => "a whole number from 0 on".into(),
-        "i8" | "i16" | "i32" | "i64" => "a whole number".into(),
+        "i8" => signed(i8::MIN.into(), i8::MAX.into()),
+        "i16" => signed(i16::MIN.into(), i16::MAX.into()),
+        "i32" => signed(i32::MIN, i32::MAX),
+        "i64" => "a whole number".into(),
         "f32" | "f64" => "a number".into(),
         "a boolean" => "true or false".into(),
         "unit" => "null".into(),
@@ -187,14 +191,19 @@ mod tests {
         enum Way {
             On { count: u16 },
             By(u8),
+            To(i32),
             Off,
         }
         for (text, told) in [
             (r#"{"on": {"count": "two"}}"#, r#"invalid type: string "two", expected a whole number from 0 to 65535 at line 1 column "#),
             (r#"{"on": {"count": 70000}}"#, "invalid value: integer `70000`, expected a whole number from 0 to 65535 at line 1 column "),
+            (
+                r#"{"to": 99999999999}"#,
+                "invalid value: integer `99999999999`, expected a whole number from -2147483648 to 2147483647 at line 1 column ",
+            ),
             (r#"{"on": 5}"#, "invalid type: integer `5`, expected an object at line 1 column "),
             (r#"{"on": [5]}"#, "invalid type: a list, expected an object at line 1 column "),
-            (r#"{"far": {}}"#, "unknown word `far`, expected one of `on`, `by`, `off` at line 1 column "),
+            (r#"{"far": {}}"#, "unknown word `far`, expected one of `on`, `by`, `to`, `off` at line 1 column "),
             (r#"{"on": {}}"#, "missing field `count` at line 1 column "),
             (r#""on""#, "invalid type: a word alone, expected an object whose one member has that name at line 1 column "),
             (r#""by""#, "invalid type: a word alone, expected an object whose one member has that name at line 1 column "),

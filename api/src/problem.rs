@@ -194,7 +194,7 @@ impl Problem {
     #[must_use]
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "an API key is needed")
-            .detail("Send `Authorization: Bearer tn_...`. Keys are made with `tornello keys create`.")
+            .detail("Send `Authorization: Bearer tn_...`. `reason` says what is wrong with the key that was sent. `tornello keys create` makes keys.")
     }
 
     /// A good key whose role does not have the scope.

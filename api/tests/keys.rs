@@ -132,6 +132,8 @@ fn a_signing_key_that_others_know_is_forgotten_once_another_one_signs() {
     assert!(done.status.success() && text(&done.stdout).contains("new manifest"), "{done:?}");
     let again = forget("1");
     assert!(!again.status.success() && text(&again.stderr).contains("there is no signing key 1"), "{}", text(&again.stderr));
+    let none = forget("first");
+    assert!(!none.status.success() && text(&none.stderr).contains("`tornello signing list`"), "{}", text(&none.stderr));
     let left = SigningKeys::load_or_create(&path, Timestamp::from_seconds(1_800_000_000)).unwrap();
     assert_eq!(left.public_keys().iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2]);
 }

@@ -54,8 +54,14 @@ pub(super) enum Signing {
         #[command(flatten)]
         data: Data,
         /// Its number; the one that signs is to be replaced before, with `rotate`
+        #[arg(value_parser = number)]
         number: u32,
     },
+}
+
+/// The number of a key that signs.
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "a number is expected that `tornello signing list` shows".to_owned())
 }
 
 /// The file of the keys that sign.

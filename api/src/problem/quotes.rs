@@ -153,10 +153,12 @@ pub(super) fn one_of_each() -> Vec<Problem> {
     all
 }
 
-/// What a code of another stream means, noted in a quote when it could not be settled.
+/// What a code of another stream means, noted in a quote when it could not be settled. The code alone was noted: a detail that speaks of data beside it would speak of what is not there.
 #[must_use]
 pub fn of_code(code: &str) -> Option<Problem> {
+    const ELSEWHERE: &str = "The quote stands as it was sent. The slots of its parts, and its account if it has one, say more: read these, and change the quote, or accept it with \
+        another way to pay.";
     let Known { code, status, title, detail } = super::all().into_iter().find(|known| known.code == code)?;
     let status = actix_web::http::StatusCode::from_u16(status).ok()?;
-    Some(Problem::new(status, code, title).detail(detail))
+    Some(Problem::new(status, code, title).detail(if detail.contains('`') { ELSEWHERE.to_owned() } else { detail }))
 }

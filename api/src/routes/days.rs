@@ -161,9 +161,11 @@ async fn to_its_end<T: 'static>(task: impl Future<Output = Result<T, Failure<Ref
     Ok(rt::spawn(task).await.map_err(|_| Problem::from(Failure::<Refusal>::OutcomeUnknown))??)
 }
 
-/// The date in a path. Whoever writes none is told what one looks like: elsewhere a path that cannot be read leads nowhere, and here it leads to a museum.
+/// The date in a path. Whoever writes none is told what one looks like: elsewhere a path that cannot be read leads nowhere, and here it leads to a museum. The reader of dates
+/// takes one with a time as well, and drops the time: whoever means the rest of a day would call off all of it.
 fn date_of(text: &str) -> Result<Date, Problem> {
-    text.parse().map_err(|_| Problem::malformed("date: a day, as 2027-01-31, is expected"))
+    let date = text.parse::<Date>().ok().filter(|date| date.to_string() == text);
+    date.ok_or_else(|| Problem::malformed("date: a day, as 2027-01-31, is expected"))
 }
 
 /// Call off a day.

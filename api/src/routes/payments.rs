@@ -348,6 +348,7 @@ pub async fn create(
     if let GatewayForm::Checkout { return_urls } = &form.gateway
         && view.state == "pending"
         && node.look_payment(id, move |payment| payment.payable(now).is_ok()).await?
+        && closed(&node, &form.holds).await?.is_none()
     {
         view.checkout_url = Some(page_for(&node, &connected, &[id], return_urls).await?.0);
     }
@@ -512,6 +513,16 @@ async fn receive_at_desk(node: &Arc<Node>, id: PaymentId, source: Source) -> Res
     }
 }
 
+/// Why nobody is asked for money for some holds, if that is so: the slot of one is closed, and what comes for it goes back.
+async fn closed(node: &Node, holds: &[HoldId]) -> Result<Option<Problem>, Problem> {
+    for hold in holds {
+        if let Some(reason) = node.look(hold.slot(), |slot: &Slot| slot.places().closed).await? {
+            return Ok(Some(Problem::from(slot::Refusal::SlotClosed { reason }).with("hold", hold)));
+        }
+    }
+    Ok(None)
+}
+
 /// Leaves notices at the payment pages as one cart; answers where the browser has to go, and what is due for each.
 pub async fn page_for(
     node: &Node,
@@ -528,7 +539,12 @@ pub async fn page_for(
         let of_it = |problem: Problem| problem.with("payment", id);
         let opened = node.look_payment(id, look).await.map_err(|failure| of_it(failure.into()))?.map_err(|refusal| of_it(refusal.into()))?;
         let opened = opened.filter(|opened| opened.gateway.is_position());
-        payments.push((id, opened.ok_or_else(|| of_it(gateway_off("This payment has no notice.")))?));
+        let opened = opened.ok_or_else(|| of_it(gateway_off("This payment has no notice.")))?;
+        let holds: Vec<HoldId> = opened.items.iter().map(|item| item.hold).collect();
+        if let Some(problem) = closed(node, &holds).await? {
+            return Err(of_it(problem));
+        }
+        payments.push((id, opened));
     }
     let due = payments.iter().map(|(id, opened)| (*id, opened.amount_cents)).collect();
     match gateway.checkout(&Cart { payments, returns }).await {
@@ -592,7 +608,7 @@ pub async fn cancel(
 
 /// Lead a payer to a payment page.
 ///
-/// For a payment that has a notice and can be paid. Each call makes a new link to the same notice. Several at once: `POST /v1/carts`.
+/// For a payment that has a notice and can be paid, for places of which no slot is closed (`slot_closed`). Each call makes a new link to the same notice. Several at once: `POST /v1/carts`.
 #[utoipa::path(
     tag = "Payments", operation_id = "open_checkout", security(("key" = ["book"])),
     request_body(content = ReturnUrlsForm, example = json!({"ok": "https://tickets.example.it/paid", "cancel": "https://tickets.example.it/cancelled", "error": "https://tickets.example.it/error"})),
@@ -616,8 +632,9 @@ pub async fn checkout(
 
 /// Take a payment in at a desk.
 ///
-/// The whole amount, whatever way it was begun on: a notice is closed at pagoPA as paid elsewhere. One that is paid already is not taken a second time. What a desk has said before,
-/// the same till and reference, is the same money under any key, and answered as it was then.
+/// The whole amount, whatever way it was begun on: a notice is closed at pagoPA as paid elsewhere. One that is paid already is not taken a second time,
+/// nor one for places of a slot that is closed (`slot_closed`): that money would go back. What a desk has said before, the same till and reference, is the same money under any key, and
+/// answered as it was then.
 #[utoipa::path(
     tag = "Payments", operation_id = "pay_at_desk", security(("key" = ["desk"])),
     request_body(content = DeskForm, example = json!({"till": "till-1", "method": "card", "reference": "R-2026-000123"})),
@@ -635,13 +652,19 @@ pub async fn pay_at_desk(
 ) -> Result<HttpResponse, Problem> {
     let (id, source) = (payment.into_inner(), form.source()?);
     let known = source.clone();
-    let is_new = seen(&node, &caller, Scope::Desk, id, move |payment, _| match payment.stage() {
-        Stage::Paid { .. } => payment.receipts().iter().all(|receipt| receipt.source != known).then_some(false),
-        _ => Some(true),
-    });
-    // A desk that repeats itself is answered again; one that would take money for what is paid is stopped before it does.
-    if is_new.await? == Some(false) {
-        return Err(payment::Refusal::AlreadyPaid.into());
+    let look = move |payment: &Payment, opened: &Opened| {
+        if payment.receipts().iter().any(|receipt| receipt.source == known) {
+            return Ok(Vec::new());
+        }
+        match payment.stage() {
+            Stage::Paid { .. } => Err(payment::Refusal::AlreadyPaid),
+            _ => Ok(opened.items.iter().map(|item| item.hold).collect::<Vec<HoldId>>()),
+        }
+    };
+    // A desk that repeats itself is answered again; one that would take money for what is paid, or cannot be had, is stopped before it does.
+    let due_for = seen(&node, &caller, Scope::Desk, id, look).await??;
+    if let Some(problem) = closed(&node, &due_for).await? {
+        return Err(problem);
     }
     let node = node.into_inner();
     let receipt = desk_receipt(id, &source).ok_or_else(not_rebuilt)?;
