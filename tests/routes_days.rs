@@ -148,6 +148,7 @@ async fn a_day_is_called_off_from_an_hour_on_and_what_is_over_stays_as_it_is() {
             ("no such date", "/v1/museums/torre/days/2026-13-40/reopen".to_owned(), &manager, strike.clone(), 400, "malformed"),
             ("a time beside it", "/v1/museums/torre/days/2026-11-24T15:00/close".to_owned(), &manager, strike.clone(), 400, "malformed"),
             ("no hyphens", "/v1/museums/torre/days/20261124/close".to_owned(), &manager, strike.clone(), 400, "malformed"),
+            ("last year", "/v1/museums/torre/days/2025-11-23/close".to_owned(), &manager, strike.clone(), 422, "day_over"),
             ("no museum", "/v1/museums/nowhere/days/2026-11-23/reopen".to_owned(), &manager, strike, 404, "not_found"),
         ],
     )

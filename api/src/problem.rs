@@ -504,6 +504,7 @@ impl From<museum::Refusal> for Problem {
             museum::Refusal::PreconditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
             museum::Refusal::InvalidProfile
             | museum::Refusal::ValidFromPast { .. }
+            | museum::Refusal::DayOver { .. }
             | museum::Refusal::InvalidPlan(_)
             | museum::Refusal::InvalidTariff(_)
             | museum::Refusal::InvalidCeiling

@@ -315,6 +315,12 @@ pub enum Refusal {
     /// Too many days are called off.
     #[error("400 days of this museum, or parts of days, are called off")]
     TooManyDays,
+    /// The last slots of that day are over.
+    #[error("that day is over: today is {today}")]
+    DayOver {
+        /// Today in Rome.
+        today: Date,
+    },
 }
 
 impl Refusal {
@@ -338,6 +344,7 @@ impl Refusal {
             Self::RoomOverlaps { .. } => "waiting_room_overlaps",
             Self::UnknownRoom => "unknown_waiting_room",
             Self::TooManyDays => "too_many_days",
+            Self::DayOver { .. } => "day_over",
         }
     }
 }
@@ -495,6 +502,7 @@ impl Aggregate for Museum {
                 let numbers = Numbers { early: numbers.early.max(known.early), late: numbers.late.max(known.late) };
                 Event::RoomCounted(RoomCounted { code: *code, numbers })
             }
+            (Command::SayOfDay { word: DayWord::Off(off) }, _) if !days::is_known(off.date, today) => return Err(Refusal::DayOver { today }),
             (Command::SayOfDay { word: DayWord::Off(off) }, _) if !self.days.have_room(today, off) => return Err(Refusal::TooManyDays),
             (Command::SayOfDay { word: DayWord::Off(off) }, _) => Event::DayCalledOff(*off),
             (Command::SayOfDay { word: DayWord::On(up) }, _) => Event::DayTakenUp(*up),

@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Problems that do not come from a refusal, or whose text there names a case.
-const OTHERS: [(&str, u16, &str, &str); 65] = [
+const OTHERS: [(&str, u16, &str, &str); 66] = [
     ("malformed", 400, "something in the request cannot be read", "The title says what; it is a fault in the program that asks."),
     (
         "idempotency_key_missing",
@@ -107,6 +107,7 @@ const OTHERS: [(&str, u16, &str, &str); 65] = [
         "a word of this name mixes alphabets",
         "Letters of two alphabets can look the same: write each word in one, as the document has it. `member` is the name, `letter` what is of another alphabet.",
     ),
+    ("day_over", 422, "the day that is to be called off is over", "The title says which day is today. Look at the year."),
     ("valid_from_past", 422, "the past cannot be changed", "Let a version hold from today at the earliest."),
     ("invalid_plan", 422, "the plan cannot be followed", "The title says where and why."),
     ("invalid_tariff", 422, "the tariff cannot be used", "The title says where and why."),
@@ -498,6 +499,7 @@ mod tests {
             tornello_engine::museum::Refusal::AlreadyRegistered.into(),
             tornello_engine::museum::Refusal::TooManyVersions.into(),
             tornello_engine::museum::Refusal::TooManyDays.into(),
+            tornello_engine::museum::Refusal::DayOver { today: jiff::civil::Date::ZERO }.into(),
             tornello_engine::museum::Refusal::InvalidProfile.into(),
             slot::Refusal::ReadingInFuture.into(),
             slot::Refusal::ReadingOutOfOrder.into(),

@@ -126,6 +126,6 @@ impl Days {
 }
 
 /// Whether a day is to come, or its last slots may still run.
-fn is_known(date: Date, today: Date) -> bool {
+pub(super) fn is_known(date: Date, today: Date) -> bool {
     today.yesterday().is_ok_and(|eve| date >= eve)
 }

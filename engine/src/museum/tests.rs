@@ -180,6 +180,7 @@ fn codes_are_stable() {
         (Refusal::InvalidCeiling, "invalid_ceiling"),
         (Refusal::InvalidGroupPolicy(PolicyError::Fee), "invalid_group_policy"),
         (Refusal::TooManyDays, "too_many_days"),
+        (Refusal::DayOver { today: TODAY }, "day_over"),
     ];
     for (refusal, code) in cases {
         assert_eq!(refusal.code(), code);
@@ -460,7 +461,9 @@ fn a_day_is_called_off_and_taken_up_again() {
     // Of a day that is over nothing is kept but what is left to be told.
     ask(&mut museum, now(), &call_off(LATER, None, "strike"));
     let after = noon.plus_seconds(2 * DAY_S);
-    ask(&mut museum, after, &call_off(LATER, None, "flood"));
+    let over = Refusal::DayOver { today: calendar::local_day(after) };
+    assert_eq!(museum.decide(after, &call_off(LATER, None, "flood")), Err(over), "a year may be mistyped");
+    ask(&mut museum, after, &call_off(calendar::local_day(after), None, "flood"));
     assert_eq!((closed(&museum), museum.unheard().len()), ((None, None, None, None), 6));
     assert_eq!(Museum::replay(ID, &records), museum);
 }
