@@ -1,9 +1,8 @@
 //! What does it cost to assess a command before it is given: reading the counters of a buyer, a device, a card and a network, the features, the rules, the model's
 //! score and its reasons? What does it cost to count it afterwards? And how much later is a hold on the disk that was assessed? The bar: p99 of an assessment at most 25
 //! microseconds, and the p99 of a hold at most 5% more. Holds are asked for by 16 callers, each again when it is answered (a node with all it can do: what takes longer is
-//! asked for less often), and at random moments: a tenth, a quarter and half as many as the
-//! callers got without assessing, whether they are answered or not. Rounds with and without take turns, and
-//! the median of their p99 is what counts: a disk that stands still for a moment spoils one round of either, and not the whole.
+//! asked for less often), and at random moments: a tenth, a quarter and half as many as the callers got without assessing, whether they are answered or not. Rounds with and
+//! without take turns, and the median of their p99 is what counts: a disk that stands still for a moment spoils one round of either, and not the whole.
 //! `cargo bench -p tornello-benches --bench assess`.
 
 mod museum;

@@ -773,16 +773,22 @@ mod tests {
         assert_eq!(restarted.authenticate(known.expose(), at(5)), Err(Denied::Unknown));
     }
 
+    /// A key that was revoked at 1 and whose secret no list has, with a copy of the file from before, which stands beside it.
+    async fn revoked_unlisted() -> (tempfile::TempDir, Keys, ApiKey, KeyId, PathBuf) {
+        let (folder, keys) = fresh().await;
+        let copy = folder.path().join("keys.before");
+        let (leaked, key) = keys.create(new_key(), at(0)).await.unwrap();
+        std::fs::copy(folder.path().join("keys.db"), &copy).unwrap();
+        keys.revoke(key.id, at(1)).await.unwrap();
+        std::fs::remove_file(folder.path().join(spent::FILE)).unwrap();
+        (folder, keys, leaked, key.id, copy)
+    }
+
     #[tokio::test]
     async fn what_was_revoked_before_there_was_a_list_is_listed_when_there_is() {
-        let (folder, keys) = fresh().await;
-        let (path, copies) = (folder.path().join("keys.db"), tempfile::tempdir().unwrap());
-        let (leaked, key) = keys.create(new_key(), at(0)).await.unwrap();
-        let copy = copies.path().join("keys.db");
-        std::fs::copy(&path, &copy).unwrap();
-        keys.revoke(key.id, at(1)).await.unwrap();
+        let (folder, keys, leaked, _, copy) = revoked_unlisted().await;
+        let path = folder.path().join("keys.db");
         keys.close().await;
-        std::fs::remove_file(folder.path().join(spent::FILE)).unwrap();
         Keys::open(&path).await.unwrap().close().await;
         put_back(&copy, &path);
         assert_eq!(Keys::open(&path).await.unwrap().authenticate(leaked.expose(), at(2)), Err(Denied::Revoked));
@@ -791,19 +797,14 @@ mod tests {
     /// As when a key was revoked by a version without the list, and that could not be made at the start, as the disk was full.
     #[tokio::test]
     async fn a_secret_that_was_revoked_and_not_listed_is_listed_before_another_takes_its_place() {
-        let (folder, keys) = fresh().await;
-        let (path, copies) = (folder.path().join("keys.db"), tempfile::tempdir().unwrap());
-        let (leaked, key) = keys.create(new_key(), at(0)).await.unwrap();
-        let copy = copies.path().join("keys.db");
-        std::fs::copy(&path, &copy).unwrap();
-        keys.revoke(key.id, at(1)).await.unwrap();
-        std::fs::remove_file(folder.path().join(spent::FILE)).unwrap();
-        keys.renew(key.id, None, at(2)).await.unwrap();
+        let (folder, keys, leaked, key, copy) = revoked_unlisted().await;
+        let path = folder.path().join("keys.db");
+        keys.renew(key, None, at(2)).await.unwrap();
         keys.close().await;
         put_back(&copy, &path);
         let restored = Keys::open(&path).await.unwrap();
         assert_eq!(restored.authenticate(leaked.expose(), at(3)), Err(Denied::Revoked));
-        assert_eq!(restored.get(key.id).and_then(|key| key.revoked_at), Some(at(1)), "since it was revoked first");
+        assert_eq!(restored.get(key).and_then(|key| key.revoked_at), Some(at(1)), "since it was revoked first");
     }
 
     #[tokio::test]

@@ -135,6 +135,25 @@ const fn channel_of(role: Role) -> Channel {
 pub struct Caller(pub Arc<Key>);
 
 impl Caller {
+    /// Who calls in tests, with the key 9, for all museums.
+    #[cfg(test)]
+    pub(crate) fn sample(role: Role) -> Self {
+        use tornello_actors::keys::Museums;
+        use tornello_engine::time::Timestamp;
+
+        Self(Arc::new(Key {
+            id: KeyId(9),
+            name: "nine".to_owned(),
+            role,
+            museums: Museums::All,
+            account: None,
+            created_at: Timestamp::from_seconds(0),
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        }))
+    }
+
     /// Asserts that the caller has a scope.
     pub fn may(&self, scope: Scope) -> Result<(), Problem> {
         if scope.is_open_to(self.0.role) { Ok(()) } else { Err(Problem::forbidden(scope)) }

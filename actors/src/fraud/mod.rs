@@ -368,11 +368,6 @@ impl Scoring {
         self.paid.lock().get(&payment.get()).cloned()
     }
 
-    /// Other rules hold from now on.
-    pub fn use_rules(&self, version: u32, set: RuleSet) {
-        *self.rules.write() = Arc::new(Rules { version, set });
-    }
-
     /// The rules that hold.
     #[must_use]
     pub fn rules(&self) -> Arc<Rules> {

@@ -486,7 +486,7 @@ mod tests {
 
     use tornello_actors::clock::ManualClock;
     use tornello_actors::journal::writer::Limits;
-    use tornello_actors::keys::{Key, Role};
+    use tornello_actors::keys::Role;
 
     use super::*;
 
@@ -496,20 +496,9 @@ mod tests {
         let running = Node::start_in_memory(Arc::new(ManualClock::new(now)), Limits::default()).await.unwrap();
         crate::demo::seed(running.node()).await.unwrap();
         let node = web::Data::from(Arc::clone(running.node()));
-        let key = Key {
-            id: KeyId(9),
-            name: "screens".to_owned(),
-            role: Role::Web,
-            museums: Museums::All,
-            account: None,
-            created_at: now,
-            expires_at: None,
-            revoked_at: None,
-            last_used_at: None,
-        };
         let pulse = Pulse { heartbeat: Duration::from_secs(60), stopping: watch::channel(false).1 };
         let mut watcher = Watcher {
-            caller: Caller(Arc::new(key)),
+            caller: Caller::sample(Role::Web),
             secret: None,
             museums: node.museums().all().iter().map(|known| known.museum.id()).collect(),
             changes: node.board().watch(),

@@ -519,8 +519,7 @@ mod tests {
 
     use tornello_actors::clock::ManualClock;
     use tornello_actors::journal::writer::Limits;
-    use tornello_actors::keys::{Key, Museums, Role};
-    use tornello_engine::ids::KeyId;
+    use tornello_actors::keys::Role;
 
     use super::*;
 
@@ -528,18 +527,7 @@ mod tests {
     async fn a_batch_that_is_large_or_hardly_good_for_anything_waits_for_its_turn() {
         let now = Timestamp::from_seconds(1_800_000_000);
         let running = Node::start_in_memory(Arc::new(ManualClock::new(now)), Limits::default()).await.unwrap();
-        let key = Key {
-            id: KeyId(9),
-            name: "doors".to_owned(),
-            role: Role::Sensor,
-            museums: Museums::All,
-            account: None,
-            created_at: now,
-            expires_at: None,
-            revoked_at: None,
-            last_used_at: None,
-        };
-        let caller = Caller(Arc::new(key));
+        let caller = Caller::sample(Role::Sensor);
         let turns: Vec<Turn> = (0..16).map(|_| LARGE.take(caller.id()).unwrap()).collect();
         let told = |taken: Result<(), Problem>| taken.err().map(|problem| problem.code());
         let mut long = Batch::new(running.node(), &caller);
