@@ -26,6 +26,7 @@ pub mod failure;
 pub mod forecaster;
 pub mod fraud;
 mod gone;
+pub mod hex;
 pub mod history;
 pub mod journal;
 pub mod keys;

@@ -18,7 +18,8 @@ use tornello_engine::time::Timestamp;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use self::secret_file::SecretFileError;
-use crate::gone::{self, Hex};
+use crate::gone;
+use crate::hex::Hex;
 
 const HEADER: &[u8] = b"tornello signing keys 1\n";
 const CHECKSUM_BYTES: usize = 32;
@@ -212,8 +213,8 @@ impl SigningKeys {
     /// Drops the keys that were forgotten, and have come back with an older copy of the file; answers whether the current one, which stays, is one of them.
     fn drop_forgotten(&mut self) -> Result<bool, SigningError> {
         let list = self.path.with_file_name(FORGOTTEN);
-        let listed = gone::read::<Hex>(&list).map_err(|source| SigningError::List { attempted: "read", path: list, source })?;
-        let forgotten: HashSet<Hex> = listed.unwrap_or_default().into_iter().collect();
+        let listed = gone::read::<Hex<[u8; 32]>>(&list).map_err(|source| SigningError::List { attempted: "read", path: list, source })?;
+        let forgotten: HashSet<Hex<[u8; 32]>> = listed.unwrap_or_default().into_iter().collect();
         if forgotten.is_empty() {
             return Ok(false);
         }
