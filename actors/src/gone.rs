@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::signing::secret_file;
+use crate::secret_file;
 
 /// Whatever is listed; none if there is no list.
 pub(crate) fn read<T: FromStr>(path: &Path) -> io::Result<Option<Vec<T>>> {

@@ -45,6 +45,7 @@ pub mod quotes;
 pub mod registry;
 pub mod rooms;
 pub mod roster;
+pub mod secret_file;
 pub mod sensors;
 pub mod signing;
 mod sqlite;

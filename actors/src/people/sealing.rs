@@ -15,7 +15,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::contact::PADDED_BYTES;
 use super::{PeopleError, blob};
-use crate::signing::secret_file;
+use crate::secret_file;
 
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
