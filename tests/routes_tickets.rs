@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tornello_actors::hex::Hex;
 use tornello_actors::keys::Role;
 use tornello_actors::signing::SigningKeys;
 use tornello_engine::ticket::{Keyring, PublicKey};
@@ -35,10 +36,10 @@ async fn ring(app: &App) -> Keyring {
     let keys = app.get("/v1/ticket-keys", "").await;
     let key = |key: &Value| {
         assert_eq!(key["algorithm"], "Ed25519");
-        let hex = key["public_key"].as_str().unwrap();
+        let Hex(bytes) = key["public_key"].as_str().unwrap().parse::<Hex<[u8; 32]>>().unwrap();
         PublicKey {
             id: u32::try_from(key["key_id"].as_u64().unwrap()).unwrap(),
-            bytes: std::array::from_fn(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()),
+            bytes,
             from: key["valid_from"].as_str().unwrap().parse().unwrap(),
             until: key["valid_until"].as_str().unwrap().parse().unwrap(),
         }

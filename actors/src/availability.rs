@@ -54,17 +54,25 @@ pub struct SlotAvailability {
     pub changed_at: Option<Timestamp>,
 }
 
-/// The slots of a museum whose sessions open from `from` to `to`, both included: those that are planned, and those that were opened under an older plan.
+/// Which slots of a museum, and as seen by whom and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The first day in Rome.
+    pub from: Date,
+    /// The last day, included.
+    pub to: Date,
+    /// Of which route; of all if none.
+    pub route: Option<RouteId>,
+    /// For which channel.
+    pub channel: Channel,
+    /// As of when.
+    pub now: Timestamp,
+}
+
+/// The slots whose sessions open on these days: those that are planned, and those that were opened under an older plan.
 #[must_use]
-pub fn of_museum(
-    known: &Known,
-    board: &Board,
-    from: Date,
-    to: Date,
-    route: Option<RouteId>,
-    channel: Channel,
-    now: Timestamp,
-) -> Vec<SlotAvailability> {
+pub fn of_museum(known: &Known, board: &Board, asked: Asked) -> Vec<SlotAvailability> {
+    let Asked { from, to, route, channel, now } = asked;
     let mut slots: BTreeMap<(Timestamp, SlotId), SlotAvailability> = BTreeMap::new();
     let wanted = |id: RouteId| route.is_none_or(|route| route == id);
     let mut routes: Vec<RouteId> = Vec::new();
@@ -126,7 +134,7 @@ impl Nearby {
         }
         let date = calendar::local_day(slot.start());
         let (from, to) = (date.yesterday().unwrap_or(date), date.tomorrow().unwrap_or(date));
-        let mut others = of_museum(known, board, from, to, Some(slot.route()), channel, now);
+        let mut others = of_museum(known, board, Asked { from, to, route: Some(slot.route()), channel, now });
         others.retain(|other| other.slot != slot && other.available > 0 && matches!(other.status, Status::Available | Status::Few));
         others.sort_by_key(|other| other.slot.start().micros_since(slot.start()).abs());
         let near: Arc<[Near]> = others.into_iter().map(|other| Near { slot: other.slot, available: other.available }).collect();
@@ -141,17 +149,10 @@ impl Nearby {
 
 /// As [`of_museum`], the slots that start on these days in Rome: a night's session begins on the day before.
 #[must_use]
-pub fn starting_on(
-    known: &Known,
-    board: &Board,
-    from: Date,
-    to: Date,
-    route: Option<RouteId>,
-    channel: Channel,
-    now: Timestamp,
-) -> Vec<SlotAvailability> {
-    let mut slots = of_museum(known, board, from.yesterday().unwrap_or(from), to, route, channel, now);
-    slots.retain(|seen| (from..=to).contains(&calendar::local_day(seen.slot.start())));
+pub fn starting_on(known: &Known, board: &Board, asked: Asked) -> Vec<SlotAvailability> {
+    let eve = asked.from.yesterday().unwrap_or(asked.from);
+    let mut slots = of_museum(known, board, Asked { from: eve, ..asked });
+    slots.retain(|seen| (asked.from..=asked.to).contains(&calendar::local_day(seen.slot.start())));
     slots
 }
 

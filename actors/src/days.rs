@@ -15,7 +15,7 @@ use tornello_engine::museum::{self, DayCalledOff, DayTakenUp, DayWord, Unheard};
 use tornello_engine::slot::{Command, Refusal, Slot, Unused};
 use tornello_engine::time::Timestamp;
 
-use crate::availability::{self, SlotAvailability};
+use crate::availability::{self, Asked, SlotAvailability};
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::museums::Known;
@@ -195,7 +195,8 @@ fn slots_of(node: &Node, known: &Known, word: &DayWord) -> Vec<SlotAvailability>
         DayWord::Off(off) => (off.date, Some(off)),
         DayWord::On(up) => (up.date, None),
     };
-    let mut slots = availability::starting_on(known, node.board(), date, date, None, Channel::Web, node.now());
+    let asked = Asked { from: date, to: date, route: None, channel: Channel::Web, now: node.now() };
+    let mut slots = availability::starting_on(known, node.board(), asked);
     slots.retain(|seen| off.is_none_or(|off| off.concerns(seen.slot.start())));
     slots
 }

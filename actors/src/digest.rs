@@ -12,23 +12,21 @@ pub fn digest(parts: &[&[u8]]) -> Digest {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
-    let hash: [u8; 32] = hasher.finalize().into();
-    let mut first = [0; 16];
-    first.copy_from_slice(&hash[..16]);
-    Digest(u128::from_be_bytes(first))
+    first_bits(hasher.finalize().into())
 }
 
 /// The first 128 bits of the SHA-256 of some bytes alone: as other programs give it for a file.
 #[must_use]
 pub fn digest_of_bytes(bytes: &[u8]) -> Digest {
-    let hash: [u8; 32] = Sha256::digest(bytes).into();
-    let mut first = [0; 16];
-    first.copy_from_slice(&hash[..16]);
-    Digest(u128::from_be_bytes(first))
+    first_bits(Sha256::digest(bytes).into())
 }
 
 /// How receipts, refunds, logs and what is printed of them name a voucher: its id is its code, and whoever has that can spend it.
 #[must_use]
 pub fn mark_of(voucher: VoucherId) -> String {
     format!("voucher-{:016x}", digest(&[b"voucher", &voucher.0.to_be_bytes()]).0 as u64)
+}
+
+fn first_bits(hash: [u8; 32]) -> Digest {
+    Digest(u128::from_be_bytes(hash.first_chunk().copied().unwrap_or_default()))
 }

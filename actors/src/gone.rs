@@ -3,39 +3,13 @@
 //!
 //! Blocks on the disk. Several processes may append: a line is written at once, and begins anew whatever stands before it.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::signing::secret_file;
-
-/// A digest or a key, as it is listed: in hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Hex(pub(crate) [u8; 32]);
-
-impl Display for Hex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl FromStr for Hex {
-    type Err = &'static str;
-
-    fn from_str(digits: &str) -> Result<Self, &'static str> {
-        const EXPECTED: &str = "64 hexadecimal digits are expected";
-        if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(EXPECTED);
-        }
-        let mut bytes = [0; 32];
-        for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
-            *byte = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| EXPECTED)?;
-        }
-        Ok(Self(bytes))
-    }
-}
+use crate::secret_file;
 
 /// Whatever is listed; none if there is no list.
 pub(crate) fn read<T: FromStr>(path: &Path) -> io::Result<Option<Vec<T>>> {

@@ -31,7 +31,7 @@ use tornello_engine::time::Timestamp;
 use self::spent::Spent;
 use self::text::{draw, draw_for, hash, id_of};
 use crate::gone;
-use crate::signing::secret_file::{self, SecretFileError};
+use crate::secret_file::{self, SecretFileError};
 use crate::sqlite;
 
 const NAME_CHARACTERS_MAX: usize = 100;

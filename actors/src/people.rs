@@ -38,7 +38,7 @@ use zeroize::Zeroizing;
 
 use self::contact::{read, written};
 use self::sealing::{SEALED_BYTES, WRAPPED_BYTES, cipher, random, seal, unseal};
-use crate::signing::secret_file::{self, SecretFileError};
+use crate::secret_file::{self, SecretFileError};
 
 const WAITING_MAX: usize = 4_096;
 /// How long after the visit a contact is kept, for refunds and questions; then it is erased, unless money is owed to them or contested

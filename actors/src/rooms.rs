@@ -9,7 +9,6 @@
 //! token; somebody without one who comes from another device has another number. Whoever makes both up each time is somebody else each time: that costs work, and no more.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit, Mac};
 use parking_lot::Mutex;
@@ -24,6 +23,7 @@ use tornello_engine::time::Timestamp;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::fraud::recent::Recent;
+use crate::hex::Hex;
 use crate::node::Node;
 
 /// So many numbers at most are written down ahead of who comes late.
@@ -274,7 +274,7 @@ pub fn lot_of(seed: &[u8; 32], number: u64) -> u64 {
 /// What is published of a seed before sales open.
 #[must_use]
 pub fn commitment(seed: &[u8; 32]) -> String {
-    hex(&Sha256::digest(seed))
+    Hex(Sha256::digest(seed)).to_string()
 }
 
 fn mac(room: &Room, parts: &[&[u8]]) -> [u8; 32] {
@@ -293,16 +293,9 @@ fn key_of(museum: MuseumId, room: &Room) -> Key {
     (museum, room.code, u64::from_be_bytes(mac.first_chunk().copied().unwrap_or_default()))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 fn signed(museum: MuseumId, room: &Room, text: &str) -> String {
     let mac = mac(room, &[b"token", &museum.0.to_be_bytes(), room.code.as_str().as_bytes(), text.as_bytes()]);
-    format!("{text}.{}", hex(&mac[..16]))
+    format!("{text}.{}", Hex(&mac[..16]))
 }
 
 /// The signed part of a token of this room.

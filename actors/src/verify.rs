@@ -27,6 +27,7 @@ use tornello_engine::till::Till;
 use tornello_engine::time::Timestamp;
 use tornello_engine::voucher::Voucher;
 
+use crate::hex::Hex;
 use crate::journal::wire::{self, Framed, Wire};
 use crate::journal::{Batch, Head, Journal, JournalError, StreamId};
 use crate::start::{self, Checked};
@@ -94,8 +95,7 @@ impl From<&Head> for Exported {
 
 impl fmt::Display for Exported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.number)?;
-        self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{}:{}", self.number, Hex(self.hash))
     }
 }
 
@@ -105,13 +105,7 @@ impl FromStr for Exported {
     fn from_str(text: &str) -> Result<Self, &'static str> {
         const EXPECTED: &str = "the number of a batch, a colon and 64 hexadecimal digits are expected";
         let (number, digits) = text.split_once(':').ok_or(EXPECTED)?;
-        if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(EXPECTED);
-        }
-        let mut hash = [0; 32];
-        for (byte, at) in hash.iter_mut().zip((0..).step_by(2)) {
-            *byte = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| EXPECTED)?;
-        }
+        let Hex(hash) = digits.parse::<Hex<[u8; 32]>>().map_err(|_| EXPECTED)?;
         Ok(Self { number: number.parse().map_err(|_| EXPECTED)?, hash })
     }
 }

@@ -39,7 +39,7 @@ use self::pace::Pace;
 use self::store::Store;
 use crate::board::SlotHead;
 use crate::journal::{Head, Journal, JournalError};
-use crate::signing::secret_file;
+use crate::secret_file;
 use crate::sqlite;
 
 /// Raised whenever a table, a head or a snapshot changes its form, or what is listed of the same journal: an older file is thrown away and built again.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use quick_xml::escape::partial_escape;
+
 /// One point of the picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
@@ -37,7 +39,7 @@ pub fn svg(title: &str, points: &[Point]) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" font-family=\"sans-serif\" font-size=\"12\">\
         <title>{0}</title><rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/><text x=\"{left}\" y=\"24\" font-size=\"16\">{0}</text>",
-        escaped(title)
+        partial_escape(title)
     );
     let mut line = 0.0;
     while line <= top + step / 2.0 {
@@ -78,7 +80,7 @@ pub fn svg(title: &str, points: &[Point]) -> String {
                 "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555\">{}</text>",
                 x(at),
                 HEIGHT - 24.0,
-                escaped(&point.label)
+                partial_escape(&point.label)
             );
         }
     }
@@ -94,10 +96,6 @@ pub fn svg(title: &str, points: &[Point]) -> String {
 fn step(top: f64) -> f64 {
     let power = 10_f64.powf((top / 5.0).log10().floor());
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| top / step <= 6.0).unwrap_or(power * 10.0).max(1.0)
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

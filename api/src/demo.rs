@@ -10,7 +10,7 @@ use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::keys::{self, Keys, KeysError, NewKey, Role};
 use tornello_actors::node::Node;
-use tornello_actors::signing::secret_file::{self, SecretFileError};
+use tornello_actors::secret_file::{self, SecretFileError};
 use tornello_datasets::LoadError;
 use tornello_datasets::attendance_world::{self, Kind};
 use tornello_datasets::museums::Museum;

@@ -17,6 +17,7 @@ pub mod logistic;
 pub mod occupancy;
 pub mod outlook;
 pub mod presence;
+pub mod quantile;
 pub mod ridge;
 pub mod score;
 pub mod staffing;

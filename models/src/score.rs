@@ -110,19 +110,6 @@ pub fn naive_error(series: &[f64], season: usize) -> Option<f64> {
     (count > 0 && sum > 0.0).then(|| sum / f64::from(count))
 }
 
-/// The quantile of a sample at a level between 0 and 1, with linear interpolation; NaN of an empty sample. The sample is sorted in place.
-#[must_use]
-pub fn quantile(sample: &mut [f64], level: f64) -> f64 {
-    if sample.is_empty() {
-        return f64::NAN;
-    }
-    sample.sort_by(f64::total_cmp);
-    let place = level.clamp(0.0, 1.0) * (sample.len() - 1) as f64;
-    let (below, share) = (place.floor() as usize, place.fract());
-    let above = (below + 1).min(sample.len() - 1);
-    sample[below] + share * (sample[above] - sample[below])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,9 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_interpolate_and_naive_errors_skip_holes() {
-        assert_eq!(quantile(&mut [3.0, 1.0, 2.0], 0.25), 1.5);
-        assert!(quantile(&mut [], 0.5).is_nan());
+    fn naive_errors_skip_holes() {
         assert_eq!(naive_error(&[1.0, 2.0, 3.0, f64::NAN, 5.0], 2), Some(2.0));
         assert_eq!(naive_error(&[1.0, 1.0, 1.0], 1), None);
     }

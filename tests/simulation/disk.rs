@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use tokio::sync::{mpsc, oneshot};
+use tornello_actors::hex::Hex;
 use tornello_actors::journal::{Batch, Head, Journal, JournalError, StreamId};
 
 /// What becomes of an append.
@@ -166,8 +167,7 @@ impl Disk {
 
 /// What a batch is known by: no other one has this name, nor one after others.
 pub fn name(batch: &Batch) -> String {
-    let hash: String = batch.hash()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("batch {} {hash}", batch.number)
+    format!("batch {} {}", batch.number, Hex(&batch.hash()[..4]))
 }
 
 fn head_of(batches: &[Batch]) -> Head {

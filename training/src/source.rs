@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
-use tornello_models::artifact::{CARD_FILE, MODEL_FILE};
+use tornello_models::artifact::{CARD_FILE, MODEL_FILE, hexadecimal};
 
 /// Where figures come from: a file on the disk, or one that ships inside the binary.
 pub struct Source {
@@ -79,7 +79,7 @@ pub fn no_model_below(folder: &Path) -> anyhow::Result<()> {
 /// SHA-256 in hexadecimal digits.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

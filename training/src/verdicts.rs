@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, ensure};
 use sha2::{Digest, Sha256};
 pub use tornello_models::artifact::Artifact;
-use tornello_models::artifact::{Kind, Metric, Particulars, TrainingData};
+use tornello_models::artifact::{Kind, Metric, Particulars, TrainingData, hexadecimal};
 use tornello_models::discrimination::{Outcome, auc, aucpr, brier, outcomes};
 use tornello_models::feature_list::FeatureList;
 use tornello_models::fraud::calibration::Isotonic;
@@ -202,7 +202,7 @@ fn digest(examples: &[&Example]) -> String {
         hash.update([u8::from(example.fraud), u8::from(example.settled)]);
         example.features.iter().for_each(|value| hash.update(value.to_bits().to_le_bytes()));
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&hash.finalize())
 }
 
 #[cfg(test)]

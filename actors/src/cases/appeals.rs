@@ -19,6 +19,7 @@ use super::passes::pass_of;
 use super::{attempt_of, case_of, fraud_said_of, open_attempt};
 use crate::digest::digest;
 use crate::failure::Failure;
+use crate::hex::{self, Hex};
 use crate::journal::wire::Wire;
 use crate::moves::trail_back;
 use crate::node::Node;
@@ -51,7 +52,6 @@ impl AppealCodes {
     /// A code in which an attempt is carried, as far as a case needs it; none if the machine gives no random numbers.
     #[must_use]
     pub fn write(&self, attempt: &Attempt) -> Option<String> {
-        use std::fmt::Write as _;
         let of_one = |party: &&Party| matches!(party.kind, PartyKind::Buyer | PartyKind::Device | PartyKind::Card);
         let of_many = |party: &&Party| party.kind == PartyKind::Network;
         // A network comes last: it is nobody of whom attempts are counted.
@@ -66,21 +66,17 @@ impl AppealCodes {
         }
         let (form, _) = CARRIED[CARRIED.len() - 1];
         let sealed = self.0.seal(&postcard::to_allocvec(&carried).ok()?)?;
-        Some(sealed.iter().fold(form.to_owned(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        }))
+        Some(format!("{form}{}", Hex(sealed)))
     }
 
     /// The attempt that is carried in a code; none if it was not written here.
     #[must_use]
     pub fn read(&self, code: &str) -> Option<Attempt> {
-        let (hex, version) = CARRIED.iter().find_map(|(form, version)| Some((code.strip_prefix(form)?, *version)))?;
-        if code.len() > CODE_MAX || !hex.len().is_multiple_of(2) {
+        let (digits, version) = CARRIED.iter().find_map(|(form, version)| Some((code.strip_prefix(form)?, *version)))?;
+        if code.len() > CODE_MAX {
             return None;
         }
-        let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-        let sealed: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect::<Option<_>>()?;
+        let sealed = hex::bytes(digits)?;
         match attempts::Event::read(NOTED, version, &self.0.open(&sealed)?)? {
             attempts::Event::Noted(attempt) => Some(attempt),
             attempts::Event::Counted(_) | attempts::Event::Refused(_) => None,
@@ -428,7 +424,7 @@ mod tests {
         let said = (model, 3_u32, at, 9_u64, Digest(5), 100_u8, &reasons, Outcome::Block, &rules, None::<u32>);
         let before = (id, at, Channel::Web, MuseumId(3), None::<SlotId>, 2_u32, Cents::new(3_200), &parties, Some(said), Ending::Blocked, false);
         let sealed = codes.0.seal(&postcard::to_allocvec(&before).unwrap()).unwrap();
-        let code: String = "a1.".chars().chain(sealed.iter().flat_map(|byte| format!("{byte:02x}").chars().collect::<Vec<_>>())).collect();
+        let code = format!("a1.{}", Hex(sealed));
         let read = codes.read(&code).unwrap();
         assert_eq!((read.id, read.people, read.amount_cents, read.parties, read.ending), (id, 2, Cents::new(3_200), parties, Ending::Blocked));
         let assessment = read.assessment.unwrap();

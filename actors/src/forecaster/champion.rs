@@ -25,7 +25,7 @@ use tornello_models::score::Score;
 use super::school_breaks::RegionBreaks;
 use super::{AHEAD_DAYS, sites};
 use crate::museums::Known;
-use crate::signing::secret_file;
+use crate::secret_file;
 
 /// Every so many days a model is fitted.
 const FIT_EVERY_DAYS: i32 = 7;

@@ -16,8 +16,6 @@
 //! The form is that of hashcash with SHA-256: find text so that the hash of `challenge:text` begins with so many zero bits. The key that signs lives as long as the
 //! process: after a restart an old puzzle is worth nothing, and a new one is given.
 
-use std::fmt::Write as _;
-
 use hmac::{Hmac, KeyInit, Mac};
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -25,6 +23,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use tornello_engine::envelope::Digest;
 use tornello_engine::time::Timestamp;
+
+use crate::hex::Hex;
 
 /// How long a puzzle can be solved, in seconds.
 pub const SOLVED_WITHIN_S: i64 = 300;
@@ -86,20 +86,16 @@ impl Challenges {
         let mut nonce = [0; 16];
         SysRng.try_fill_bytes(&mut nonce).ok()?;
         let expires_at = now.plus_seconds(SOLVED_WITHIN_S);
-        let mut text = format!("1.{bits}.{}.", expires_at.as_micros());
-        hex(&nonce, &mut text);
-        let mac = self.mac(&text, bound)?;
-        text.push('.');
-        hex(&mac, &mut text);
-        Some(Challenge { text, bits, expires_at })
+        let payload = format!("1.{bits}.{}.{}", expires_at.as_micros(), Hex(nonce));
+        let mac = self.mac(&payload, bound)?;
+        Some(Challenge { text: format!("{payload}.{}", Hex(mac)), bits, expires_at })
     }
 
     /// Whether `challenge:solution` is good for what is asked.
     pub fn take(&self, now: Timestamp, bound: Digest, proof: &str) -> Result<(), BadProof> {
         let (text, solution) = proof.split_once(':').ok_or(BadProof::Foreign)?;
         let (payload, signed) = text.rsplit_once('.').ok_or(BadProof::Foreign)?;
-        let mut expected = String::new();
-        hex(&self.mac(payload, bound).ok_or(BadProof::Foreign)?, &mut expected);
+        let expected = Hex(self.mac(payload, bound).ok_or(BadProof::Foreign)?).to_string();
         if !bool::from(expected.as_bytes().ct_eq(signed.as_bytes())) {
             return Err(BadProof::Foreign);
         }
@@ -139,12 +135,6 @@ fn zero_bits(hash: &[u8]) -> u32 {
         }
     }
     bits
-}
-
-fn hex(bytes: &[u8], out: &mut String) {
-    for byte in bytes {
-        let _ = write!(out, "{byte:02x}");
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tornello_models::fraud::signals::{Store, feature_hash};
 
 use super::fold::Fold;
-use crate::signing::secret_file;
+use crate::secret_file;
 
 /// Raised whenever what is saved changes its form, or what is heard of the same journal.
 pub(super) const FORMAT: u32 = 15;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tornello_engine::time::Timestamp;
 use tornello_models::artifact::{Artifact, CARD_FILE, Card, MODEL_BYTES_MAX, MODEL_FILE};
 
-use crate::signing::secret_file;
+use crate::secret_file;
 
 const ACTING: &str = "acting";
 /// The note of models that were set aside. It begins like the other one, so that no model's folder has its name.

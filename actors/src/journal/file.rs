@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 
 use self::layout::{Header, MAGIC, Window, encode};
 use super::{Batch, Head, Journal, JournalError, Span, StreamId};
-use crate::signing::secret_file;
+use crate::secret_file;
 
 /// The name of the file within a data folder.
 pub const FILE: &str = "journal.log";

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use tornello_engine::time::Timestamp;
 
-use crate::gone::Hex;
+use crate::hex::Hex;
 
 /// The name of the file, beside the journal.
 pub(super) const FILE: &str = "revoked.log";
@@ -33,7 +33,7 @@ impl FromStr for Spent {
     fn from_str(text: &str) -> Result<Self, &'static str> {
         const EXPECTED: &str = "an instant in microseconds, a space and a digest are expected";
         let (since, digest) = text.split_once(' ').ok_or(EXPECTED)?;
-        let Hex(hash) = digest.parse::<Hex>()?;
+        let Hex(hash) = digest.parse::<Hex<[u8; 32]>>()?;
         Ok(Self { hash, since: Timestamp::from_micros(since.parse().map_err(|_| EXPECTED)?) })
     }
 }

@@ -15,7 +15,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::contact::PADDED_BYTES;
 use super::{PeopleError, blob};
-use crate::signing::secret_file;
+use crate::secret_file;
 
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
@@ -151,6 +151,7 @@ pub(super) fn keyed_hash(key: &[u8; 32], parts: &[&[u8]]) -> Zeroizing<[u8; 32]>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hex::Hex;
 
     #[test]
     fn the_master_key_is_made_once_and_kept_private() {
@@ -178,7 +179,6 @@ mod tests {
         let mut key = [0; 32];
         key[..25].copy_from_slice(&std::array::from_fn::<u8, 25, _>(|i| i as u8 + 1));
         let hash = keyed_hash(&key, &[&[0xcd; 20], &[0xcd; 30]]);
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b");
+        assert_eq!(Hex(*hash).to_string(), "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b");
     }
 }

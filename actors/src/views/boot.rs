@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::log;
-use crate::signing::secret_file;
+use crate::secret_file;
 
 /// Linux says it anew at each boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::boot::Stamp;
 use super::{Views, ViewsError};
 use crate::journal::Journal;
-use crate::signing::secret_file;
+use crate::secret_file;
 use crate::sqlite;
 
 /// What is looked at, and what it is held against, within the folder.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::boot::Stamp;
 use super::pace::{Pace, STEPS};
 use super::{READERS, SNAPSHOT_CONNECTIONS, ViewsError};
-use crate::signing::secret_file;
+use crate::secret_file;
 use crate::sqlite;
 
 /// What is thought of the file.

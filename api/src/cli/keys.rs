@@ -4,7 +4,7 @@ use anyhow::bail;
 use jiff::civil::Date;
 use tornello_actors::clock::RealClock;
 use tornello_actors::keys::{Keys, KeysError, Museums, NewKey, Role};
-use tornello_actors::signing::secret_file;
+use tornello_actors::secret_file;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, KeyId, MuseumId};
 use tornello_engine::time::Timestamp;

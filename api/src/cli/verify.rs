@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use tornello_actors::hex::Hex;
 use tornello_actors::journal::JournalError;
 use tornello_actors::journal::file::{FileJournal, GAP};
 use tornello_actors::node;
 use tornello_actors::verify::{Exported, Verified, goes_on_from};
 use tornello_actors::views::compare::{Compared, Difference, compare};
-use tornello_api::replay::report::{hex, thousands};
+use tornello_api::replay::report::thousands;
 use tornello_engine::ids::CaseId;
 
 use super::Data;
@@ -111,7 +112,7 @@ fn print(verified: &Verified) -> anyhow::Result<()> {
         ("streams", thousands(verified.streams().cast_signed())),
         ("sales", thousands(sales.cast_signed())),
         ("head", Exported::from(&checked.head).to_string()),
-        ("state", hex(state_hash)),
+        ("state", Hex(state_hash).to_string()),
     ] {
         super::say(format_args!("{name:<8} {value}"))?;
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use quick_xml::escape::partial_escape;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -206,10 +207,11 @@ fn document(head: &Head, payments: &[Paid]) -> Option<Vec<u8>> {
     let party = |kind: &str, code: &str| {
         format!(
             "<tipoIdentificativoUnivoco>{kind}</tipoIdentificativoUnivoco><codiceIdentificativoUnivoco>{}</codiceIdentificativoUnivoco>",
-            escaped(code)
+            partial_escape(code)
         )
     };
-    let named = |name: &str, text: &Option<String>| text.as_ref().map(|text| format!("<{name}>{}</{name}>", escaped(text))).unwrap_or_default();
+    let named =
+        |name: &str, text: &Option<String>| text.as_ref().map(|text| format!("<{name}>{}</{name}>", partial_escape(text))).unwrap_or_default();
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<FlussoRiversamento xmlns=\"http://www.digitpa.gov.it/schemas/2011/Pagamenti/\">\
         <versioneOggetto>1.0</versioneOggetto><identificativoFlusso>{}</identificativoFlusso><dataOraFlusso>{}</dataOraFlusso>\
@@ -217,9 +219,9 @@ fn document(head: &Head, payments: &[Paid]) -> Option<Vec<u8>> {
         <istitutoMittente><identificativoUnivocoMittente>{}</identificativoUnivocoMittente>{}</istitutoMittente>{}\
         <istitutoRicevente><identificativoUnivocoRicevente>{}</identificativoUnivocoRicevente>{}</istitutoRicevente>\
         <numeroTotalePagamenti>{}</numeroTotalePagamenti><importoTotalePagamenti>{}</importoTotalePagamenti>",
-        escaped(&head.fdr),
-        escaped(&head.fdr_date),
-        escaped(&head.regulation),
+        partial_escape(&head.fdr),
+        partial_escape(&head.fdr_date),
+        partial_escape(&head.regulation),
         day(&head.regulation_date)?,
         party(kind, &head.sender.id),
         named("denominazioneMittente", &head.sender.psp_name),
@@ -244,8 +246,8 @@ fn document(head: &Head, payments: &[Paid]) -> Option<Vec<u8>> {
             <identificativoUnivocoRiscossione>{}</identificativoUnivocoRiscossione><indiceDatiSingoloPagamento>{}</indiceDatiSingoloPagamento>\
             <singoloImportoPagato>{}</singoloImportoPagato><codiceEsitoSingoloPagamento>{code}</codiceEsitoSingoloPagamento>\
             <dataEsitoSingoloPagamento>{}</dataEsitoSingoloPagamento></datiSingoliPagamenti>",
-            escaped(&paid.iuv),
-            escaped(&paid.iur),
+            partial_escape(&paid.iuv),
+            partial_escape(&paid.iur),
             paid.id_transfer.unwrap_or(paid.index),
             if code == REVOKED { signed(&paid.pay)? } else { amount(&paid.pay)? },
             day(&paid.pay_date)?,
@@ -285,19 +287,6 @@ fn day(text: &str) -> Option<String> {
         Ok(at) => Some(calendar::local_day(at).to_string()),
         Err(_) => text.parse::<jiff::civil::Date>().ok().map(|day| day.to_string()),
     }
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 /// Fetches what is new for every creditor, now and then again and again. Runs until dropped.

@@ -24,7 +24,7 @@ use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_actors::payments;
 use tornello_actors::people::RETENTION_S;
-use tornello_actors::signing::secret_file;
+use tornello_actors::secret_file;
 use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{KeyId, PaymentId};

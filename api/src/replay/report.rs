@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 use serde_json::{Value, json};
+use tornello_actors::hex::Hex;
 use tornello_actors::journal::{Journal, JournalError};
 use tornello_actors::verify::{self, Sums, Verified};
 use tornello_datasets::recount::{Count, Totals, recount};
@@ -96,7 +97,7 @@ impl Report {
                 "batches": self.verified.checked.head.number,
                 "records": self.verified.checked.records,
                 "streams": self.verified.streams(),
-                "state_hash": hex(&self.verified.state_hash),
+                "state_hash": Hex(self.verified.state_hash).to_string(),
             },
             "agrees": self.agrees(),
             "differences": self.differences,
@@ -205,7 +206,7 @@ impl fmt::Display for Report {
             thousands(checked.records.cast_signed()),
             thousands(self.verified.streams().cast_signed()),
             thousands(checked.head.number.cast_signed()),
-            hex(state_hash)
+            Hex(state_hash)
         )?;
         if self.agrees() {
             return writeln!(f, "recount: agrees");
@@ -231,10 +232,4 @@ pub fn thousands(number: i64) -> String {
         text.push(digit);
     }
     text
-}
-
-/// Bytes as lower-case hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

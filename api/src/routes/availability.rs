@@ -187,7 +187,8 @@ impl Asked {
     }
 
     fn slots(&self, node: &Node, known: &Known) -> Vec<SlotAvailability> {
-        availability::starting_on(known, node.board(), self.from, self.to, self.route, self.channel, self.now)
+        let Self { from, to, route, channel, now, .. } = *self;
+        availability::starting_on(known, node.board(), availability::Asked { from, to, route, channel, now })
     }
 
     fn days(&self, node: &Node, known: &Known) -> Vec<DayLine> {

@@ -10,6 +10,7 @@ use metrics::{Recorder as _, counter, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tornello_actors::fraud::Stale;
+use tornello_actors::hex::Hex;
 use tornello_actors::journal::writer::Health;
 use tornello_actors::node::Node;
 use tornello_engine::ids::Code;
@@ -170,11 +171,7 @@ pub async fn status(node: web::Data<Node>, mqtt: web::ThinData<Option<Link>>) ->
         version: env!("CARGO_PKG_VERSION"),
         now: node.now().to_string(),
         wall_clock_ahead_ms: node.wall_ahead_us() / 1_000,
-        journal: JournalView {
-            batch: head.number,
-            hash: head.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
-            at: (head.number > 0).then(|| head.at.to_string()),
-        },
+        journal: JournalView { batch: head.number, hash: Hex(head.hash).to_string(), at: (head.number > 0).then(|| head.at.to_string()) },
         started: StartedView { batch: started.head.number, records: started.records, cut: started.cut },
         views_lag_batches: views_lag(&node),
         unrecorded_scans: node.unrecorded() as u64,

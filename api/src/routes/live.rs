@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
-use tornello_actors::availability;
+use tornello_actors::availability::{self, Asked};
 use tornello_actors::board::{Change, SlotHead};
 use tornello_actors::cases::board::{Before, News};
 use tornello_actors::digest::digest;
@@ -285,7 +285,8 @@ impl Watcher {
         let now = self.node.now();
         let today = calendar::local_day(now);
         let eve = today.yesterday().unwrap_or(today);
-        let mut slots = availability::of_museum(&known, self.node.board(), eve, today, None, self.caller.channel(), now);
+        let asked = Asked { from: eve, to: today, route: None, channel: self.caller.channel(), now };
+        let mut slots = availability::of_museum(&known, self.node.board(), asked);
         slots.retain(|seen| now < seen.end || calendar::local_day(seen.slot.start()) >= today);
         for seen in slots {
             let head = self.node.board().head(seen.slot);

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use tornello_actors::availability;
+use tornello_actors::availability::{self, Asked};
 use tornello_actors::digest::digest;
 use tornello_actors::museums::Known;
 use tornello_actors::node::{FORGET_AFTER_S, Node};
@@ -291,7 +291,8 @@ async fn slots(node: &Node, known: &Known, from: Date, to: Date) -> Result<Vec<L
     let planned = successors(Some(furthest), |day| day.tomorrow().ok()).take_while(|day| *day < eve).find(lets_in);
     let first = first.into_iter().chain(planned).fold(eve, Date::min).max(furthest);
     let forgotten_by = node.now().plus_seconds(-FORGET_AFTER_S);
-    let planned = availability::of_museum(known, node.board(), first, after, None, Channel::BoxOffice, node.now());
+    let asked = Asked { from: first, to: after, route: None, channel: Channel::BoxOffice, now: node.now() };
+    let planned = availability::of_museum(known, node.board(), asked);
     let mut slots = Vec::new();
     for seen in planned {
         let window = Window::planned(seen.slot, seen.end, &seen.policy);

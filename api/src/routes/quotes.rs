@@ -11,7 +11,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, post, put, web};
 use jiff::civil::{Date, Time};
 use serde::{Deserialize, Serialize};
-use tornello_actors::availability::{SlotAvailability, Status as Bookable, of_museum, of_slot};
+use tornello_actors::availability::{self, SlotAvailability, Status as Bookable, of_museum, of_slot};
 use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
@@ -335,7 +335,8 @@ fn slots_from(node: &Node, known: &Known, kind: Kind, (day, form): (Date, &Visit
     let route: RouteId = route
         .ok_or_else(|| Problem::not_found().detail("visit.route: the museum has no such route on that day. Its plan has those that there are."))?;
     let from = calendar::instant(day.to_datetime(form.time.unwrap_or(Time::midnight())));
-    let open = of_museum(known, node.board(), day, day, Some(route), Channel::Group, node.now());
+    let on_that_day = availability::Asked { from: day, to: day, route: Some(route), channel: Channel::Group, now: node.now() };
+    let open = of_museum(known, node.board(), on_that_day);
     // How many parts there are the price itself knows: it is asked for one.
     let (_, policy) = known.museum.group_policy_on(day);
     let any = SlotId::new(museum, route, from);

@@ -5,6 +5,7 @@ use actix_web::http::header;
 use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, web};
 use serde::{Deserialize, Serialize};
+use tornello_actors::hex::Hex;
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_actors::views::TicketRow;
@@ -438,7 +439,7 @@ impl From<PublicKey> for TicketKeyView {
     fn from(key: PublicKey) -> Self {
         Self {
             key_id: key.id,
-            public_key: key.bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            public_key: Hex(key.bytes).to_string(),
             algorithm: "Ed25519".to_owned(),
             valid_from: key.from.to_string(),
             valid_until: key.until.to_string(),
@@ -450,14 +451,10 @@ impl TicketKeyView {
     /// The key itself, if it can be read.
     #[must_use]
     pub fn public(&self) -> Option<PublicKey> {
-        let digits = self.public_key.as_bytes();
-        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) || self.algorithm != "Ed25519" {
+        if self.algorithm != "Ed25519" {
             return None;
         }
-        let mut bytes = [0; 32];
-        for (byte, digits) in bytes.iter_mut().zip(digits.chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-        }
+        let Hex(bytes) = self.public_key.parse::<Hex<[u8; 32]>>().ok()?;
         Some(PublicKey { id: self.key_id, bytes, from: self.valid_from.parse().ok()?, until: self.valid_until.parse().ok()? })
     }
 }

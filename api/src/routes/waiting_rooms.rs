@@ -7,6 +7,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, delete, get, post, web};
 use rand::TryRng;
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
+use tornello_actors::hex::Hex;
 use tornello_actors::node::Node;
 use tornello_actors::people::Month;
 use tornello_actors::rooms::{Comer, Guarded, Passage, Place, RoomRefusal, commitment};
@@ -87,7 +88,6 @@ pub struct RoomView {
 
 impl RoomView {
     fn new(room: &Room, now: Timestamp) -> Self {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
             code: room.code,
             route: room.route,
@@ -97,7 +97,7 @@ impl RoomView {
             closes_at: room.closes_at.to_string(),
             per_minute: room.per_minute,
             seed_sha256: commitment(&room.seed),
-            seed: (now >= room.opens_at).then(|| hex(&room.seed)),
+            seed: (now >= room.opens_at).then(|| Hex(room.seed).to_string()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A timeslot: the unit of truth. It owns its places, holds, sales and tickets, and decides every command about them alone.
 //!
-//! Four functions, synchronous, total and deterministic (STYLE: the contract of the core): [`Slot::decide`] holds all rules, [`Slot::apply`] none,
+//! Four functions, synchronous, total and deterministic, as of every stream ([`crate::aggregate`]): [`Slot::decide`] holds all rules, [`Slot::apply`] none,
 //! [`Slot::check`] asserts the invariants in O(1), [`Slot::wake_at`] names the next deadline. The invariants:
 //!
 //! - SL-1: an event that takes places leaves no more taken than there are, or than are sold beyond these, nor takes places that are kept for another channel; only
@@ -18,8 +18,9 @@
 //! - SL-12: what a payment keeps is sold by that payment, or by whoever knows that it needs it no more.
 //! - SL-13: places that rest are counted as taken, and each has the moment at which it comes free.
 //!
-//! What a buyer may have is in `buyer`, what is looked at before it is valid in `review`. The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change), `waiting` and `rest` (what was held and not bought);
-//! what a gate says of a ticket is in [`verdict`], what several say of one in whatever order they tell it in `passages`.
+//! The rules of each command are in `hold`, `sale`, `moves` (to another slot, to another person), `gate`, `desk` (what staff and sensors change), `waiting` and `rest` (what was held
+//! and not bought). What a buyer may have is in `buyer`, what is looked at before it is valid in `review`. What a gate says of a ticket is in [`verdict`], what several gates say of one,
+//! in whatever order they tell it, in `passages`.
 
 mod buyer;
 mod capacity;

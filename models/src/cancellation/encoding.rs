@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ModelError;
 use crate::fraud::rows::Rows;
+use crate::{ModelError, quantile};
 
 /// The levels of a word that get a column of their own; rarer ones share none.
 const LEVELS_MAX: usize = 20;
@@ -51,7 +51,7 @@ impl Encoding {
             .map(|number| {
                 let mut values: Vec<f64> = examples.iter().map(|example| bend(example.numbers[number])).filter(|x| x.is_finite()).collect();
                 values.sort_by(f64::total_cmp);
-                if values.is_empty() { 0.0 } else { crate::fraud::rows::quantile(&values, 0.5) }
+                if values.is_empty() { 0.0 } else { quantile::of_sorted(&values, 0.5) }
             })
             .collect();
         Ok(Self { levels, medians })

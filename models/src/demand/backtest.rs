@@ -11,7 +11,8 @@ use super::floors;
 use super::forecaster::{Answered, DayForecast, Forecaster};
 use super::history::Site;
 use crate::ModelError;
-use crate::score::{Outcome, Score, quantile};
+use crate::quantile;
+use crate::score::{Outcome, Score};
 
 /// The floors, in the order of [`Line::floors`].
 pub const FLOORS: [&str; 4] = ["seasonal naive", "median of 8 weekdays", "Holt-Winters", "Theta"];
@@ -129,7 +130,7 @@ impl FloorBands {
             Some(ratios) => ratios.clone(),
             None => self.ratios.iter().filter(|((of, _), _)| *of == floor).flat_map(|(_, ratios)| ratios.iter().copied()).collect(),
         };
-        if ratios.len() < ERRORS_MIN { (0.5, 1.5) } else { (quantile(&mut ratios, 0.1), quantile(&mut ratios, 0.9)) }
+        if ratios.len() < ERRORS_MIN { (0.5, 1.5) } else { (quantile::of_sample(&mut ratios, 0.1), quantile::of_sample(&mut ratios, 0.9)) }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::score;
+use crate::quantile;
 
 /// The last horizon of each bucket but the last, which has all beyond.
 const BUCKET_ENDS: [u16; 3] = [1, 7, 14];
@@ -90,7 +90,7 @@ impl Correction {
             // The finite-sample step of conformal prediction: one more than the sample has.
             let count = distances.len() as f64;
             // A band never turns inside out: it keeps at least a tenth of its half-width.
-            score::quantile(&mut distances, (share * (count + 1.0) / count).min(1.0)).max(-0.9)
+            quantile::of_sample(&mut distances, (share * (count + 1.0) / count).min(1.0)).max(-0.9)
         };
         let out_80 = std::array::from_fn(|place| of_bucket(place, share_80, 0.0));
         let out_95 = std::array::from_fn(|place| of_bucket(place, share_95, NORMAL_95).max(out_80[place]));

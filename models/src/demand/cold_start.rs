@@ -14,7 +14,7 @@ use super::bands::Band;
 use super::day::Day;
 use super::features::Lookback;
 use super::history::{Calendar, Site};
-use crate::{ModelError, score};
+use crate::{ModelError, quantile};
 
 /// Own days that weigh as much as everything else together.
 const OWN_DAYS: f64 = 56.0;
@@ -68,7 +68,7 @@ impl ColdStart {
         known.calendar = regression(&rows, &ratios)?;
         let mut against: Vec<f64> = rows.chunks(COLUMNS).zip(&ratios).map(|(row, ratio)| ratio / known.effect_of(row).max(0.05)).collect();
         if against.len() >= 100 {
-            known.spread = ENDS.map(|level| score::quantile(&mut against, level));
+            known.spread = ENDS.map(|level| quantile::of_sample(&mut against, level));
         }
         Ok(known)
     }
@@ -178,7 +178,7 @@ fn kinds(profiles: &[[f64; 8]]) -> Result<Vec<Kind>, ModelError> {
         let members: Vec<&[f64; 8]> = profiles.iter().zip(&of_site).filter(|(_, kind)| **kind == wanted).map(|(profile, _)| profile).collect();
         let mut levels: Vec<f64> = members.iter().map(|profile| profile[7].exp_m1()).collect();
         let weekdays = std::array::from_fn(|weekday| members.iter().map(|profile| profile[weekday]).sum::<f64>() / members.len().max(1) as f64);
-        (!members.is_empty()).then(|| Kind { weekdays, level: score::quantile(&mut levels, 0.5), sites: members.len() as u32 })
+        (!members.is_empty()).then(|| Kind { weekdays, level: quantile::of_sample(&mut levels, 0.5), sites: members.len() as u32 })
     };
     Ok((0..count).filter_map(kind).collect())
 }

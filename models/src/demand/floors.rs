@@ -13,7 +13,7 @@ pub fn seasonal_naive(series: &[f64], season: usize, steps: usize) -> Vec<f64> {
 pub fn seasonal_median(series: &[f64], season: usize, values: usize, steps: usize) -> Vec<f64> {
     let of_step = |step| {
         let mut known: Vec<f64> = same_season(series, season, step).take(values).collect();
-        if known.is_empty() { mean_of_last(series, season) } else { crate::score::quantile(&mut known, 0.5) }
+        if known.is_empty() { mean_of_last(series, season) } else { crate::quantile::of_sample(&mut known, 0.5) }
     };
     (0..steps).map(of_step).collect()
 }

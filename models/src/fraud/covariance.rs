@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::preparation::Suspects;
-use super::rows::{Rows, quantile};
-use crate::ModelError;
+use super::rows::Rows;
 use crate::feature_list::FEATURES_MAX;
 use crate::logistic::solve;
+use crate::{ModelError, quantile};
 
 /// The share of rows that is the bulk. Half of them ruined it on real payments: their ordinary spread is wider than that.
 const BULK: f64 = 0.9;
@@ -248,10 +248,10 @@ pub(super) fn starting_distances(rows: &Rows) -> Vec<f64> {
         let values = rows.column(column);
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
-        let median = quantile(&sorted, 0.5);
+        let median = quantile::of_sorted(&sorted, 0.5);
         let mut deviations: Vec<f64> = values.iter().map(|x| (x - median).abs()).collect();
         deviations.sort_by(f64::total_cmp);
-        let mut scale = MAD_TO_SD * quantile(&deviations, 0.5);
+        let mut scale = MAD_TO_SD * quantile::of_sorted(&deviations, 0.5);
         if scale <= 0.0 {
             scale = (deviations.iter().map(|d| d * d).sum::<f64>() / deviations.len() as f64).sqrt();
         }

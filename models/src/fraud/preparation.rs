@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Rows, quantile};
-use crate::ModelError;
+use super::rows::Rows;
 use crate::feature_list::FEATURES_MAX;
+use crate::{ModelError, quantile};
 
 /// A value beyond this, either way, is no measurement of anything in a sale (10^12 euro, 30,000 years in seconds).
 pub const ABSURD: f64 = 1e12;
@@ -67,11 +67,11 @@ impl Preparation {
         for column in 0..rows.columns() {
             let mut sound: Vec<f64> = rows.iter().map(|row| row[column]).filter(|&x| is_sound(x)).map(|x| fitted.bend(x)).collect();
             sound.sort_by(f64::total_cmp);
-            let median = quantile(&sound, 0.5);
+            let median = quantile::of_sorted(&sound, 0.5);
             fitted.medians.push(if median.is_nan() { 0.0 } else { median });
             let clipped = treatment.clip && !sound.is_empty();
-            fitted.lows.push(if clipped { quantile(&sound, 0.001) } else { f64::NEG_INFINITY });
-            fitted.highs.push(if clipped { quantile(&sound, 0.999) } else { f64::INFINITY });
+            fitted.lows.push(if clipped { quantile::of_sorted(&sound, 0.001) } else { f64::NEG_INFINITY });
+            fitted.highs.push(if clipped { quantile::of_sorted(&sound, 0.999) } else { f64::INFINITY });
         }
         Ok(fitted)
     }
@@ -156,7 +156,7 @@ fn are_of_a_kind(rows: &Rows, whole: &[usize], others: &[usize]) -> bool {
     };
     (0..rows.columns()).all(|column| {
         let (usual, others) = (sound_of(whole, column), sound_of(others, column));
-        let (low, high) = (quantile(&usual, 0.01), quantile(&usual, 0.99));
+        let (low, high) = (quantile::of_sorted(&usual, 0.01), quantile::of_sorted(&usual, 0.99));
         // Where whole rows have nothing nothing lies within.
         let within = others.iter().filter(|x| (low..=high).contains(*x)).count();
         others.len() - within <= BEYOND_FEW + others.len() / BEYOND

@@ -5,8 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::quantile;
-use crate::ModelError;
+use crate::{ModelError, quantile};
 
 /// The most bands.
 pub(super) const BANDS: usize = 10;
@@ -64,7 +63,7 @@ impl Bands {
         };
         let mut borders: Vec<f64> = Vec::new();
         for band in 1..BANDS {
-            let decile = quantile(&sorted, band as f64 / BANDS as f64);
+            let decile = quantile::of_sorted(&sorted, band as f64 / BANDS as f64);
             let last = borders.last().copied().unwrap_or(f64::NEG_INFINITY);
             let border = if decile == last { decile.next_up() } else { decile };
             if border > last {

@@ -71,14 +71,3 @@ impl Rows {
         Self { columns: self.columns, values: self.values[from * self.columns..to * self.columns].to_vec() }
     }
 }
-
-/// The value below which a share of sorted values lies, interpolated between neighbours. NaN for no value.
-#[must_use]
-pub fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    let place = share.clamp(0.0, 1.0) * last as f64;
-    let below = place.floor() as usize;
-    let above = (below + 1).min(last);
-    // Written so that equal neighbours, even infinite ones, give themselves.
-    if sorted[below] == sorted[above] { sorted[below] } else { sorted[below] + (place - below as f64) * (sorted[above] - sorted[below]) }
-}

@@ -8,9 +8,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::preparation::ABSURD;
-use super::rows::{Rows, quantile};
+use super::rows::Rows;
 use crate::discrimination::{aucpr, outcomes};
 use crate::fraud::promotion::LABELS_MIN;
+use crate::quantile;
 
 /// The unsupervised scorers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,7 +86,7 @@ impl Shape {
 
 fn is_smooth(sorted: &[f64]) -> bool {
     let longest = sorted.chunk_by(|a, b| a == b).map(<[f64]>::len).max().unwrap_or(0);
-    let (low, middle, high) = (quantile(sorted, 0.02), quantile(sorted, 0.5), quantile(sorted, 0.98));
+    let (low, middle, high) = (quantile::of_sorted(sorted, 0.02), quantile::of_sorted(sorted, 0.5), quantile::of_sorted(sorted, 0.98));
     (longest as f64) < PILE * sorted.len() as f64 && ((high - middle) - (middle - low)).abs() <= LEAN * (high - low)
 }
 

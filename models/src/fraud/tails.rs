@@ -10,8 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Rows, quantile};
-use crate::ModelError;
+use super::rows::Rows;
+use crate::{ModelError, quantile};
 
 /// Values kept for each column: 4096 equal steps.
 pub const QUANTILES: usize = 4097;
@@ -55,7 +55,7 @@ impl Ladder {
             return Err(ModelError::BadShape { what: "at least one value for quantiles" });
         }
         sorted.sort_by(f64::total_cmp);
-        let rungs = (0..QUANTILES).map(|step| quantile(&sorted, step as f64 / (QUANTILES - 1) as f64) as f32).collect();
+        let rungs = (0..QUANTILES).map(|step| quantile::of_sorted(&sorted, step as f64 / (QUANTILES - 1) as f64) as f32).collect();
         let mirrored: Vec<f64> = sorted.iter().rev().map(|x| -x).collect();
         let mut ladder = Self { rungs, least: 1.0 / (sorted.len() + 1) as f64, ends: (end(&mirrored), end(&sorted)), usual: None, middle: None };
         ladder.settle();
@@ -201,7 +201,7 @@ fn without_islands(mut values: Vec<f64>) -> Vec<f64> {
 /// How many sorted values, from the least, are left without those that stand apart to the right. Fewer than what an end is measured on may stand wherever they do.
 fn mainland(sorted: &[f64]) -> usize {
     let count = sorted.len();
-    let (middle, far) = (quantile(sorted, 0.5), quantile(sorted, MAIN));
+    let (middle, far) = (quantile::of_sorted(sorted, 0.5), quantile::of_sorted(sorted, MAIN));
     let scale = (far - middle) / (0.5 / (1.0 - MAIN)).ln();
     if scale.is_nan() || scale <= 1e-9 * (1.0 + middle.abs()) {
         return count;
@@ -227,7 +227,7 @@ fn mainland(sorted: &[f64]) -> usize {
 /// The mean excess of sorted values over their 99.9%. Never less than an exponential tail from the median to there would have, so that a few equal values at
 /// the end are no cliff, and never quite zero.
 fn end(sorted: &[f64]) -> f64 {
-    let (middle, from) = (quantile(sorted, 0.5), quantile(sorted, 1.0 - END));
+    let (middle, from) = (quantile::of_sorted(sorted, 0.5), quantile::of_sorted(sorted, 1.0 - END));
     let beyond = &sorted[sorted.partition_point(|&x| x <= from)..];
     let excess = beyond.iter().map(|x| x - from).sum::<f64>() / beyond.len().max(1) as f64;
     let least = 1e-6 * (1.0 + middle.abs());

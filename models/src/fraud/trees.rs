@@ -8,7 +8,7 @@ use smartcore::ensemble::random_forest_regressor::{RandomForestRegressor, Random
 use smartcore::linalg::basic::matrix::DenseMatrix;
 
 use super::rows::Rows;
-use crate::ModelError;
+use crate::{ModelError, quantile};
 
 const LEAF: u32 = u32::MAX;
 /// Each tree sorts all columns of all rows: from more rows than this it is grown on a part, with all of the rarer kind or at least half as many.
@@ -99,7 +99,7 @@ impl ProbabilityForest {
             .map(|column| {
                 let mut values = rows.column(column);
                 values.sort_by(f64::total_cmp);
-                super::rows::quantile(&values, 0.5)
+                quantile::of_sorted(&values, 0.5)
             })
             .collect();
         let mut forest = Self { nodes: Vec::new(), roots: Vec::new(), medians };

@@ -14,6 +14,7 @@ use tornello_engine::till::{self, Till};
 use tornello_engine::voucher::{self, Voucher};
 
 use super::*;
+use crate::hex::{self, Hex};
 use crate::journal::wire::{self, Wire};
 use crate::verify;
 
@@ -269,7 +270,7 @@ pub(super) async fn read_golden(golden: &str) -> (String, Arc<MemoryJournal>) {
     let expected = lines.next().expect("the state's hash stands first").to_owned();
     for line in lines {
         let (at, records) = line.split_once(' ').unwrap();
-        let records: Vec<u8> = (0..records.len()).step_by(2).map(|i| u8::from_str_radix(&records[i..i + 2], 16).unwrap()).collect();
+        let records = hex::bytes(records).unwrap();
         let mut spans: Vec<crate::journal::Span> = Vec::new();
         for frame in wire::frames(&records) {
             let frame = frame.unwrap();
@@ -285,12 +286,8 @@ pub(super) async fn read_golden(golden: &str) -> (String, Arc<MemoryJournal>) {
     (expected, journal)
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 async fn state_of(journal: &MemoryJournal) -> String {
-    hex(&verify::verify(journal, false, |_| {}).await.unwrap().state_hash)
+    Hex(verify::verify(journal, false, |_| {}).await.unwrap().state_hash).to_string()
 }
 
 #[actix_rt::test]
@@ -312,7 +309,7 @@ async fn the_golden_journal_of_money_holds_every_kind_of_event() {
     if let Some(path) = std::env::var_os("TORNELLO_GOLDEN_MONEY") {
         let mut lines = vec![state_of(&writer.journal).await];
         let batches = writer.journal.batches(0, u32::MAX).await.unwrap();
-        lines.extend(batches.iter().map(|batch| format!("{} {}", batch.at.as_micros(), hex(&batch.records))));
+        lines.extend(batches.iter().map(|batch| format!("{} {}", batch.at.as_micros(), Hex(&batch.records))));
         std::fs::write(path, lines.join("\n") + "\n").unwrap();
     }
 }

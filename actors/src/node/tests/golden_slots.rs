@@ -4,9 +4,10 @@ use tornello_engine::grant::Grant;
 use tornello_engine::ids::{PaymentId, QuoteId};
 use tornello_engine::slot::Event;
 
-use super::golden::{hex, read_golden};
+use super::golden::read_golden;
 use super::waiting::wait;
 use super::*;
+use crate::hex::Hex;
 
 /// Journals of older programs, as bytes. They are never written again: a program that cannot read them to the same state has lost a museum's past. The hash of
 /// the state is another one when the state has become richer.
@@ -29,7 +30,7 @@ async fn state_hash(node: &Node) -> String {
     use sha2::{Digest as _, Sha256};
     let slot = node.look(tomorrow(), |slot| postcard::to_allocvec(slot).unwrap()).await.unwrap();
     let museum = postcard::to_allocvec(&node.museums().get(MUSEUM).unwrap().museum).unwrap();
-    hex(&Sha256::new().chain_update(slot).chain_update(museum).finalize())
+    Hex(Sha256::new().chain_update(slot).chain_update(museum).finalize()).to_string()
 }
 
 /// Every kind of event of a slot and of a museum, through a node.
@@ -153,7 +154,7 @@ async fn the_golden_journal_holds_every_kind_of_event() {
     if let Some(path) = std::env::var_os("TORNELLO_GOLDEN") {
         let house = House::on(journal).await;
         let mut lines = vec![state_hash(house.node()).await];
-        lines.extend(batches.iter().map(|batch| format!("{} {}", batch.at.as_micros(), hex(&batch.records))));
+        lines.extend(batches.iter().map(|batch| format!("{} {}", batch.at.as_micros(), Hex(&batch.records))));
         house.running.stop().await;
         std::fs::write(path, lines.join("\n") + "\n").unwrap();
     }

@@ -3,6 +3,7 @@
 use tornello_engine::ids::PaymentId;
 
 use super::*;
+use crate::hex::Hex;
 use crate::views::compare::{Compared, compare};
 
 /// All that a folder holds, in another place.
@@ -80,8 +81,7 @@ async fn a_saved_head_that_is_damaged_or_does_not_fit_the_journal_stops_no_sale(
     let flipped = bits.map(|bit| {
         let mut data = data.clone();
         data[bit / 8] ^= 1 << (bit % 8);
-        let hex = data.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        (format!("bit {bit}"), format!("UPDATE head SET data = x'{hex}' WHERE slot = '{}'", tomorrow()))
+        (format!("bit {bit}"), format!("UPDATE head SET data = x'{}' WHERE slot = '{}'", Hex(data), tomorrow()))
     });
     let others = [
         "UPDATE head SET slot = 'no slot'",

@@ -20,6 +20,20 @@ impl House {
         self.running.stop().await;
     }
 
+    /// Lets so many seconds go by, until the disk is known to stall.
+    async fn stalls_after(&self, seconds: i64) {
+        self.clock.set(now().plus_seconds(seconds));
+        self.is(Health::Stalled).await;
+    }
+
+    /// Has something else on its way to the disk: what is asked from now on is in the batch behind it.
+    async fn another_on_its_way(&self, journal: &Faulty) -> JoinHandle<Answer<Slot>> {
+        let (node, begun) = (Arc::clone(self.node()), journal.appends.load(Ordering::Relaxed));
+        let another = actix_rt::spawn(async move { node.slot(tomorrow(), by(9), hold(9, 1)).await });
+        journal.begins_after(begun).await;
+        another
+    }
+
     /// Asks for a gate while somebody holds the disk, and lets time go by until it is known to stall: what the gate is told, and when.
     async fn told_as_it_stalls(&self, journal: &Faulty, key: u128, what: (u16, Direction)) -> (Result<Option<Timestamp>, &'static str>, Timestamp) {
         let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
@@ -49,10 +63,8 @@ async fn others_go_on() {
 
 #[actix_rt::test]
 async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_twice() {
-    let journal = Arc::new(Faulty::default());
-    let house = sold(&journal).await;
+    let (journal, house, watching) = watched_house().await;
     assert_eq!(house.told(5, enter(3)).await, Ok(None));
-    let watching = house.watched().await;
     let stall = journal.stall.lock().await;
     let (begun, at) = (journal.appends.load(Ordering::Relaxed), now().plus_seconds(2));
     // One ticket is shown once, another one twice, and the disk takes none of it.
@@ -116,9 +128,7 @@ async fn what_a_gate_was_told_to_keep_while_its_request_was_on_its_way_is_no_sec
 
 #[actix_rt::test]
 async fn what_a_gate_was_told_to_keep_while_its_request_was_on_its_way_is_no_second_visitor_after_a_restart_either() {
-    let journal = Arc::new(Faulty::default());
-    let house = sold(&journal).await;
-    let watching = house.watched().await;
+    let (journal, house, watching) = watched_house().await;
     let stall = journal.stall.lock().await;
     let (told, at) = house.told_as_it_stalls(&journal, 10, enter(0)).await;
     // The second one has come since: of that request nothing is on its way.
@@ -236,9 +246,7 @@ async fn a_stop_gives_a_disk_that_stalls_time_to_take_what_gates_were_told() {
 async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
     let (journal, house, watching) = watched_house().await;
     let stall = journal.stall.lock().await;
-    let (node, begun) = (Arc::clone(house.node()), journal.appends.load(Ordering::Relaxed));
-    let first = actix_rt::spawn(async move { node.slot(tomorrow(), by(9), hold(9, 1)).await });
-    journal.begins_after(begun).await;
+    let first = house.another_on_its_way(&journal).await;
     // These two are in the batch behind that one.
     let (answers, ()) = join(join(house.pass(11, enter(1)), house.pass(12, enter(1))), async {
         others_go_on().await;
@@ -254,8 +262,7 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
     let unknown = async {
         house.is(Health::Writing).await;
         others_go_on().await;
-        house.clock.set(now().plus_seconds(4));
-        house.is(Health::Stalled).await;
+        house.stalls_after(4).await;
         house.pass(17, enter(1)).await
     };
     let unknown = tokio::time::timeout(Duration::from_secs(5), unknown).await.expect("gates do not wait for the disk");
@@ -287,8 +294,7 @@ async fn a_doubt_that_comes_while_another_one_ends_does_not_end_with_it() {
     assert_eq!(busy.await, Ok(()));
     assert!(!ending.await, "nobody knows what became of the second one");
     journal.begins_after(begun).await;
-    house.clock.set(now().plus_seconds(2));
-    house.is(Health::Stalled).await;
+    house.stalls_after(2).await;
     assert_eq!(house.pass(12, enter(0)).await, Err(Failure::OutcomeUnknown), "it is on its way to the disk");
     drop(stall);
     house.is(Health::Writing).await;
@@ -301,9 +307,7 @@ async fn a_doubt_that_comes_while_another_one_ends_does_not_end_with_it() {
 async fn of_a_request_that_is_on_its_way_no_gate_hears_that_nothing_was_changed_though_the_disk_stalls_again_and_again() {
     let (journal, house, watching) = watched_house().await;
     let stall = journal.stall.lock().await;
-    let (node, begun) = (Arc::clone(house.node()), journal.appends.load(Ordering::Relaxed));
-    let first = actix_rt::spawn(async move { node.slot(tomorrow(), by(9), hold(9, 1)).await });
-    journal.begins_after(begun).await;
+    let first = house.another_on_its_way(&journal).await;
     // It is in the batch behind that one, as soon as the slot has decided it.
     let mut asked = Box::pin(house.pass(10, enter(0)));
     assert!((&mut asked).now_or_never().is_none());
@@ -316,8 +320,7 @@ async fn of_a_request_that_is_on_its_way_no_gate_hears_that_nothing_was_changed_
     }
     // The gate goes on by itself; before it can, the disk has written the first batch.
     let others = house.node().gates.forks.read().await;
-    house.clock.set(now().plus_seconds(2));
-    house.is(Health::Stalled).await;
+    house.stalls_after(2).await;
     assert!((&mut asked).now_or_never().is_none());
     let mut next = Box::pin(journal.stall.lock());
     assert!((&mut next).now_or_never().is_none());
@@ -327,8 +330,7 @@ async fn of_a_request_that_is_on_its_way_no_gate_hears_that_nothing_was_changed_
     drop(others);
     // So it asks the slot again, which waits for the second one.
     assert!((&mut asked).now_or_never().is_none());
-    house.clock.set(now().plus_seconds(4));
-    house.is(Health::Stalled).await;
+    house.stalls_after(4).await;
     let answer = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("gates do not wait for the disk");
     assert_eq!(answer, Err(Failure::OutcomeUnknown));
     drop(stall);
@@ -347,12 +349,7 @@ async fn a_stall_that_ends_in_an_error_loses_nothing_that_was_told() {
         let (told, at) = house.told_as_it_stalls(&journal, 10, enter(0)).await;
         assert_eq!((told, house.told(11, enter(0)).await), (Ok(Some(at)), Err("ticket_inside")), "{fault:?}");
         drop(stall);
-        let ended = async {
-            while house.node().health() != health {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), ended).await.expect("the disk says what became of it");
+        tokio::time::timeout(Duration::from_secs(30), house.is(health)).await.expect("the disk says what became of it");
         if health == Health::Writing {
             house.merged().await;
             assert_eq!(house.inside().await, (1, 1));
