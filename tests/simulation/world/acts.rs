@@ -195,7 +195,7 @@ impl World {
         let at = self.dice.pick(&others);
         let envelope = self.envelope_of(buyer);
         let command = if self.dice.chance(50) { callers::too_many(at) } else { self.callers.places(&mut self.dice, at, envelope.who) };
-        let before = self.auditor.counted_of(at, buyer);
+        let before = self.auditor.counted_of(at, &[buyer]);
         let second = self.auditor.sent(at, envelope.clone(), command.clone(), self.now());
         self.line(format_args!("{second}: {} asks slot {at} for the same buyer: {command:?}", envelope.who.0));
         let node = Arc::clone(self.node());
