@@ -300,11 +300,12 @@ impl Callers {
         }
     }
 
-    /// The same request once more, as an interface would make it: the names of new things are drawn anew.
-    pub fn again(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId, command: &Command) -> Command {
+    /// The same request once more, as an interface would make it: the names of new things are drawn anew. They may be the same where a slot knows the key, and is to answer as
+    /// before; `is_forgotten`: it may know it no more.
+    pub fn again(&mut self, dice: &mut Dice, slot: SlotId, who: KeyId, command: &Command, is_forgotten: bool) -> Command {
         let mut again = command.clone();
         let bare = if let Command::Drawn { asked, .. } = &mut again { &mut **asked } else { &mut again };
-        if dice.chance(50)
+        if (dice.chance(50) || is_forgotten)
             && let Command::Hold { hold: id, channel, lines }
             | Command::HoldFor { hold: id, channel, lines, .. }
             | Command::SellDirect { sale: id, channel, lines, .. }
@@ -313,7 +314,7 @@ impl Callers {
             *id = HoldId::new(slot, dice.next());
             self.parties.push(Party { id: *id, who, channel: *channel, lines: lines.clone() });
         }
-        if dice.chance(50)
+        if (dice.chance(50) || is_forgotten)
             && let Command::BeginMove { arrival, .. } = &mut again
         {
             *arrival = HoldId::new(arrival.slot(), dice.next());

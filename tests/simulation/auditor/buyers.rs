@@ -60,9 +60,10 @@ impl Auditor {
         buyers.iter().flat_map(|buyer| counted().map(|naive| naive.open_of(*buyer))).sum()
     }
 
-    /// What is counted of a buyer on the day of a slot, and how many holds of theirs are open at its museum.
-    pub fn counted_of(&self, slot: SlotId, buyer: Digest) -> (u32, u32) {
-        (self.has_of_day(slot, &[buyer]), self.open_at(slot.museum(), &[buyer]))
+    /// What is counted of a buyer on the day of a slot, and how many holds of theirs are open: at its museum, or in the slot, which counts those of all channels.
+    pub fn counted_of(&self, slot: SlotId, buyers: &[Digest]) -> (u32, u32) {
+        let here = self.slots.get(&slot).map_or((0, 0), |naive| naive.all_of(buyers));
+        (self.has_of_day(slot, buyers), here.1.max(self.open_at(slot.museum(), buyers)))
     }
 
     /// Somebody who asked while nothing else was on its way is refused for what buyers have only if they have it.
@@ -79,7 +80,7 @@ impl Auditor {
             Refusal::HoldRenewed { again_at, .. } => {
                 self.slots.get(slot).and_then(|naive| naive.barred_until(&buyers)).is_some_and(|until| until == *again_at && sending.at < until)
             }
-            Refusal::TooManyOpenHolds { max } => here.1.max(self.open_at(slot.museum(), &buyers)) >= u32::from(*max),
+            Refusal::TooManyOpenHolds { max } => self.counted_of(*slot, &buyers).1 >= u32::from(*max),
             _ => true,
         };
         rule(is_so, "a buyer is refused for more than they have").map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}"))
@@ -91,7 +92,7 @@ impl Auditor {
         let Sending { slot, envelope, command, at, outcome } = &self.sendings[sending];
         let Outcome::Answered(Err(Failure::Refused(refusal))) = outcome else { return Ok(()) };
         let buyers = buyers_of(envelope);
-        let after = (self.has_of_day(*slot, &buyers), self.open_at(slot.museum(), &buyers));
+        let after = self.counted_of(*slot, &buyers);
         let may_be =
             self.sendings[self.known_from.min(sending)..sending].iter().filter(|sent| sent.slot.museum() == slot.museum() && sent.outcome.is_open());
         let may_be = may_be.filter(|sent| buyers_of(&sent.envelope).iter().any(|buyer| buyers.contains(buyer))).map(|sent| asks(&sent.command));

@@ -4,7 +4,9 @@ use std::sync::atomic::AtomicBool;
 
 use tornello_actors::moves;
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
+use tornello_engine::recall::REMEMBERED_S;
 use tornello_engine::slot::CancelCause;
+use tornello_engine::time::MICROS_PER_S;
 
 use super::*;
 use crate::PANIC;
@@ -195,7 +197,7 @@ impl World {
         let at = self.dice.pick(&others);
         let envelope = self.envelope_of(buyer);
         let command = if self.dice.chance(50) { callers::too_many(at) } else { self.callers.places(&mut self.dice, at, envelope.who) };
-        let before = self.auditor.counted_of(at, buyer);
+        let before = self.auditor.counted_of(at, &[buyer]);
         let second = self.auditor.sent(at, envelope.clone(), command.clone(), self.now());
         self.line(format_args!("{second}: {} asks slot {at} for the same buyer: {command:?}", envelope.who.0));
         let node = Arc::clone(self.node());
@@ -294,7 +296,10 @@ impl World {
     fn repeat(&mut self, sending: usize) -> (SlotId, Envelope, Command) {
         let known = &self.auditor.sendings[sending];
         let (slot, envelope, command) = (known.slot, known.envelope.clone(), known.command.clone());
-        let command = self.callers.again(&mut self.dice, slot, envelope.who, &command);
+        // Whose clock was ahead when something was written of it, a slot is ahead of the clock.
+        let last = self.auditor.slots.get(&slot).and_then(|naive| naive.records.last()).map_or(known.at, |last| last.at);
+        let is_forgotten = self.now().max(last).micros_since(known.at) > REMEMBERED_S * MICROS_PER_S;
+        let command = self.callers.again(&mut self.dice, slot, envelope.who, &command, is_forgotten);
         (slot, envelope, command)
     }
 

@@ -71,9 +71,13 @@ impl World {
             // What it has to end by now, it ends before.
             let _ = self.look_at(slot, true, |_| ()).await?;
         }
-        let node = Arc::clone(self.node());
+        let (node, writes) = (Arc::clone(self.node()), self.node().health() == Health::Writing);
         let all = self.drive(async move { node.end_forks().await }.boxed_local(), true).await?;
         self.audit()?;
+        if writes {
+            // Of which tickets doubts have ended is not seen from outside.
+            self.auditor.all_is_known();
+        }
         self.line(format_args!("gates are online again: {all}"));
         if all && self.node().health() == Health::Writing {
             rule(self.node().unrecorded() == 0, "scans wait though all gates are online")?;

@@ -140,8 +140,12 @@ impl World {
     fn knows_who_is_inside(&self, museum: MuseumId) -> Result<(), String> {
         let board = self.node().board();
         let of_museum = self.auditor.slots.iter().filter(|(slot, _)| slot.museum() == museum);
-        // Those that ended days ago are forgotten.
-        let known: Vec<(&Naive, Timestamp)> = of_museum.filter_map(|(slot, naive)| Some((naive, board.head(*slot)?.at))).collect();
+        // Those that ended days ago are forgotten, a moment after a start has counted them: who came by them is known no more.
+        let (of_museum, now) = (of_museum.collect::<Vec<_>>(), self.now());
+        if of_museum.iter().any(|(_, naive)| naive.opening.end.plus_seconds(3 * DAY_S) < now && naive.came_since() != 0) {
+            return Ok(());
+        }
+        let known: Vec<(&Naive, Timestamp)> = of_museum.into_iter().filter_map(|(slot, naive)| Some((naive, board.head(*slot)?.at))).collect();
         let last = known.iter().filter_map(|(naive, _)| naive.inside_then()).map(|(measured_at, _)| measured_at).max();
         let occupancy = self.node().sensors().occupancy(museum);
         rule(occupancy.map(|occupancy| occupancy.at) == last, "a start knows another reading of a building than the last")?;

@@ -191,8 +191,9 @@ impl TicketState {
     #[must_use]
     pub const fn entered(self, at: Timestamp, entry: u8) -> Self {
         let first_at = match self {
-            Self::Outside { first_at, .. } => first_at,
-            _ => at,
+            // Inside already: of what is certain of one instant somebody may have come twice.
+            Self::Outside { first_at, .. } | Self::Inside { first_at, .. } => first_at,
+            Self::Valid | Self::Cancelled | Self::Moving | Self::Moved => at,
         };
         Self::Inside { first_at, since: at, entries: entry }
     }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::gates::came_to;
+use super::passages::{Passage, Taken};
 use super::*;
 
 const GATES: [&str; 3] = ["a", "b", "c"];
@@ -42,6 +43,29 @@ fn send(world: &mut World, batch: &[Scan]) {
             Err(refusal) => panic!("{scan:?}: {refusal:?}"),
         }
     }
+}
+
+/// Two come by gates that asked, in one instant in which another gate saw somebody leave between them: it is by whoever comes to light as the first that the time is reckoned in
+/// which a ticket lets its holder back in.
+#[test]
+fn whoever_came_first_stays_the_first_when_two_came_in_one_instant() {
+    let mut opening = opening(10);
+    opening.policy.reentry = Reentry { times_max: 3, within_s: 600 };
+    let seen = |gate, direction, minute: i64| scan(1, 0, gate, direction, minute * MIN);
+    let taken = |scan: Scan| Passage::taken(scan, Taken { at: scan.scanned_at, judged: Judged::Passed });
+    let mut all = vec![
+        Passage::online(seen("a", Direction::In, 10)),
+        Passage::online(seen("a", Direction::In, 10)),
+        taken(seen("b", Direction::Out, 10)),
+        taken(seen("b", Direction::Out, 11)),
+        taken(seen("c", Direction::In, 11)),
+        Passage::new(seen("c", Direction::In, -5), at(HOUR)),
+    ];
+    let ticket = Ticket { issue: 1, state: TicketState::Valid, blocked: None, review_until: None };
+    let shown = Shown { ticket: id(1).ticket(0), issue: None, museum: MUSEUM };
+    let state = passages::judge(&mut all, verdict::Window::of(&opening), &ticket, shown);
+    assert_eq!(state, TicketState::Outside { first_at: at(-5 * MIN), left_at: at(11 * MIN), entries: 3 });
+    assert_eq!(all.last().map(|passage| passage.judged), Some(Judged::Conflict { reason: ConflictReason::TicketUsed }));
 }
 
 proptest! {
