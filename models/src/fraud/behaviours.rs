@@ -102,8 +102,7 @@ impl Behaviours {
     /// Whether a value lies in the upper half of its column.
     #[must_use]
     pub fn is_above(&self, column: usize, x: f64) -> bool {
-        let (left, right) = self.columns[column].tails(x);
-        right <= left
+        self.columns[column].is_above(x)
     }
 
     /// Once after it was read from bytes.

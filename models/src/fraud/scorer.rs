@@ -217,6 +217,7 @@ impl Scorer {
         if !sound {
             return Err(ModelError::BadArtifact { problem: "its parts do not fit together".to_owned() });
         }
+        self.ladder.settle();
         match &mut self.method {
             Method::Tails(tails) => tails.settle(),
             Method::Behaviours(behaviours) => behaviours.settle(),

@@ -8,6 +8,8 @@
 //! What is sought may stand in training too, and many times: it is then common and no tail. But it stands apart, with next to nothing between it and the others,
 //! where a tail thins out and never thickens again. So what lies apart on either side of a column does not count for how rare its values are.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::rows::Rows;
@@ -15,6 +17,11 @@ use crate::{ModelError, quantile};
 
 /// Values kept for each column: 4096 equal steps.
 pub const QUANTILES: usize = 4097;
+
+/// One in so many rungs is also kept beside the others, where a search begins: what is asked now and then is in no cache, and a search through all rungs touches a dozen places.
+const STRIDE: usize = 64;
+/// How many these are.
+const MARKS: usize = QUANTILES.div_ceil(STRIDE);
 
 /// The share of training that an end is measured on.
 const END: f64 = 0.001;
@@ -42,9 +49,9 @@ pub struct Ladder {
     /// The value that most rungs hold, and how rare it is: most columns are nothing most of the time, and need no search then. Follows from the rest.
     #[serde(skip)]
     usual: Option<(f64, f64)>,
-    /// The middle rung, beside the others in memory: most values are below it and need to know no more. Follows from the rest.
+    /// Every 64th rung, the middle one among them: most values are below that one and need to know no more. Follows from the rest.
     #[serde(skip)]
-    middle: Option<f32>,
+    marks: Option<[f32; MARKS]>,
 }
 
 impl Ladder {
@@ -57,15 +64,17 @@ impl Ladder {
         sorted.sort_by(f64::total_cmp);
         let rungs = (0..QUANTILES).map(|step| quantile::of_sorted(&sorted, step as f64 / (QUANTILES - 1) as f64) as f32).collect();
         let mirrored: Vec<f64> = sorted.iter().rev().map(|x| -x).collect();
-        let mut ladder = Self { rungs, least: 1.0 / (sorted.len() + 1) as f64, ends: (end(&mirrored), end(&sorted)), usual: None, middle: None };
+        let mut ladder = Self { rungs, least: 1.0 / (sorted.len() + 1) as f64, ends: (end(&mirrored), end(&sorted)), usual: None, marks: None };
         ladder.settle();
         Ok(ladder)
     }
 
-    /// Finds the usual value and the middle: what is read from bytes does not carry them.
+    /// Finds the usual value and the marks: what is read from bytes does not carry them.
     pub(super) fn settle(&mut self) {
-        self.usual = None;
-        self.middle = self.rungs.get(QUANTILES / 2).copied();
+        (self.usual, self.marks) = (None, None);
+        if self.rungs.len() == QUANTILES {
+            self.marks = Some(std::array::from_fn(|mark| self.rungs[mark * STRIDE]));
+        }
         let most = self.rungs.chunk_by(|a, b| a == b).max_by_key(|run| run.len());
         self.usual = most.map(|run| f64::from(run[0])).map(|value| (value, self.rarity(value)));
     }
@@ -94,10 +103,10 @@ impl Ladder {
     #[must_use]
     pub fn rarity_above(&self, x: f64) -> f64 {
         // Most columns are nothing most of the time: no search then.
-        if x as f32 <= self.middle.unwrap_or_else(|| self.rungs[QUANTILES / 2]) {
+        if x as f32 <= self.middle() {
             return 0.0;
         }
-        let below = self.rungs.partition_point(|&rung| rung < x as f32);
+        let below = self.count_while(|rung| rung < x as f32);
         let right = ((QUANTILES - below) as f64 / QUANTILES as f64).max(self.least);
         let highest = f64::from(self.rungs[QUANTILES - 1]);
         let beyond = if x > highest { (x - highest) / self.ends.1 } else { 0.0 };
@@ -108,7 +117,7 @@ impl Ladder {
     #[must_use]
     pub fn tails(&self, x: f64) -> (f64, f64) {
         let x = x as f32;
-        let below = self.rungs.partition_point(|&rung| rung < x);
+        let below = self.count_while(|rung| rung < x);
         // Few values are equal to a rung.
         let is_rung = self.rungs.get(below).is_some_and(|&rung| rung <= x);
         let not_above = if is_rung { below + self.rungs[below..].partition_point(|&rung| rung <= x) } else { below };
@@ -116,11 +125,37 @@ impl Ladder {
         (share(not_above), share(QUANTILES - below))
     }
 
+    /// Whether a value lies in the upper half.
+    #[must_use]
+    pub fn is_above(&self, x: f64) -> bool {
+        // Only beside equal ones it takes a search to say so.
+        match (x as f32).partial_cmp(&self.middle()) {
+            Some(Ordering::Greater) => true,
+            Some(Ordering::Less) => false,
+            _ => {
+                let (left, right) = self.tails(x);
+                right <= left
+            }
+        }
+    }
+
+    fn middle(&self) -> f32 {
+        self.marks.as_ref().map_or_else(|| self.rungs[QUANTILES / 2], |marks| marks[QUANTILES / 2 / STRIDE])
+    }
+
+    /// How many rungs there are, from the least, of which that is true; it is true of none after the first of which it is not.
+    fn count_while(&self, is_so: impl Fn(f32) -> bool) -> usize {
+        let Some(marks) = &self.marks else { return self.rungs.partition_point(|&rung| is_so(rung)) };
+        let Some(last) = marks.partition_point(|&mark| is_so(mark)).checked_sub(1) else { return 0 };
+        let from = last * STRIDE;
+        from + self.rungs[from..QUANTILES.min(from + STRIDE)].partition_point(|&rung| is_so(rung))
+    }
+
     /// The share of training below a value, between the rungs in proportion: 0 to 1.
     #[must_use]
     pub fn place(&self, x: f64) -> f64 {
         let steps = (QUANTILES - 1) as f64;
-        let above = self.rungs.partition_point(|&rung| f64::from(rung) <= x);
+        let above = self.count_while(|rung| f64::from(rung) <= x);
         match above {
             0 => 0.0,
             QUANTILES => 1.0,
@@ -172,8 +207,7 @@ impl Tails {
     /// Whether a value lies in the upper half of its column.
     #[must_use]
     pub fn is_above(&self, column: usize, x: f64) -> bool {
-        let (left, right) = self.ladders[column].tails(x);
-        right <= left
+        self.ladders[column].is_above(x)
     }
 
     /// Once after it was read from bytes.
@@ -268,6 +302,23 @@ mod tests {
         assert!(again.usual.is_none() && again.rarity(0.0) == ladder.rarity(0.0) && again.rarity_above(950.0) == ladder.rarity_above(950.0));
         again.settle();
         assert_eq!(again, ladder);
+    }
+
+    /// Where a search begins is beside the point: it finds what counting finds, at every rung and between.
+    #[test]
+    fn a_search_from_a_mark_finds_what_counting_finds() {
+        let columns: [Vec<f64>; 3] = [(0..=4096).map(f64::from).collect(), (0..1000).map(|i| f64::from(i / 300)).collect(), vec![7.0; 50]];
+        for column in columns {
+            let ladder = Ladder::fit(column).unwrap();
+            let around = |rung: &f32| [f64::from(*rung) - 0.5, f64::from(*rung), f64::from(*rung) + 0.5];
+            for x in ladder.rungs.iter().flat_map(around).chain([f64::NEG_INFINITY, f64::INFINITY, f64::NAN]) {
+                let rungs = |is_so: &dyn Fn(f32) -> bool| ladder.rungs.iter().filter(|rung| is_so(**rung)).count();
+                let (below, not_above) = (rungs(&|rung| rung < x as f32), rungs(&|rung| rung <= x as f32));
+                assert_eq!([ladder.count_while(|rung| rung < x as f32), ladder.count_while(|rung| rung <= x as f32)], [below, not_above], "{x}");
+                let (left, right) = ladder.tails(x);
+                assert_eq!(ladder.is_above(x), right <= left, "{x}");
+            }
+        }
     }
 
     #[test]
