@@ -57,11 +57,11 @@ impl Standing {
     }
 
     fn claim(&self, now: Timestamp) -> Claim {
-        let (taken, sells) = (self.places.taken(), now < self.end);
+        let (promised, sells) = (promised(&self.places), now < self.end);
         Claim {
             room: self.room,
-            promised: taken.saturating_sub(self.places.admitted),
-            left: if sells { self.size().saturating_sub(taken) } else { 0 },
+            promised: promised.saturating_sub(self.places.admitted),
+            left: if sells { self.size().saturating_sub(promised) } else { 0 },
             sells,
         }
     }
@@ -77,8 +77,14 @@ impl Standing {
     fn has(&self, board: &Board, now: Timestamp) -> u32 {
         let places = board.head(self.slot).map_or(self.places, |head| head.places);
         let most = if now < self.end { in_force(&places, now).unwrap_or(places.for_sale()) } else { 0 };
-        most.max(places.taken()).saturating_sub(self.places.admitted)
+        most.max(promised(&places)).saturating_sub(self.places.admitted)
     }
+}
+
+/// The places of a slot by which somebody may come: those that are taken. While it is closed nobody can buy what is held there, as an offer to whoever waited, which does not run out:
+/// then it is what is sold, and the rest is promised again when it reopens.
+fn promised(places: &Places) -> u32 {
+    if places.closed.is_some() { places.sold.iter().fold(0, |sum: u32, sold| sum.saturating_add(*sold)) } else { places.taken() }
 }
 
 /// The most places that a slot may take by the last reading; none: its plan counts.
