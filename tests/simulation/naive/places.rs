@@ -81,6 +81,14 @@ impl Naive {
         self.before_release(at, channel).map_or(0, |quota| quota.reserved)
     }
 
+    /// The most places that a channel would have if nobody had taken any, just before its sales end.
+    pub(super) fn most(&self, channel: Channel) -> u32 {
+        let last = Timestamp::from_micros(self.sale_end(channel).as_micros() - 1);
+        let for_others: u32 = Channel::ALL.into_iter().filter(|other| *other != channel).map(|other| self.reserved(last, other)).sum();
+        let limit = self.before_release(last, channel).and_then(|quota| quota.limit);
+        self.capacity.saturating_sub(for_others).min(limit.unwrap_or(u32::MAX))
+    }
+
     /// The most places that may be taken by the last reading.
     pub fn in_force(&self, now: Timestamp) -> Option<u32> {
         self.reading.as_ref().filter(|reading| now < reading.event.until)?.event.sellable
