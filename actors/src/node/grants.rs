@@ -16,7 +16,7 @@ use tornello_engine::slot::{Command, Places, Policy};
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 
 use super::Node;
-use crate::board::Board;
+use crate::board::{Board, SlotHead};
 use crate::digest::digest;
 use crate::museums::Known;
 use crate::sensors::Occupancy;
@@ -117,12 +117,14 @@ impl Node {
             }
             return;
         };
+        // Before it is asked who has come in: whoever does so from here on counts as inside and as still to come, and not as neither.
+        let heads = self.board.heads_of(museum);
         let measured = occupancy.inside.people.saturating_add(occupancy.inside.sd.saturating_mul(2));
         // Whom gates have let in since it was measured counts as let in by now, and no slot promises a place to them any more: there is less room by them. Who has left since
         // the next reading tells.
         let came = u32::try_from(self.buildings.since(museum, (occupancy.at, occupancy.inside)).max(0)).unwrap_or(u32::MAX);
         let upper = measured.saturating_add(came);
-        let standings = standings(&known, &self.board, now, ceiling, upper);
+        let standings = standings(&known, heads, now, ceiling, upper);
         // A gate by whose last word nobody else fits in hears of the first who leave.
         let keeps_out = |standing: &Standing| measured < ceiling && standing.places.people_upper(now).is_some_and(|people| people >= ceiling);
         let is_news = |standing: &Standing| {
@@ -201,7 +203,7 @@ impl Node {
 
 /// The slots that people inside now concern, in the order of their starts: those that run, those that begin before everybody has left, and those that are over
 /// but still let late visitors in; as planned, or as they were opened.
-fn standings(known: &Known, board: &Board, now: Timestamp, ceiling: u32, upper: u32) -> Vec<Standing> {
+fn standings(known: &Known, heads: Vec<(SlotId, SlotHead)>, now: Timestamp, ceiling: u32, upper: u32) -> Vec<Standing> {
     let today = calendar::local_day(now);
     let mut slots = BTreeMap::new();
     for date in [today.saturating_sub(1.day()), today, today.saturating_add(1.day())] {
@@ -209,8 +211,7 @@ fn standings(known: &Known, board: &Board, now: Timestamp, ceiling: u32, upper: 
             slots.insert((opening.slot.start(), opening.slot), (0, opening.end, opening.policy, known.places(opening)));
         }
     }
-    let heads = board.heads_of(known.museum.id()).into_iter();
-    slots.extend(heads.map(|(slot, head)| ((slot.start(), slot), (head.seq, head.end, head.policy, head.places))));
+    slots.extend(heads.into_iter().map(|(slot, head)| ((slot.start(), slot), (head.seq, head.end, head.policy, head.places))));
     let standing = |((start, slot), (seq, end, policy, places)): ((Timestamp, SlotId), (u64, Timestamp, Policy, Places))| {
         let concerns = now <= end.plus_seconds(i64::from(policy.admit_late_s)) && start < now.plus_seconds(i64::from(policy.dwell_s));
         let room = grant::room(ceiling, upper, start.micros_since(now), policy.dwell_s)?;
