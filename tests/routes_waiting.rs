@@ -234,6 +234,22 @@ async fn an_offer_is_left_when_no_payment_is_under_way_for_it() {
 }
 
 #[actix_rt::test]
+async fn nobody_is_sent_to_wait_for_more_places_than_their_channel_ever_has() {
+    let app = App::start().await;
+    let (web, manager, slot) = (app.key(Role::Web).await, app.key(Role::Manager).await, slot(TORRE, 11));
+    let quotas = json!({"quotas": [{"channel": "web", "reserved": 0, "limit": 5, "release_s": 0}]});
+    assert_eq!(app.ask(Method::PUT, &format!("/v1/slots/{slot}/quotas"), &manager, "quotas", &quotas).await.0, StatusCode::OK);
+    hold(&app, &web, slot, "full", 5, "all").await;
+    for (people, waits) in [(5, true), (6, false)] {
+        let (wanted, name) = (lines("full", people), people.to_string());
+        let (_, short) = app.post(&format!("/v1/slots/{slot}/holds"), &web, &format!("hold-{name}"), &wanted).await;
+        assert_eq!((&short["code"], short.get("waiting_list").is_some()), (&json!("not_enough_places"), waits), "{short}");
+        let (status, answer) = app.post(&list_of(slot), &web, &format!("wait-{name}"), &wanted).await;
+        assert_eq!(status, if waits { StatusCode::CREATED } else { StatusCode::CONFLICT }, "{answer}");
+    }
+}
+
+#[actix_rt::test]
 async fn every_refusal_of_the_waiting_list_has_its_status_and_code() {
     let app = App::start().await;
     let (web, other, manager) = (app.key(Role::Web).await, app.key(Role::Reseller).await, app.key(Role::Manager).await);

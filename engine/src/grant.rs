@@ -1,7 +1,7 @@
 //! How a museum shares the room in its building out among the slots whose visitors meet there: those that run, and those that begin before everybody inside
 //! has left. The rule, in this order:
 //!
-//! 1. what each slot has promised: tickets sold and holds alive, not let in yet;
+//! 1. what each slot has promised: tickets sold and holds alive, not let in yet; of one that is closed only the tickets, as nobody can buy what is held there until it reopens;
 //! 2. what each has left to sell, in proportion to that;
 //! 3. what nobody wants yet, evenly, for places that staff may add.
 //!

@@ -16,7 +16,7 @@ use tornello_engine::slot::{Command, Places, Policy};
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 
 use super::Node;
-use crate::board::Board;
+use crate::board::{Board, SlotHead};
 use crate::digest::digest;
 use crate::museums::Known;
 use crate::sensors::Occupancy;
@@ -57,11 +57,11 @@ impl Standing {
     }
 
     fn claim(&self, now: Timestamp) -> Claim {
-        let (taken, sells) = (self.places.taken(), now < self.end);
+        let (promised, sells) = (promised(&self.places), now < self.end);
         Claim {
             room: self.room,
-            promised: taken.saturating_sub(self.places.admitted),
-            left: if sells { self.size().saturating_sub(taken) } else { 0 },
+            promised: promised.saturating_sub(self.places.admitted),
+            left: if sells { self.size().saturating_sub(promised) } else { 0 },
             sells,
         }
     }
@@ -77,8 +77,14 @@ impl Standing {
     fn has(&self, board: &Board, now: Timestamp) -> u32 {
         let places = board.head(self.slot).map_or(self.places, |head| head.places);
         let most = if now < self.end { in_force(&places, now).unwrap_or(places.for_sale()) } else { 0 };
-        most.max(places.taken()).saturating_sub(self.places.admitted)
+        most.max(promised(&places)).saturating_sub(self.places.admitted)
     }
+}
+
+/// The places of a slot by which somebody may come: those that are taken. While it is closed nobody can buy what is held there, as an offer to whoever waited, which does not run out:
+/// then it is what is sold, and the rest is promised again when it reopens.
+fn promised(places: &Places) -> u32 {
+    if places.closed.is_some() { places.sold.iter().fold(0, |sum: u32, sold| sum.saturating_add(*sold)) } else { places.taken() }
 }
 
 /// The most places that a slot may take by the last reading; none: its plan counts.
@@ -111,12 +117,14 @@ impl Node {
             }
             return;
         };
+        // Before it is asked who has come in: whoever does so from here on counts as inside and as still to come, and not as neither.
+        let heads = self.board.heads_of(museum);
         let measured = occupancy.inside.people.saturating_add(occupancy.inside.sd.saturating_mul(2));
         // Whom gates have let in since it was measured counts as let in by now, and no slot promises a place to them any more: there is less room by them. Who has left since
         // the next reading tells.
         let came = u32::try_from(self.buildings.since(museum, (occupancy.at, occupancy.inside)).max(0)).unwrap_or(u32::MAX);
         let upper = measured.saturating_add(came);
-        let standings = standings(&known, &self.board, now, ceiling, upper);
+        let standings = standings(&known, heads, now, ceiling, upper);
         // A gate by whose last word nobody else fits in hears of the first who leave.
         let keeps_out = |standing: &Standing| measured < ceiling && standing.places.people_upper(now).is_some_and(|people| people >= ceiling);
         let is_news = |standing: &Standing| {
@@ -195,7 +203,7 @@ impl Node {
 
 /// The slots that people inside now concern, in the order of their starts: those that run, those that begin before everybody has left, and those that are over
 /// but still let late visitors in; as planned, or as they were opened.
-fn standings(known: &Known, board: &Board, now: Timestamp, ceiling: u32, upper: u32) -> Vec<Standing> {
+fn standings(known: &Known, heads: Vec<(SlotId, SlotHead)>, now: Timestamp, ceiling: u32, upper: u32) -> Vec<Standing> {
     let today = calendar::local_day(now);
     let mut slots = BTreeMap::new();
     for date in [today.saturating_sub(1.day()), today, today.saturating_add(1.day())] {
@@ -203,8 +211,7 @@ fn standings(known: &Known, board: &Board, now: Timestamp, ceiling: u32, upper: 
             slots.insert((opening.slot.start(), opening.slot), (0, opening.end, opening.policy, known.places(opening)));
         }
     }
-    let heads = board.heads_of(known.museum.id()).into_iter();
-    slots.extend(heads.map(|(slot, head)| ((slot.start(), slot), (head.seq, head.end, head.policy, head.places))));
+    slots.extend(heads.into_iter().map(|(slot, head)| ((slot.start(), slot), (head.seq, head.end, head.policy, head.places))));
     let standing = |((start, slot), (seq, end, policy, places)): ((Timestamp, SlotId), (u64, Timestamp, Policy, Places))| {
         let concerns = now <= end.plus_seconds(i64::from(policy.admit_late_s)) && start < now.plus_seconds(i64::from(policy.dwell_s));
         let room = grant::room(ceiling, upper, start.micros_since(now), policy.dwell_s)?;

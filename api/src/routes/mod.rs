@@ -51,14 +51,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tornello_actors::availability::{Near, of_slot};
+use tornello_actors::availability::{Near, SlotAvailability, of_slot};
 use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::{Files, Node};
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{MuseumId, SlotId};
-use tornello_engine::slot::Refusal;
+use tornello_engine::slot::{Refusal, sale_ends_at};
 use tornello_engine::text::is_line;
 use tornello_engine::time::Timestamp;
 use utoipa_actix_web::OpenApiFactory;
@@ -251,12 +251,13 @@ pub struct Alternative {
 }
 
 /// A failure as a problem; where places are short, with the nearest slots of the same route that have them, from the published counters, and
-/// with the address of the waiting list, if the slot has that many places at all.
+/// with the address of the waiting list, if the slot ever has that many places for the channel.
 pub fn alternatives(node: &Node, slot: SlotId, channel: Channel, failure: Failure<Refusal>) -> Problem {
     let Failure::Refused(Refusal::NotEnoughPlaces { asked, .. }) = failure else { return failure.into() };
     let mut problem = Problem::from(failure);
     let Some(known) = node.museums().get(slot.museum()) else { return problem };
-    if of_slot(&known, node.board(), slot, channel, node.now()).is_some_and(|seen| asked <= seen.places.capacity) {
+    let may_wait = |seen: &SlotAvailability| asked <= seen.places.most_before(channel, sale_ends_at(slot, seen.end, &seen.policy, channel));
+    if of_slot(&known, node.board(), slot, channel, node.now()).as_ref().is_some_and(may_wait) {
         problem = problem.with("waiting_list", format!("/v1/slots/{slot}/waiting"));
     }
     let near = node.near(slot, channel);

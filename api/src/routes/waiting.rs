@@ -242,7 +242,7 @@ pub struct QueueQuery {
 /// in what its channel may take has an offer: a hold with the entry's id, which lives as long as any hold of this museum and is confirmed, extended and given
 /// back like one. A party that does not fit keeps its place and is passed over. An offer that lapses or is given back ends the entry; so does the end of sales. While the slot
 /// is closed no offer lapses: each begins anew when it reopens.
-/// Refused with `places_available` when the places can be held at once. Read the entry now and then to see the offer, or watch `/v1/live` for changes of the slot.
+/// Refused with `places_available` when the places can be held at once, and with `not_enough_places` when the slot never has so many for the channel. Read the entry now and then to see the offer, or watch `/v1/live` for changes of the slot.
 #[utoipa::path(
     tag = "Waiting", operation_id = "join_waiting_list", security(("key" = ["book"])),
     request_body(content = HoldForm, example = json!({"lines": [{"category": "full", "count": 2}, {"category": "under-18", "count": 1}]})),

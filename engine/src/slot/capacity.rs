@@ -214,6 +214,14 @@ impl Places {
         }
     }
 
+    /// How many places a channel would have if nobody had taken any, in the last moment before its sales end: what is kept for others until then, or is beyond its own limit,
+    /// it never has.
+    #[must_use]
+    pub fn most_before(&self, channel: Channel, sales_end: Timestamp) -> u32 {
+        let last = Timestamp::from_micros(sales_end.as_micros().saturating_sub(1));
+        Self::untouched(self.start, self.capacity, self.quotas).available(channel, last).0
+    }
+
     /// Places kept for those channels.
     fn kept(&self, now: Timestamp, counts: impl Fn(Channel) -> bool) -> u32 {
         let mut kept = 0;

@@ -22,7 +22,7 @@ const WAITING_OF_ONE_MAX: u32 = 500;
 const DUE_MAX: usize = 256;
 
 impl Slot {
-    /// A party may join while its channel sells, its places are not to be had, and the slot has that many at all. A slot that staff closed takes no more
+    /// A party may join while its channel sells, its places are not to be had, and the slot has that many at all for the channel. A slot that staff closed takes no more
     /// parties; those who wait already stay, and are the first to be served when it reopens.
     pub(super) fn wait(&self, now: Timestamp, entry: HoldId, who: KeyId, channel: Channel, lines: &[Line]) -> Result<Vec<Event>, Refusal> {
         let party = self.party(entry, lines)?;
@@ -32,7 +32,7 @@ impl Slot {
             return Err(Refusal::PlacesAvailable { available });
         }
         // An honest no: not even an empty slot would have these places.
-        if party > self.places.capacity {
+        if party > self.places.most_before(channel, self.sale_ends_at(channel)) {
             return Err(Refusal::NotEnoughPlaces { asked: party, available, limited_by });
         }
         let list = &self.ledger.list;

@@ -81,6 +81,14 @@ impl Naive {
         self.before_release(at, channel).map_or(0, |quota| quota.reserved)
     }
 
+    /// The most places that a channel would have if nobody had taken any, just before its sales end.
+    pub(super) fn most(&self, channel: Channel) -> u32 {
+        let last = Timestamp::from_micros(self.sale_end(channel).as_micros() - 1);
+        let for_others: u32 = Channel::ALL.into_iter().filter(|other| *other != channel).map(|other| self.reserved(last, other)).sum();
+        let limit = self.before_release(last, channel).and_then(|quota| quota.limit);
+        self.capacity.saturating_sub(for_others).min(limit.unwrap_or(u32::MAX))
+    }
+
     /// The most places that may be taken by the last reading.
     pub fn in_force(&self, now: Timestamp) -> Option<u32> {
         self.reading.as_ref().filter(|reading| now < reading.event.until)?.event.sellable
@@ -109,10 +117,12 @@ impl Naive {
         Channel::ALL.into_iter().map(|channel| self.taken_by(channel)).sum()
     }
 
-    /// How many people may still come in by this slot: as many as its places in force let, or were sold, less those let in.
+    /// How many people may still come in by this slot: as many as its places in force let, or are taken, less those let in. While it is closed nobody buys what is held there.
     pub fn may_come(&self, now: Timestamp) -> u32 {
         let most = if now < self.opening.end { self.in_force(now).unwrap_or(self.capacity + self.beyond.unwrap_or(0)) } else { 0 };
-        most.max(self.taken()).saturating_sub(self.admitted())
+        let sold = Channel::ALL.into_iter().map(|channel| self.sold_by(channel)).sum::<u32>();
+        let promised = if self.closed.is_some() { sold } else { self.taken() };
+        most.max(promised).saturating_sub(self.admitted())
     }
 
     /// How many places rest, without those of a hold that is just about to lose them.

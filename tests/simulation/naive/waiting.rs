@@ -63,7 +63,7 @@ impl Naive {
         self.is_new(waited.entry, &waited.lines)?;
         let size = people(&waited.lines);
         rule(size > self.room(at, waited.channel), "somebody waits whose places are there")?;
-        rule(size <= self.capacity, "somebody waits for more places than there are")?;
+        rule(size <= self.most(waited.channel), "somebody waits for more places than their channel ever has")?;
         self.within_limits(buyers, waited.channel, size, true)?;
         self.has_let_none_go(at, buyers, waited.channel)?;
         rule(waited.number == self.entries.len() as u64 + 1, "those who wait are not numbered as they came")?;

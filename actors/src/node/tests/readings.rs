@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures_util::FutureExt;
-use tornello_engine::slot::{Direction, Event, Reentry, Scan};
+use tornello_engine::slot::{CancelCause, Direction, Event, Reentry, Scan};
 use tornello_models::occupancy::Quality;
 
 use super::*;
@@ -508,5 +508,26 @@ async fn who_holds_a_ticket_and_finds_no_room_now_leaves_the_next_slot_less_to_s
     let available = |slot| node.board().head(slot).map(|head| head.places.available(Channel::BoxOffice, now()).0);
     // In an hour 9 of the 26 are still inside, and the 9 with tickets of now, though for 4 of them only there is room yet.
     assert_eq!((available(running), available(next)), (Some(0), Some(30 - 9 - 9)));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn an_offer_in_a_closed_slot_keeps_no_room_from_others_and_stands_when_it_reopens() {
+    let house = House::on(Arc::new(MemoryJournal::default())).await;
+    let (node, [_, second]) = (house.node(), both());
+    open_two_routes(node).await;
+    let (sale, entry) = (HoldId::new(second, 1), HoldId::new(second, 2));
+    let waits = Command::Wait { entry, who: KeyId(7), channel: Channel::BoxOffice, lines: lines(5) };
+    let cancels = Command::Cancel { sale, owner: None, tickets: (0..5).collect(), cause: CancelCause::Museum };
+    for (key, command) in [(1, sell_in(second, 1, 20)), (2, waits), (3, cancels), (4, Command::Close { reason: code("flood") })] {
+        node.slot(second, by(key), command).await.unwrap();
+    }
+    let offer = async || node.look(second, move |slot| slot.hold_of(entry).map(|hold| hold.lines.clone())).await;
+    assert_eq!(offer().await, Ok(Some(lines(5))));
+    people(node, 0, 70).await;
+    assert_eq!(left(node), [15, 0], "fifteen have tickets for the closed slot; the five with an offer cannot take it");
+    node.slot(second, by(5), Command::Reopen).await.unwrap();
+    people(node, 1, 70).await;
+    assert_eq!((left(node), offer().await), ([10, 0], Ok(Some(lines(5)))), "now they can");
     house.running.stop().await;
 }

@@ -435,10 +435,14 @@ impl Plain {
         (all - kept).min(own).max(0)
     }
 
+    /// How many places the web might have in all.
+    fn most(&self) -> i64 {
+        i64::from(self.capacity.saturating_sub(self.desk).min(self.web.unwrap_or(u32::MAX)))
+    }
+
     /// Places that a guest loses rest, if fewer are left than a fifth.
     fn loses(&mut self, guest: Guest, places: u32, ends: bool) -> bool {
-        let all = i64::from(self.capacity.saturating_sub(self.desk).min(self.web.unwrap_or(u32::MAX)));
-        if !guest.web || self.room(true) * 5 >= all {
+        if !guest.web || self.room(true) * 5 >= self.most() {
             return false;
         }
         let rest_ms = if ends { guest.rest_ms } else { 60_000 };
@@ -486,7 +490,7 @@ impl Plain {
                 granted
             }
             Ask::Wait { who, people, draw } => {
-                let granted = i64::from(people) > self.room(true) && u32::from(people) <= self.capacity && !self.is_barred(who);
+                let granted = i64::from(people) > self.room(true) && i64::from(people) <= self.most() && !self.is_barred(who);
                 let guest = Guest { n, who, people, rest_ms: rest_of(Some(draw)), fate: Fate::Waits, paying: false, web: true };
                 self.guests.extend(granted.then_some(guest));
                 granted

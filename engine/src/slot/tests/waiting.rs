@@ -69,6 +69,17 @@ fn waits_only_for_what_is_not_to_be_had() {
     // A party that no empty slot would hold does not wait in vain.
     let never = Refusal::NotEnoughPlaces { asked: 9, available: 8, limited_by: LimitedBy::Capacity };
     given_capacity(8, &[]).refuses(-DAY, wait(1, Channel::Web, 9), never);
+    // Nor does one for which its channel has not so many places at any moment of its sales.
+    let shares = |release_s: u32| {
+        let quotas = quotas(&[(Channel::Group, 12, None, release_s), (Channel::Reseller, 0, Some(6), release_s)]);
+        (-2 * DAY, Command::SetQuotas { quotas })
+    };
+    for (channel, people, available, limited_by) in [(Channel::Web, 9_u16, 8, LimitedBy::OtherQuotas), (Channel::Reseller, 7, 6, LimitedBy::OwnLimit)]
+    {
+        let never = Refusal::NotEnoughPlaces { asked: people.into(), available, limited_by };
+        given(&[shares(600)]).refuses(-DAY, wait(1, channel, people), never);
+        assert!(given(&[shares(601)]).ask(-DAY, &wait(1, channel, people)).is_ok(), "sales go on for a second after the release");
+    }
 
     let mut bad = full_house();
     assert_eq!(bad.ask(-DAY, &Command::Wait { entry: id(3), who: KeyId(1), channel: Channel::Web, lines: vec![] }), Err(Refusal::BadLines));
