@@ -306,8 +306,8 @@ impl Flow {
             }
             Some(_) | None => {}
         }
-        self.doors.insert(reading.sensor, reading.at);
-        self.filter.count(minute(reading.at), Counts { entered, left, scanned: 0 });
+        let since = self.doors.insert(reading.sensor, reading.at).map(minute);
+        self.filter.count_since(minute(reading.at), since, Counts { entered, left, scanned: 0 });
         Ok(self.estimate())
     }
 
@@ -452,6 +452,24 @@ mod tests {
         let (_, quality) = site.take(reading(250, 1), Some(&setting(0, 22))).unwrap();
         assert_eq!((quality, site.as_of(quality, at(250))), (Quality::DeadEntries, at(180)));
         assert_eq!(site.as_of(Quality::Good, at(250)), at(250));
+    }
+
+    #[test]
+    fn whom_gates_let_in_while_a_door_was_cut_off_came_in_once_when_it_tells_of_them() {
+        let mut site = Site::default();
+        let reading =
+            |s, entered| Reading { museum: MuseumId(1), sensor: "door".parse().unwrap(), at: at(s), measured: Measured::Flow { entered, left: 0 } };
+        let (inside, quality) = site.take(reading(0, 0), Some(&setting(0, 0))).unwrap();
+        let occupancy = Occupancy { museum: MuseumId(1), inside, quality, at: at(0), sensor: "door".parse().unwrap(), who: KeyId::SYSTEM };
+        site.publish_read(occupancy, at(0));
+        for passed in 1..=10_u32 {
+            assert!(site.pass(at(i64::from(passed) * 60), &setting(0, passed * 5)).is_some());
+        }
+        // Of the running minute nobody has counted those yet whom the gates have let in.
+        let (inside, quality) = site.take(reading(610, 45), Some(&setting(0, 50))).unwrap();
+        assert_eq!((inside.people, quality), (45, Quality::DeadEntries));
+        let (inside, quality) = site.take(reading(670, 5), Some(&setting(0, 50))).unwrap();
+        assert_eq!((inside.people, quality), (50, Quality::Uncalibrated), "and who comes afterwards is new");
     }
 
     #[test]
