@@ -57,6 +57,8 @@ struct Flow {
     date: Date,
     /// The last reading of each door.
     doors: HashMap<Code, Timestamp>,
+    /// When people inside were measured last: what doors had counted by then is among them.
+    measured_at: Option<Timestamp>,
     zones: Zones,
     /// People let in by gates, as last looked at.
     scanned: u32,
@@ -94,6 +96,7 @@ impl Site {
                     let since = flow.let_in.iter().filter(|(known_at, _)| *known_at > reading.at).map(|(_, people)| *people);
                     inside.people = since.fold(inside.people, u32::saturating_add);
                     flow.filter.set(minute(reading.at), f64::from(inside.people), f64::from(inside.sd));
+                    flow.measured_at = Some(reading.at);
                 } else {
                     self.doors.clear();
                     self.measured = Some((reading.at, just_in(people, reading.at)));
@@ -170,7 +173,8 @@ impl Site {
             }
             let (doors, zones, let_in, days) = (HashMap::new(), Zones::default(), Vec::new(), BTreeMap::new());
             let (date, scanned, late) = (setting.date, setting.scanned, setting.late);
-            Flow { filter, date, doors, zones, scanned, late, looked_at: now, stepped_at: now, let_in, days, is_torn }
+            let measured_at = self.measured.as_ref().map(|(measured_at, _)| *measured_at);
+            Flow { filter, date, doors, measured_at, zones, scanned, late, looked_at: now, stepped_at: now, let_in, days, is_torn }
         });
         flow.bring_up(now, setting);
     }
@@ -307,7 +311,12 @@ impl Flow {
             Some(_) | None => {}
         }
         let since = self.doors.insert(reading.sensor, reading.at).map(minute);
-        self.filter.count_since(minute(reading.at), since, Counts { entered, left, scanned: 0 });
+        let counts = Counts { entered, left, scanned: 0 };
+        if self.measured_at.is_some_and(|measured_at| reading.at <= measured_at) {
+            self.filter.count_known(minute(reading.at), counts);
+        } else {
+            self.filter.count_since(minute(reading.at), since, counts);
+        }
         Ok(self.estimate())
     }
 
@@ -452,6 +461,25 @@ mod tests {
         let (_, quality) = site.take(reading(250, 1), Some(&setting(0, 22))).unwrap();
         assert_eq!((quality, site.as_of(quality, at(250))), (Quality::DeadEntries, at(180)));
         assert_eq!(site.as_of(Quality::Good, at(250)), at(250));
+    }
+
+    #[test]
+    fn what_a_door_that_counts_both_ways_had_counted_is_among_the_people_who_were_measured_inside() {
+        let mut site = Site::default();
+        let flow = |entered, left| Measured::Flow { entered, left };
+        for (sensor, s, says, inside) in [
+            ("door", 0, flow(40, 0), 40),
+            ("camera", 60, Measured::Inside { people: 30, sd: Some(1) }, 30),
+            // It was on its way when people inside were measured.
+            ("south", 59, flow(5, 15), 30),
+            ("south", 120, flow(3, 1), 32),
+        ] {
+            let reading = Reading { museum: MuseumId(1), sensor: sensor.parse().unwrap(), at: at(s), measured: says };
+            let (found, _) = site.take(reading, Some(&setting(0, 0))).unwrap();
+            assert_eq!(found.people, inside, "{sensor} at {s}");
+        }
+        let day = site.door_day(setting(0, 0).date, &setting(1, 0)).unwrap();
+        assert_eq!((day.entered, day.left), (48, 16), "and they are of the day");
     }
 
     #[test]

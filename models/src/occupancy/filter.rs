@@ -231,6 +231,14 @@ impl Filter {
         self.went_out.tell(left, since);
     }
 
+    /// As [`Filter::count`], where somebody has counted the people inside since by other means: whoever came in or went out by then is of the day, and among these.
+    pub fn count_known(&mut self, minute: i64, counts: Counts) {
+        self.count(minute, counts);
+        let (entered, left) = self.stands_for(counts);
+        self.came_in.known += entered;
+        self.went_out.known += left;
+    }
+
     /// Takes in whom gates have let in so long before `minute` that doors are held against others by now, as when a gate tells late what it did without a network. They are of the
     /// day. Where counters of entries speak these have counted them already; where none does they come in now, as nobody else has counted them.
     pub fn count_late(&mut self, minute: i64, scanned: u32) {
@@ -526,6 +534,18 @@ mod tests {
         assert!(!filter.exits_dead && (people(&filter) - before).abs() < 1e-6, "{before} before, {} since", people(&filter));
         filter.count_since(662, Some(661), counts(0, 3, 0));
         assert!((people(&filter) - before + 3.0).abs() < 1e-6, "who goes now is not known yet");
+    }
+
+    #[test]
+    fn whom_a_counter_tells_of_from_before_people_were_seen_is_of_the_day_alone() {
+        let mut filter = Filter::new(&balance(), None, 10_000.0);
+        filter.set(600, 100.0, 1.0);
+        filter.count_known(600, counts(20, 50, 0));
+        assert!((people(&filter) - 100.0).abs() < 1e-6, "{}", people(&filter));
+        filter.count(600, counts(3, 1, 0));
+        filter.advance(601);
+        assert!((people(&filter) - 102.0).abs() < 1e-6, "{}", people(&filter));
+        assert_eq!((filter.day().entered, filter.day().left), (23, 51));
     }
 
     #[test]
