@@ -31,7 +31,7 @@ const DAYS_WAIT: usize = 10;
 #[derive(Debug, Default)]
 pub(super) struct Site {
     /// Those who came in, door by door.
-    doors: HashMap<Code, Entries>,
+    doors: HashMap<Code, Door>,
     /// Those who were inside when the program started, as if they had all just come in.
     before: Option<Entries>,
     /// When people inside were measured last, and these, as if they had all come in then: they stand for whoever was inside before.
@@ -48,6 +48,31 @@ pub(super) struct Site {
     /// People inside, every five minutes.
     pub(super) curve: VecDeque<(Timestamp, Inside)>,
     pub(super) around: Cells,
+}
+
+/// Those who came in by one door.
+#[derive(Debug)]
+struct Door {
+    entries: Entries,
+    /// Its last reading.
+    last: Timestamp,
+}
+
+impl Door {
+    /// Takes in whom it has counted up to some time: of a door that tells of one after the other there may be several such times in a second.
+    fn count(&mut self, at: Timestamp, people: u32) -> Result<(), Rejected> {
+        if at <= self.last {
+            return Err(Rejected::OutOfOrder);
+        }
+        if at.as_seconds() == self.last.as_seconds() {
+            self.entries.add(people);
+        } else {
+            // A door refuses nothing but a count that is old or was taken before.
+            self.entries.push(at.as_seconds(), people).map_err(|_: ModelError| Rejected::OutOfOrder)?;
+        }
+        self.last = at;
+        Ok(())
+    }
 }
 
 /// People followed minute by minute.
@@ -131,16 +156,15 @@ impl Site {
         let is_measured = self.measured.as_ref().is_some_and(|(measured_at, _)| reading.at <= *measured_at);
         let people = if is_measured { 0 } else { people };
         let at_s = reading.at.max(newest).as_seconds();
-        self.doors.retain(|sensor, door| *sensor == reading.sensor || people_of(door, at_s) > 0);
+        self.doors.retain(|sensor, door| *sensor == reading.sensor || people_of(&door.entries, at_s) > 0);
         if !self.doors.contains_key(&reading.sensor) && self.doors.len() >= DOORS_MAX {
             return Err(Rejected::TooManySensors);
         }
-        let door = self.doors.entry(reading.sensor).or_insert_with(|| Entries::new(Dwell::default()));
-        // A door refuses nothing but a count that is old or was taken before.
-        door.push(reading.at.as_seconds(), people).map_err(|_: ModelError| Rejected::OutOfOrder)?;
+        let door = self.doors.entry(reading.sensor).or_insert_with(|| Door { entries: Entries::new(Dwell::default()), last: Timestamp::MIN });
+        door.count(reading.at, people)?;
         let before = self.measured.as_ref().map(|(_, measured)| measured).or(self.before.as_ref());
         let before = before.map(|before| people_of(before, at_s));
-        let doors = self.doors.values().map(|door| people_of(door, at_s));
+        let doors = self.doors.values().map(|door| people_of(&door.entries, at_s));
         Ok(Inside::counted(doors.chain(before).fold(0, u32::saturating_add)))
     }
 
@@ -171,7 +195,9 @@ impl Site {
                 filter.set(minute(last.at.min(now)), f64::from(last.inside.people), f64::from(last.inside.sd));
                 is_torn = true;
             }
-            let (doors, zones, let_in, days) = (HashMap::new(), Zones::default(), Vec::new(), BTreeMap::new());
+            let (zones, let_in, days) = (Zones::default(), Vec::new(), BTreeMap::new());
+            // What these have told is among those: sent again it is not counted once more.
+            let doors = self.doors.iter().map(|(sensor, door)| (*sensor, door.last)).collect();
             let (date, scanned, late) = (setting.date, setting.scanned, setting.late);
             let measured_at = self.measured.as_ref().map(|(measured_at, _)| *measured_at);
             Flow { filter, date, doors, measured_at, zones, scanned, late, looked_at: now, stepped_at: now, let_in, days, is_torn }
@@ -524,6 +550,26 @@ mod tests {
             let occupancy = Occupancy { museum: MuseumId(1), inside: found, quality, at: newest, sensor: reading.sensor, who: KeyId::SYSTEM };
             site.publish_read(occupancy, reading.at);
         }
+    }
+
+    #[test]
+    fn whom_a_door_counts_one_after_the_other_within_a_second_are_all_inside() {
+        let mut site = Site::default();
+        let mut count = |millis: u32, measured: Measured, setting: Option<&Setting>| -> Result<u32, Rejected> {
+            let reading = Reading { museum: MuseumId(1), sensor: "door".parse().unwrap(), at: at(0).plus_millis(millis), measured };
+            let (inside, quality) = site.take(reading, setting)?;
+            let occupancy = Occupancy { museum: MuseumId(1), inside, quality, at: reading.at, sensor: reading.sensor, who: KeyId::SYSTEM };
+            site.publish_read(occupancy, reading.at);
+            Ok(inside.people)
+        };
+        let (one, again) = (Measured::Entries { people: 1 }, Err(Rejected::OutOfOrder));
+        for (millis, inside) in [(100, Ok(1)), (700, Ok(2)), (700, again), (100, again), (900, Ok(3)), (1_200, Ok(4))] {
+            assert_eq!(count(millis, one, None), inside, "{millis}");
+        }
+        // Nor is it counted once more when it is sent again after a door has counted both ways.
+        let day = setting(0, 0);
+        assert_eq!(count(1_200, one, Some(&day)), again);
+        assert_eq!(count(1_300, Measured::Flow { entered: 1, left: 0 }, Some(&day)), Ok(5));
     }
 
     /// What people inside come to with what a zone says at a second.
