@@ -12,7 +12,7 @@ use tornello_models::dwell::{Dwell, Entries, Inside};
 use tornello_models::occupancy::{Counts, Filter, Quality};
 
 use super::cells::Cells;
-use super::{Measured, Occupancy, Reading, Rejected, Setting};
+use super::{Measured, Occupancy, Reading, Rejected, Setting, Summed};
 
 /// The most doors or zones of one museum.
 const DOORS_MAX: usize = 256;
@@ -95,7 +95,7 @@ struct Flow {
     /// Those of them whom minutes that passed have made known since the last reading, and when.
     let_in: Vec<(Timestamp, u32)>,
     /// Days that are over, with what the doors summed up.
-    days: BTreeMap<Date, DoorDay>,
+    days: BTreeMap<Date, Summed>,
     /// Whether the day's sums began in its middle.
     is_torn: bool,
 }
@@ -233,7 +233,7 @@ impl Site {
     }
 
     /// What the doors summed up over a day that is over, until it is forgotten.
-    pub(super) fn door_day(&mut self, date: Date, setting: &Setting) -> Option<DoorDay> {
+    pub(super) fn door_day(&mut self, date: Date, setting: &Setting) -> Option<Summed> {
         let flow = self.flow.as_mut()?;
         if setting.date > flow.date {
             flow.end_day(setting);
@@ -302,20 +302,18 @@ impl Flow {
         self.filter.advance(minute(super::day_begins(setting.date)));
         balance.push(*self.filter.day());
         let day = self.filter.begin_day(&balance, setting.gated, setting.room, setting.midnight_min);
-        let torn = u32::from(std::mem::take(&mut self.is_torn));
-        self.days.insert(
-            self.date,
-            DoorDay {
-                entered: day.entered,
-                left: day.left,
-                scanned: day.scanned,
-                entered_minutes: day.entered_minutes,
-                entered_squares: day.entered_squares,
-                left_minutes: day.left_minutes,
-                left_squares: day.left_squares,
-                dead_minutes: day.dead_minutes + torn,
-            },
-        );
+        let is_whole = !std::mem::take(&mut self.is_torn);
+        let doors = DoorDay {
+            entered: day.entered,
+            left: day.left,
+            scanned: day.scanned,
+            entered_minutes: day.entered_minutes,
+            entered_squares: day.entered_squares,
+            left_minutes: day.left_minutes,
+            left_squares: day.left_squares,
+            dead_minutes: day.dead_minutes + u32::from(!is_whole),
+        };
+        self.days.insert(self.date, Summed { doors, is_whole });
         while self.days.len() > DAYS_WAIT {
             self.days.pop_first();
         }
@@ -457,7 +455,7 @@ mod tests {
         count("north", 86_400, &setting(1, 2));
         count("south", 86_400, &setting(0, 11));
         count("north", 86_410, &setting(1, 3));
-        let [first, second] = [(0, setting(1, 3)), (1, setting(2, 0))].map(|(day, after)| site.door_day(setting(day, 0).date, &after).unwrap());
+        let [first, second] = [(0, setting(1, 3)), (1, setting(2, 0))].map(|(day, after)| site.door_day(setting(day, 0).date, &after).unwrap().doors);
         assert_eq!((first.scanned, first.entered, second.scanned, second.entered), (11, 4, 3, 3));
     }
 
@@ -504,7 +502,7 @@ mod tests {
             let (found, _) = site.take(reading, Some(&setting(0, 0))).unwrap();
             assert_eq!(found.people, inside, "{sensor} at {s}");
         }
-        let day = site.door_day(setting(0, 0).date, &setting(1, 0)).unwrap();
+        let day = site.door_day(setting(0, 0).date, &setting(1, 0)).unwrap().doors;
         assert_eq!((day.entered, day.left), (48, 16), "and they are of the day");
     }
 
