@@ -94,6 +94,8 @@ struct Flow {
     stepped_at: Timestamp,
     /// Those of them whom minutes that passed have made known since the last reading, and when.
     let_in: Vec<(Timestamp, u32)>,
+    /// Those of them of whom no estimate knows yet: a reading that was not taken may have brought them up.
+    untold: u32,
     /// Days that are over, with what the doors summed up.
     days: BTreeMap<Date, Summed>,
     /// Whether the day's sums began in its middle.
@@ -200,7 +202,7 @@ impl Site {
             let doors = self.doors.iter().map(|(sensor, door)| (*sensor, door.last)).collect();
             let (date, scanned, late) = (setting.date, setting.scanned, setting.late);
             let measured_at = self.measured.as_ref().map(|(measured_at, _)| *measured_at);
-            Flow { filter, date, doors, measured_at, zones, scanned, late, looked_at: now, stepped_at: now, let_in, days, is_torn }
+            Flow { filter, date, doors, measured_at, zones, scanned, late, looked_at: now, stepped_at: now, let_in, untold: 0, days, is_torn }
         });
         flow.bring_up(now, setting);
     }
@@ -211,7 +213,8 @@ impl Site {
         let last = self.occupancy?.at;
         let flow = self.flow.as_mut()?;
         let was = flow.date;
-        let let_in = flow.bring_up(now, setting);
+        flow.bring_up(now, setting);
+        let let_in = std::mem::take(&mut flow.untold);
         if let_in > 0 {
             flow.let_in.push((now, let_in));
         }
@@ -253,6 +256,7 @@ impl Site {
         self.read_at = self.read_at.max(Some(read_at));
         if let Some(flow) = &mut self.flow {
             flow.let_in.retain(|(known_at, _)| *known_at > read_at);
+            flow.untold = 0;
         }
         self.publish(occupancy);
     }
@@ -271,8 +275,8 @@ impl Site {
 }
 
 impl Flow {
-    /// Takes in whom gates have let in since; answers how many. Of whom they told late, those who came in long ago, doors have counted by now if they count at all.
-    fn bring_up(&mut self, now: Timestamp, setting: &Setting) -> u32 {
+    /// Takes in whom gates have let in since. Of whom they told late, those who came in long ago, doors have counted by now if they count at all.
+    fn bring_up(&mut self, now: Timestamp, setting: &Setting) {
         if setting.date > self.date {
             self.end_day(setting);
         }
@@ -294,7 +298,7 @@ impl Flow {
         if late > 0 {
             self.filter.count_late(minute(now), late);
         }
-        scanned
+        self.untold = self.untold.saturating_add(scanned);
     }
 
     fn end_day(&mut self, setting: &Setting) {
@@ -320,6 +324,7 @@ impl Flow {
         (self.date, self.scanned, self.late) = (setting.date, 0, 0);
         self.zones = Zones::default();
         self.let_in.clear();
+        self.untold = 0;
     }
 
     fn count(&mut self, reading: Reading, entered: u32, left: u32) -> Result<(Inside, Quality), Rejected> {
@@ -522,6 +527,25 @@ mod tests {
         assert_eq!((inside.people, quality), (45, Quality::DeadEntries));
         let (inside, quality) = site.take(reading(670, 5), Some(&setting(0, 50))).unwrap();
         assert_eq!((inside.people, quality), (50, Quality::Uncalibrated), "and who comes afterwards is new");
+    }
+
+    #[test]
+    fn whom_gates_let_in_is_told_also_where_a_door_sends_again_and_again_what_is_known() {
+        let mut site = Site::default();
+        let measured = Measured::Flow { entered: 0, left: 0 };
+        let reading = Reading { museum: MuseumId(1), sensor: "door".parse().unwrap(), at: at(0), measured };
+        let (inside, quality) = site.take(reading, Some(&setting(0, 0))).unwrap();
+        let occupancy = Occupancy { museum: MuseumId(1), inside, quality, at: at(0), sensor: reading.sensor, who: KeyId::SYSTEM };
+        site.publish_read(occupancy, at(0));
+        for passed in 1..=4_u32 {
+            let now = setting(0, passed * 5);
+            assert_eq!(site.take(reading, Some(&now)).err(), Some(Rejected::OutOfOrder));
+            let (inside, quality, said) = site.pass(at(i64::from(passed) * 60), &now).expect("gates have let somebody in since");
+            site.publish(Occupancy { inside, quality, at: said, ..occupancy });
+        }
+        let last = site.occupancy.unwrap();
+        assert_eq!((last.inside.people, last.quality, last.at), (20, Quality::DeadEntries, at(180)));
+        assert_eq!(site.pass(at(300), &setting(0, 20)), None, "nobody has come in");
     }
 
     #[test]
