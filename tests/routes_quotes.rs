@@ -140,6 +140,10 @@ async fn a_school_goes_from_a_price_to_its_tickets() {
     let [item] = listed["items"].as_array().unwrap().as_slice() else { panic!("one quote: {listed}") };
     assert_eq!((&item["payment_state"], &item["deadline"], &item["people"], &item["day"]), (&json!("paid"), &json!(""), &json!(20), &json!(DAY)));
     assert_eq!(item["paid_at"], "2026-11-23T09:00:00Z", "when the receipt says that it was paid");
+    for nobody in ["", "%20"] {
+        let asked = app.request(Method::GET, &format!("/v1/quotes?institution={nobody}"), &office).send().await.unwrap();
+        assert_eq!(asked.status(), StatusCode::BAD_REQUEST, "{nobody:?} is nobody's code");
+    }
     app.stop().await;
 }
 

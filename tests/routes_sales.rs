@@ -273,6 +273,10 @@ async fn a_repeated_key_gives_the_same_bytes_also_after_a_restart() {
     }
     let page = app.get("/v1/sales?reference=R-7", &office).await;
     assert_eq!(page["items"].as_array().unwrap().len(), 1);
+    for path in ["/v1/sales?reference=", "/v1/sales/export.csv?reference="] {
+        let nothing = app.request(Method::GET, path, &office).send().await.unwrap();
+        assert_eq!(expect(nothing, StatusCode::BAD_REQUEST).await["code"], "malformed", "{path}: no desk has given it");
+    }
     app.stop().await;
 }
 

@@ -228,7 +228,8 @@ async fn listed(views: Option<&Views>, known: &Known, dates: impl Iterator<Item 
     counts
 }
 
-/// What is known of a day that is over. Where gates let nobody in all day though places were sold, there are no gates: those who bought came, unless it was called off.
+/// What is known of a day that is over. Where gates let nobody in all day though places were sold, there are no gates: those who bought came, unless it was called off. Where only doors
+/// know who came, a part of the day is not the day: whoever knows may bring it in.
 fn day_of(
     node: &Node,
     known: &Known,
@@ -238,7 +239,8 @@ fn day_of(
     is_last: bool,
 ) -> Option<Command> {
     let museum = known.museum.id();
-    let doors = node.sensors().door_day(museum, date, node.now(), node.beside());
+    let summed = node.sensors().door_day(museum, date, node.now(), node.beside());
+    let doors = summed.map(|summed| summed.doors);
     let (sold, admitted) = slots.iter().fold((0_u32, 0_u32), |sum, slot| (sum.0.saturating_add(slot.sold), sum.1.saturating_add(slot.admitted)));
     if !is_off && sold == 0 && admitted == 0 && doors.is_none_or(|doors| doors.entered == 0) {
         return None;
@@ -248,7 +250,10 @@ fn day_of(
     } else if sold > 0 {
         sold
     } else {
-        doors.map_or(0, |doors| doors.entered)
+        match summed {
+            Some(summed) if !summed.is_whole && !is_off => return None,
+            summed => summed.map_or(0, |summed| summed.doors.entered),
+        }
     };
     let look = |ahead: u16| Look { ahead, booked: booked(node, known, date.saturating_add(i32::from(ahead).days())) };
     // The books of today are not those of a night that was missed.

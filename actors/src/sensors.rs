@@ -153,6 +153,15 @@ impl Rejected {
     }
 }
 
+/// What the doors of a building summed up over a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summed {
+    /// The sums.
+    pub doors: DoorDay,
+    /// Whether they are of the whole day, and do not begin in its middle, as where the program was started again.
+    pub is_whole: bool,
+}
+
 /// The estimates of all museums.
 #[derive(Debug)]
 pub struct Sensors {
@@ -309,7 +318,7 @@ impl Sensors {
     }
 
     /// What the doors of a building summed up over a day that is over, until that is written down ([`Sensors::forget_day`]).
-    pub fn door_day(&self, museum: MuseumId, date: Date, now: Timestamp, beside: Beside<'_>) -> Option<DoorDay> {
+    pub fn door_day(&self, museum: MuseumId, date: Date, now: Timestamp, beside: Beside<'_>) -> Option<Summed> {
         let setting = beside.setting(museum, now);
         self.sites.lock().get_mut(&museum)?.door_day(date, &setting)
     }

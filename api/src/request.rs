@@ -6,6 +6,7 @@ use std::future::{Ready, ready};
 use std::iter::{once, successors};
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::error::{JsonPayloadError, PayloadError};
@@ -13,9 +14,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures_util::future::{self, LocalBoxFuture};
-use futures_util::{StreamExt, TryFutureExt};
+use futures_util::{Stream, StreamExt, TryFutureExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use tornello_actors::clock::Stopwatch;
 use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
 use tornello_actors::people::{Month, OVERLAP_S, Pseudonymiser};
@@ -297,7 +299,7 @@ impl Turns {
             return Err(Problem::busy());
         }
         taken.insert(key, of_key + 1);
-        Ok(Turn { of: self, key })
+        Ok(Turn { of: self, key, waited: Duration::ZERO, came: 0 })
     }
 }
 
@@ -306,6 +308,38 @@ impl Turns {
 pub struct Turn {
     of: &'static Turns,
     key: KeyId,
+    /// How long its sender was waited for.
+    waited: Duration,
+    /// How many bytes have come by that.
+    came: usize,
+}
+
+impl Turn {
+    /// How long its sender is waited for yet: `within` for each [`BODY_MAX`] bytes that have come, and for as many more.
+    fn left(&self, within: Duration) -> Duration {
+        let pieces = u32::try_from(self.came / BODY_MAX + 1).unwrap_or(u32::MAX);
+        within.saturating_mul(pieces).saturating_sub(self.waited)
+    }
+}
+
+/// The next piece of a body, if there is one. Whoever has a turn and sends byte by byte would keep it for days: they are waited for as long as they send no slower than as much as other
+/// bodies may have `within` so long. What we do with it meanwhile is none of their time.
+pub async fn next_piece(
+    payload: &mut (impl Stream<Item = Result<web::Bytes, PayloadError>> + Unpin),
+    turn: Option<&mut Turn>,
+    within: Duration,
+) -> Result<Option<web::Bytes>, Problem> {
+    let Some(turn) = turn else { return whole(payload.next().await) };
+    let waiting = Stopwatch::start();
+    let piece = tokio::time::timeout(turn.left(within), payload.next()).await;
+    turn.waited = turn.waited.saturating_add(waiting.elapsed());
+    let piece = whole(piece.map_err(|_| Problem::malformed("the body comes too slowly: send it in smaller batches"))?)?;
+    turn.came = turn.came.saturating_add(piece.as_ref().map_or(0, web::Bytes::len));
+    Ok(piece)
+}
+
+fn whole(piece: Option<Result<web::Bytes, PayloadError>>) -> Result<Option<web::Bytes>, Problem> {
+    piece.transpose().map_err(|_| Problem::malformed("the body cannot be read to its end"))
 }
 
 impl Drop for Turn {
@@ -385,6 +419,25 @@ mod tests {
         assert_eq!(code(3), None, "whoever is done leaves a turn");
         drop((of_one, of_other));
         assert!(TURNS.taken().is_empty(), "nothing is kept of those who are done");
+    }
+
+    #[tokio::test]
+    async fn whoever_has_a_turn_and_sends_byte_by_byte_loses_it() {
+        static TURNS: Turns = Turns::new(1, 1);
+        let within = Duration::from_secs(15);
+        let mut turn = TURNS.take(KeyId(1)).unwrap();
+        let sent = [BODY_MAX - 1, 1].map(|length| Ok::<_, PayloadError>(web::Bytes::from(vec![b' '; length])));
+        let mut body = stream::iter(sent).chain(stream::pending());
+        // They have been waited for as long as may be, and what is there by then is taken.
+        for (length, left) in [(BODY_MAX - 1, Duration::ZERO), (1, within)] {
+            turn.waited = within;
+            let piece = next_piece(&mut body, Some(&mut turn), within).await.unwrap();
+            turn.waited = within;
+            assert_eq!((piece.map(|piece| piece.len()), turn.left(within)), (Some(length), left));
+        }
+        turn.waited = within * 2;
+        let next = next_piece(&mut body, Some(&mut turn), within).await;
+        assert_eq!(next.err().map(|problem| problem.code()), Some("malformed"));
     }
 
     #[test]

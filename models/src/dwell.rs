@@ -109,6 +109,22 @@ impl Entries {
         Ok(estimate(self.people))
     }
 
+    /// Takes more people in who came in at the instant of the last count, as where that is a second and they were told one by one.
+    pub fn add(&mut self, entries: u32) {
+        let Some(last_s) = self.last_s.filter(|_| entries > 0) else { return };
+        match self.recent.back_mut() {
+            Some((entered_s, count)) if *entered_s == last_s => {
+                let before = *count;
+                *count = before.saturating_add(entries);
+                self.people += u64::from(*count - before);
+            }
+            _ => {
+                self.recent.push_back((last_s, entries));
+                self.people += u64::from(entries);
+            }
+        }
+    }
+
     /// Who is inside at `at_s`, if nobody came in after the last count. Refused for an instant before the last count, whose answer is no longer known.
     pub fn inside(&self, at_s: i64) -> Result<Inside, ModelError> {
         match self.last_s {
@@ -170,6 +186,22 @@ mod tests {
         let mut empty = Entries::default();
         empty.push(50, 0).unwrap();
         assert_eq!(empty.push(50, 3), Err(ModelError::Repeated { at_s: 50 }), "an empty count is a count");
+    }
+
+    #[test]
+    fn more_who_came_in_at_the_instant_of_the_last_count_are_one_count_with_it() {
+        let mut entries = Entries::default();
+        entries.add(3);
+        assert_eq!(entries, Entries::default(), "there is no last count yet");
+        entries.push(100, 0).unwrap();
+        for _ in 0..3 {
+            entries.add(2);
+        }
+        assert_eq!((entries.inside(100).unwrap().people, entries.recent.len()), (6, 1));
+        assert_eq!(entries.push(100 + DWELL_S, 1).unwrap().people, 1, "they leave together");
+        entries.add(u32::MAX);
+        assert_eq!(entries.inside(100 + DWELL_S).unwrap().people, u32::MAX);
+        assert_eq!(entries.push(100 + 2 * DWELL_S, 0).unwrap().people, 0, "and what was not taken leaves nobody short");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tornello_models::dwell::{Dwell, Entries, Inside};
 use tornello_models::occupancy::{Counts, Filter, Quality};
 
 use super::cells::Cells;
-use super::{Measured, Occupancy, Reading, Rejected, Setting};
+use super::{Measured, Occupancy, Reading, Rejected, Setting, Summed};
 
 /// The most doors or zones of one museum.
 const DOORS_MAX: usize = 256;
@@ -31,7 +31,7 @@ const DAYS_WAIT: usize = 10;
 #[derive(Debug, Default)]
 pub(super) struct Site {
     /// Those who came in, door by door.
-    doors: HashMap<Code, Entries>,
+    doors: HashMap<Code, Door>,
     /// Those who were inside when the program started, as if they had all just come in.
     before: Option<Entries>,
     /// When people inside were measured last, and these, as if they had all come in then: they stand for whoever was inside before.
@@ -50,6 +50,31 @@ pub(super) struct Site {
     pub(super) around: Cells,
 }
 
+/// Those who came in by one door.
+#[derive(Debug)]
+struct Door {
+    entries: Entries,
+    /// Its last reading.
+    last: Timestamp,
+}
+
+impl Door {
+    /// Takes in whom it has counted up to some time: of a door that tells of one after the other there may be several such times in a second.
+    fn count(&mut self, at: Timestamp, people: u32) -> Result<(), Rejected> {
+        if at <= self.last {
+            return Err(Rejected::OutOfOrder);
+        }
+        if at.as_seconds() == self.last.as_seconds() {
+            self.entries.add(people);
+        } else {
+            // A door refuses nothing but a count that is old or was taken before.
+            self.entries.push(at.as_seconds(), people).map_err(|_: ModelError| Rejected::OutOfOrder)?;
+        }
+        self.last = at;
+        Ok(())
+    }
+}
+
 /// People followed minute by minute.
 #[derive(Debug)]
 struct Flow {
@@ -57,6 +82,8 @@ struct Flow {
     date: Date,
     /// The last reading of each door.
     doors: HashMap<Code, Timestamp>,
+    /// When people inside were measured last: what doors had counted by then is among them.
+    measured_at: Option<Timestamp>,
     zones: Zones,
     /// People let in by gates, as last looked at.
     scanned: u32,
@@ -67,8 +94,10 @@ struct Flow {
     stepped_at: Timestamp,
     /// Those of them whom minutes that passed have made known since the last reading, and when.
     let_in: Vec<(Timestamp, u32)>,
+    /// Those of them of whom no estimate knows yet: a reading that was not taken may have brought them up.
+    untold: u32,
     /// Days that are over, with what the doors summed up.
-    days: BTreeMap<Date, DoorDay>,
+    days: BTreeMap<Date, Summed>,
     /// Whether the day's sums began in its middle.
     is_torn: bool,
 }
@@ -94,6 +123,7 @@ impl Site {
                     let since = flow.let_in.iter().filter(|(known_at, _)| *known_at > reading.at).map(|(_, people)| *people);
                     inside.people = since.fold(inside.people, u32::saturating_add);
                     flow.filter.set(minute(reading.at), f64::from(inside.people), f64::from(inside.sd));
+                    flow.measured_at = Some(reading.at);
                 } else {
                     self.doors.clear();
                     self.measured = Some((reading.at, just_in(people, reading.at)));
@@ -128,16 +158,15 @@ impl Site {
         let is_measured = self.measured.as_ref().is_some_and(|(measured_at, _)| reading.at <= *measured_at);
         let people = if is_measured { 0 } else { people };
         let at_s = reading.at.max(newest).as_seconds();
-        self.doors.retain(|sensor, door| *sensor == reading.sensor || people_of(door, at_s) > 0);
+        self.doors.retain(|sensor, door| *sensor == reading.sensor || people_of(&door.entries, at_s) > 0);
         if !self.doors.contains_key(&reading.sensor) && self.doors.len() >= DOORS_MAX {
             return Err(Rejected::TooManySensors);
         }
-        let door = self.doors.entry(reading.sensor).or_insert_with(|| Entries::new(Dwell::default()));
-        // A door refuses nothing but a count that is old or was taken before.
-        door.push(reading.at.as_seconds(), people).map_err(|_: ModelError| Rejected::OutOfOrder)?;
+        let door = self.doors.entry(reading.sensor).or_insert_with(|| Door { entries: Entries::new(Dwell::default()), last: Timestamp::MIN });
+        door.count(reading.at, people)?;
         let before = self.measured.as_ref().map(|(_, measured)| measured).or(self.before.as_ref());
         let before = before.map(|before| people_of(before, at_s));
-        let doors = self.doors.values().map(|door| people_of(door, at_s));
+        let doors = self.doors.values().map(|door| people_of(&door.entries, at_s));
         Ok(Inside::counted(doors.chain(before).fold(0, u32::saturating_add)))
     }
 
@@ -168,9 +197,12 @@ impl Site {
                 filter.set(minute(last.at.min(now)), f64::from(last.inside.people), f64::from(last.inside.sd));
                 is_torn = true;
             }
-            let (doors, zones, let_in, days) = (HashMap::new(), Zones::default(), Vec::new(), BTreeMap::new());
+            let (zones, let_in, days) = (Zones::default(), Vec::new(), BTreeMap::new());
+            // What these have told is among those: sent again it is not counted once more.
+            let doors = self.doors.iter().map(|(sensor, door)| (*sensor, door.last)).collect();
             let (date, scanned, late) = (setting.date, setting.scanned, setting.late);
-            Flow { filter, date, doors, zones, scanned, late, looked_at: now, stepped_at: now, let_in, days, is_torn }
+            let measured_at = self.measured.as_ref().map(|(measured_at, _)| *measured_at);
+            Flow { filter, date, doors, measured_at, zones, scanned, late, looked_at: now, stepped_at: now, let_in, untold: 0, days, is_torn }
         });
         flow.bring_up(now, setting);
     }
@@ -181,7 +213,8 @@ impl Site {
         let last = self.occupancy?.at;
         let flow = self.flow.as_mut()?;
         let was = flow.date;
-        let let_in = flow.bring_up(now, setting);
+        flow.bring_up(now, setting);
+        let let_in = std::mem::take(&mut flow.untold);
         if let_in > 0 {
             flow.let_in.push((now, let_in));
         }
@@ -203,7 +236,7 @@ impl Site {
     }
 
     /// What the doors summed up over a day that is over, until it is forgotten.
-    pub(super) fn door_day(&mut self, date: Date, setting: &Setting) -> Option<DoorDay> {
+    pub(super) fn door_day(&mut self, date: Date, setting: &Setting) -> Option<Summed> {
         let flow = self.flow.as_mut()?;
         if setting.date > flow.date {
             flow.end_day(setting);
@@ -223,6 +256,7 @@ impl Site {
         self.read_at = self.read_at.max(Some(read_at));
         if let Some(flow) = &mut self.flow {
             flow.let_in.retain(|(known_at, _)| *known_at > read_at);
+            flow.untold = 0;
         }
         self.publish(occupancy);
     }
@@ -241,8 +275,8 @@ impl Site {
 }
 
 impl Flow {
-    /// Takes in whom gates have let in since; answers how many. Of whom they told late, those who came in long ago, doors have counted by now if they count at all.
-    fn bring_up(&mut self, now: Timestamp, setting: &Setting) -> u32 {
+    /// Takes in whom gates have let in since. Of whom they told late, those who came in long ago, doors have counted by now if they count at all.
+    fn bring_up(&mut self, now: Timestamp, setting: &Setting) {
         if setting.date > self.date {
             self.end_day(setting);
         }
@@ -264,7 +298,7 @@ impl Flow {
         if late > 0 {
             self.filter.count_late(minute(now), late);
         }
-        scanned
+        self.untold = self.untold.saturating_add(scanned);
     }
 
     fn end_day(&mut self, setting: &Setting) {
@@ -272,26 +306,25 @@ impl Flow {
         self.filter.advance(minute(super::day_begins(setting.date)));
         balance.push(*self.filter.day());
         let day = self.filter.begin_day(&balance, setting.gated, setting.room, setting.midnight_min);
-        let torn = u32::from(std::mem::take(&mut self.is_torn));
-        self.days.insert(
-            self.date,
-            DoorDay {
-                entered: day.entered,
-                left: day.left,
-                scanned: day.scanned,
-                entered_minutes: day.entered_minutes,
-                entered_squares: day.entered_squares,
-                left_minutes: day.left_minutes,
-                left_squares: day.left_squares,
-                dead_minutes: day.dead_minutes + torn,
-            },
-        );
+        let is_whole = !std::mem::take(&mut self.is_torn);
+        let doors = DoorDay {
+            entered: day.entered,
+            left: day.left,
+            scanned: day.scanned,
+            entered_minutes: day.entered_minutes,
+            entered_squares: day.entered_squares,
+            left_minutes: day.left_minutes,
+            left_squares: day.left_squares,
+            dead_minutes: day.dead_minutes + u32::from(!is_whole),
+        };
+        self.days.insert(self.date, Summed { doors, is_whole });
         while self.days.len() > DAYS_WAIT {
             self.days.pop_first();
         }
         (self.date, self.scanned, self.late) = (setting.date, 0, 0);
         self.zones = Zones::default();
         self.let_in.clear();
+        self.untold = 0;
     }
 
     fn count(&mut self, reading: Reading, entered: u32, left: u32) -> Result<(Inside, Quality), Rejected> {
@@ -306,8 +339,13 @@ impl Flow {
             }
             Some(_) | None => {}
         }
-        self.doors.insert(reading.sensor, reading.at);
-        self.filter.count(minute(reading.at), Counts { entered, left, scanned: 0 });
+        let since = self.doors.insert(reading.sensor, reading.at).map(minute);
+        let counts = Counts { entered, left, scanned: 0 };
+        if self.measured_at.is_some_and(|measured_at| reading.at <= measured_at) {
+            self.filter.count_known(minute(reading.at), counts);
+        } else {
+            self.filter.count_since(minute(reading.at), since, counts);
+        }
         Ok(self.estimate())
     }
 
@@ -422,7 +460,7 @@ mod tests {
         count("north", 86_400, &setting(1, 2));
         count("south", 86_400, &setting(0, 11));
         count("north", 86_410, &setting(1, 3));
-        let [first, second] = [(0, setting(1, 3)), (1, setting(2, 0))].map(|(day, after)| site.door_day(setting(day, 0).date, &after).unwrap());
+        let [first, second] = [(0, setting(1, 3)), (1, setting(2, 0))].map(|(day, after)| site.door_day(setting(day, 0).date, &after).unwrap().doors);
         assert_eq!((first.scanned, first.entered, second.scanned, second.entered), (11, 4, 3, 3));
     }
 
@@ -455,6 +493,62 @@ mod tests {
     }
 
     #[test]
+    fn what_a_door_that_counts_both_ways_had_counted_is_among_the_people_who_were_measured_inside() {
+        let mut site = Site::default();
+        let flow = |entered, left| Measured::Flow { entered, left };
+        for (sensor, s, says, inside) in [
+            ("door", 0, flow(40, 0), 40),
+            ("camera", 60, Measured::Inside { people: 30, sd: Some(1) }, 30),
+            // It was on its way when people inside were measured.
+            ("south", 59, flow(5, 15), 30),
+            ("south", 120, flow(3, 1), 32),
+        ] {
+            let reading = Reading { museum: MuseumId(1), sensor: sensor.parse().unwrap(), at: at(s), measured: says };
+            let (found, _) = site.take(reading, Some(&setting(0, 0))).unwrap();
+            assert_eq!(found.people, inside, "{sensor} at {s}");
+        }
+        let day = site.door_day(setting(0, 0).date, &setting(1, 0)).unwrap().doors;
+        assert_eq!((day.entered, day.left), (48, 16), "and they are of the day");
+    }
+
+    #[test]
+    fn whom_gates_let_in_while_a_door_was_cut_off_came_in_once_when_it_tells_of_them() {
+        let mut site = Site::default();
+        let reading =
+            |s, entered| Reading { museum: MuseumId(1), sensor: "door".parse().unwrap(), at: at(s), measured: Measured::Flow { entered, left: 0 } };
+        let (inside, quality) = site.take(reading(0, 0), Some(&setting(0, 0))).unwrap();
+        let occupancy = Occupancy { museum: MuseumId(1), inside, quality, at: at(0), sensor: "door".parse().unwrap(), who: KeyId::SYSTEM };
+        site.publish_read(occupancy, at(0));
+        for passed in 1..=10_u32 {
+            assert!(site.pass(at(i64::from(passed) * 60), &setting(0, passed * 5)).is_some());
+        }
+        // Of the running minute nobody has counted those yet whom the gates have let in.
+        let (inside, quality) = site.take(reading(610, 45), Some(&setting(0, 50))).unwrap();
+        assert_eq!((inside.people, quality), (45, Quality::DeadEntries));
+        let (inside, quality) = site.take(reading(670, 5), Some(&setting(0, 50))).unwrap();
+        assert_eq!((inside.people, quality), (50, Quality::Uncalibrated), "and who comes afterwards is new");
+    }
+
+    #[test]
+    fn whom_gates_let_in_is_told_also_where_a_door_sends_again_and_again_what_is_known() {
+        let mut site = Site::default();
+        let measured = Measured::Flow { entered: 0, left: 0 };
+        let reading = Reading { museum: MuseumId(1), sensor: "door".parse().unwrap(), at: at(0), measured };
+        let (inside, quality) = site.take(reading, Some(&setting(0, 0))).unwrap();
+        let occupancy = Occupancy { museum: MuseumId(1), inside, quality, at: at(0), sensor: reading.sensor, who: KeyId::SYSTEM };
+        site.publish_read(occupancy, at(0));
+        for passed in 1..=4_u32 {
+            let now = setting(0, passed * 5);
+            assert_eq!(site.take(reading, Some(&now)).err(), Some(Rejected::OutOfOrder));
+            let (inside, quality, said) = site.pass(at(i64::from(passed) * 60), &now).expect("gates have let somebody in since");
+            site.publish(Occupancy { inside, quality, at: said, ..occupancy });
+        }
+        let last = site.occupancy.unwrap();
+        assert_eq!((last.inside.people, last.quality, last.at), (20, Quality::DeadEntries, at(180)));
+        assert_eq!(site.pass(at(300), &setting(0, 20)), None, "nobody has come in");
+    }
+
+    #[test]
     fn whom_doors_count_in_is_added_to_the_people_who_were_measured_inside() {
         let mut site = Site::default();
         let counted = |people| Measured::Entries { people };
@@ -478,6 +572,26 @@ mod tests {
             let occupancy = Occupancy { museum: MuseumId(1), inside: found, quality, at: newest, sensor: reading.sensor, who: KeyId::SYSTEM };
             site.publish_read(occupancy, reading.at);
         }
+    }
+
+    #[test]
+    fn whom_a_door_counts_one_after_the_other_within_a_second_are_all_inside() {
+        let mut site = Site::default();
+        let mut count = |millis: u32, measured: Measured, setting: Option<&Setting>| -> Result<u32, Rejected> {
+            let reading = Reading { museum: MuseumId(1), sensor: "door".parse().unwrap(), at: at(0).plus_millis(millis), measured };
+            let (inside, quality) = site.take(reading, setting)?;
+            let occupancy = Occupancy { museum: MuseumId(1), inside, quality, at: reading.at, sensor: reading.sensor, who: KeyId::SYSTEM };
+            site.publish_read(occupancy, reading.at);
+            Ok(inside.people)
+        };
+        let (one, again) = (Measured::Entries { people: 1 }, Err(Rejected::OutOfOrder));
+        for (millis, inside) in [(100, Ok(1)), (700, Ok(2)), (700, again), (100, again), (900, Ok(3)), (1_200, Ok(4))] {
+            assert_eq!(count(millis, one, None), inside, "{millis}");
+        }
+        // Nor is it counted once more when it is sent again after a door has counted both ways.
+        let day = setting(0, 0);
+        assert_eq!(count(1_200, one, Some(&day)), again);
+        assert_eq!(count(1_300, Measured::Flow { entered: 1, left: 0 }, Some(&day)), Ok(5));
     }
 
     /// What people inside come to with what a zone says at a second.

@@ -1,6 +1,8 @@
 //! What sensors say, one by one or many at once, and the people inside that follow from it. A reading is known by its sensor and its instant: to send it again
 //! does no harm, so no idempotency key is needed.
 
+use std::rc::Rc;
+
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -14,8 +16,9 @@ use tornello_engine::slot::Policy;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
+use crate::entrance::Shared;
 use crate::problem::Problem;
-use crate::request::{LARGE_BODY_MAX, Turn, Turns};
+use crate::request::{LARGE_BODY_MAX, Turn, Turns, next_piece};
 use crate::routes::{known_by_name, museum_of};
 use crate::server::BODY_MAX;
 use crate::strict;
@@ -448,7 +451,7 @@ fn whole_lines(rest: &mut Vec<u8>, piece: &[u8]) -> Option<Vec<u8>> {
 ///
 /// One as `application/json`, answered with the new estimate; or up to 10,000 lines and 1 MiB as `application/x-ndjson`, each judged on its own, answered with
 /// how many were accepted and which were not. Accepted readings stay accepted. Sensor and `at` identify a reading: no `Idempotency-Key` is needed. Of batches beyond 64 KiB, or with more than 500
-/// lines that are rejected, 32 are taken in at once, 16 of one key.
+/// lines that are rejected, 32 are taken in at once, 16 of one key; one of which less than 64 KiB come in 15 seconds is given up (`malformed`).
 #[utoipa::path(
     tag = "Readings", operation_id = "send_readings", security(("key" = ["sense"])),
     request_body(description = "One reading, or one on each line", content(
@@ -458,17 +461,21 @@ fn whole_lines(rest: &mut Vec<u8>, piece: &[u8]) -> Option<Vec<u8>> {
     responses((status = 200, description = "What became of it", body = TakenView), crate::openapi::Problems, crate::openapi::Against),
 )]
 #[post("/readings")]
-pub async fn send(node: web::Data<Node>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Result<HttpResponse, Problem> {
+pub async fn send(
+    node: web::Data<Node>,
+    shared: web::ThinData<Rc<Shared>>,
+    caller: Caller,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Sense)?;
-    let unread = |_| Problem::malformed("the body cannot be read to its end");
     let one = request.content_type().eq_ignore_ascii_case("application/json");
     if !one && !request.content_type().eq_ignore_ascii_case("application/x-ndjson") {
         return Err(Problem::unsupported("send one reading as application/json, or lines of readings as application/x-ndjson"));
     }
     let mut batch = Batch::new(&node, &caller);
     let mut single = Vec::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(unread)?;
+    while let Some(chunk) = next_piece(&mut payload, batch.turn.as_mut(), shared.body_within()).await? {
         if !one {
             batch.take(&chunk).await?;
         } else if single.len() + chunk.len() > BODY_MAX {

@@ -2,6 +2,7 @@
 //! direction: to send it again does no harm, so no idempotency key is needed.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use futures_util::{StreamExt, stream};
@@ -18,8 +19,9 @@ use tornello_engine::slot::{Command, ConflictReason, Direction, Event, Judged, J
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
+use crate::entrance::Shared;
 use crate::problem::Problem;
-use crate::request::{Turns, random};
+use crate::request::{Turns, next_piece, random};
 use crate::routes::readings::MuseumName;
 use crate::routes::{files, museum_of};
 use crate::server::BODY_MAX;
@@ -444,7 +446,7 @@ fn read(body: &[u8], is_array: bool) -> Result<Vec<Line>, Problem> {
 /// Send in what a gate without a network has done.
 ///
 /// Up to 10,000 scans and 4 MiB, a JSON array or one on each line, as `tornello gate` writes them. A scan is known by ticket, gate, `scanned_at` and direction, so a batch may be sent again: no
-/// `Idempotency-Key` is needed. Of batches beyond 64 KiB 32 are taken in at once, 16 of one key.
+/// `Idempotency-Key` is needed. Of batches beyond 64 KiB 32 are taken in at once, 16 of one key; one of which less than 64 KiB come in 15 seconds is given up (`malformed`).
 ///
 /// Each scan is judged by its own time, and by the block, the review and the issue of the code that held then; the scans of a ticket in the order in which they happened. It is merged, or kept as a
 /// conflict if somebody was let in who should not have been: that happened, and `/v1/slots/{slot}/conflicts` lists it.
@@ -460,7 +462,13 @@ fn read(body: &[u8], is_array: bool) -> Result<Vec<Line>, Problem> {
     responses((status = 200, description = "What became of each", body = MergedView), crate::openapi::Problems),
 )]
 #[post("/admissions/batch")]
-pub async fn merge(node: web::Data<Node>, caller: Caller, request: HttpRequest, mut payload: web::Payload) -> Result<HttpResponse, Problem> {
+pub async fn merge(
+    node: web::Data<Node>,
+    shared: web::ThinData<Rc<Shared>>,
+    caller: Caller,
+    request: HttpRequest,
+    mut payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Gate)?;
     let is_array = request.content_type().eq_ignore_ascii_case("application/json");
     if !is_array && !request.content_type().eq_ignore_ascii_case("application/x-ndjson") {
@@ -468,8 +476,7 @@ pub async fn merge(node: web::Data<Node>, caller: Caller, request: HttpRequest, 
     }
     // The whole before the first: the scans of a ticket may stand in any order.
     let (mut body, mut turn) = (Vec::new(), None);
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Problem::malformed("the body cannot be read to its end"))?;
+    while let Some(chunk) = next_piece(&mut payload, turn.as_mut(), shared.body_within()).await? {
         if body.len() + chunk.len() > BATCH_BYTES_MAX {
             return Err(Problem::too_large(BATCH_BYTES_MAX).detail("Nothing was taken in: send it in several batches."));
         }

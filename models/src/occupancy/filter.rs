@@ -2,7 +2,8 @@
 //! stay leaves inside, each by how much it is to be trusted (a Kalman filter with one number as its state).
 //!
 //! A counter of entries that says nothing while gates scan is dead: entries are then what gates scan, divided by the share of people who pass one. A counter of
-//! exits that says nothing while people must be leaving is dead too: exits are then what the law of the stay expects.
+//! exits that says nothing while people must be leaving is dead too: exits are then what the law of the stay expects. A counter that was only cut off, or tells
+//! seldom, tells afterwards of those for whom something stood in: they came and went once.
 
 use std::collections::VecDeque;
 
@@ -107,9 +108,40 @@ pub struct Filter {
     exit_window: VecDeque<(f64, f64)>,
     entries_dead: bool,
     exits_dead: bool,
+    /// Who came in, and who went out, by what stood in for dead counters.
+    came_in: StandIn,
+    went_out: StandIn,
     last_counted: i64,
     day: Day,
     learned: Learned,
+}
+
+/// People who passed one way by what stood in for a dead counter.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct StandIn {
+    /// How many of them no counter has told of since.
+    people: f64,
+    /// The last minute of theirs.
+    until: Option<i64>,
+    /// How many of those whom the running minute has counted are known already.
+    known: f64,
+}
+
+impl StandIn {
+    /// In a minute so many were taken to pass, of whom counters have told of so many.
+    fn stand(&mut self, minute: i64, people: f64, told: f64) {
+        self.people += (people - told).max(0.0);
+        self.until = Some(minute);
+    }
+
+    /// A counter that had said nothing after a minute, or nothing at all, tells of so many.
+    fn tell(&mut self, counted: f64, since: Option<i64>) {
+        if self.until.is_some_and(|until| since.is_none_or(|since| since < until)) {
+            let known = counted.min(self.people);
+            self.people -= known;
+            self.known += known;
+        }
+    }
 }
 
 /// What the balance of the last days says, worked out once a day.
@@ -138,6 +170,8 @@ impl Filter {
             exit_window: VecDeque::new(),
             entries_dead: false,
             exits_dead: false,
+            came_in: StandIn::default(),
+            went_out: StandIn::default(),
             last_counted: 0,
             day: Day::default(),
             learned: Learned::default(),
@@ -158,6 +192,7 @@ impl Filter {
         };
         (self.people, self.variance, self.room, self.midnight, self.minute) = (0.0, 0.0, room.max(1.0), midnight, None);
         (self.entries_dead, self.exits_dead) = (false, false);
+        (self.came_in, self.went_out) = (StandIn::default(), StandIn::default());
         self.counted = Counts::default();
         self.entries.clear();
         self.entry_window.clear();
@@ -187,6 +222,23 @@ impl Filter {
         }
     }
 
+    /// As [`Filter::count`], by a counter that had said nothing after the minute `since`, or nothing at all. For whom something stood in meanwhile, as it was taken for dead, has come
+    /// in or gone out already.
+    pub fn count_since(&mut self, minute: i64, since: Option<i64>, counts: Counts) {
+        self.count(minute, counts);
+        let (entered, left) = self.stands_for(counts);
+        self.came_in.tell(entered, since);
+        self.went_out.tell(left, since);
+    }
+
+    /// As [`Filter::count`], where somebody has counted the people inside since by other means: whoever came in or went out by then is of the day, and among these.
+    pub fn count_known(&mut self, minute: i64, counts: Counts) {
+        self.count(minute, counts);
+        let (entered, left) = self.stands_for(counts);
+        self.came_in.known += entered;
+        self.went_out.known += left;
+    }
+
     /// Takes in whom gates have let in so long before `minute` that doors are held against others by now, as when a gate tells late what it did without a network. They are of the
     /// day. Where counters of entries speak these have counted them already; where none does they come in now, as nobody else has counted them.
     pub fn count_late(&mut self, minute: i64, scanned: u32) {
@@ -211,6 +263,7 @@ impl Filter {
             // What was counted last is still the day's.
             self.step(current);
             (self.people, self.variance) = (0.0, 0.0);
+            (self.came_in, self.went_out) = (StandIn::default(), StandIn::default());
             self.entries.clear();
             current = minute;
         }
@@ -240,7 +293,7 @@ impl Filter {
         let people = people.max(0.0);
         // Those whom the running minute has counted are among them, and its end adds them.
         (self.people, self.variance) = (people - self.since(), sd * sd);
-        let entered = f64::from(self.counted.entered) * self.learned.entry_factor;
+        let entered = self.stands_for(self.counted).0 - self.came_in.known;
         // For the law of the stay they came in just now, which errs on the safe side.
         self.entries.clear();
         self.entries.push_back((people - entered).max(0.0));
@@ -248,8 +301,14 @@ impl Filter {
 
     /// By how many more people what the running minute has counted makes them.
     fn since(&self) -> f64 {
+        let (entered, left) = self.stands_for(self.counted);
+        (entered - self.came_in.known) - (left - self.went_out.known)
+    }
+
+    /// How many people counts in and out stand for.
+    fn stands_for(&self, counts: Counts) -> (f64, f64) {
         let Learned { exit_ratio, entry_factor, .. } = self.learned;
-        f64::from(self.counted.entered) * entry_factor - f64::from(self.counted.left) * entry_factor * exit_ratio
+        (f64::from(counts.entered) * entry_factor, f64::from(counts.left) * entry_factor * exit_ratio)
     }
 
     /// The estimate as of the last minute that is over, with what was counted since.
@@ -278,34 +337,42 @@ impl Filter {
 
     /// One minute that is over.
     fn step(&mut self, minute: i64) {
-        let Counts { entered, left, scanned } = std::mem::take(&mut self.counted);
+        let counts = std::mem::take(&mut self.counted);
+        let [known_in, known_out] = [&mut self.came_in, &mut self.went_out].map(|stand_in| std::mem::take(&mut stand_in.known));
         let minute_of_day = u32::try_from(minute - self.midnight).unwrap_or(0);
-        self.day.count(minute_of_day, entered, left, scanned);
-        let (mut entered, mut left) = (f64::from(entered) * self.learned.entry_factor, f64::from(left) * self.learned.entry_factor);
-        let scanned = f64::from(scanned) / self.learned.gate_share * self.learned.entry_factor;
-        left *= self.learned.exit_ratio;
+        self.day.count(minute_of_day, counts.entered, counts.left, counts.scanned);
+        let (counted_in, counted_out) = self.stands_for(counts);
+        let scanned = f64::from(counts.scanned) / self.learned.gate_share * self.learned.entry_factor;
+        // Of whom counters tell, whoever is known has come in or gone out already.
+        let (mut entered, mut left) = (counted_in - known_in, counted_out - known_out);
 
-        keep(&mut self.entry_window, (entered, scanned), ENTRY_WINDOW_MIN);
+        keep(&mut self.entry_window, (counted_in, scanned), ENTRY_WINDOW_MIN);
         let (sum_entered, sum_scanned) = sum(&self.entry_window);
         if !self.entries_dead && sum_scanned >= SCANS_MIN && sum_entered < DEAD_SHARE * sum_scanned {
             self.entries_dead = true;
             // Those whom the dead counter missed so far come in at once; this minute's are among them.
-            entered = sum_scanned - (sum_entered - entered);
+            let missed = sum_scanned - (sum_entered - counted_in);
+            self.came_in.stand(minute, missed, entered);
+            entered = missed;
         } else if self.entries_dead && sum_entered >= ALIVE_SHARE * sum_scanned.max(1.0) {
             self.entries_dead = false;
         } else if self.entries_dead {
+            self.came_in.stand(minute, scanned, entered);
             entered = scanned;
         }
 
         let expected = self.leaving();
-        keep(&mut self.exit_window, (left, expected), EXIT_WINDOW_MIN);
+        keep(&mut self.exit_window, (counted_out, expected), EXIT_WINDOW_MIN);
         let (sum_left, sum_expected) = sum(&self.exit_window);
         if !self.exits_dead && sum_expected >= EXITS_MIN && sum_left < DEAD_SHARE * sum_expected {
             self.exits_dead = true;
-            left = sum_expected - (sum_left - left);
+            let missed = sum_expected - (sum_left - counted_out);
+            self.went_out.stand(minute, missed, left);
+            left = missed;
         } else if self.exits_dead && sum_left >= ALIVE_SHARE * sum_expected.max(1.0) {
             self.exits_dead = false;
         } else if self.exits_dead {
+            self.went_out.stand(minute, expected, left);
             left = expected;
         }
         self.day.dead_minutes += u32::from(self.entries_dead || self.exits_dead);
@@ -429,6 +496,56 @@ mod tests {
         }
         assert_eq!(filter.estimate().quality, Quality::Good, "it counts again");
         assert!(!filter.day().is_sound(), "such a day teaches nothing");
+    }
+
+    #[test]
+    fn whom_a_counter_tells_of_that_was_cut_off_came_in_once() {
+        let mut filter = Filter::new(&balance(), None, 10_000.0);
+        filter.count(540, counts(0, 0, 0));
+        for minute in 541..580 {
+            filter.count(minute, counts(0, 0, 4));
+        }
+        filter.advance(580);
+        let before = people(&filter);
+        assert_eq!(filter.estimate().quality, Quality::DeadEntries);
+        // In two parts, of which the first one alone does not make it live again.
+        for (minute, since, entered, quality) in [(580, 540, 16, Quality::DeadEntries), (581, 544, 140, Quality::Good)] {
+            filter.count_since(minute, Some(since), counts(entered, 0, 0));
+            assert!((people(&filter) - before).abs() < 1e-6, "{before} before, {} since", people(&filter));
+            filter.advance(minute + 1);
+            assert!((people(&filter) - before).abs() < 1e-6, "nor does the minute's end add them: {}", people(&filter));
+            assert_eq!(filter.estimate().quality, quality);
+        }
+        assert_eq!(filter.day().entered, 156, "the day has all of them");
+        filter.count_since(582, Some(581), counts(4, 0, 4));
+        assert!((people(&filter) - before - 4.0).abs() < 1e-6, "who comes now is new");
+    }
+
+    #[test]
+    fn whom_a_counter_tells_of_that_was_cut_off_went_out_once() {
+        let mut filter = Filter::new(&balance(), None, 10_000.0);
+        filter.set(600, 200.0, 5.0);
+        filter.advance(661);
+        let before = people(&filter);
+        assert!(filter.exits_dead && before < 120.0, "the law of the stay stands in: {before}");
+        filter.count_since(661, Some(600), counts(0, 100, 0));
+        assert!((people(&filter) - before).abs() < 1e-6, "{before} before, {} since", people(&filter));
+        filter.advance(662);
+        assert!(!filter.exits_dead && (people(&filter) - before).abs() < 1e-6, "{before} before, {} since", people(&filter));
+        filter.count_since(662, Some(661), counts(0, 3, 0));
+        assert!((people(&filter) - before + 3.0).abs() < 1e-6, "who goes now is not known yet");
+    }
+
+    #[test]
+    fn whom_a_counter_tells_of_from_before_people_were_seen_is_of_the_day_alone() {
+        let mut filter = Filter::new(&balance(), None, 10_000.0);
+        filter.set(600, 100.0, 1.0);
+        filter.count_known(600, counts(20, 50, 0));
+        assert!((people(&filter) - 100.0).abs() < 1e-6, "{}", people(&filter));
+        filter.count(600, counts(3, 1, 0));
+        filter.advance(601);
+        assert!((people(&filter) - 102.0).abs() < 1e-6, "{}", people(&filter));
+        assert_eq!((filter.day().entered, filter.day().left), (23, 51));
     }
 
     #[test]

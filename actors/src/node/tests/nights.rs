@@ -44,6 +44,31 @@ async fn what_doors_have_summed_up_waits_for_the_night_that_can_write_it_down() 
 }
 
 #[actix_rt::test]
+async fn a_day_of_which_doors_alone_know_a_part_is_not_counted() {
+    let journal = Arc::new(MemoryJournal::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    let count = async |house: &House, at_s: i64, entered: u32| {
+        let door = Reading { museum: MUSEUM, sensor: code("door"), at: now().plus_seconds(at_s), measured: Measured::Flow { entered, left: 0 } };
+        house.node().read(door, KeyId(3)).await.unwrap();
+    };
+    count(&house, 0, 20).await;
+    house.running.stop().await;
+    // It is started again in the middle of the day: how many the door had counted nobody knows any more.
+    let house = House::on(journal).await;
+    count(&house, 10, 5).await;
+    house.clock.set(now().plus_seconds(20 * 3_600));
+    assert_eq!(attended::count_days(house.node()).await, 0);
+    assert!(house.node().attended().get(MUSEUM).days().is_empty(), "nor does a part of it stand in the way of whoever brings the day in");
+    // The next day is whole.
+    count(&house, 20 * 3_600, 7).await;
+    house.clock.set(now().plus_seconds(44 * 3_600));
+    assert_eq!(attended::count_days(house.node()).await, 1);
+    assert_eq!(house.node().attended().get(MUSEUM).days().values().map(|day| day.people).collect::<Vec<_>>(), [7]);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn who_came_by_a_slot_that_is_not_planned_any_more_is_counted_with_the_day() {
     let house = House::new().await;
     let (node, date) = (house.node(), calendar::local_day(tomorrow().start()));

@@ -36,6 +36,7 @@ pub struct QuotesQuery {
     #[param(inline, value_type = Option<GroupKindWord>)]
     kind: Option<Kind>,
     /// Only of an institution with this fiscal code, VAT number or IPA code.
+    #[param(min_length = 1)]
     institution: Option<String>,
     /// Only for visits on this day or later.
     #[param(value_type = Option<String>, format = Date)]
@@ -75,6 +76,11 @@ impl QuotesQuery {
         if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
             return Err(Problem::invalid("let `from` not be after `to`"));
         }
+        let institution = self.institution.as_ref().map(|code| code.trim().to_ascii_lowercase());
+        // Codes that are not known are empty: whoever has left the field of a form empty would be shown the quotes of all who lack one.
+        if institution.as_ref().is_some_and(String::is_empty) {
+            return Err(Problem::malformed("institution: a fiscal code, VAT number or IPA code is expected; leave it out to list all"));
+        }
         let account = match (caller.acts_for()?, self.account) {
             (Some(own), Some(other)) if own != other => return Err(Problem::not_found()),
             (own, named) => own.or(named),
@@ -84,7 +90,7 @@ impl QuotesQuery {
             states,
             account,
             kind: self.kind.map(|kind| kind_name(kind).to_owned()),
-            institution: self.institution.as_ref().map(|code| code.trim().to_ascii_lowercase()),
+            institution,
             from: self.from.map(|day| day.to_string()),
             to: self.to.map(|day| day.to_string()),
             due_before: instant_of("due_before", self.due_before.as_deref())?,

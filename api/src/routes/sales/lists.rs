@@ -29,6 +29,7 @@ pub struct SalesQuery {
     #[param(value_type = Option<String>)]
     slot: Option<SlotId>,
     /// Only with this reference of a desk: under which it took the money for the sale, for its payment, or where the tickets were bought that have moved.
+    #[param(min_length = 1)]
     reference: Option<String>,
     /// Only those that were made with the caller's key. Without desk rights it sees no others, and of what it held also what a desk sold; but an operator those that its account
     /// was charged with, or that were made for its quotes.
@@ -62,6 +63,10 @@ impl SalesQuery {
     fn filter(&self, node: &Node, caller: &Caller) -> Result<SaleFilter, Problem> {
         if let Some(slot) = self.slot {
             caller.may_at(Scope::Book, slot.museum())?;
+        }
+        // Whoever has left the field of a form empty would be shown all that no desk took money for.
+        if self.reference.as_ref().is_some_and(String::is_empty) {
+            return Err(Problem::malformed("reference: that of a desk is expected; leave it out to list all"));
         }
         let museums = match (&self.museum, &caller.0.museums) {
             (Some(name), _) => Some(vec![museum_of(node, caller, Scope::Book, name)?.museum.id()]),
