@@ -14,7 +14,7 @@ pub mod report;
 
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attempts::Attempt;
-use tornello_engine::case::{Action, Command, Known, LabelSource, Opened, Origin, Refusal, Status, Subject, Verdict};
+use tornello_engine::case::{Action, Command, Known, Label, LabelSource, Opened, Origin, Refusal, Status, Subject, Verdict};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId};
@@ -540,6 +540,10 @@ async fn picked_before(views: &Views, budgets: &[Budget; 5], hour: i64) -> Resul
 async fn label(node: &Node, sale: HoldId, known: Known) -> Result<(), RoundError> {
     let (id, Known { label, source, at }) = (case_of(Subject::Sale(sale)), known);
     if matches!(node.look_case(id, |_| ()).await, Err(Failure::Refused(Refusal::UnknownCase))) {
+        // Nothing was told that could be taken back.
+        if label == Label::Withdrawn {
+            return Ok(());
+        }
         let Some(files) = node.files() else { return Ok(()) };
         let Some(wanting) = files.views.sale_for_case(sale).await? else { return Ok(()) };
         let origin = match source {

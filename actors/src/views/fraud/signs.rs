@@ -38,11 +38,14 @@ pub struct RefusedRow {
 /// The query of [`Views::fraud_signs`]: in the words of the index, which has only what is new.
 const UNTOLD: &str = "SELECT subject, label, source, at FROM fraud_sign WHERE told = 0 ORDER BY at, subject, rank LIMIT ?";
 
-/// What banks say of sales; the last word counts. Only of what a payment has sold: one that was made for a desk's sale has not.
+/// What banks say of sales; the last word counts. Only of what a payment has sold: one that was made for a desk's sale has not. What a bank takes back is no news for a case
+/// that was told nothing by it.
 pub(super) const BY_BANK: &str = "INSERT OR REPLACE INTO fraud_sign
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, iif(value ->> 2 = 'withdrawn',
+        NOT EXISTS (SELECT 1 FROM fraud_case JOIN fraud_label USING (fraud_case)
+            WHERE fraud_case.subject = value ->> 0 AND fraud_label.rank = value ->> 1),
         EXISTS (SELECT 1 FROM fraud_case JOIN fraud_label USING (fraud_case)
-            WHERE fraud_case.subject = value ->> 0 AND fraud_label.label = value ->> 2 AND fraud_label.source = value ->> 3)
+            WHERE fraud_case.subject = value ->> 0 AND fraud_label.label = value ->> 2 AND fraud_label.source = value ->> 3))
     FROM jsonb_each(?) JOIN sale ON sale.sale = value ->> 0 WHERE sale.settlement = 'payment'";
 
 /// What gates say of sales; the first word counts, as the others say the same.
@@ -69,7 +72,8 @@ impl Views {
     pub async fn fraud_signs(&self, limit: u32) -> Result<Vec<(HoldId, Known)>, ViewsError> {
         let rows = sqlx::query(UNTOLD).bind(i64::from(limit)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
-            let label = if row.try_get::<String, _>(1)? == label_name(Label::Fraud) { Label::Fraud } else { Label::Legit };
+            let named = row.try_get::<String, _>(1)?;
+            let label = [Label::Fraud, Label::Withdrawn].into_iter().find(|label| label_name(*label) == named).unwrap_or(Label::Legit);
             let named = row.try_get::<String, _>(2)?;
             let told = [LabelSource::Chargeback, LabelSource::Dispute].into_iter().find(|source| source.name() == named);
             let known = Known { label, source: told.unwrap_or(LabelSource::GateRefusal), at: Timestamp::from_micros(row.try_get(3)?) };
@@ -96,6 +100,7 @@ pub(super) const fn label_name(label: Label) -> &'static str {
     match label {
         Label::Fraud => "fraud",
         Label::Legit => "legit",
+        Label::Withdrawn => "withdrawn",
     }
 }
 
@@ -167,6 +172,7 @@ mod tests {
     };
     use tornello_engine::tariff::Proof;
 
+    use super::super::cases::CaseFilter;
     use super::*;
     use crate::journal::memory::MemoryJournal;
     use crate::journal::wire::{self, Wire};
@@ -257,12 +263,18 @@ mod tests {
             self.views.build(&self.journal, self.journal.head().await.unwrap().number).await.unwrap();
             self.views.fraud_signs(10).await.unwrap().into_iter().map(|(sale, known)| (sale, known.label, known.source)).collect()
         }
+
+        /// Who says what counts of the only case.
+        async fn label_by(&self) -> String {
+            self.views.fraud_cases(&CaseFilter::default(), 2).await.unwrap().remove(0).label_by
+        }
     }
 
     const PAYMENT: PaymentId = PaymentId::new(1, 7);
     const CHARGEBACK: (Label, LabelSource) = (Label::Fraud, LabelSource::Chargeback);
     const GATE: (Label, LabelSource) = (Label::Fraud, LabelSource::GateRefusal);
     const WON: (Label, LabelSource) = (Label::Legit, LabelSource::Dispute);
+    const TAKEN_BACK: (Label, LabelSource) = (Label::Withdrawn, LabelSource::Dispute);
     const SIGNS: &str = "SELECT json_array(subject, rank, label, source, at, told) FROM fraud_sign ORDER BY 1";
 
     fn sale(hour: i64) -> HoldId {
@@ -326,7 +338,20 @@ mod tests {
         told.disputed().await;
         assert_eq!(told.untold().await, all(&[one], CHARGEBACK), "nobody says yet which receipt it is about");
         told.lost(1).await;
-        assert_eq!(told.untold().await, all(&[one], WON));
+        assert!(told.untold().await.is_empty(), "no case was told that it was fraud");
+        // One was, and is told that this was of something else: what an analyst says counts.
+        let case = CaseId(1);
+        told.disputed().await;
+        told.opened(case, one).await;
+        told.labelled(case, Label::Fraud, LabelSource::Verdict).await;
+        told.labelled(case, CHARGEBACK.0, CHARGEBACK.1).await;
+        assert!(told.untold().await.is_empty());
+        assert_eq!(told.label_by().await, "chargeback");
+        told.lost(1).await;
+        assert_eq!(told.untold().await, all(&[one], TAKEN_BACK));
+        told.labelled(case, TAKEN_BACK.0, TAKEN_BACK.1).await;
+        assert!(told.untold().await.is_empty());
+        assert_eq!(told.label_by().await, "verdict");
         told.disputed().await;
         told.lost(0).await;
         let lost = (Label::Fraud, LabelSource::Dispute);
