@@ -407,16 +407,21 @@ async fn review(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
     unless_moved(node, sale, trail, done).await
 }
 
-/// Keeps a case open as long as the review of its sale that has begun anew: it would end with the first one, and tickets would wait with nobody to see it.
+/// Keeps a case open as long as the review of its sale that has begun anew: it would end with the first one, and tickets would wait with nobody to see it. And somebody is to look
+/// before any of it is over, or the tickets would be good by then.
 async fn renew(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Result<(), RoundError> {
     let failed = |failure: &dyn std::fmt::Display| RoundError::Case(id, failure.to_string());
-    let ends = reviews_along(node, sale).await.map_err(|failure| failed(&failure))?.into_iter().map(|(_, until)| until).max();
-    let Some(lapses_at) = ends else { return Ok(()) };
-    match node.case(id, envelope(id, b"renew", seq), Command::Renew { lapses_at }).await {
-        // The case lasts longer.
-        Ok(_) | Err(Failure::Refused(Refusal::NothingToDo)) => Ok(()),
-        Err(failure) => Err(failed(&failure)),
+    let (now, reviews) = (node.now(), reviews_along(node, sale).await.map_err(|failure| failed(&failure))?);
+    let ends = || reviews.iter().map(|(_, until)| *until).filter(move |until| *until > now);
+    let (Some(due_at), Some(lapses_at)) = (ends().min(), ends().max()) else { return Ok(()) };
+    for (step, command) in [(&b"renew"[..], Command::Renew { lapses_at }), (&b"hasten"[..], Command::Hasten { due_at })] {
+        match node.case(id, envelope(id, step, seq), command).await {
+            // The case lasts longer, or is due sooner.
+            Ok(_) | Err(Failure::Refused(Refusal::NothingToDo)) => {}
+            Err(failure) => return Err(failed(&failure)),
+        }
     }
+    Ok(())
 }
 
 /// Whether somebody is still to look at tickets of a sale for something else than the case of `decided`: at how they have moved since, or before that, or at what was bought.

@@ -152,9 +152,10 @@ async fn a_verdict_that_is_undone_when_the_time_of_its_case_is_over_is_to_be_loo
     node.wake_due().await;
     undo(node, id, by(12)).await.unwrap();
     node.wake_due().await;
-    let review = |slot: &Slot| slot.sale_of(sale()).is_some_and(|sale| sale.tickets.iter().all(|ticket| ticket.review_until.is_some()));
-    assert_eq!(node.look(tomorrow(), review).await, Ok(true));
-    let deadlines = (undone_at.plus_seconds(86_400), undone_at.plus_seconds(7 * 86_400));
+    // The visit is in less than a day: whoever looked when that is over would find tickets that had been good for hours.
+    let until = reviewed_until(node, sale()).await.unwrap();
+    assert!(undone_at < until && until < undone_at.plus_seconds(86_400), "{until}");
+    let deadlines = (until, undone_at.plus_seconds(7 * 86_400));
     assert_eq!(node.look_case(id, |case| (case.status(), case.deadlines())).await, Ok((Some(Status::Open), deadlines)));
     assert_eq!((node.cases().open(), node.cases().next_wake()), (1, Some(deadlines.1)));
     house.running.stop().await;
@@ -166,7 +167,7 @@ async fn a_case_is_open_as_long_as_the_review_that_an_undone_verdict_begins_anew
     let node = house.node();
     decide(node, id, by(11), Verdict::Legit, code("family")).await.unwrap();
     undo(node, id, by(12)).await.unwrap();
-    let until = node.look(tomorrow(), |slot| slot.sale_of(sale()).and_then(|sale| sale.tickets[0].review_until)).await.unwrap();
+    let until = reviewed_until(node, sale()).await;
     assert!(until.is_some_and(|until| until > now().plus_seconds(7_200)), "longer than the first one");
     assert_eq!(node.look_case(id, |case| (case.status(), case.pending(), Some(case.deadlines().1))).await, Ok((Some(Status::Open), None, until)));
     // Whoever looks for what is to be done finds nothing.
