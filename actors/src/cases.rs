@@ -483,10 +483,20 @@ pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
         }
         node.cases().has_picked(hour);
     }
-    for (sale, known) in files.views.fraud_signs(ROUND).await? {
-        note(label(node, sale, known).await);
+    if may_tell(node, &files.views) {
+        for (sale, known) in files.views.fraud_signs(ROUND).await? {
+            // They may have begun to be built again meanwhile.
+            if may_tell(node, &files.views) {
+                note(label(node, sale, known).await);
+            }
+        }
     }
     Ok(left)
+}
+
+/// See [`board::Cases::may_tell`].
+fn may_tell(node: &Node, views: &Views) -> bool {
+    node.cases().may_tell(node.head().number, views.as_of_batch())
 }
 
 /// The hour of an instant: of UTC, counted from 1970.
@@ -541,9 +551,9 @@ async fn picked_before(views: &Views, budgets: &[Budget; 5], hour: i64) -> Resul
     Ok(drawn.iter().filter(stays).map(|drawn| drawn.subject).collect())
 }
 
-/// Tells the case of a sale what a bank or a gate says of it, and opens one if there is none.
-async fn label(node: &Node, sale: HoldId, known: Known) -> Result<(), RoundError> {
-    let (id, Known { label, source, at }) = (case_of(Subject::Sale(sale)), known);
+/// Tells the case of a sale what a bank or a gate said of it last, and opens one if there is none.
+pub(crate) async fn label(node: &Node, sale: HoldId, known: Known) -> Result<(), RoundError> {
+    let (id, Known { label, source, .. }) = (case_of(Subject::Sale(sale)), known);
     if matches!(node.look_case(id, |_| ()).await, Err(Failure::Refused(Refusal::UnknownCase))) {
         // Nothing was told that could be taken back.
         if label == Label::Withdrawn {
@@ -557,13 +567,7 @@ async fn label(node: &Node, sale: HoldId, known: Known) -> Result<(), RoundError
         };
         open_about(node, &wanting, origin).await?;
     }
-    // A bank may say the same again after it has said otherwise. Lists that are being built again say what was told long ago, and is none of its last words.
-    let told = move |known: &Known| (known.label, known.source) == (label, source) && known.at >= at;
-    let look = move |case: &tornello_engine::case::Case| (case.seq(), case.labels().iter().any(told));
-    let (seq, is_told) = node.look_case(id, look).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?;
-    if is_told {
-        return Ok(());
-    }
+    let seq = node.look_case(id, |case| case.seq()).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?;
     match node.case(id, envelope(id, source.name().as_bytes(), seq), Command::Label { label, source }).await {
         Ok(_) | Err(Failure::Refused(Refusal::LabelKnown | Refusal::TooManyLabels)) => Ok(()),
         Err(failure) => Err(RoundError::Case(id, failure.to_string())),

@@ -2,7 +2,7 @@
 //! is what was known before.
 
 use tornello_engine::attempts::{Attempt, Ending, day_of};
-use tornello_engine::case::{self, Opened, Origin, Status, Subject, Verdict};
+use tornello_engine::case::{self, Known, Label, LabelSource, Opened, Origin, Status, Subject, Verdict};
 use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
 use tornello_engine::fraud_rules::{self, Action, Condition, Op, Rule};
 use tornello_engine::ids::{AttemptId, CaseId};
@@ -11,7 +11,7 @@ use tornello_engine::model_registry::{self, ModelKind};
 use super::limits::an_hour_later;
 use super::*;
 use crate::cases::appeals::{self, Appealed};
-use crate::cases::{Blocked, blocked_of as blocked_by_verdict, case_of, decide, fraud_said_of, resume, undo};
+use crate::cases::{Blocked, blocked_of as blocked_by_verdict, case_of, decide, fraud_said_of, label, resume, undo};
 use crate::moves::{self, move_tickets};
 
 fn sale() -> HoldId {
@@ -174,6 +174,22 @@ async fn a_case_is_open_as_long_as_the_review_that_an_undone_verdict_begins_anew
     let seq = node.look_case(id, |case| case.seq()).await.unwrap();
     resume(node).await.unwrap();
     assert_eq!(node.look_case(id, |case| case.seq()).await, Ok(seq));
+    house.running.stop().await;
+}
+
+/// A bank had taken a chargeback back before anybody looked, so the case was never told of that; then it was, by lists that were being built again.
+#[actix_rt::test]
+async fn a_case_knows_what_a_bank_said_last_whatever_it_was_told_in_between() {
+    let (house, id) = suspected().await;
+    let node = house.node();
+    let (won, charged_back) = ((Label::Legit, LabelSource::Dispute), (Label::Fraud, LabelSource::Chargeback));
+    for (n, said) in (0..).zip([won, charged_back, won, won]) {
+        let at = if said == won { now() } else { now().plus_seconds(-60) };
+        label(node, sale(), Known { label: said.0, source: said.1, at }).await.unwrap();
+        let known = node.look_case(id, |case| case.label().map(|known| (known.label, known.source))).await;
+        assert_eq!(known, Ok(Some(said)), "{n}");
+    }
+    assert_eq!(node.look_case(id, |case| case.labels().len()).await, Ok(3), "told once more it is no news");
     house.running.stop().await;
 }
 
