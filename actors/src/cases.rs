@@ -43,6 +43,8 @@ const PICKED_BACK_H: i64 = 24;
 const PICKED_PERCENT: u64 = 5;
 /// In how many hours, its own the last, is counted from how many chance picks at something.
 const VOLUME_H: i64 = 24;
+/// For how long what gates said of a sale is taken back in its case where scans that are sent in later show that nobody was in twice, in seconds: 30 days.
+const GATES_LATE_S: i64 = 30 * DAY_S;
 /// An hour, in seconds.
 const HOUR_S: i64 = 3_600;
 /// How many wants are seen to in one round.
@@ -488,6 +490,12 @@ pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
             // They may have begun to be built again meanwhile.
             if may_tell(node, &files.views) {
                 note(label(node, sale, known).await);
+            }
+        }
+        let at = node.now();
+        for sale in files.views.gates_unsaid(at.plus_seconds(-GATES_LATE_S), ROUND).await? {
+            if may_tell(node, &files.views) {
+                note(label(node, sale, Known { label: Label::Withdrawn, source: LabelSource::GateRefusal, at }).await);
             }
         }
     }

@@ -129,7 +129,7 @@ pub enum Label {
     Fraud,
     /// It was honest.
     Legit,
-    /// Nothing: whoever said something of it takes that back, as it was about something else. What others say of it counts.
+    /// Nothing: whoever said something of it takes that back, as it was about something else or was none after all. What others say of it counts.
     Withdrawn,
 }
 

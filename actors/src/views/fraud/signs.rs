@@ -62,10 +62,16 @@ pub(super) const MET: &str = "INSERT OR IGNORE INTO gate_sign SELECT value ->> 0
 pub(super) const NOT_MET: &str = "DELETE FROM gate_sign
     WHERE (sale, ticket, gate, at) IN (SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_each(?))";
 
-/// Of those sales, with the rank of gates behind: as long as a gate has met anything else of one, the sign stands. One that comes again is `told` if its case was told of
-/// the first, as a label is not taken back: see [`CONFLICTS`].
+/// Of those sales, with the rank of gates behind: as long as a gate has met anything else of one, the sign stands. What its case was told is taken back there: see [`UNSAID`]. One
+/// that comes again is `told` if that has not happened yet, and no more when it has.
 pub(super) const CLEARED: &str = "DELETE FROM fraud_sign WHERE (subject, rank) IN (SELECT value ->> 0, value ->> 4 FROM jsonb_each(?))
     AND NOT EXISTS (SELECT 1 FROM gate_sign WHERE gate_sign.sale = fraud_sign.subject)";
+
+/// The query of [`Views::gates_unsaid`]: of labels by gates, whose rank is 2, those of a sale of which no gate says anything any more.
+const UNSAID: &str = "SELECT fraud_case.subject FROM fraud_label CROSS JOIN fraud_case ON fraud_case.fraud_case = fraud_label.fraud_case
+    WHERE fraud_label.rank = 2 AND fraud_label.at >= ?1
+    AND NOT EXISTS (SELECT 1 FROM fraud_sign WHERE fraud_sign.subject = fraud_case.subject AND fraud_sign.rank = 2)
+    ORDER BY fraud_label.at LIMIT ?2";
 
 impl Views {
     /// What a bank or a gate says of a sale and is not in its case yet, the oldest first: the sale, what, who says so, and since when; at most `limit`.
@@ -80,6 +86,12 @@ impl Views {
             Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, known))
         };
         rows.iter().map(read).collect()
+    }
+
+    /// The sales of whose tickets gates have met none twice after all, though their cases were told so since an instant, and were not told that; at most `limit`.
+    pub async fn gates_unsaid(&self, since: Timestamp, limit: u32) -> Result<Vec<HoldId>, ViewsError> {
+        let query = sqlx::query(UNSAID).bind(since.as_micros()).bind(i64::from(limit));
+        self.found(query, |row| row.try_get::<String, _>(0)?.parse().map_err(bad)).await
     }
 
     /// What gates refused of a sale's tickets, as far as it is noted, oldest first.
@@ -264,6 +276,11 @@ mod tests {
             self.views.fraud_signs(10).await.unwrap().into_iter().map(|(sale, known)| (sale, known.label, known.source)).collect()
         }
 
+        /// What is taken back, after such a look.
+        async fn unsaid(&self) -> Vec<HoldId> {
+            self.views.gates_unsaid(Timestamp::from_seconds(0), 10).await.unwrap()
+        }
+
         /// Who says what counts of the only case.
         async fn label_by(&self) -> String {
             self.views.fraud_cases(&CaseFilter::default(), 2).await.unwrap().remove(0).label_by
@@ -378,12 +395,28 @@ mod tests {
         told.opened(case, sale).await;
         told.labelled(case, GATE.0, GATE.1).await;
         assert!(told.untold().await.is_empty(), "its case knows");
+        assert!(told.unsaid().await.is_empty());
         told.let_in(sale, false).await;
         assert!(told.untold().await.is_empty());
         let signs: Vec<String> = sqlx::query_scalar(SIGNS).fetch_all(&told.views.pool()).await.unwrap();
         assert!(signs.is_empty(), "{signs:?}");
+        assert_eq!(told.unsaid().await, [sale], "its case is to know that nobody was in twice");
+        assert_eq!(told.label_by().await, "gate_refusal");
+        told.labelled(case, Label::Withdrawn, LabelSource::GateRefusal).await;
+        assert!(told.untold().await.is_empty() && told.unsaid().await.is_empty());
+        assert_eq!(told.label_by().await, "");
         told.let_in(sale, true).await;
-        assert!(told.untold().await.is_empty(), "its case keeps the label, and knows");
+        assert_eq!(told.untold().await, all(&[sale], GATE), "and somebody was, after all");
+        // Taken back while its case is being told, and said again while that is taken back there.
+        told.let_in(sale, false).await;
+        assert!(told.untold().await.is_empty() && told.unsaid().await.is_empty());
+        told.labelled(case, GATE.0, GATE.1).await;
+        assert!(told.untold().await.is_empty());
+        assert_eq!(told.unsaid().await, [sale]);
+        told.let_in(sale, true).await;
+        assert!(told.untold().await.is_empty() && told.unsaid().await.is_empty());
+        told.labelled(case, Label::Withdrawn, LabelSource::GateRefusal).await;
+        assert_eq!(told.untold().await, all(&[sale], GATE));
         told.views.close().await;
     }
 
@@ -409,6 +442,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
         assert_eq!(plan(&views, UNTOLD).await, ["SCAN fraud_sign USING INDEX fraud_sign_untold"]);
+        let steps = plan(&views, UNSAID).await;
+        assert!(steps.iter().any(|step| step.contains("fraud_label_by_gate")), "{steps:?}");
+        assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:?}");
         let steps = plan(&views, BY_BANK).await;
         assert!(steps.iter().any(|step| step.starts_with("SEARCH sale USING PRIMARY KEY")), "{steps:?}");
         assert!(!steps.iter().any(|step| step.starts_with("SCAN sale")), "{steps:?}");

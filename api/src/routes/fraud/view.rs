@@ -357,9 +357,7 @@ impl Read {
             Event::Followed(followed) => format!("looked at with case {}", followed.case),
             Event::Renewed(renewed) => format!("to be looked at by {}", renewed.due_at),
             Event::Lapsed(_) => "lapsed".to_owned(),
-            Event::Labelled(labelled) if labelled.label == Label::Withdrawn => {
-                format!("taken back by {}: it was about something else", labelled.source.name())
-            }
+            Event::Labelled(labelled) if labelled.label == Label::Withdrawn => format!("taken back by {}", labelled.source.name()),
             Event::Labelled(labelled) => format!("{} said by {}", label_name(labelled.label), labelled.source.name()),
             Event::Acted(acted) => {
                 let (action, what) = named(acted.action, acted.done);
