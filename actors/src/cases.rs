@@ -14,7 +14,7 @@ pub mod report;
 
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attempts::Attempt;
-use tornello_engine::case::{Action, Command, Known, LabelSource, Opened, Origin, Refusal, Status, Subject, Verdict};
+use tornello_engine::case::{Action, Command, Known, Label, LabelSource, Opened, Origin, Refusal, Status, Subject, Verdict};
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, CaseId, Code, HoldId};
@@ -43,6 +43,8 @@ const PICKED_BACK_H: i64 = 24;
 const PICKED_PERCENT: u64 = 5;
 /// In how many hours, its own the last, is counted from how many chance picks at something.
 const VOLUME_H: i64 = 24;
+/// For how long what gates said of a sale is taken back in its case where scans that are sent in later show that nobody was in twice, in seconds: 30 days.
+const GATES_LATE_S: i64 = 30 * DAY_S;
 /// An hour, in seconds.
 const HOUR_S: i64 = 3_600;
 /// How many wants are seen to in one round.
@@ -407,16 +409,21 @@ async fn review(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
     unless_moved(node, sale, trail, done).await
 }
 
-/// Keeps a case open as long as the review of its sale that has begun anew: it would end with the first one, and tickets would wait with nobody to see it.
+/// Keeps a case open as long as the review of its sale that has begun anew: it would end with the first one, and tickets would wait with nobody to see it. And somebody is to look
+/// before any of it is over, or the tickets would be good by then.
 async fn renew(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Result<(), RoundError> {
     let failed = |failure: &dyn std::fmt::Display| RoundError::Case(id, failure.to_string());
-    let ends = reviews_along(node, sale).await.map_err(|failure| failed(&failure))?.into_iter().map(|(_, until)| until).max();
-    let Some(lapses_at) = ends else { return Ok(()) };
-    match node.case(id, envelope(id, b"renew", seq), Command::Renew { lapses_at }).await {
-        // The case lasts longer.
-        Ok(_) | Err(Failure::Refused(Refusal::NothingToDo)) => Ok(()),
-        Err(failure) => Err(failed(&failure)),
+    let (now, reviews) = (node.now(), reviews_along(node, sale).await.map_err(|failure| failed(&failure))?);
+    let ends = || reviews.iter().map(|(_, until)| *until).filter(move |until| *until > now);
+    let (Some(due_at), Some(lapses_at)) = (ends().min(), ends().max()) else { return Ok(()) };
+    for (step, command) in [(&b"renew"[..], Command::Renew { lapses_at }), (&b"hasten"[..], Command::Hasten { due_at })] {
+        match node.case(id, envelope(id, step, seq), command).await {
+            // The case lasts longer, or is due sooner.
+            Ok(_) | Err(Failure::Refused(Refusal::NothingToDo)) => {}
+            Err(failure) => return Err(failed(&failure)),
+        }
     }
+    Ok(())
 }
 
 /// Whether somebody is still to look at tickets of a sale for something else than the case of `decided`: at how they have moved since, or before that, or at what was bought.
@@ -478,10 +485,26 @@ pub async fn resume(node: &Node) -> Result<usize, ViewsError> {
         }
         node.cases().has_picked(hour);
     }
-    for (sale, known) in files.views.fraud_signs(ROUND).await? {
-        note(label(node, sale, known).await);
+    if may_tell(node, &files.views) {
+        for (sale, known) in files.views.fraud_signs(ROUND).await? {
+            // They may have begun to be built again meanwhile.
+            if may_tell(node, &files.views) {
+                note(label(node, sale, known).await);
+            }
+        }
+        let at = node.now();
+        for sale in files.views.gates_unsaid(at.plus_seconds(-GATES_LATE_S), ROUND).await? {
+            if may_tell(node, &files.views) {
+                note(label(node, sale, Known { label: Label::Withdrawn, source: LabelSource::GateRefusal, at }).await);
+            }
+        }
     }
     Ok(left)
+}
+
+/// See [`board::Cases::may_tell`].
+fn may_tell(node: &Node, views: &Views) -> bool {
+    node.cases().may_tell(node.head().number, views.as_of_batch())
 }
 
 /// The hour of an instant: of UTC, counted from 1970.
@@ -536,10 +559,14 @@ async fn picked_before(views: &Views, budgets: &[Budget; 5], hour: i64) -> Resul
     Ok(drawn.iter().filter(stays).map(|drawn| drawn.subject).collect())
 }
 
-/// Tells the case of a sale what a bank or a gate says of it, and opens one if there is none.
-async fn label(node: &Node, sale: HoldId, known: Known) -> Result<(), RoundError> {
-    let (id, Known { label, source, at }) = (case_of(Subject::Sale(sale)), known);
+/// Tells the case of a sale what a bank or a gate said of it last, and opens one if there is none.
+pub(crate) async fn label(node: &Node, sale: HoldId, known: Known) -> Result<(), RoundError> {
+    let (id, Known { label, source, .. }) = (case_of(Subject::Sale(sale)), known);
     if matches!(node.look_case(id, |_| ()).await, Err(Failure::Refused(Refusal::UnknownCase))) {
+        // Nothing was told that could be taken back.
+        if label == Label::Withdrawn {
+            return Ok(());
+        }
         let Some(files) = node.files() else { return Ok(()) };
         let Some(wanting) = files.views.sale_for_case(sale).await? else { return Ok(()) };
         let origin = match source {
@@ -548,13 +575,7 @@ async fn label(node: &Node, sale: HoldId, known: Known) -> Result<(), RoundError
         };
         open_about(node, &wanting, origin).await?;
     }
-    // A bank may say the same again after it has said otherwise. Lists that are being built again say what was told long ago, and is none of its last words.
-    let told = move |known: &Known| (known.label, known.source) == (label, source) && known.at >= at;
-    let look = move |case: &tornello_engine::case::Case| (case.seq(), case.labels().iter().any(told));
-    let (seq, is_told) = node.look_case(id, look).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?;
-    if is_told {
-        return Ok(());
-    }
+    let seq = node.look_case(id, |case| case.seq()).await.map_err(|failure| RoundError::Case(id, failure.to_string()))?;
     match node.case(id, envelope(id, source.name().as_bytes(), seq), Command::Label { label, source }).await {
         Ok(_) | Err(Failure::Refused(Refusal::LabelKnown | Refusal::TooManyLabels)) => Ok(()),
         Err(failure) => Err(RoundError::Case(id, failure.to_string())),

@@ -21,7 +21,7 @@ use tornello_actors::fraud::{SignalEvent, SignalKind, Taking};
 use tornello_actors::node::Node;
 use tornello_engine::attempts::{self, Attempt, Ending};
 use tornello_engine::channel::Channel;
-use tornello_engine::envelope::{Digest, Envelope, Outcome, Party};
+use tornello_engine::envelope::{Digest, Envelope, Outcome, Party, PartyKind};
 use tornello_engine::ids::{AttemptId, HoldId, KeyId, MuseumId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::slot::{CancelCause, Line, Sale, Slot, Ticket, TicketState, people};
@@ -351,7 +351,16 @@ fn taking_part(envelope: &Envelope, signal: &SignalEvent) -> Vec<Party> {
             }
         }
     }
-    parties.truncate(ATTEMPT_PARTIES);
+    if parties.len() > ATTEMPT_PARTIES {
+        // In the first days of a month each goes by two pseudonyms. Those by whom attempts are counted are kept before those behind whom are many: else a device that makes up a
+        // name each time would be another one each time.
+        parties[1..].sort_by_key(|party| match party.kind {
+            PartyKind::Buyer | PartyKind::Device | PartyKind::Card => 0,
+            PartyKind::Network => 1,
+            PartyKind::Account | PartyKind::Kiosk | PartyKind::Operator | PartyKind::Group => 2,
+        });
+        parties.truncate(ATTEMPT_PARTIES);
+    }
     parties
 }
 
@@ -409,6 +418,25 @@ mod tests {
     use tornello_engine::aggregate::Aggregate;
     use tornello_engine::attempts::Attempts;
     use tornello_engine::ids::RouteId;
+
+    #[test]
+    fn of_whom_goes_by_two_pseudonyms_buyer_device_and_card_are_kept_wherever_they_are_named() {
+        use PartyKind::{Account, Buyer, Card, Device, Network};
+        let at: Timestamp = "2026-12-03T10:00:00Z".parse().unwrap();
+        let hold = HoldId::new(SlotId::new(MuseumId(1), RouteId(1), at.plus_seconds(86_400)), 1);
+        let asked = Asked { kind: SignalKind::Held, channel: Channel::Web, hold, lines: &[], proven: false };
+        let kept = |kinds: &[PartyKind]| {
+            let named = kinds.iter().zip(1_u128..).flat_map(|(kind, n)| [2 * n, 2 * n + 1].map(|of| Party { kind: *kind, pseudonym: Digest(of) }));
+            let envelope = Envelope { parties: named.collect(), ..Envelope::by_system(Digest(1)) };
+            let signal = signal_of(at, asked.kind, asked.channel, asked.hold, asked.lines, &envelope);
+            attempt_at(at, &envelope, &signal, asked, Ending::Blocked).parties.iter().map(|party| (party.kind, party.pseudonym.0)).collect::<Vec<_>>()
+        };
+        let all = kept(&[Network, Account, Card, Buyer, Device]);
+        let ones: [(PartyKind, u128); 6] = [(Card, 6), (Card, 7), (Buyer, 8), (Buyer, 9), (Device, 10), (Device, 11)];
+        assert_eq!(all, [&[(Network, 2)][..], &ones, &[(Network, 3)]].concat(), "the one that acts first");
+        let few = kept(&[Network, Account, Device]);
+        assert_eq!(few, [(Network, 2), (Network, 3), (Account, 4), (Account, 5), (Device, 6), (Device, 7)], "as they are named");
+    }
 
     #[test]
     fn what_is_refused_in_the_last_instant_of_a_day_is_kept_in_that_day_and_what_is_refused_after_it_in_the_next() {

@@ -129,11 +129,21 @@ struct Picks {
     asked: Option<(i64, u64)>,
 }
 
+/// How far the lists are that cases are told from. Not in the journal.
+#[derive(Debug, Default)]
+struct Lists {
+    /// Up to which batch they had everything when that was last asked.
+    as_of: u64,
+    /// From which batch on they say what was said last: the journal's last when they began to be built, at the start or since; none: that was not asked yet.
+    wanted: Option<u64>,
+}
+
 /// The heads of all cases about which something is to be done.
 #[derive(Debug)]
 pub struct Cases {
     known: Mutex<Known>,
     picks: Mutex<Picks>,
+    lists: Mutex<Lists>,
     waiting: Mutex<Waiting>,
     passes: Arc<Passes>,
     sooner: Notify,
@@ -150,6 +160,7 @@ impl Default for Cases {
         Self {
             known: Mutex::default(),
             picks: Mutex::default(),
+            lists: Mutex::default(),
             waiting: Mutex::default(),
             passes: Arc::default(),
             sooner: Notify::new(),
@@ -300,6 +311,17 @@ impl Cases {
         picks.up_to = picks.up_to.max(Some(hour));
     }
 
+    /// Whether cases may be told now what the lists say of banks and gates, which have everything up to the batch `as_of`, where `head` is the last. Not while they are built, at the start
+    /// or again: on the way they say what was taken back since.
+    pub(crate) fn may_tell(&self, head: u64, as_of: u64) -> bool {
+        let mut lists = self.lists.lock();
+        if as_of < lists.as_of {
+            lists.wanted = None;
+        }
+        lists.as_of = as_of;
+        as_of >= *lists.wanted.get_or_insert(head)
+    }
+
     /// Follows the new cases from now on.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<News> {
@@ -395,6 +417,15 @@ mod tests {
         board.has_picked(7);
         assert!(!board.is_to_pick(7) && !board.may_pick(7, 130, 130) && !board.may_pick(6, 130, 130));
         assert!(board.is_to_pick(8) && !board.may_pick(8, 130, 129) && board.may_pick(8, 140, 130));
+    }
+
+    #[test]
+    fn cases_are_told_by_lists_that_are_not_just_being_built() {
+        let board = Cases::default();
+        assert!(!board.may_tell(100, 0) && !board.may_tell(120, 99), "at the start");
+        assert!(board.may_tell(120, 100) && board.may_tell(150, 120), "they are always a little late");
+        assert!(!board.may_tell(150, 20) && !board.may_tell(160, 149), "they are built again");
+        assert!(board.may_tell(160, 150));
     }
 
     #[test]

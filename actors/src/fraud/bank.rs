@@ -1,5 +1,6 @@
 //! What a payer's bank says of what a payment has sold, read from the payment alone. A dispute is about what paid as long as nobody says otherwise; once one is decided for the
-//! payer, and took what came with another receipt (a notice that was paid twice), it was about nothing that was sold.
+//! payer, and took what came with another receipt (a notice that was paid twice), it was about nothing that was sold: the chargeback that began it is taken back, and what was
+//! known before counts.
 
 use tornello_engine::case::{Label, LabelSource};
 use tornello_engine::payment::{Event, RefundReason};
@@ -37,8 +38,8 @@ impl BankWord {
                     if !resolved.upheld || taken.is_none_or(|receipt| receipt == self.short) {
                         self.ended = Some(if resolved.upheld { Label::Fraud } else { Label::Legit });
                     }
-                    // The chargeback that began it does not stand any more.
-                    said = Some((self.ended.unwrap_or(Label::Legit), LabelSource::Dispute));
+                    // The chargeback that began it does not stand any more. That it was about other money makes nobody honest.
+                    said = Some((self.ended.unwrap_or(Label::Withdrawn), LabelSource::Dispute));
                 }
                 _ => {}
             }
@@ -67,6 +68,7 @@ mod tests {
     const CONTESTED: (Label, LabelSource) = (Label::Fraud, LabelSource::Chargeback);
     const FRAUD: (Label, LabelSource) = (Label::Fraud, LabelSource::Dispute);
     const LEGIT: (Label, LabelSource) = (Label::Legit, LabelSource::Dispute);
+    const TAKEN_BACK: (Label, LabelSource) = (Label::Withdrawn, LabelSource::Dispute);
 
     fn contested() -> Vec<Event> {
         vec![Event::Disputed(Disputed { reason: "not_recognised".parse().unwrap(), reference: "CASE-1".to_owned() })]
@@ -100,14 +102,16 @@ mod tests {
         assert_eq!(said([contested(), resolved(true, Some(0))]), [CONTESTED, FRAUD]);
         // It was paid twice, and the bank took the second one.
         let twice = back(RefundReason::DoublePayment, 1);
-        assert_eq!(said([twice.clone(), contested(), resolved(true, Some(1))]), [CONTESTED, LEGIT]);
+        assert_eq!(said([twice.clone(), contested(), resolved(true, Some(1))]), [CONTESTED, TAKEN_BACK]);
         assert_eq!(said([twice.clone(), contested(), resolved(true, Some(0))]), [CONTESTED, FRAUD]);
         // Too little came before what paid.
         let short = back(RefundReason::AmountTooSmall, 0);
-        assert_eq!(said([short.clone(), contested(), resolved(true, Some(0))]), [CONTESTED, LEGIT]);
+        assert_eq!(said([short.clone(), contested(), resolved(true, Some(0))]), [CONTESTED, TAKEN_BACK]);
         assert_eq!(said([short, contested(), resolved(true, Some(1))]), [CONTESTED, FRAUD]);
         // Of a dispute about other money nothing changes that was found before.
         let both = [twice, contested(), resolved(true, Some(0)), contested(), resolved(true, Some(1))];
         assert_eq!(said(both), [CONTESTED, FRAUD, CONTESTED, FRAUD]);
+        let both = [back(RefundReason::DoublePayment, 1), contested(), resolved(false, None), contested(), resolved(true, Some(1))];
+        assert_eq!(said(both), [CONTESTED, LEGIT, CONTESTED, LEGIT]);
     }
 }

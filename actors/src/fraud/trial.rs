@@ -327,7 +327,7 @@ impl Trying {
         let Some((label, _)) = self.banks.entry(payment).or_default().take(record) else { return };
         for sale in self.paid.get(&payment).into_iter().flatten() {
             if let Some(fate) = self.fates.get_mut(sale) {
-                fate.by_bank = Some(label == Label::Fraud);
+                fate.by_bank = (label != Label::Withdrawn).then_some(label == Label::Fraud);
             }
         }
     }

@@ -59,7 +59,7 @@ const REVIEW: Option<i64> = Some(Outcome::Review as i64);
 ///   refused attempt `wants` a case if chance picks it. A case stands in the queue by its `urgency`. How long its verdict took (`took_us`), and whether it was `in_time`, is of
 ///   the look that was asked for last: an appeal is due anew.
 /// - Signs and labels are kept by the rank of whoever says so: of one rank the last word counts. A sign is `told` while the label of its rank in the case of its sale says
-///   the same.
+///   the same; one that was taken back (`withdrawn`), while there is no such label.
 /// - The column `holder` is who would be read of because of a hold. The table `holder` has, for each of these and each day, the first suspected hold that ended without being
 ///   bought. `met` has the sales of which a gate refused a ticket that had come in elsewhere, as many of a day as are read.
 pub(super) const SCHEMA: &str = "
@@ -94,6 +94,7 @@ pub(super) const SCHEMA: &str = "
         fraud_case TEXT NOT NULL, label TEXT NOT NULL, source TEXT NOT NULL, rank INTEGER NOT NULL, at INTEGER NOT NULL, trains_at INTEGER NOT NULL,
         PRIMARY KEY (fraud_case, rank)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX fraud_label_by_gate ON fraud_label (at) WHERE rank = 2;
     CREATE TABLE fraud_sign (
         subject TEXT NOT NULL, rank INTEGER NOT NULL, label TEXT NOT NULL, source TEXT NOT NULL, at INTEGER NOT NULL, told INTEGER NOT NULL,
         PRIMARY KEY (subject, rank)

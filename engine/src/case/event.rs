@@ -121,7 +121,7 @@ impl Verdict {
     }
 }
 
-/// What a model is to learn of it.
+/// What a model is to learn of it. Numbers are written in the journal: append only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Label {
@@ -129,6 +129,8 @@ pub enum Label {
     Fraud,
     /// It was honest.
     Legit,
+    /// Nothing: whoever said something of it takes that back, as it was about something else or was none after all. What others say of it counts.
+    Withdrawn,
 }
 
 /// Who says so.

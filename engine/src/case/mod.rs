@@ -165,7 +165,7 @@ impl Known {
     #[must_use]
     pub const fn trains_at(&self) -> Timestamp {
         match self.label {
-            Label::Fraud => self.at,
+            Label::Fraud | Label::Withdrawn => self.at,
             Label::Legit => self.at.plus_seconds(LEGIT_DELAY_S),
         }
     }
@@ -227,7 +227,8 @@ impl Aggregate for Case {
             }
             Command::Label { label, source } => {
                 let last = self.labels.iter().rfind(|known| known.source.rank() == source.rank());
-                if last.is_some_and(|known| (known.label, known.source) == (*label, *source)) {
+                // Where nothing was said, nothing is taken back.
+                if last.map_or(*label == Label::Withdrawn, |known| (known.label, known.source) == (*label, *source)) {
                     return Err(Refusal::LabelKnown);
                 }
                 if self.labels.len() >= LABELS_MAX {
@@ -584,16 +585,23 @@ impl Case {
         }
     }
 
-    /// All that is known, in the order in which it came.
+    /// All that was said, in the order in which it came, also what was taken back since.
     #[must_use]
     pub fn labels(&self) -> &[Known] {
         &self.labels
     }
 
+    /// All that is known, in the order in which it came: nothing that whoever said it has taken back since.
+    pub fn known(&self) -> impl DoubleEndedIterator<Item = &Known> {
+        let taken_back =
+            move |of: &Known| self.labels.iter().rposition(|known| known.label == Label::Withdrawn && known.source.rank() == of.source.rank());
+        self.labels.iter().enumerate().filter(move |&(place, known)| Some(place) > taken_back(known)).map(|(_, known)| known)
+    }
+
     /// What counts of it: the most credible, and of these the last; see [`LabelSource::rank`].
     #[must_use]
     pub fn label(&self) -> Option<Known> {
-        self.labels.iter().rev().min_by_key(|known| known.source.rank()).copied()
+        self.known().rev().min_by_key(|known| known.source.rank()).copied()
     }
 
     /// Time of the last record.

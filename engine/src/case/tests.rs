@@ -400,6 +400,29 @@ fn how_a_dispute_ends_takes_the_place_of_the_chargeback_that_began_it() {
 }
 
 #[test]
+fn where_a_bank_takes_back_what_it_said_it_counts_what_others_say() {
+    let says = |label, source| Command::Label { label, source };
+    let taken_back = says(Label::Withdrawn, LabelSource::Dispute);
+    let charged_back = says(Label::Fraud, LabelSource::Chargeback);
+    let counts = |case: &Case| case.label().map(|known| (known.label, known.source));
+    let mut case = opened();
+    assert_eq!(tell(&mut case, 1, &taken_back), Err(Refusal::LabelKnown), "nothing was said");
+    tell(&mut case, 1, &charged_back).unwrap();
+    tell(&mut case, 2, &taken_back).unwrap();
+    assert_eq!((counts(&case), case.known().count(), case.labels().len()), (None, 0, 2));
+    assert_eq!(tell(&mut case, 3, &taken_back), Err(Refusal::LabelKnown));
+    tell(&mut case, 4, &say(Verdict::Fraud)).unwrap();
+    assert_eq!(counts(&case), Some((Label::Fraud, LabelSource::Verdict)));
+    // And it may say so of what was sold after all.
+    tell(&mut case, 5, &says(Label::Legit, LabelSource::Dispute)).unwrap();
+    assert_eq!((counts(&case), case.known().count()), (Some((Label::Legit, LabelSource::Dispute)), 2));
+    tell(&mut case, 6, &taken_back).unwrap();
+    assert_eq!(counts(&case), Some((Label::Fraud, LabelSource::Verdict)));
+    tell(&mut case, 7, &Command::Undo).unwrap();
+    assert_eq!(counts(&case), None);
+}
+
+#[test]
 fn an_attempt_has_no_tickets() {
     let mut case = Case::new(CaseId(2));
     let attempt = about(Subject::Attempt(AttemptId::new(20_000, 5)));

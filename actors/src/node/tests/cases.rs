@@ -2,7 +2,7 @@
 //! is what was known before.
 
 use tornello_engine::attempts::{Attempt, Ending, day_of};
-use tornello_engine::case::{self, Opened, Origin, Status, Subject, Verdict};
+use tornello_engine::case::{self, Known, Label, LabelSource, Opened, Origin, Status, Subject, Verdict};
 use tornello_engine::envelope::{Assessment, Outcome, Party, PartyKind};
 use tornello_engine::fraud_rules::{self, Action, Condition, Op, Rule};
 use tornello_engine::ids::{AttemptId, CaseId};
@@ -11,7 +11,7 @@ use tornello_engine::model_registry::{self, ModelKind};
 use super::limits::an_hour_later;
 use super::*;
 use crate::cases::appeals::{self, Appealed};
-use crate::cases::{Blocked, blocked_of as blocked_by_verdict, case_of, decide, fraud_said_of, resume, undo};
+use crate::cases::{Blocked, blocked_of as blocked_by_verdict, case_of, decide, fraud_said_of, label, resume, undo};
 use crate::moves::{self, move_tickets};
 
 fn sale() -> HoldId {
@@ -152,9 +152,10 @@ async fn a_verdict_that_is_undone_when_the_time_of_its_case_is_over_is_to_be_loo
     node.wake_due().await;
     undo(node, id, by(12)).await.unwrap();
     node.wake_due().await;
-    let review = |slot: &Slot| slot.sale_of(sale()).is_some_and(|sale| sale.tickets.iter().all(|ticket| ticket.review_until.is_some()));
-    assert_eq!(node.look(tomorrow(), review).await, Ok(true));
-    let deadlines = (undone_at.plus_seconds(86_400), undone_at.plus_seconds(7 * 86_400));
+    // The visit is in less than a day: whoever looked when that is over would find tickets that had been good for hours.
+    let until = reviewed_until(node, sale()).await.unwrap();
+    assert!(undone_at < until && until < undone_at.plus_seconds(86_400), "{until}");
+    let deadlines = (until, undone_at.plus_seconds(7 * 86_400));
     assert_eq!(node.look_case(id, |case| (case.status(), case.deadlines())).await, Ok((Some(Status::Open), deadlines)));
     assert_eq!((node.cases().open(), node.cases().next_wake()), (1, Some(deadlines.1)));
     house.running.stop().await;
@@ -166,13 +167,29 @@ async fn a_case_is_open_as_long_as_the_review_that_an_undone_verdict_begins_anew
     let node = house.node();
     decide(node, id, by(11), Verdict::Legit, code("family")).await.unwrap();
     undo(node, id, by(12)).await.unwrap();
-    let until = node.look(tomorrow(), |slot| slot.sale_of(sale()).and_then(|sale| sale.tickets[0].review_until)).await.unwrap();
+    let until = reviewed_until(node, sale()).await;
     assert!(until.is_some_and(|until| until > now().plus_seconds(7_200)), "longer than the first one");
     assert_eq!(node.look_case(id, |case| (case.status(), case.pending(), Some(case.deadlines().1))).await, Ok((Some(Status::Open), None, until)));
     // Whoever looks for what is to be done finds nothing.
     let seq = node.look_case(id, |case| case.seq()).await.unwrap();
     resume(node).await.unwrap();
     assert_eq!(node.look_case(id, |case| case.seq()).await, Ok(seq));
+    house.running.stop().await;
+}
+
+/// A bank had taken a chargeback back before anybody looked, so the case was never told of that; then it was, by lists that were being built again.
+#[actix_rt::test]
+async fn a_case_knows_what_a_bank_said_last_whatever_it_was_told_in_between() {
+    let (house, id) = suspected().await;
+    let node = house.node();
+    let (won, charged_back) = ((Label::Legit, LabelSource::Dispute), (Label::Fraud, LabelSource::Chargeback));
+    for (n, said) in (0..).zip([won, charged_back, won, won]) {
+        let at = if said == won { now() } else { now().plus_seconds(-60) };
+        label(node, sale(), Known { label: said.0, source: said.1, at }).await.unwrap();
+        let known = node.look_case(id, |case| case.label().map(|known| (known.label, known.source))).await;
+        assert_eq!(known, Ok(Some(said)), "{n}");
+    }
+    assert_eq!(node.look_case(id, |case| case.labels().len()).await, Ok(3), "told once more it is no news");
     house.running.stop().await;
 }
 

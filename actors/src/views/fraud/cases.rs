@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tornello_engine::case::{self, Action, Known, Subject};
+use tornello_engine::case::{self, Action, Known, Label, Subject};
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{CaseId, MuseumId};
 use tornello_engine::time::Timestamp;
@@ -244,6 +244,7 @@ pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestam
         "UPDATE fraud_case SET state = CASE verdict WHEN '' THEN 'open' ELSE 'appealed' END, appealed_at = ?2, due_at = ?3, lapses_at = ?4
         WHERE fraud_case = ?1";
     const LABELLED: &str = "INSERT OR REPLACE INTO fraud_label VALUES (?, ?, ?, ?, ?, ?)";
+    const WITHDRAWN: &str = "DELETE FROM fraud_label WHERE fraud_case = ? AND rank = ?";
     match event {
         case::Event::Opened(opened) => {
             let subject = opened.subject.to_string();
@@ -297,6 +298,10 @@ pub(super) async fn write_case(tx: &mut SqliteConnection, id: &str, at: Timestam
         case::Event::Labelled(labelled) => {
             told(tx, id, labelled.label, labelled.source).await?;
             let known = Known { label: labelled.label, source: labelled.source, at };
+            if known.label == Label::Withdrawn {
+                sqlx::query(WITHDRAWN).bind(id).bind(i64::from(known.source.rank())).execute(tx).await?;
+                return Ok(());
+            }
             let ask = sqlx::query(LABELLED).bind(id).bind(label_name(known.label)).bind(known.source.name()).bind(i64::from(known.source.rank()));
             ask.bind(at.as_micros()).bind(known.trains_at().as_micros()).execute(tx).await?
         }

@@ -38,11 +38,14 @@ pub struct RefusedRow {
 /// The query of [`Views::fraud_signs`]: in the words of the index, which has only what is new.
 const UNTOLD: &str = "SELECT subject, label, source, at FROM fraud_sign WHERE told = 0 ORDER BY at, subject, rank LIMIT ?";
 
-/// What banks say of sales; the last word counts. Only of what a payment has sold: one that was made for a desk's sale has not.
+/// What banks say of sales; the last word counts. Only of what a payment has sold: one that was made for a desk's sale has not. What a bank takes back is no news for a case
+/// that was told nothing by it.
 pub(super) const BY_BANK: &str = "INSERT OR REPLACE INTO fraud_sign
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, iif(value ->> 2 = 'withdrawn',
+        NOT EXISTS (SELECT 1 FROM fraud_case JOIN fraud_label USING (fraud_case)
+            WHERE fraud_case.subject = value ->> 0 AND fraud_label.rank = value ->> 1),
         EXISTS (SELECT 1 FROM fraud_case JOIN fraud_label USING (fraud_case)
-            WHERE fraud_case.subject = value ->> 0 AND fraud_label.label = value ->> 2 AND fraud_label.source = value ->> 3)
+            WHERE fraud_case.subject = value ->> 0 AND fraud_label.label = value ->> 2 AND fraud_label.source = value ->> 3))
     FROM jsonb_each(?) JOIN sale ON sale.sale = value ->> 0 WHERE sale.settlement = 'payment'";
 
 /// What gates say of sales; the first word counts, as the others say the same.
@@ -59,23 +62,36 @@ pub(super) const MET: &str = "INSERT OR IGNORE INTO gate_sign SELECT value ->> 0
 pub(super) const NOT_MET: &str = "DELETE FROM gate_sign
     WHERE (sale, ticket, gate, at) IN (SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_each(?))";
 
-/// Of those sales, with the rank of gates behind: as long as a gate has met anything else of one, the sign stands. One that comes again is `told` if its case was told of
-/// the first, as a label is not taken back: see [`CONFLICTS`].
+/// Of those sales, with the rank of gates behind: as long as a gate has met anything else of one, the sign stands. What its case was told is taken back there: see [`UNSAID`]. One
+/// that comes again is `told` if that has not happened yet, and no more when it has.
 pub(super) const CLEARED: &str = "DELETE FROM fraud_sign WHERE (subject, rank) IN (SELECT value ->> 0, value ->> 4 FROM jsonb_each(?))
     AND NOT EXISTS (SELECT 1 FROM gate_sign WHERE gate_sign.sale = fraud_sign.subject)";
+
+/// The query of [`Views::gates_unsaid`]: of labels by gates, whose rank is 2, those of a sale of which no gate says anything any more.
+const UNSAID: &str = "SELECT fraud_case.subject FROM fraud_label CROSS JOIN fraud_case ON fraud_case.fraud_case = fraud_label.fraud_case
+    WHERE fraud_label.rank = 2 AND fraud_label.at >= ?1
+    AND NOT EXISTS (SELECT 1 FROM fraud_sign WHERE fraud_sign.subject = fraud_case.subject AND fraud_sign.rank = 2)
+    ORDER BY fraud_label.at LIMIT ?2";
 
 impl Views {
     /// What a bank or a gate says of a sale and is not in its case yet, the oldest first: the sale, what, who says so, and since when; at most `limit`.
     pub async fn fraud_signs(&self, limit: u32) -> Result<Vec<(HoldId, Known)>, ViewsError> {
         let rows = sqlx::query(UNTOLD).bind(i64::from(limit)).fetch_all(&self.pool()).await.map_err(|error| self.noted(error))?;
         let read = |row: &SqliteRow| {
-            let label = if row.try_get::<String, _>(1)? == label_name(Label::Fraud) { Label::Fraud } else { Label::Legit };
+            let named = row.try_get::<String, _>(1)?;
+            let label = [Label::Fraud, Label::Withdrawn].into_iter().find(|label| label_name(*label) == named).unwrap_or(Label::Legit);
             let named = row.try_get::<String, _>(2)?;
             let told = [LabelSource::Chargeback, LabelSource::Dispute].into_iter().find(|source| source.name() == named);
             let known = Known { label, source: told.unwrap_or(LabelSource::GateRefusal), at: Timestamp::from_micros(row.try_get(3)?) };
             Ok((row.try_get::<String, _>(0)?.parse().map_err(bad)?, known))
         };
         rows.iter().map(read).collect()
+    }
+
+    /// The sales of whose tickets gates have met none twice after all, though their cases were told so since an instant, and were not told that; at most `limit`.
+    pub async fn gates_unsaid(&self, since: Timestamp, limit: u32) -> Result<Vec<HoldId>, ViewsError> {
+        let query = sqlx::query(UNSAID).bind(since.as_micros()).bind(i64::from(limit));
+        self.found(query, |row| row.try_get::<String, _>(0)?.parse().map_err(bad)).await
     }
 
     /// What gates refused of a sale's tickets, as far as it is noted, oldest first.
@@ -96,6 +112,7 @@ pub(super) const fn label_name(label: Label) -> &'static str {
     match label {
         Label::Fraud => "fraud",
         Label::Legit => "legit",
+        Label::Withdrawn => "withdrawn",
     }
 }
 
@@ -167,6 +184,7 @@ mod tests {
     };
     use tornello_engine::tariff::Proof;
 
+    use super::super::cases::CaseFilter;
     use super::*;
     use crate::journal::memory::MemoryJournal;
     use crate::journal::wire::{self, Wire};
@@ -257,12 +275,23 @@ mod tests {
             self.views.build(&self.journal, self.journal.head().await.unwrap().number).await.unwrap();
             self.views.fraud_signs(10).await.unwrap().into_iter().map(|(sale, known)| (sale, known.label, known.source)).collect()
         }
+
+        /// What is taken back, after such a look.
+        async fn unsaid(&self) -> Vec<HoldId> {
+            self.views.gates_unsaid(Timestamp::from_seconds(0), 10).await.unwrap()
+        }
+
+        /// Who says what counts of the only case.
+        async fn label_by(&self) -> String {
+            self.views.fraud_cases(&CaseFilter::default(), 2).await.unwrap().remove(0).label_by
+        }
     }
 
     const PAYMENT: PaymentId = PaymentId::new(1, 7);
     const CHARGEBACK: (Label, LabelSource) = (Label::Fraud, LabelSource::Chargeback);
     const GATE: (Label, LabelSource) = (Label::Fraud, LabelSource::GateRefusal);
     const WON: (Label, LabelSource) = (Label::Legit, LabelSource::Dispute);
+    const TAKEN_BACK: (Label, LabelSource) = (Label::Withdrawn, LabelSource::Dispute);
     const SIGNS: &str = "SELECT json_array(subject, rank, label, source, at, told) FROM fraud_sign ORDER BY 1";
 
     fn sale(hour: i64) -> HoldId {
@@ -326,7 +355,20 @@ mod tests {
         told.disputed().await;
         assert_eq!(told.untold().await, all(&[one], CHARGEBACK), "nobody says yet which receipt it is about");
         told.lost(1).await;
-        assert_eq!(told.untold().await, all(&[one], WON));
+        assert!(told.untold().await.is_empty(), "no case was told that it was fraud");
+        // One was, and is told that this was of something else: what an analyst says counts.
+        let case = CaseId(1);
+        told.disputed().await;
+        told.opened(case, one).await;
+        told.labelled(case, Label::Fraud, LabelSource::Verdict).await;
+        told.labelled(case, CHARGEBACK.0, CHARGEBACK.1).await;
+        assert!(told.untold().await.is_empty());
+        assert_eq!(told.label_by().await, "chargeback");
+        told.lost(1).await;
+        assert_eq!(told.untold().await, all(&[one], TAKEN_BACK));
+        told.labelled(case, TAKEN_BACK.0, TAKEN_BACK.1).await;
+        assert!(told.untold().await.is_empty());
+        assert_eq!(told.label_by().await, "verdict");
         told.disputed().await;
         told.lost(0).await;
         let lost = (Label::Fraud, LabelSource::Dispute);
@@ -353,12 +395,28 @@ mod tests {
         told.opened(case, sale).await;
         told.labelled(case, GATE.0, GATE.1).await;
         assert!(told.untold().await.is_empty(), "its case knows");
+        assert!(told.unsaid().await.is_empty());
         told.let_in(sale, false).await;
         assert!(told.untold().await.is_empty());
         let signs: Vec<String> = sqlx::query_scalar(SIGNS).fetch_all(&told.views.pool()).await.unwrap();
         assert!(signs.is_empty(), "{signs:?}");
+        assert_eq!(told.unsaid().await, [sale], "its case is to know that nobody was in twice");
+        assert_eq!(told.label_by().await, "gate_refusal");
+        told.labelled(case, Label::Withdrawn, LabelSource::GateRefusal).await;
+        assert!(told.untold().await.is_empty() && told.unsaid().await.is_empty());
+        assert_eq!(told.label_by().await, "");
         told.let_in(sale, true).await;
-        assert!(told.untold().await.is_empty(), "its case keeps the label, and knows");
+        assert_eq!(told.untold().await, all(&[sale], GATE), "and somebody was, after all");
+        // Taken back while its case is being told, and said again while that is taken back there.
+        told.let_in(sale, false).await;
+        assert!(told.untold().await.is_empty() && told.unsaid().await.is_empty());
+        told.labelled(case, GATE.0, GATE.1).await;
+        assert!(told.untold().await.is_empty());
+        assert_eq!(told.unsaid().await, [sale]);
+        told.let_in(sale, true).await;
+        assert!(told.untold().await.is_empty() && told.unsaid().await.is_empty());
+        told.labelled(case, Label::Withdrawn, LabelSource::GateRefusal).await;
+        assert_eq!(told.untold().await, all(&[sale], GATE));
         told.views.close().await;
     }
 
@@ -384,6 +442,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let views = Views::open(&folder.path().join("views.db")).await.unwrap();
         assert_eq!(plan(&views, UNTOLD).await, ["SCAN fraud_sign USING INDEX fraud_sign_untold"]);
+        let steps = plan(&views, UNSAID).await;
+        assert!(steps.iter().any(|step| step.contains("fraud_label_by_gate")), "{steps:?}");
+        assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:?}");
         let steps = plan(&views, BY_BANK).await;
         assert!(steps.iter().any(|step| step.starts_with("SEARCH sale USING PRIMARY KEY")), "{steps:?}");
         assert!(!steps.iter().any(|step| step.starts_with("SCAN sale")), "{steps:?}");

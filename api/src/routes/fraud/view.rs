@@ -313,6 +313,7 @@ const fn label_name(label: Label) -> &'static str {
     match label {
         Label::Fraud => "fraud",
         Label::Legit => "legit",
+        Label::Withdrawn => "withdrawn",
     }
 }
 
@@ -356,6 +357,7 @@ impl Read {
             Event::Followed(followed) => format!("looked at with case {}", followed.case),
             Event::Renewed(renewed) => format!("to be looked at by {}", renewed.due_at),
             Event::Lapsed(_) => "lapsed".to_owned(),
+            Event::Labelled(labelled) if labelled.label == Label::Withdrawn => format!("taken back by {}", labelled.source.name()),
             Event::Labelled(labelled) => format!("{} said by {}", label_name(labelled.label), labelled.source.name()),
             Event::Acted(acted) => {
                 let (action, what) = named(acted.action, acted.done);
@@ -550,8 +552,7 @@ pub async fn view_after(node: &Node, caller: &Caller, id: CaseId, last: u64) -> 
         assessment: opened.assessment.as_ref().map(|assessment| AssessmentView::new(assessment, opened.amount_cents)),
         strongest,
         labels: case
-            .labels()
-            .iter()
+            .known()
             .map(|known| LabelView {
                 label: label_name(known.label),
                 source: known.source.name(),
