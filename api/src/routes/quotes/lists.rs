@@ -38,9 +38,11 @@ pub struct QuotesQuery {
     /// Only of an institution with this fiscal code, VAT number or IPA code.
     institution: Option<String>,
     /// Only for visits on this day or later.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date)]
     from: Option<Date>,
     /// Only for visits on this day or earlier.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date)]
     to: Option<Date>,
     /// Only those with a deadline that ends before this instant (RFC 3339).
