@@ -250,6 +250,13 @@ async fn what_cannot_be_read_is_named_in_words_of_the_contract() {
             serde_json::json!(["2027-01-01", {"routes": []}]),
             "a list, expected an object",
         ),
+        (
+            Method::PUT,
+            "/v1/museums/torre/plan",
+            &app.key(Role::Manager).await,
+            serde_json::json!({"valid_from": "2027-01-01T14:00", "plan": {"routes": []}}),
+            "a day as 2027-01-31, without a time, is expected",
+        ),
         (Method::POST, confirm, &web, serde_json::json!({"settlement": {"desk": ["till-1", "card", "R-1"]}}), "a list, expected an object"),
         (Method::POST, confirm, &web, serde_json::json!({"settlement": "free"}), word),
         (Method::PUT, "/v1/accounts/tour-op/agreements", &office, agreed, object),
@@ -261,6 +268,31 @@ async fn what_cannot_be_read_is_named_in_words_of_the_contract() {
     let mistyped = serde_json::json!({"account": "tour-op", "institution": {"vat": "12345678900"}});
     let (_, problem) = app.post("/v1/accounts", &office, "vat", &mistyped).await;
     assert_eq!(problem["title"], "institution.vat: the check character does not fit: look for a mistyped character");
+    app.stop().await;
+}
+
+/// Whoever asks from an hour of a day on, where days are asked for, would be answered with all of the day, and not hear that.
+#[actix_rt::test]
+async fn no_query_takes_a_day_with_a_time() {
+    let (app, mut asked, mut wrong) = (App::start().await, 0, Vec::new());
+    let (contract, key) = (serde_json::to_value(tornello_api::server::contract()).unwrap(), app.key(Role::Admin).await);
+    for (path, item) in contract["paths"].as_object().unwrap() {
+        for parameter in item["get"]["parameters"].as_array().into_iter().flatten() {
+            if parameter["in"] != "query" || parameter["schema"]["format"] != "date" {
+                continue;
+            }
+            let name = parameter["name"].as_str().unwrap();
+            let path = format!("{}?{name}=2026-11-24T14:00", path.replace("{museum}", "torre"));
+            let answer = app.request(Method::GET, &path, &key).send().await.unwrap();
+            let (status, text) = (answer.status(), answer.text().await.unwrap());
+            asked += 1;
+            if status != StatusCode::BAD_REQUEST || !text.contains(&format!("{name}: a day, as 2027-01-31, is expected")) {
+                wrong.push(format!("{path}: {status} {text}"));
+            }
+        }
+    }
+    assert!(asked > 20, "{asked}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     app.stop().await;
 }
 

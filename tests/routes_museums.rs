@@ -1,5 +1,6 @@
 //! Museums, their plans, tariffs and ceilings: the examples of the contract work when copied, a repeat gives the first answer, nobody overwrites unseen.
 
+use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::Role;
@@ -11,6 +12,26 @@ use crate::support::{App, expect};
 pub fn example(path: &str, method: &str) -> Value {
     let contract = serde_json::to_value(server::contract()).unwrap();
     contract["paths"][path][method]["requestBody"]["content"]["application/json"]["example"].clone()
+}
+
+#[actix_rt::test]
+async fn of_many_who_register_with_one_slug_at_once_one_has_it() {
+    let app = App::start().await;
+    let admin = app.key(Role::Admin).await;
+    let (asked_of, key) = (&app, &admin);
+    let asked = (10_u16..26).map(|number| async move {
+        let profile = json!({"slug": "colle", "name": format!("Museo {number}"), "city": "Siena", "region": "Toscana",
+            "latitude_microdeg": 43_318_000, "longitude_microdeg": 11_330_000});
+        asked_of.post("/v1/museums", key, &format!("m-{number}"), &json!({"number": number, "profile": profile})).await
+    });
+    let answers = join_all(asked).await;
+    let made: Vec<&Value> = answers.iter().filter(|(status, _)| *status == StatusCode::CREATED).map(|(_, made)| made).collect();
+    let [made] = made[..] else { panic!("{answers:?}") };
+    for (status, problem) in answers.iter().filter(|(status, _)| *status != StatusCode::CREATED) {
+        assert_eq!((status.as_u16(), &problem["code"], &problem["number"]), (409, &json!("slug_taken"), &made["number"]), "{problem}");
+    }
+    assert_eq!(&app.get("/v1/museums/colle", &admin).await, made);
+    app.stop().await;
 }
 
 #[actix_rt::test]

@@ -134,10 +134,14 @@ async fn what_is_not_ours_gets_its_fault_and_the_station_needs_no_key() {
     app.stop().await;
 }
 
-/// A connection that says that a body follows, and sends none of it. The server has begun to wait for it.
+/// A connection that says that a body of 10 bytes follows, and sends none of it. The server has begun to wait for it.
 async fn begun(app: &App, path: &str, headers: &str) -> TcpStream {
+    begun_of(app, path, headers, 10).await
+}
+
+async fn begun_of(app: &App, path: &str, headers: &str, length: usize) -> TcpStream {
     let mut stream = TcpStream::connect(app.address).await.unwrap();
-    let head = format!("POST {path} HTTP/1.1\r\nHost: tornello\r\nContent-Length: 10\r\nExpect: 100-continue\r\n{headers}\r\n");
+    let head = format!("POST {path} HTTP/1.1\r\nHost: tornello\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n{headers}\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut told = [0; 25];
     stream.read_exact(&mut told).await.unwrap();
@@ -168,6 +172,33 @@ async fn who_sends_too_slowly_is_answered_without_the_rest() {
         stream.read_exact(&mut told).await.unwrap();
         assert_eq!(&told, expected, "{path}");
     }
+    app.stop().await;
+}
+
+/// By a key that leaked many requests could be begun before it is revoked, and ended whenever somebody likes.
+#[actix_rt::test]
+async fn a_request_that_ends_when_its_key_was_revoked_is_not_done() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let body = json!({"lines": [{"category": "full", "count": 1}]}).to_string();
+    let headers = format!("Authorization: Bearer {web}\r\nContent-Type: application/json\r\nIdempotency-Key: slow\r\n");
+    let mut stream = begun_of(&app, &format!("/v1/slots/{}/holds", slot(TORRE, 15)), &headers, body.len()).await;
+    let keys = &app.node().files().unwrap().keys;
+    let key = keys.list().into_iter().find(|key| key.role == Role::Web).unwrap();
+    keys.revoke(key.id, app.node().now()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut told = [0; 12];
+    stream.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 401");
+    let mut rest = Vec::new();
+    while !String::from_utf8_lossy(&rest).contains("key_revoked") {
+        let mut piece = [0; 1_024];
+        let length = stream.read(&mut piece).await.unwrap();
+        assert_ne!(length, 0, "{}", String::from_utf8_lossy(&rest));
+        rest.extend_from_slice(&piece[..length]);
+    }
+    assert_eq!(app.get(&format!("/v1/slots/{}", slot(TORRE, 15)), &manager).await["held"], 0);
+    drop(stream);
     app.stop().await;
 }
 

@@ -3,12 +3,12 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::fraud::challenge::solve;
-use tornello_actors::keys::Role;
+use tornello_actors::keys::{Museums, Role};
 use tornello_engine::ids::SlotId;
 
 use crate::routes_acting::{hoard, wanted};
 use crate::routes_sales::{lines, refuses, sell};
-use crate::support::{App, TORRE, body_of, slot};
+use crate::support::{App, MARE, TORRE, body_of, slot};
 
 const ROOMS: &str = "/v1/museums/torre/waiting-rooms";
 const ROOM: &str = "/v1/waiting-room/torre/spring";
@@ -152,6 +152,21 @@ async fn a_ticket_of_another_day_is_no_way_past_those_who_wait() {
     assert_eq!(move_to(&app, &web, &first, three, "gone", Some(("maria@example.it", admission))).await.1["code"], "ticket_moved");
     for (name, status) in [("two", 201), ("three", 201), ("four", 403)] {
         assert_eq!(hold(&app, &web, three, name, "maria@example.it", Some(admission)).await.0.as_u16(), status, "{name}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn who_moves_tickets_to_another_museum_hears_that_and_nothing_of_a_waiting_room_there() {
+    let app = App::start().await;
+    let (manager, everywhere) = (app.key(Role::Manager).await, app.key(Role::Web).await);
+    let at_torre = app.key_for(Role::Web, Museums::Only(vec![TORRE])).await;
+    assert_eq!(app.post("/v1/museums/mare/waiting-rooms", &manager, "announce", &room()).await.0, StatusCode::CREATED);
+    for (key, name) in [(&at_torre, "torre"), (&everywhere, "all")] {
+        let sale = sell(&app, key, slot(TORRE, 12), 1, name).await["sale"].as_str().unwrap().to_owned();
+        let (status, problem) = move_to(&app, key, &sale, slot(MARE, 14), &format!("move-{name}"), None).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("other_museum")), "{name}: {problem}");
+        assert_eq!((problem.get("room"), problem.get("opens_at")), (None, None), "{name}: {problem}");
     }
     app.stop().await;
 }

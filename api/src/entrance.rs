@@ -1,7 +1,7 @@
 //! What every request passes on its way in and out, in one layer because each costs: it gets a number, its caller is known by the key and held to its limit,
 //! and what became of it is counted.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
@@ -25,6 +25,7 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter, clock::DefaultClock};
 use metrics::{Counter, Histogram, counter, histogram};
+use tornello_actors::keys::Denied;
 use tornello_actors::node::Node;
 use tornello_engine::ids::KeyId;
 use tornello_engine::time::Timestamp;
@@ -103,6 +104,16 @@ impl Shared {
         Place::within(self, self.in_flight_max * 2)
     }
 
+    /// What is kept of a key's secret now.
+    fn secret_of(&self, key: KeyId) -> Option<[u8; 32]> {
+        self.node.files()?.keys.fingerprint(key)
+    }
+
+    /// Why whoever came by that secret of a key is let in no more.
+    fn denied(&self, key: KeyId, secret: Option<[u8; 32]>) -> Option<Denied> {
+        self.node.files()?.keys.denied(key, secret, self.node.now())
+    }
+
     /// Who asked how much lately.
     #[must_use]
     pub fn limiter(&self) -> Arc<Limiter> {
@@ -169,7 +180,7 @@ fn unsent(body: BoxBody) -> BoxBody {
 
 /// The answer, how many requests the caller may send at once now, and in how many seconds again if none.
 async fn served(
-    shared: &Shared,
+    shared: &Rc<Shared>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
     (mut place, begun): (Place, Timestamp),
@@ -181,12 +192,14 @@ async fn served(
         Ok(Some(caller)) => Limited::Key(caller.id().0),
         Ok(None) | Err(_) => Limited::Address(prefix(request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip()))),
     };
+    let mut barred = None;
     let denied = match caller {
         Ok(Some(caller)) => {
-            let has_place = place.claim_for(caller.id());
+            let key = caller.id();
+            let has_place = place.claim_for(key);
             request.extensions_mut().insert(caller);
             if !request.method().is_safe() {
-                end_if_silent(&mut request, shared.body_within);
+                barred = Some(end_if_silent(&mut request, shared, key));
             }
             (!has_place).then(too_many_of_key)
         }
@@ -203,6 +216,10 @@ async fn served(
                 None => {
                     let _place = place;
                     let response = next.call(request).await?.map_into_boxed_body();
+                    let response = match barred.and_then(|barred| barred.get()) {
+                        Some(denied) => response.into_response(HttpResponse::from_error(let_in_no_more(denied))),
+                        None => response,
+                    };
                     shared.unread.give(limited, is_read, response)
                 }
             };
@@ -218,22 +235,33 @@ async fn served(
     }
 }
 
-/// Ends a body of which nothing more comes: whoever has lost the network in the middle of a request would keep its place, and the connection, for good.
-fn end_if_silent(request: &mut ServiceRequest, within: Duration) {
-    let mut body = request.take_payload();
+/// Ends a body of which nothing more comes: whoever has lost the network in the middle of a request would keep its place, and the connection, for good. And one that goes on when
+/// its key is good no more: by one that leaked many requests could be begun, and ended long after it was revoked. Why it is not is noted for the answer.
+fn end_if_silent(request: &mut ServiceRequest, shared: &Rc<Shared>, key: KeyId) -> Rc<Cell<Option<Denied>>> {
+    let (mut body, shared, barred) = (request.take_payload(), Rc::clone(shared), Rc::new(Cell::new(None)));
+    let noted = Rc::clone(&barred);
     let mut silent: Option<Pin<Box<tokio::time::Sleep>>> = None;
+    // What was kept of the key's secret when something was waited for the first time.
+    let mut secret: Option<Option<[u8; 32]>> = None;
     let pieces = stream::poll_fn(move |context| match body.poll_next_unpin(context) {
         Poll::Ready(piece) => {
-            silent = None;
+            if silent.take().is_some()
+                && let Some(denied) = shared.denied(key, secret.flatten())
+            {
+                noted.set(Some(denied));
+                return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::PermissionDenied.into()))));
+            }
             Poll::Ready(piece)
         }
         // Only now is there something to wait for: most bodies come whole with their request.
         Poll::Pending => {
-            let silent = silent.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
+            secret.get_or_insert_with(|| shared.secret_of(key));
+            let silent = silent.get_or_insert_with(|| Box::pin(tokio::time::sleep(shared.body_within)));
             silent.as_mut().poll(context).map(|()| Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))))
         }
     });
     request.set_payload(Payload::Stream { payload: Box::pin(pieces) });
+    barred
 }
 
 /// Refuses a request after its body has been read: what is left unread would cost the caller its connection, and us the next one. It holds no place meanwhile, and
@@ -339,8 +367,13 @@ fn authenticate(shared: &Shared, request: &ServiceRequest, now: Timestamp) -> Re
     let files = shared.node.files().ok_or_else(Problem::unauthorized)?;
     match files.keys.authenticate(text.trim(), now) {
         Ok(key) => Ok(Some(Caller(key))),
-        Err(denied) => Err(Problem::unauthorized().with("reason", denied.code())),
+        Err(denied) => Err(let_in_no_more(denied)),
     }
+}
+
+/// What whoever has a key is told that is not good, or is good no more.
+fn let_in_no_more(denied: Denied) -> Problem {
+    Problem::unauthorized().with("reason", denied.code())
 }
 
 /// Callers without a key are counted by address; of IPv6 a network of 2^64 addresses is one household.

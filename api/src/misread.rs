@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use actix_web::error::QueryPayloadError;
 use actix_web::{HttpRequest, web};
-use jiff::civil::Date;
 use serde_json::Value;
 use tornello_engine::time::Timestamp;
 
 use crate::contract::Contract;
 use crate::problem::Problem;
+use crate::strict::day_of;
 
 /// A query that cannot be read: the reader says what is wrong, but not of which parameter. The contract knows what each may be.
 pub fn query(request: &HttpRequest, error: &QueryPayloadError) -> Problem {
@@ -76,7 +76,7 @@ fn expected(schema: &Value, text: &str) -> Option<(bool, String)> {
         return Some((words.contains(&text), told));
     }
     match schema["format"].as_str()? {
-        "date" => Some((text.parse::<Date>().is_ok(), "a day, as 2027-01-31,".to_owned())),
+        "date" => Some((day_of(text).is_some(), "a day, as 2027-01-31,".to_owned())),
         "date-time" => Some((text.parse::<Timestamp>().is_ok(), "an instant, as 2027-01-31T09:00:00Z,".to_owned())),
         _ => None,
     }
@@ -151,6 +151,7 @@ fn of_json(expected: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
     use crate::strict;
+    use jiff::civil::Date;
     use serde_json::json;
 
     #[test]
@@ -166,6 +167,8 @@ mod tests {
             (&words, "kiosk", true, "web, kiosk or group"),
             (&json!({"type": "string", "pattern": "^(day|slot)$"}), "week", false, "day or slot"),
             (&json!({"type": "string", "format": "date"}), "2027-02-30", false, "a day, as 2027-01-31,"),
+            (&json!({"type": "string", "format": "date"}), "2027-01-31T14:00", false, "a day, as 2027-01-31,"),
+            (&json!({"type": "string", "format": "date"}), "2027-01-31", true, "a day, as 2027-01-31,"),
         ] {
             assert_eq!(expected(schema, text), Some((good, told.to_owned())), "{text}");
         }

@@ -1,11 +1,12 @@
 //! JSON by the letter of the contract: where it has an object, a list of the members' values is refused, at every depth; the readers that serde derives take either. What
-//! is read goes straight into its type. How that is told is `misread.rs`'s.
+//! is read goes straight into its type. How that is told is `misread.rs`'s. Days and times of the day are by the letter as well, also in a query.
 //!
 //! What serde has to look at twice (`untagged`, `flatten`, a `tag` within) it puts aside, and reads from there with readers of its own, which take lists again: no body
 //! has an object in such a place.
 
 use std::fmt;
 
+use jiff::civil::{Date, Time};
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
@@ -19,6 +20,49 @@ pub fn from_slice<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Err
 pub fn from_value<T: DeserializeOwned>(json: serde_json::Value) -> Result<T, serde_json::Error> {
     serde_json::from_value::<Strict<T>>(json).map(|read| read.0)
 }
+
+/// The longest time of a day, in bytes: `09:30:00`.
+const TIME_MAX: usize = 8;
+
+/// The day that a text is, as `2027-01-31`. The reader of days takes one with a time and an offset as well, and drops them: whoever means a part of a day would have all of it.
+#[must_use]
+pub fn day_of(text: &str) -> Option<Date> {
+    text.parse::<Date>().ok().filter(|day| day.to_string() == text)
+}
+
+/// Reads a member that is a day: see [`day_of`].
+pub fn day<'de, D: Deserializer<'de>>(from: D) -> Result<Date, D::Error> {
+    let text = String::deserialize(from)?;
+    day_of(&text).ok_or_else(|| D::Error::custom("a day as 2027-01-31, without a time, is expected"))
+}
+
+/// As [`day`], of one that may be left out.
+pub fn day_if<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Date>, D::Error> {
+    Option::<Day>::deserialize(from).map(|day| day.map(|Day(day)| day))
+}
+
+/// As [`day`], of a list of them.
+pub fn days<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Date>, D::Error> {
+    Vec::<Day>::deserialize(from).map(|days| days.into_iter().map(|Day(day)| day).collect())
+}
+
+/// Reads a member that is a time of the day, as `09:30`. Of what has a day or an offset beside it the reader of times drops that.
+pub fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
+    let text = String::deserialize(from)?;
+    let time = text.parse::<Time>().ok().filter(|_| text.len() <= TIME_MAX);
+    time.ok_or_else(|| D::Error::custom("a time as 09:30, without a day, is expected"))
+}
+
+/// As [`time`], of one that may be left out.
+pub fn time_if<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Time>, D::Error> {
+    Option::<TimeOfDay>::deserialize(from).map(|time| time.map(|TimeOfDay(time)| time))
+}
+
+#[derive(Deserialize)]
+struct Day(#[serde(deserialize_with = "day")] Date);
+
+#[derive(Deserialize)]
+struct TimeOfDay(#[serde(deserialize_with = "time")] Time);
 
 /// Something that takes part in reading, and takes no list for an object: a type that is read, what it is read from, or one of the steps between.
 #[derive(Debug)]
@@ -304,6 +348,44 @@ mod tests {
         ] {
             let refused = read(&json).unwrap_err();
             assert!(refused.starts_with("invalid type: sequence, expected ") && refused.contains(" at line 1 column "), "{json}: {refused}");
+        }
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct When {
+        #[serde(deserialize_with = "day")]
+        from: Date,
+        #[serde(default, deserialize_with = "day_if")]
+        to: Option<Date>,
+        #[serde(default, deserialize_with = "days")]
+        but: Vec<Date>,
+        #[serde(default, deserialize_with = "time_if")]
+        at: Option<Time>,
+    }
+
+    #[test]
+    fn a_day_is_a_day_and_a_time_is_a_time() {
+        let (first, last) = (jiff::civil::date(2027, 1, 31), jiff::civil::date(2027, 2, 1));
+        let read = |json: &Value| from_slice::<When>(json.to_string().as_bytes());
+        let whole = json!({"from": "2027-01-31", "to": "2027-02-01", "but": ["2027-01-31"], "at": "09:30"});
+        let expected = When { from: first, to: Some(last), but: vec![first], at: Some(jiff::civil::time(9, 30, 0, 0)) };
+        assert_eq!(read(&whole).unwrap(), expected);
+        let bare = When { from: first, to: None, but: Vec::new(), at: None };
+        for json in [json!({"from": "2027-01-31"}), json!({"from": "2027-01-31", "to": null, "at": null})] {
+            assert_eq!(read(&json).unwrap(), bare, "{json}");
+        }
+        assert!(read(&json!({"to": "2027-01-31"})).unwrap_err().to_string().starts_with("missing field `from`"));
+        let afternoon = ["2027-01-31T14:00", "2027-01-31 14:00:00", "2027-01-31T23:30:00-05:00", "2027-01-31T14:00[Europe/Rome]", "20270131"];
+        for text in afternoon {
+            for json in [json!({"from": text}), json!({"from": "2027-01-31", "to": text}), json!({"from": "2027-01-31", "but": [text]})] {
+                let error = read(&json).unwrap_err();
+                assert!(error.is_data() && error.to_string().starts_with("a day as 2027-01-31, without a time, is expected"), "{json}: {error}");
+            }
+        }
+        for text in ["2027-01-31T14:00", "14:00+01:00", "2027-01-31", "noon"] {
+            let error = read(&json!({"from": "2027-01-31", "at": text})).unwrap_err();
+            assert!(error.is_data() && error.to_string().starts_with("a time as 09:30, without a day, is expected"), "{text}: {error}");
         }
     }
 

@@ -45,9 +45,11 @@ pub struct AgreementForm {
     /// What it costs.
     pub price: AgreedPriceForm,
     /// The first day of visits, in Rome.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2027-01-01"))]
     pub from: Date,
     /// The last one.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2027-12-31"))]
     pub to: Date,
 }

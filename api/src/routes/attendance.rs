@@ -26,6 +26,7 @@ use crate::words::ProvenanceWord;
 #[serde(deny_unknown_fields)]
 pub struct DayForm {
     /// The day in Rome.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2025-06-10"))]
     pub date: Date,
     /// How many came; 0: nobody, or closed.
@@ -108,9 +109,11 @@ pub struct AttendanceView {
 #[into_params(parameter_in = Query)]
 pub struct Days {
     /// The first day; absent: a year before the last.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date, example = "2025-01-01")]
     from: Option<Date>,
     /// The last day; absent: yesterday.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date, example = "2025-12-31")]
     to: Option<Date>,
 }

@@ -38,9 +38,11 @@ const CALENDAR_DAYS_MAX: i32 = 400;
 #[into_params(parameter_in = Query)]
 pub struct Span {
     /// The first day in Rome; absent: today.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date, example = "2027-01-16")]
     from: Option<Date>,
     /// The last day, included; absent: the first.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date, example = "2027-01-17")]
     to: Option<Date>,
     /// Only the route with this code.

@@ -20,6 +20,7 @@ use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::availability::route_code;
 use crate::routes::plans::ClockTime;
 use crate::routes::{local, museum_of};
+use crate::strict::day_of;
 
 /// Why a day is called off, and from when on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -161,11 +162,9 @@ async fn to_its_end<T: 'static>(task: impl Future<Output = Result<T, Failure<Ref
     Ok(rt::spawn(task).await.map_err(|_| Problem::from(Failure::<Refusal>::OutcomeUnknown))??)
 }
 
-/// The date in a path. Whoever writes none is told what one looks like: elsewhere a path that cannot be read leads nowhere, and here it leads to a museum. The reader of dates
-/// takes one with a time as well, and drops the time: whoever means the rest of a day would call off all of it.
+/// The date in a path. Whoever writes none is told what one looks like: elsewhere a path that cannot be read leads nowhere, and here it leads to a museum.
 fn date_of(text: &str) -> Result<Date, Problem> {
-    let date = text.parse::<Date>().ok().filter(|date| date.to_string() == text);
-    date.ok_or_else(|| Problem::malformed("date: a day, as 2027-01-31, is expected"))
+    day_of(text).ok_or_else(|| Problem::malformed("date: a day, as 2027-01-31, is expected"))
 }
 
 /// Call off a day.

@@ -46,6 +46,7 @@ pub enum By {
 #[into_params(parameter_in = Query)]
 pub struct Span {
     /// The first day in Rome; absent: today.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date, example = "2027-01-01")]
     from: Option<Date>,
     /// How many days, at most 60 from today.

@@ -195,6 +195,7 @@ impl From<&GroupPolicy> for GroupPolicyBody {
 #[serde(deny_unknown_fields)]
 pub struct GroupPolicyForm {
     /// The first day of visits in Rome, today at the earliest.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2027-01-01"))]
     pub valid_from: Date,
     /// The rules.

@@ -43,9 +43,11 @@ const DAYS_BACK_MAX: i32 = 7;
 #[into_params(parameter_in = Query)]
 pub struct Span {
     /// The first day, in Rome; absent: today.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date, example = "2027-01-16")]
     from: Option<Date>,
     /// The last day, in Rome, at most 7 days in all; absent: the first.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date, example = "2027-01-16")]
     to: Option<Date>,
 }

@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, post, put, web};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use tornello_actors::node::Node;
 use tornello_engine::calendar::MonthDay;
 use tornello_engine::ids::{Code, MuseumId};
@@ -170,6 +171,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, museum: web::Path<String
 pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<MuseumForm>) -> Result<HttpResponse, Problem> {
     caller.may_at(Scope::Administer, MuseumId(form.number))?;
     let number = form.number;
+    let _registering = REGISTERING.lock().await;
     is_free(&node, number, form.profile.slug)?;
     let envelope = envelope(&node, &caller, &key, &["register"], &*form, &[], None)?;
     let record = node.museum(MuseumId(number), envelope, Command::Register { profile: form.into_inner().profile.into() }).await?;
@@ -216,7 +218,10 @@ pub async fn change(
     Ok(HttpResponse::Ok().json(MuseumView::new(known.museum.id(), corrected.ok_or_else(not_rebuilt)?)))
 }
 
-/// Whether a new museum may have this number and slug: what no museum's own stream can know. Museums are registered by one administrator at a time.
+/// Whoever registers a museum: one at a time, as of two at once with one slug both would find it free, and it would stand for the one that was changed last.
+static REGISTERING: Mutex<()> = Mutex::const_new(());
+
+/// Whether a new museum may have this number and slug: what no museum's own stream can know.
 fn is_free(node: &Node, number: u16, slug: Code) -> Result<(), Problem> {
     if number == 0 || slug.as_str().bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Problem::invalid("the number must be 1 to 65535, and the slug not of digits alone"));

@@ -19,9 +19,11 @@ use crate::routes::revisions::{On, expected_revisions, in_force, newly_set};
 #[serde(deny_unknown_fields)]
 pub struct SpanForm {
     /// The first day.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2026-12-23"))]
     pub from: Date,
     /// The last day.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2027-01-06"))]
     pub to: Date,
 }
@@ -31,9 +33,11 @@ pub struct SpanForm {
 #[serde(deny_unknown_fields)]
 pub struct ExhibitionForm {
     /// The first day.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2027-03-01"))]
     pub from: Date,
     /// The last day.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2027-07-31"))]
     pub to: Date,
     /// What it is called.
@@ -178,6 +182,7 @@ impl From<PlanningBody> for Policy {
 #[serde(deny_unknown_fields)]
 pub struct PlanningForm {
     /// The first day in Rome, today at the earliest.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2027-01-01"))]
     pub valid_from: Date,
     /// The policy.

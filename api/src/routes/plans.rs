@@ -46,7 +46,7 @@ impl From<&Text> for TextForm {
 /// A time of the day in Rome, as `09:30`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub struct ClockTime(Time);
+pub struct ClockTime(#[serde(deserialize_with = "crate::strict::time")] Time);
 
 impl ClockTime {
     /// The time of the day.
@@ -170,6 +170,7 @@ pub struct WeekForm {
 #[serde(deny_unknown_fields)]
 pub struct ExceptionForm {
     /// The date in Rome.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2026-12-25"))]
     pub date: Date,
     /// They replace those of the day of the week; none: closed.
@@ -420,6 +421,7 @@ impl From<&OpeningPlan> for PlanBody {
 #[serde(deny_unknown_fields)]
 pub struct PlanForm {
     /// The first day in Rome, today at the earliest.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2027-01-01"))]
     pub valid_from: Date,
     /// The plan.

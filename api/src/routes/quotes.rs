@@ -69,11 +69,11 @@ pub struct VisitForm {
     #[schema(value_type = Vec<String>, max_items = 40, examples(json!(["0009000102r4e"])))]
     pub slots: Vec<SlotId>,
     /// The day in Rome, instead of slots.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[schema(value_type = Option<String>, format = Date, examples("2027-03-18"))]
     pub day: Option<Date>,
     /// From which time of that day on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::strict::time_if")]
     #[schema(value_type = Option<String>, max_length = 8, examples("10:00"))]
     pub time: Option<Time>,
     /// On which route, by its code; absent: the first of the plan.

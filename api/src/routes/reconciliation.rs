@@ -161,9 +161,11 @@ pub async fn take_statement(
 #[into_params(parameter_in = Query)]
 pub struct ReportQuery {
     /// From this day of settlement on; 30 days before `to` if not said.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date)]
     from: Option<Date>,
     /// Until this day, which counts; today if not said.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date)]
     to: Option<Date>,
 }

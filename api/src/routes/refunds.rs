@@ -342,6 +342,7 @@ pub struct RefundConfirmForm {
     #[schema(min_length = 1, max_length = 200, examples("CRO 12345678901"))]
     pub reference: String,
     /// On which day: today, in Rome, or before.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2026-11-25"))]
     pub executed_on: Date,
     /// Whether no transfer was: the payer has it from their bank, of what that took back over a dispute. The refund may be `contested` then.

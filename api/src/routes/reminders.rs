@@ -23,6 +23,7 @@ const SALES_MAX: u32 = 20_000;
 #[into_params(parameter_in = Query)]
 pub struct RemindersQuery {
     /// The day of the visits in Rome, today to 60 days ahead; absent: tomorrow.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date, example = "2027-03-18")]
     date: Option<Date>,
     /// Where the page before said to go on: so many come before it.

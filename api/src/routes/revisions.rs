@@ -18,6 +18,7 @@ use crate::routes::not_rebuilt;
 #[into_params(parameter_in = Query)]
 pub struct On {
     /// A date in Rome; absent: today.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date, example = "2027-01-01")]
     on: Option<Date>,
 }

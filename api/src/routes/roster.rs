@@ -18,6 +18,7 @@ use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::forecasts::{apart, rounded, thousandths};
 use crate::routes::payments::{csv_answer, wants_csv};
 use crate::routes::{museum_of, prefers};
+use crate::strict::day_of;
 use crate::words::WorkWord;
 
 /// Which day.
@@ -26,6 +27,7 @@ use crate::words::WorkWord;
 #[into_params(parameter_in = Query)]
 pub struct OnDay {
     /// The day in Rome, at most 59 ahead; absent: today.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date, example = "2027-01-01")]
     day: Option<Date>,
 }
@@ -126,6 +128,7 @@ pub struct RosterView {
 #[serde(deny_unknown_fields)]
 pub struct OverrideForm {
     /// The day in Rome, at most 59 ahead: as far as rosters can be read.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2027-01-01"))]
     pub day: Date,
     /// `desk`, `gate` or `guard`.
@@ -376,7 +379,7 @@ pub async fn remove_override(
     let known = museum_of(&node, &caller, Scope::Manage, &museum)?;
     let envelope = envelope(&node, &caller, &key, &["roster, back"], &*which, &[], None)?;
     let PlaceQuery { day, role, from } = which.into_inner();
-    let day: Date = day.parse().map_err(|_| Problem::malformed("day: a day, as 2027-01-31, is expected"))?;
+    let day = day_of(&day).ok_or_else(|| Problem::malformed("day: a day, as 2027-01-31, is expected"))?;
     let role = Role::ALL.into_iter().find(|known| known.name() == role).ok_or_else(|| Problem::malformed("role: desk, gate or guard is expected"))?;
     let from_min = minute(&from).map_err(|problem| Problem::malformed(format!("from: {}", problem.title())))?;
     let place = Place { date: day, from_min, role };

@@ -52,6 +52,7 @@ pub struct FreeDaysForm {
     /// 25 April, 2 June and 4 November.
     pub national: bool,
     /// Days of this site.
+    #[serde(deserialize_with = "crate::strict::days")]
     #[schema(value_type = Vec<String>, max_items = 1000, examples(json!(["2027-09-25"])))]
     pub dates: Vec<Date>,
 }
@@ -120,6 +121,7 @@ impl From<&Tariff> for TariffBody {
 #[serde(deny_unknown_fields)]
 pub struct TariffForm {
     /// The first day of visits in Rome, today at the earliest.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2027-01-01"))]
     pub valid_from: Date,
     /// The tariff.
@@ -143,6 +145,7 @@ pub struct TariffView {
 #[serde(deny_unknown_fields)]
 pub struct CeilingForm {
     /// The first day in Rome, today at the earliest.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2027-01-01"))]
     pub valid_from: Date,
     /// The most people inside at once; `null`: no ceiling. It cannot be left out: who does that has forgotten it, and does not want the building without a limit.

@@ -2,7 +2,6 @@
 //! can guess it and a repeated request makes no second one; it is told once, to whoever issues it.
 
 use actix_web::{HttpResponse, get, post, web};
-use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
@@ -22,6 +21,7 @@ use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::payments::voucher_of;
 use crate::routes::readings::MuseumName;
 use crate::routes::{created, files, museum_of};
+use crate::strict::day_of;
 
 /// How many ids are tried for a new voucher before that is given up.
 const SALTS: u32 = 16;
@@ -89,8 +89,7 @@ async fn id_for(node: &Node, envelope: &Envelope) -> Result<(VoucherId, Recall),
 
 /// The end of a day in Rome, or an instant.
 fn end_of(text: &str) -> Option<Timestamp> {
-    // First the instant: of one with an offset a day could be read as well.
-    let after = || Some(calendar::instant(text.parse::<Date>().ok()?.tomorrow().ok()?.at(0, 0, 0, 0)));
+    let after = || Some(calendar::instant(day_of(text)?.tomorrow().ok()?.at(0, 0, 0, 0)));
     text.parse().ok().or_else(after)
 }
 
@@ -161,4 +160,25 @@ pub async fn look_up(node: web::Data<Node>, caller: Caller, form: Json<VoucherLo
 pub async fn get(node: web::Data<Node>, caller: Caller, code: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
     Ok(HttpResponse::Ok().json(view(&node, voucher_of(&code)?).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_voucher_is_good_to_the_end_of_a_day_or_to_an_instant() {
+        for (text, end) in [
+            ("2027-12-31", Some("2027-12-31T23:00:00Z")),
+            ("2027-06-30", Some("2027-06-30T22:00:00Z")),
+            ("2027-12-31T10:00:00Z", Some("2027-12-31T10:00:00Z")),
+            ("2027-12-31T10:00:00+01:00", Some("2027-12-31T09:00:00Z")),
+            ("2027-12-31T10:00", None),
+            ("2027-12-31 10:00:00", None),
+            ("20271231", None),
+            ("", None),
+        ] {
+            assert_eq!(end_of(text), end.map(|end| end.parse::<Timestamp>().unwrap()), "{text}");
+        }
+    }
 }

@@ -346,6 +346,8 @@ impl FromRequest for Admission {
 /// through. What a stream has done for this envelope is answered as it was, whoever is let through by now.
 ///
 /// Only the first buyer counts, or the device where no buyer was named when it came: one who was let through takes no others along.
+///
+/// No room of another museum than the stream's is asked: nothing moves there, as the stream says, and what is announced there may be none of the caller's.
 pub async fn passage<'a>(
     node: &'a Node,
     (stream, asked): (SlotId, &Envelope),
@@ -353,6 +355,9 @@ pub async fn passage<'a>(
     admission: &Admission,
     parties: &[PartyForm],
 ) -> Result<Option<Passage<'a>>, Problem> {
+    if slot.museum() != stream.museum() {
+        return Ok(None);
+    }
     let refused = match let_through(node, asked, (slot, channel), admission, parties) {
         Ok(passage) => return Ok(passage),
         Err(refused) => refused,

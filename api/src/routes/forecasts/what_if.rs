@@ -17,6 +17,7 @@ use crate::routes::museum_of;
 #[serde(deny_unknown_fields, default)]
 pub struct WhatIfForm {
     /// The first day in Rome; absent: today.
+    #[serde(deserialize_with = "crate::strict::day_if")]
     #[schema(value_type = Option<String>, format = Date, examples("2027-01-01"))]
     pub from: Option<Date>,
     /// How many days.

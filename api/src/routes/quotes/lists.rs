@@ -39,9 +39,11 @@ pub struct QuotesQuery {
     #[param(min_length = 1)]
     institution: Option<String>,
     /// Only for visits on this day or later.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date)]
     from: Option<Date>,
     /// Only for visits on this day or earlier.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date)]
     to: Option<Date>,
     /// Only those with a deadline that ends before this instant (RFC 3339).

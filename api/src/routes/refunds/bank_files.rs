@@ -60,6 +60,7 @@ pub struct RefundExportForm {
     /// The account that they are paid from.
     pub debtor: DebtorForm,
     /// The day on which the bank is to carry them out: today, in Rome, or later.
+    #[serde(deserialize_with = "crate::strict::day")]
     #[schema(value_type = String, format = Date, examples("2026-11-25"))]
     pub execution_date: Date,
     /// Which; none: all that are open and of which it is known whom they go to, up to 1000.

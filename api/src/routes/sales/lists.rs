@@ -36,15 +36,19 @@ pub struct SalesQuery {
     #[serde(default)]
     mine: bool,
     /// Only for visits on this day, in Rome, or later. With `from` or `to` the list is in the order of visits.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date)]
     from: Option<Date>,
     /// Only for visits on this day or earlier.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date)]
     to: Option<Date>,
     /// Only those that were sold on this day, in Rome, or later. With `sold_from` or `sold_to`, and neither `from` nor `to`, the list is in the order in which they were sold.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date)]
     sold_from: Option<Date>,
     /// Only those that were sold on this day or earlier.
+    #[serde(default, deserialize_with = "crate::strict::day_if")]
     #[param(value_type = Option<String>, format = Date)]
     sold_to: Option<Date>,
     /// Whether a table is for a spreadsheet, which keeps 15 digits of a number and no leading zero: texts that begin with a digit are then formulas that say them, as
