@@ -282,10 +282,13 @@ impl Forecaster {
         self.lapses.look(|lapse, fitted_on| (lapse.quotes(), lapse.card().zip(fitted_on)))
     }
 
-    /// Bookings of slots to come with the probability that each is lost, the likeliest first; none: no model of bookings serves.
+    /// Bookings of slots to come with the probability that each is lost, the likeliest first; none: no model of bookings serves. Of a slot that is closed nobody is reminded: it may not
+    /// take place, and what is given back of it is not sold again.
     #[must_use]
-    pub fn reminders(&self, bookings: &[(HoldId, Booking)], now: Timestamp) -> Option<Vec<Reminder>> {
-        self.bookings.reminders(bookings, now)
+    pub fn reminders(&self, node: &Node, bookings: &[(HoldId, Booking)], now: Timestamp) -> Option<Vec<Reminder>> {
+        let mut reminders = self.bookings.reminders(bookings, now)?;
+        reminders.retain(|seen| node.board().head(seen.sale.slot()).is_none_or(|head| head.places.closed.is_none()));
+        Some(reminders)
     }
 
     /// The last model of who comes, booking by booking, whether it serves or not.
