@@ -95,11 +95,11 @@ pub async fn count_days(node: &Node) -> usize {
         let mut long_ago = listed(views, &known, missed.iter().copied().filter(is_unknown)).await;
         for date in missed {
             let heads = is_on_board(node, date).then(|| heads_on(node, &known, date));
-            let is_off = heads.as_ref().is_some_and(|heads| is_called_off(&attendance, heads));
+            let is_off = heads.as_ref().is_some_and(|heads| is_called_off(&known, &attendance, heads));
             let slots = match heads {
                 // Nobody came by any of them.
                 Some(_) if is_off => Some((Vec::new(), Vec::new())),
-                Some(heads) => Some(slots_of(heads)),
+                Some(heads) => Some(slots_of(&known, heads)),
                 // What the places were of slots that have left the board is not known.
                 None => long_ago.remove(&date).map(|slots| (slots, Vec::new())),
             };
@@ -130,7 +130,7 @@ async fn count_again(node: &Node, known: &Known, last: Date) -> usize {
     let days = std::iter::successors(Some(last), |date| Some(date.saturating_sub(1.day()))).take_while(|date| is_on_board(node, *date));
     for date in days {
         let Some(before) = attendance.admitted_on(date) else { continue };
-        let (slots, beyond) = slots_of(heads_on(node, known, date));
+        let (slots, beyond) = slots_of(known, heads_on(node, known, date));
         let admitted = admitted(&slots);
         if admitted <= before {
             continue;
@@ -163,17 +163,25 @@ fn slot_count(slot: SlotId, sold: u32, admitted: u32) -> Option<SlotCount> {
 }
 
 /// Whether a day was called off, as on a strike: staff have closed every slot of it that was sold from, and gates that let people in on other days have let nobody in. Where none
-/// ever does nobody knows who came, and those who bought are taken to have.
+/// ever does nobody knows who came, and those who bought are taken to have, unless the museum itself has called the day off.
 #[must_use]
-pub fn is_called_off(attendance: &Attendance, heads: &[(SlotId, SlotHead)]) -> bool {
+pub fn is_called_off(known: &Known, attendance: &Attendance, heads: &[(SlotId, SlotHead)]) -> bool {
     let is_sold = |head: &SlotHead| head.places.sold.iter().any(|sold| *sold > 0);
     let is_empty_and_shut = |(_, head): &(SlotId, SlotHead)| head.places.admitted == 0 && (head.places.closed.is_some() || !is_sold(head));
     let has_gates = || attendance.details().values().flat_map(|detail| &detail.slots).any(|slot| slot.admitted > 0);
-    heads.iter().any(|(_, head)| is_sold(head)) && heads.iter().all(is_empty_and_shut) && has_gates()
+    let is_said = || heads.iter().all(|(slot, head)| !is_sold(head) || was_off(known, *slot, head));
+    heads.iter().any(|(_, head)| is_sold(head)) && heads.iter().all(is_empty_and_shut) && (has_gates() || is_said())
 }
 
-/// What the slots of a day had, by the board, and which of them were sold beyond their places.
-fn slots_of(heads: Vec<(SlotId, SlotHead)>) -> (Vec<SlotCount>, Vec<BeyondCount>) {
+/// Whether nobody came by a slot because its museum had called its day off, or that part of it: staff have not opened it all the same, and no gate has let anybody in.
+#[must_use]
+pub fn was_off(known: &Known, slot: SlotId, head: &SlotHead) -> bool {
+    head.places.closed.is_some() && head.places.admitted == 0 && known.museum.called_off(slot.start()).is_some()
+}
+
+/// What the slots of a day had that took place, by the board, and which of them were sold beyond their places.
+fn slots_of(known: &Known, mut heads: Vec<(SlotId, SlotHead)>) -> (Vec<SlotCount>, Vec<BeyondCount>) {
+    heads.retain(|(slot, head)| !was_off(known, *slot, head));
     let (mut slots, mut beyond) = (Vec::new(), Vec::new());
     for (slot, SlotHead { places, .. }) in heads {
         let Some(count) = slot_count(slot, places.sold.iter().sum(), places.admitted) else { continue };

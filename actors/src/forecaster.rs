@@ -37,7 +37,7 @@ pub use tornello_models::outlook::{BUCKETS, Outlook, Reasons, Score};
 use tornello_models::outlook::{History, Learned};
 pub use tornello_models::score::Score as TrialScore;
 
-use crate::attended::{heads_on, is_called_off};
+use crate::attended::{heads_on, is_called_off, was_off};
 use crate::museums::Known;
 use crate::node::Node;
 use crate::quotes::QuoteHead;
@@ -282,10 +282,13 @@ impl Forecaster {
         self.lapses.look(|lapse, fitted_on| (lapse.quotes(), lapse.card().zip(fitted_on)))
     }
 
-    /// Bookings of slots to come with the probability that each is lost, the likeliest first; none: no model of bookings serves.
+    /// Bookings of slots to come with the probability that each is lost, the likeliest first; none: no model of bookings serves. Of a slot that is closed nobody is reminded: it may not
+    /// take place, and what is given back of it is not sold again.
     #[must_use]
-    pub fn reminders(&self, bookings: &[(HoldId, Booking)], now: Timestamp) -> Option<Vec<Reminder>> {
-        self.bookings.reminders(bookings, now)
+    pub fn reminders(&self, node: &Node, bookings: &[(HoldId, Booking)], now: Timestamp) -> Option<Vec<Reminder>> {
+        let mut reminders = self.bookings.reminders(bookings, now)?;
+        reminders.retain(|seen| node.board().head(seen.sale.slot()).is_none_or(|head| head.places.closed.is_none()));
+        Some(reminders)
     }
 
     /// The last model of who comes, booking by booking, whether it serves or not.
@@ -511,11 +514,11 @@ fn slots_of(node: &Node, known: &Known, date: Date, now: Timestamp) -> Vec<SlotF
     let mut slots: Vec<SlotForecast> = known.day(date).iter().map(planned).collect();
     let heads = heads_on(node, known, date);
     let attendance = node.attended().get(known.museum.id());
-    let is_told = heads.iter().any(|(_, head)| head.places.admitted > 0) || is_called_off(&attendance, &heads);
+    let is_told = heads.iter().any(|(_, head)| head.places.admitted > 0) || is_called_off(known, &attendance, &heads);
     for (slot, head) in heads {
         let booked = head.places.sold.iter().fold(0, |sum: u32, sold| sum.saturating_add(*sold));
         let mut written = empty(slot, head.end, booked, capacity(&head.places));
-        written.came = written.came.map(|_| if is_told { head.places.admitted } else { booked });
+        written.came = written.came.map(|_| if is_told || was_off(known, slot, &head) { head.places.admitted } else { booked });
         match slots.iter_mut().find(|planned| planned.slot == slot) {
             Some(planned) => *planned = written,
             None => slots.push(written),

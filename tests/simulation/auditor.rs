@@ -1,11 +1,12 @@
 //! The auditor: reads the journal's bytes for itself after every step and holds them against what callers were told. It believes nobody: what was acknowledged is
 //! in the journal exactly once as it was answered, what was refused is not, and of what nobody knows there is at most one. What was asked for is held against what happened in
-//! `asked`, what buyers have over all slots of a museum in `buyers`, who is in a building in `buildings`, what follows from verdicts in `cases`.
+//! `asked`, what buyers have over all slots of a museum in `buyers`, who is in a building in `buildings`, what follows from verdicts in `cases`, and from what is said of days in `days`.
 
 mod asked;
 mod buildings;
 mod buyers;
 mod cases;
+mod days;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +31,8 @@ pub use self::buildings::Shared;
 use self::buyers::buyers_of;
 pub use self::cases::Card;
 use self::cases::{Last, Said};
+pub use self::days::AskedOfDay;
+use self::days::Days;
 use super::naive::{Asked, Naive, moves_add_up};
 use super::rule;
 
@@ -130,6 +133,7 @@ pub struct Auditor {
     pub cases: BTreeMap<CaseId, Card>,
     last: Last,
     pub said: Said,
+    days: Days,
 }
 
 impl Auditor {
@@ -160,7 +164,9 @@ impl Auditor {
                 match frame.stream {
                     StreamId::Slot(slot) => self.take(slot, frame.record().map_err(|error| error.to_string())?)?,
                     StreamId::Museum(museum) => {
-                        self.museums.entry(museum).or_default().push(frame.record().map_err(|error| error.to_string())?);
+                        let record: Record<museum::Event> = frame.record().map_err(|error| error.to_string())?;
+                        self.take_museum(museum, &record).map_err(|wrong| format!("museum {}: {wrong}: {record:?}", museum.0))?;
+                        self.museums.entry(museum).or_default().push(record);
                     }
                     StreamId::Case(case) => {
                         let record = frame.record().map_err(|error| error.to_string())?;
@@ -360,6 +366,7 @@ impl Auditor {
         let via = if of_flow { self.step_of_move(&record).map_err(|wrong| format!("{wrong}: {record:?}"))? } else { None };
         let let_in = self.takes_share(slot, &record).map_err(|wrong| format!("slot {slot}: {wrong}: {record:?}"))?;
         let told_before = self.is_told(slot, &record).map(|told| told.passage.issue);
+        let with_day = self.step_of_day(slot, &record).map_err(|wrong| format!("slot {slot}: {wrong}: {record:?}"))?;
         if let std::collections::btree_map::Entry::Vacant(new) = self.slots.entry(slot) {
             new.insert(Naive::open(slot, &record)?);
         }
@@ -374,6 +381,8 @@ impl Auditor {
         let mut told = Asked { along, suspected, ..Asked::default() };
         if let Some(let_in) = let_in {
             told.let_in = let_in;
+        } else if with_day.is_some() {
+            told.with_day = with_day;
         } else if let Some(envelope) = record.envelope.as_ref().filter(|_| !of_flow) {
             let last = naive.records.last().map_or(Timestamp::MIN, |last| last.at);
             let sendings = self.by_key.get(&(slot, envelope.who, envelope.key)).map(Vec::as_slice).unwrap_or_default();

@@ -16,6 +16,9 @@
 //!
 //! In one world of three analysts suspect sales, say what they were and take that back, while staff move the tickets: what follows goes from slot to slot, so it is driven as moves are.
 //!
+//! In one world of five, if it has no read models, days are called off, whole or from some moment on, and take place after all: that goes from the museum to all slots of the day, and is
+//! driven as moves are.
+//!
 //! Payments have runs of their own, see `payments`.
 //!
 //! `cargo test -p tornello-tests --test simulation` runs 300 seeds, and 200 of payments. `TORNELLO_SEEDS=10000` before it runs so many of each,
@@ -140,7 +143,9 @@ fn the_engine_keeps_its_promises_whatever_happens() {
     // That whoever let places go asks for some again in time is too seldom to be waited for.
     let of_rests = [total.rested, total.freed];
     let of_cases = [total.moved_under_review, total.verdicts_taken_back, total.said_under_way, total.followed, total.followed_along];
+    let of_days = [total.called_off, total.taken_up, total.days_cut, total.days_heard];
     let all = seldom.iter().chain(&at_gates).chain(&of_payments).chain(&of_gates).chain(&of_room).chain(&of_house).chain(&of_rests).chain(&of_cases);
+    let all = all.chain(&of_days);
     assert!(seeds < 100 || !all.into_iter().any(|count| *count == 0), "{total:?}");
 }
 

@@ -388,7 +388,8 @@ impl Naive {
             Event::Closed(closed) => {
                 // With a day that is called off, or stays so for another reason than the one that is taken back.
                 let before = asked.with_day.filter(|reason| *reason != closed.reason);
-                let is_as_asked = self.closed == before && at < self.opening.end;
+                // One to which nobody has written may be closed for its day already.
+                let is_as_asked = (self.closed == before || record.seq == 1) && at < self.opening.end;
                 rule(asked.with_day.is_none() || is_as_asked, "a slot that is closed for something else, or over, is closed with its day")?;
                 self.closed = Some(closed.reason);
                 Ok(())

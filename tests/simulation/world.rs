@@ -8,6 +8,7 @@ mod acts;
 mod appends;
 mod cases;
 mod counts;
+mod days;
 mod gates;
 mod life;
 mod readings;
@@ -115,6 +116,8 @@ struct World {
     dice: Dice,
     /// What analysts do, in a world in which there are some.
     analysts: Option<Dice>,
+    /// What is said of museums' days, in a world in which some are called off.
+    director: Option<Dice>,
     machine: Arc<Machine>,
     disk: Arc<Disk>,
     limits: Limits,
@@ -163,11 +166,13 @@ impl World {
         policy.limits.rest_max_s = [0, 0, 60, 600][(seed % 4) as usize];
         let folder = dice.chance(WITH_FOLDER_PERCENT).then(|| tempfile::tempdir().expect("there is room for a folder"));
         let ceilings = [(); 2].map(|()| 4 + dice.below(14) as u32);
+        let director = (seed % 5 == 2 && folder.is_none()).then(|| Dice::new(seed ^ 0x6469_7265_6374_6f72));
         let life = Life::start(&machine, disk.mount(), folder.as_ref(), limits).await.expect("a simulated node starts");
         let fence = SlotId::new(PLUG, RouteId(1), hour_of(start, 30));
         let mut world = Self {
             dice,
             analysts: (seed % 3 == 1).then(|| Dice::new(seed ^ 0x616e_616c_7973_7473)),
+            director,
             machine,
             disk,
             limits,
@@ -284,6 +289,7 @@ impl World {
             self.drive_a_move().await?;
         }
         self.drive_cases().await?;
+        self.drive_days().await?;
         if self.dice.chance(15) {
             self.ask_while_unsure().await?;
         }

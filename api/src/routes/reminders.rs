@@ -82,7 +82,8 @@ pub struct ReminderPage {
 /// List visitors to remind.
 ///
 /// The sales of a day to come, by the probability that nobody comes, with the day on which a reminder still lets their places be sold again. There is no personal data in it: who sold knows
-/// whom to write to. From the read models; callers without desk rights see what was sold with their own key. Empty, with the reason, where no model of bookings serves.
+/// whom to write to. Sales of slots that are closed, as on a day that is called off, are left out. From the read models; callers without desk rights see what was sold with their own key.
+/// Empty, with the reason, where no model of bookings serves.
 #[utoipa::path(
     tag = "Sales", operation_id = "list_reminders", security(("key" = ["book"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), RemindersQuery),
@@ -109,7 +110,7 @@ pub async fn list(
     let card = node.forecaster().bookings_card();
     let bookings =
         if card.is_some_and(|card| card.serves()) { views.bookings_at(museum, (from, to), caller.owner(), SALES_MAX).await? } else { Vec::new() };
-    let listed = apart(move || node.forecaster().reminders(&bookings, now)).await?;
+    let listed = apart(move || node.forecaster().reminders(&node, &bookings, now)).await?;
     let why_empty = listed.is_none().then(|| if card.is_some() { "no_better_than_a_rate" } else { "no_model" });
     let listed = listed.into_iter().flatten().skip(before as usize).take(size as usize + 1).collect();
     let (rows, next_cursor) = page(listed, size, |_| before.saturating_add(size));

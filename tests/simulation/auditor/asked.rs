@@ -18,6 +18,8 @@ pub(super) fn did(command: &Command, events: &[Event]) -> bool {
         // What is held for something is kept for it in the same breath.
         [event @ Event::Held(_), Event::Prolonged(_)] | [Event::Opened(_), event @ Event::Held(_), Event::Prolonged(_)] => event,
         [event] | [Event::Opened(_), event] | [Event::Admitted(_), event @ Event::AdmissionConflict(_)] => event,
+        // Its day was called off before anybody had written to it.
+        [Event::Opened(_), Event::Closed(_), event] => event,
         _ => return false,
     };
     match (command.unnamed(), event) {

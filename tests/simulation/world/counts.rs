@@ -53,6 +53,10 @@ pub struct Counts {
     pub said_under_way: u64,
     pub followed: u64,
     pub followed_along: u64,
+    pub called_off: u64,
+    pub taken_up: u64,
+    pub days_cut: u64,
+    pub days_heard: u64,
 }
 
 impl Counts {
@@ -103,6 +107,10 @@ impl Counts {
         self.said_under_way += other.said_under_way;
         self.followed += other.followed;
         self.followed_along += other.followed_along;
+        self.called_off += other.called_off;
+        self.taken_up += other.taken_up;
+        self.days_cut += other.days_cut;
+        self.days_heard += other.days_heard;
     }
 }
 
@@ -115,6 +123,7 @@ impl World {
         let said = self.auditor.said;
         (counts.verdicts, counts.verdicts_taken_back, counts.said_under_way) = (said.verdicts, said.taken_back, said.under_way);
         (counts.followed, counts.followed_along) = (said.followed, said.followed_along);
+        (counts.called_off, counts.taken_up, counts.days_heard) = self.auditor.said_of_days();
         let of_buyer =
             |refusal: &Refusal| matches!(refusal, Refusal::TooManyForBuyer { .. } | Refusal::TooManyOpenHolds { .. } | Refusal::TooManyForDay { .. });
         let refused = |sending: &&Sending| matches!(&sending.outcome, Outcome::Answered(Err(Failure::Refused(refusal))) if of_buyer(refusal));

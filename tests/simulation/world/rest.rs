@@ -196,6 +196,7 @@ impl World {
         let node = Arc::clone(self.node());
         self.drive(async move { until(|| node.board().moving().is_empty()).await }.boxed_local(), false).await??;
         self.finish_cases().await?;
+        self.finish_days().await?;
         // The wall clock may have been set back by days.
         let ends = |naive: &Naive| naive.live().map(|(id, hold)| naive.ends_at(*id, hold)).max();
         let last = self.auditor.slots.values().filter_map(ends).max();

@@ -47,9 +47,13 @@ async fn a_slot_is_told_booking_by_booking_and_only_what_changed_is_looked_at() 
     assert_eq!(all.iter().map(|(sale, booking)| (*sale, booking.standing())).collect::<Vec<_>>(), [(id(1), 2), (id(2), 0), (id(4), 5)]);
     assert_eq!((sold(Some(KeyId(7))).await, sold(Some(KeyId(8))).await), (all.clone(), vec![]));
     assert_eq!(views.bookings_at(MUSEUM, (now(), tomorrow().start()), None, 10).await.unwrap(), vec![]);
-    let mut reminders = node.forecaster().reminders(&all, now()).unwrap();
+    let mut reminders = node.forecaster().reminders(node, &all, now()).unwrap();
     assert!(reminders.iter().all(|seen| seen.lost < 0.1 && seen.remind_on == calendar::local_day(now())), "{reminders:?}");
     reminders.sort_unstable_by_key(|seen| seen.sale);
     assert_eq!(reminders.iter().map(|seen| (seen.sale, seen.people)).collect::<Vec<_>>(), [(id(1), 2), (id(4), 5)]);
+    house.ask(5, Command::Close { reason: code("strike") }).await.unwrap();
+    assert_eq!(node.forecaster().reminders(node, &all, now()), Some(vec![]), "nobody is reminded of a visit that may not take place");
+    house.ask(6, Command::Reopen).await.unwrap();
+    assert_eq!(node.forecaster().reminders(node, &all, now()).map(|all| all.len()), Some(2));
     house.running.stop().await;
 }

@@ -4,7 +4,7 @@ use tornello_engine::planning::{self, Override, Place, Role};
 
 use super::*;
 use crate::sensors::Measured;
-use crate::{attended, roster};
+use crate::{attended, days, roster};
 
 #[actix_rt::test]
 async fn rosters_reach_as_far_ahead_after_midnight_as_managers_may_decide() {
@@ -129,6 +129,34 @@ async fn nobody_came_on_a_day_that_was_called_off_where_gates_let_people_in_on_o
         assert_eq!(attendance.days().get(&strike).map(|day| day.people), Some(came), "{has_gates}");
         assert_eq!(attendance.details()[&strike].slots.is_empty(), has_gates);
         assert!(!has_gates || day(after).outlook == before, "a strike says nothing of other days");
+        house.running.stop().await;
+    }
+}
+
+/// Where no gate says who came, those who bought are taken to have: but not on a day that the museum has called off, nor from the time on from which it has.
+#[actix_rt::test]
+async fn nobody_came_by_what_a_museum_without_gates_has_called_off() {
+    let (start, date) = (tomorrow().start(), calendar::local_day(tomorrow().start()));
+    let noon = SlotId::new(MUSEUM, RouteId(1), start.plus_seconds(2 * 3_600));
+    for (from, came) in [(None, 0), (Some(noon.start()), 4)] {
+        let house = House::new().await;
+        let node = house.node();
+        node.slot(tomorrow(), by(1), sell_in(tomorrow(), 1, 4)).await.unwrap();
+        node.slot(noon, by(2), sell_in(noon, 2, 3)).await.unwrap();
+        let known = node.museums().get(MUSEUM).unwrap();
+        days::close(node, &known, date, from, &by(3), code("strike")).await.unwrap();
+        // In the afternoon both slots are over.
+        house.clock.set("2026-06-11T12:00:00Z".parse().unwrap());
+        let known = node.museums().get(MUSEUM).unwrap();
+        let day = node.forecaster().days(node, &known, date, 1).remove(0);
+        let told = [tomorrow(), noon].map(|slot| day.slots.iter().find(|told| told.slot == slot).and_then(|told| told.came));
+        assert_eq!(told, [Some(came), Some(0)]);
+        house.clock.set("2026-06-12T03:00:00Z".parse().unwrap());
+        assert_eq!(attended::count_days(node).await, 1);
+        let attendance = node.attended().get(MUSEUM);
+        assert_eq!(attendance.days().get(&date).map(|day| day.people), Some(came), "{from:?}");
+        let slots: Vec<(u16, u32)> = attendance.details()[&date].slots.iter().map(|slot| (slot.from_min, slot.sold)).collect();
+        assert_eq!(slots, if came == 0 { vec![] } else { vec![(600, 4)] });
         house.running.stop().await;
     }
 }
