@@ -35,7 +35,12 @@ pub(super) async fn hand_over(node: &Node, slot: SlotId) -> usize {
     let mut left = 0;
     for (sale, seq, amount_cents) in owed {
         if let Err(failure) = hand_one_over(node, sale, seq, amount_cents).await {
-            tracing::error!(%sale, seq, %amount_cents, ?failure, "a refund cannot be handed over now");
+            // Who has the money, or the quote of the tickets, may only be busy: it is asked again.
+            if failure.is_retryable() {
+                tracing::warn!(%sale, seq, %amount_cents, ?failure, "a refund is handed over later");
+            } else {
+                tracing::error!(%sale, seq, %amount_cents, ?failure, "a refund cannot be handed over");
+            }
             left += 1;
         }
     }
