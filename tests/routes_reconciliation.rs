@@ -522,22 +522,26 @@ async fn payments_that_a_flow_has_not_told_yet_are_told_at_the_next_start() {
     app.stop().await;
 }
 
+/// Copies the journal of a folder.
+fn backup(folder: &Path) {
+    std::fs::copy(folder.join("journal.log"), folder.join("journal.copy")).unwrap();
+}
+
+/// Puts that copy in its place.
+fn put_back(folder: &Path) {
+    std::fs::rename(folder.join("journal.copy"), folder.join("journal.log")).unwrap();
+    // Nobody knows of what is lost, so nobody is asked.
+    for file in ["views.db", "views.db-wal", "views.db-shm", "scorers.state"] {
+        let _ = std::fs::remove_file(folder.join(file));
+    }
+}
+
 #[actix_rt::test]
 async fn what_a_flow_paid_is_paid_again_when_an_older_journal_is_put_back() {
     let app = App::start().await;
     let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
     let (reported, number) = notice(&app, &web, "1").await;
     let document = flow("2026-11-24T06:00:00", "77777777777", "12.00", &[line(&number[1..], "token-1", "12.00", 0)]);
-    let backup = |folder: &Path| {
-        std::fs::copy(folder.join("journal.log"), folder.join("journal.copy")).unwrap();
-    };
-    let put_back = |folder: &Path| {
-        std::fs::rename(folder.join("journal.copy"), folder.join("journal.log")).unwrap();
-        // Nobody knows of what is lost, so nobody is asked.
-        for file in ["views.db", "views.db-wal", "views.db-shm", "scorers.state"] {
-            let _ = std::fs::remove_file(folder.join(file));
-        }
-    };
     let app = app.restart_after(backup).await;
     assert_eq!(send(&app, "/v1/reconciliation/flows", &manager, &document).await.1["paid"], 1);
     app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
@@ -550,6 +554,31 @@ async fn what_a_flow_paid_is_paid_again_when_an_older_journal_is_put_back() {
     app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
     tell(&app).await;
     assert_eq!(app.get(&reported, &web).await["receipts"].as_array().unwrap().len(), 1);
+    app.stop().await;
+}
+
+/// As when a payment could not be told at the first start on an older journal, and that has grown as long as the other one was by the second.
+#[actix_rt::test]
+async fn what_a_flow_could_not_tell_an_older_journal_is_told_after_another_start_too() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (reported, number) = notice(&app, &web, "1").await;
+    let document = flow("2026-11-24T06:00:00", "77777777777", "12.00", &[line(&number[1..], "token-1", "12.00", 0)]);
+    let app = app.restart_after(backup).await;
+    assert_eq!(send(&app, "/v1/reconciliation/flows", &manager, &document).await.1["paid"], 1);
+    app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    let told = app.node().head().number;
+    let app = app.restart_after(put_back).await;
+    assert!(app.node().head().number < told);
+    let mut more = 0;
+    while app.node().head().number <= told {
+        more += 1;
+        app.hold(slot(TORRE, 16), &web, &format!("more-{more}"), json!([{"category": "full", "count": 1}])).await;
+    }
+    let app = app.restart().await;
+    let settings = Pagopa::demo_settings().unwrap();
+    app.reconciliation.as_ref().unwrap().tell_untold(&app.shared_node(), &settings).await;
+    app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
     app.stop().await;
 }
 

@@ -154,7 +154,7 @@ impl Reconciliation {
     /// Reads what the data folder holds, beside a journal that has so many batches. A file that cannot be read any more is reported and passed over.
     ///
     /// # Errors
-    /// If the folder cannot be made or listed.
+    /// If the folder cannot be made or listed, or a mark that is of another journal not be removed.
     pub fn open(data: &Path, batches: u64) -> std::io::Result<Self> {
         let folder = data.join(FOLDER);
         // They name who paid, and are on the disk only if it is.
@@ -175,7 +175,10 @@ impl Reconciliation {
                         Some(flow) => {
                             let flow = Arc::new(flow);
                             papers.flows.take(Arc::clone(&flow));
-                            if !is_told(&told_mark(path), batches) {
+                            let mark = told_mark(path);
+                            if !is_told(&mark, batches) {
+                                // Should the telling break off too, the journal may have grown as far again by the next start, and the mark would be believed.
+                                secret_file::remove(&mark)?;
                                 untold.insert(name.to_owned(), flow);
                             }
                             true
@@ -361,7 +364,6 @@ impl Reconciliation {
         }
         let mark = told_mark(&self.folder.join(name));
         let batches = node.head().number.to_string();
-        // In the place of one that is of a journal which went further.
         blocking(move || secret_file::replace(&mark, batches.as_bytes())).await?.map_err(std::io::Error::from)?;
         lock(&self.untold).remove(name);
         Ok((reported, paid))
