@@ -16,6 +16,7 @@ use super::begin::{end_in, is_under_way, limits_places};
 use super::{ROUNDS, Refusal, SALTS, Step, left_of, note, of_slot, step};
 use crate::digest::{digest, mark_of};
 use crate::failure::Failure;
+use crate::journal::writer::Health;
 use crate::journal::{JournalError, StreamId};
 use crate::node::Node;
 use crate::quotes;
@@ -39,19 +40,30 @@ pub(super) async fn settle(node: &Node, id: PaymentId) -> Step<()> {
             }
             None => true,
         };
+        let mut left = Ok(());
         for item in work.items {
-            if takes {
-                fulfil(node, id, &opened, item).await?;
+            let ended = if takes {
+                fulfil(node, id, &opened, item).await
             } else {
                 let command = Command::Forgo { item, why: slot::Refusal::HoldReleased };
-                note(node, id, step(id, "forgo", u64::from(item)), command).await?;
-            }
+                note(node, id, step(id, "forgo", u64::from(item)), command).await
+            };
+            left = go_on(node, left, ended)?;
         }
         for (refund, voucher, amount_cents) in work.vouchers {
-            restore(node, id, refund, voucher, amount_cents).await?;
+            left = go_on(node, left, restore(node, id, refund, voucher, amount_cents).await)?;
         }
+        left?;
     }
     Err(Failure::Busy)
+}
+
+/// Goes on with the others after an item whose slot does not answer, or a voucher that does not: it keeps none of them. A journal that does not write keeps all.
+fn go_on(node: &Node, left: Step<()>, ended: Step<()>) -> Step<Step<()>> {
+    match ended {
+        Err(failure) if node.health() != Health::Writing => Err(failure),
+        ended => Ok(left.and(ended)),
+    }
 }
 
 /// Makes a sale of an item, or a refund.
