@@ -9,11 +9,10 @@ use tornello_engine::quote::{self, About, Command, Part, Quote, Stage};
 use tornello_engine::slot::{self, Settlement, Slot, total};
 
 use super::options::release;
-use super::{Refusal, SALTS, Step, as_drafter, for_system, note, of_payments, of_slot, step};
+use super::{Refusal, SALTS, Step, as_drafter, for_system, go_on, note, of_payments, of_slot, step};
 use crate::accounts;
 use crate::digest::digest;
 use crate::failure::Failure;
-use crate::journal::writer::Health;
 use crate::node::Node;
 use crate::payments;
 
@@ -33,10 +32,8 @@ pub(super) async fn issue(node: &Node, quote: &Quote) -> Step<()> {
         };
         let sold = match sold {
             Ok(sold) => sold,
-            Err(failure) if node.health() != Health::Writing => return Err(failure),
-            // One whose slot does not answer keeps none of the others from their tickets.
             Err(failure) => {
-                left = left.and(Err(failure));
+                left = go_on(node, left, Err(failure))?;
                 continue;
             }
         };
@@ -78,9 +75,7 @@ pub(super) async fn unwind(node: &Node, quote: &Quote) -> Step<()> {
         };
         match moved {
             Ok(arrived) => sales.extend(arrived),
-            Err(failure) if node.health() != Health::Writing => return Err(failure),
-            // One whose slot does not answer keeps none of the others.
-            Err(failure) => left = left.and(Err(failure)),
+            Err(failure) => left = go_on(node, left, Err(failure))?,
         }
         at += 1;
     }

@@ -37,6 +37,25 @@ async fn a_quote_that_does_not_go_on_keeps_no_other() {
 }
 
 #[actix_rt::test]
+async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_being_given_back() {
+    let journal = Arc::new(Watched::default());
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    office.open().await;
+    let id = office.sent(1, operator(), visit(20)).await;
+    office.stop().await;
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    journal.lose(slot_at(0));
+    let node = office.node();
+    ask(node, id, by(3), quote::Command::Cancel { owner: None, cause: quote::CancelCause::Group }).await.unwrap();
+    let held = node.look(slot_at(1), |slot: &Slot| slot.places().held.iter().sum::<u32>()).await.unwrap();
+    assert_eq!((node.quotes().working(), held), (vec![id], 0));
+    journal.find();
+    office.settle().await;
+    assert_eq!((node.quotes().working(), office.places().await), (vec![], [(0, 0), (0, 0)]));
+    office.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_its_tickets() {
     let journal = Arc::new(Watched::default());
     let office = Office::on(Arc::clone(&journal) as _).await;
