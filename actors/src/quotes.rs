@@ -40,7 +40,6 @@ use self::tickets::{issue, unwind};
 use crate::availability;
 use crate::digest::digest;
 use crate::failure::Failure;
-use crate::journal::writer::Health;
 use crate::node::Node;
 use crate::payments;
 
@@ -305,14 +304,6 @@ async fn note(node: &Node, id: QuoteId, key: Envelope, command: Command) -> Step
     match node.quote(id, key, command).await {
         Ok(_) | Err(Failure::Refused(_)) => Ok(()),
         Err(failure) => Err(of_quote(failure)),
-    }
-}
-
-/// Goes on with the others after a slot that does not answer: it keeps none of them. A journal that does not write keeps all.
-fn go_on(node: &Node, left: Step<()>, ended: Step<()>) -> Step<Step<()>> {
-    match ended {
-        Err(failure) if node.health() != Health::Writing => Err(failure),
-        ended => Ok(left.and(ended)),
     }
 }
 

@@ -16,9 +16,9 @@ use super::begin::{end_in, is_under_way, limits_places};
 use super::{ROUNDS, Refusal, SALTS, Step, left_of, note, of_slot, step};
 use crate::digest::{digest, mark_of};
 use crate::failure::Failure;
-use crate::journal::writer::Health;
 use crate::journal::{JournalError, StreamId};
 use crate::node::Node;
+use crate::pauses::go_on;
 use crate::quotes;
 use crate::streams::{read_failed, record_of, visit};
 
@@ -56,14 +56,6 @@ pub(super) async fn settle(node: &Node, id: PaymentId) -> Step<()> {
         left?;
     }
     Err(Failure::Busy)
-}
-
-/// Goes on with the others after an item whose slot does not answer, or a voucher that does not: it keeps none of them. A journal that does not write keeps all.
-fn go_on(node: &Node, left: Step<()>, ended: Step<()>) -> Step<Step<()>> {
-    match ended {
-        Err(failure) if node.health() != Health::Writing => Err(failure),
-        ended => Ok(left.and(ended)),
-    }
 }
 
 /// Makes a sale of an item, or a refund.

@@ -8,10 +8,11 @@ use tornello_engine::quote::{Command, Part, Quote};
 use tornello_engine::slot::{self, Keeper, Line, Slot, people};
 use tornello_engine::time::Timestamp;
 
-use super::{Step, for_system, go_on, group_of, note, of_slot, step};
+use super::{Step, for_system, group_of, note, of_slot, step};
 use crate::failure::Failure;
 use crate::fraud::{SignalKind, of_option, signal_of};
 use crate::node::Node;
+use crate::pauses::go_on;
 
 /// Keeps an option of a part that stays in its slot, as long as the new revision wants it, and lets it grow. One that is to shrink does so only when the revision
 /// is in force: until then there is a way back. Of one that keeps more is said what would be said if it were taken now: a small one must be no way to a large one of which

@@ -9,11 +9,12 @@ use tornello_engine::quote::{self, About, Command, Part, Quote, Stage};
 use tornello_engine::slot::{self, Settlement, Slot, total};
 
 use super::options::release;
-use super::{Refusal, SALTS, Step, as_drafter, for_system, go_on, note, of_payments, of_slot, step};
+use super::{Refusal, SALTS, Step, as_drafter, for_system, note, of_payments, of_slot, step};
 use crate::accounts;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::node::Node;
+use crate::pauses::go_on;
 use crate::payments;
 
 /// Makes tickets of what is paid without a payment. What an account was charged for places that are gone is taken back.
