@@ -3,14 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tornello_actors::journal::file::FileJournal;
+use tornello_actors::journal::{Batch, Head, Journal, JournalError, StreamId};
 use tornello_actors::keys::{Museums, Role};
 use tornello_api::pagopa::gateway::Pagopa;
 use tornello_api::pagopa::reconciliation::Reconciliation;
+use tornello_engine::ids::PaymentId;
 use tornello_engine::time::DAY_S;
 
-use crate::support::{App, TORRE, receipt, slot};
+use crate::support::{App, TORRE, receipt, settings, slot};
 
 fn line(iuv: &str, iur: &str, euros: &str, code: u8) -> String {
     format!(
@@ -522,22 +526,26 @@ async fn payments_that_a_flow_has_not_told_yet_are_told_at_the_next_start() {
     app.stop().await;
 }
 
+/// Copies the journal of a folder.
+fn backup(folder: &Path) {
+    std::fs::copy(folder.join("journal.log"), folder.join("journal.copy")).unwrap();
+}
+
+/// Puts that copy in its place.
+fn put_back(folder: &Path) {
+    std::fs::rename(folder.join("journal.copy"), folder.join("journal.log")).unwrap();
+    // Nobody knows of what is lost, so nobody is asked.
+    for file in ["views.db", "views.db-wal", "views.db-shm", "scorers.state"] {
+        let _ = std::fs::remove_file(folder.join(file));
+    }
+}
+
 #[actix_rt::test]
 async fn what_a_flow_paid_is_paid_again_when_an_older_journal_is_put_back() {
     let app = App::start().await;
     let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
     let (reported, number) = notice(&app, &web, "1").await;
     let document = flow("2026-11-24T06:00:00", "77777777777", "12.00", &[line(&number[1..], "token-1", "12.00", 0)]);
-    let backup = |folder: &Path| {
-        std::fs::copy(folder.join("journal.log"), folder.join("journal.copy")).unwrap();
-    };
-    let put_back = |folder: &Path| {
-        std::fs::rename(folder.join("journal.copy"), folder.join("journal.log")).unwrap();
-        // Nobody knows of what is lost, so nobody is asked.
-        for file in ["views.db", "views.db-wal", "views.db-shm", "scorers.state"] {
-            let _ = std::fs::remove_file(folder.join(file));
-        }
-    };
     let app = app.restart_after(backup).await;
     assert_eq!(send(&app, "/v1/reconciliation/flows", &manager, &document).await.1["paid"], 1);
     app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
@@ -550,6 +558,84 @@ async fn what_a_flow_paid_is_paid_again_when_an_older_journal_is_put_back() {
     app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
     tell(&app).await;
     assert_eq!(app.get(&reported, &web).await["receipts"].as_array().unwrap().len(), 1);
+    app.stop().await;
+}
+
+/// As when a payment could not be told at the first start on an older journal, and that has grown as long as the other one was by the second.
+#[actix_rt::test]
+async fn what_a_flow_could_not_tell_an_older_journal_is_told_after_another_start_too() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (reported, number) = notice(&app, &web, "1").await;
+    let document = flow("2026-11-24T06:00:00", "77777777777", "12.00", &[line(&number[1..], "token-1", "12.00", 0)]);
+    let app = app.restart_after(backup).await;
+    assert_eq!(send(&app, "/v1/reconciliation/flows", &manager, &document).await.1["paid"], 1);
+    app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    let told = app.node().head().number;
+    let app = app.restart_after(put_back).await;
+    assert!(app.node().head().number < told);
+    let mut more = 0;
+    while app.node().head().number <= told {
+        more += 1;
+        app.hold(slot(TORRE, 16), &web, &format!("more-{more}"), json!([{"category": "full", "count": 1}])).await;
+    }
+    let app = app.restart().await;
+    let settings = Pagopa::demo_settings().unwrap();
+    app.reconciliation.as_ref().unwrap().tell_untold(&app.shared_node(), &settings).await;
+    app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    app.stop().await;
+}
+
+/// A journal of which one payment cannot be read.
+struct Worn {
+    journal: FileJournal,
+    payment: PaymentId,
+}
+
+impl Journal for Worn {
+    fn append<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), JournalError>> {
+        self.journal.append(batch)
+    }
+    fn head(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
+        self.journal.head()
+    }
+    fn batches(&self, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        self.journal.batches(after, limit)
+    }
+    fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        if stream == StreamId::Payment(self.payment) {
+            return Box::pin(async { Err(JournalError::Unreachable("input/output error".into())) });
+        }
+        self.journal.batches_of(stream, after, limit)
+    }
+    fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
+        self.journal.batch_with(stream, seq)
+    }
+    fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.journal.cut_last(number)
+    }
+    fn recover(&self) -> BoxFuture<'_, Result<Head, JournalError>> {
+        self.journal.recover()
+    }
+}
+
+#[actix_rt::test]
+async fn a_payment_that_cannot_be_told_keeps_no_other_of_its_flow_from_its_tickets() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let (unread, first) = notice(&app, &web, "1").await;
+    let (reported, second) = notice(&app, &web, "2").await;
+    let payment: PaymentId = unread.rsplit('/').next().unwrap().parse().unwrap();
+    let app = app.restart_threaded(settings(), 1, |journal| Arc::new(Worn { journal, payment }) as Arc<dyn Journal>).await;
+    let lines = [line(&first[1..], "token-1", "12.00", 0), line(&second[1..], "token-2", "12.00", 0)];
+    let document = flow("2026-11-24T06:00:00", "77777777777", "24.00", &lines);
+    let (status, told) = send(&app, "/v1/reconciliation/flows", &manager, &document).await;
+    assert!(status.is_server_error(), "{told}");
+    app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    // The flow is not told before all of it is.
+    let app = app.restart().await;
+    app.reconciliation.as_ref().unwrap().tell_untold(&app.shared_node(), &Pagopa::demo_settings().unwrap()).await;
+    app.until(&unread, &web, |seen| seen["items"][0]["state"] == "sold").await;
     app.stop().await;
 }
 

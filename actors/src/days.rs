@@ -62,6 +62,17 @@ impl Telling {
     fn end(&self, museum: MuseumId, seq: u64) {
         self.heard.lock().remove(&(museum, seq));
     }
+
+    /// Forgets the slots of what all have heard by now: nobody may have known whether that was noted.
+    fn forget_heard(&self, is_unheard: impl Fn(MuseumId, u64) -> bool) {
+        self.heard.lock().retain(|(museum, seq), _| is_unheard(*museum, *seq));
+    }
+
+    /// Of how much that was said some slots are known to have heard it, and others have not.
+    #[cfg(test)]
+    pub(crate) fn half_heard(&self) -> usize {
+        self.heard.lock().len()
+    }
 }
 
 /// One slot of the day, and what became of it.
@@ -256,6 +267,11 @@ pub async fn resume(node: &Node) -> usize {
 
 /// Tells it in the museums whose turn it is.
 async fn resume_due(node: &Node, pauses: &mut Pauses<MuseumId>) -> usize {
+    let is_unheard = |museum: MuseumId, seq: u64| {
+        let known = node.museums().get(museum);
+        known.is_some_and(|known| known.museum.unheard().iter().any(|said| said.seq == seq))
+    };
+    node.telling().forget_heard(is_unheard);
     let all = node.museums().all();
     let waiting = all.iter().filter(|known| !known.museum.unheard().is_empty()).map(|known| known.museum.id()).collect();
     let mut left = 0;

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::BoxFuture;
 use tornello_engine::time::Timestamp;
 
+use crate::failure::Failure;
+use crate::journal::writer::Health;
 use crate::node::Node;
 
 /// How soon what was left behind is looked for.
@@ -39,6 +41,15 @@ impl<K: Copy + Ord> Pauses<K> {
             let pause_s = self.0.get(&key).map_or(RESUME_EVERY_S, |(_, pause_s)| (pause_s * 2).min(RESUME_EVERY_MAX_S));
             self.0.insert(key, (now.plus_seconds(pause_s), pause_s));
         }
+    }
+}
+
+/// Goes on with the others of a flow after one that did not answer, as a slot that cannot be read: it keeps none of them. A journal that does not write
+/// keeps all. Answers what those so far have come to: the first failure, if there was one.
+pub(crate) fn go_on<R>(node: &Node, so_far: Result<(), Failure<R>>, ended: Result<(), Failure<R>>) -> Result<Result<(), Failure<R>>, Failure<R>> {
+    match ended {
+        Err(failure) if node.health() != Health::Writing => Err(failure),
+        ended => Ok(so_far.and(ended)),
     }
 }
 

@@ -15,12 +15,10 @@ use crate::accounts;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::journal::StreamId;
+use crate::moves;
 use crate::node::Node;
 use crate::quotes;
 use crate::streams::{read_failed, record_of};
-
-/// The longest way that tickets have moved which is followed back.
-const MOVES_MAX: usize = 256;
 
 /// Tells whoever has the money of the refunds that a slot owes a word of: payments, those that are made for sales of desks, accounts. Answers how many it could not
 /// tell now.
@@ -35,7 +33,12 @@ pub(super) async fn hand_over(node: &Node, slot: SlotId) -> usize {
     let mut left = 0;
     for (sale, seq, amount_cents) in owed {
         if let Err(failure) = hand_one_over(node, sale, seq, amount_cents).await {
-            tracing::error!(%sale, seq, %amount_cents, ?failure, "a refund cannot be handed over now");
+            // Who has the money, or the quote of the tickets, may only be busy: it is asked again.
+            if failure.is_retryable() {
+                tracing::warn!(%sale, seq, %amount_cents, ?failure, "a refund is handed over later");
+            } else {
+                tracing::error!(%sale, seq, %amount_cents, ?failure, "a refund cannot be handed over");
+            }
             left += 1;
         }
     }
@@ -162,13 +165,9 @@ async fn take_over(node: &Node, id: PaymentId, sale: HoldId) -> Step<()> {
 
 /// The sale that tickets were bought as, that one or the one that they have come from by moves, and how it was paid.
 async fn origin_of(node: &Node, sale: HoldId) -> Step<(HoldId, Option<Settlement>)> {
-    let mut origin = sale;
-    for _ in 0..MOVES_MAX {
-        let settlement = move |slot: &Slot| slot.sale_of(origin).map(|sale| sale.settlement.clone());
-        match node.look(origin.slot(), settlement).await.map_err(|failure| of_slot(sale, failure))? {
-            Some(Settlement::Moved { from }) => origin = from,
-            settlement => return Ok((origin, settlement)),
-        }
-    }
-    Err(Failure::OutOfOrder(format!("the tickets of {sale} have moved more than {MOVES_MAX} times")))
+    let trail = moves::trail_back(node, sale).await.map_err(|failure| of_slot(sale, failure))?;
+    let origin = trail.last().copied().unwrap_or(sale);
+    let settlement = move |slot: &Slot| slot.sale_of(origin).map(|sale| sale.settlement.clone());
+    let settlement = node.look(origin.slot(), settlement).await.map_err(|failure| of_slot(sale, failure))?;
+    Ok((origin, settlement))
 }

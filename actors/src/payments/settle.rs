@@ -18,6 +18,7 @@ use crate::digest::{digest, mark_of};
 use crate::failure::Failure;
 use crate::journal::{JournalError, StreamId};
 use crate::node::Node;
+use crate::pauses::go_on;
 use crate::quotes;
 use crate::streams::{read_failed, record_of, visit};
 
@@ -39,17 +40,20 @@ pub(super) async fn settle(node: &Node, id: PaymentId) -> Step<()> {
             }
             None => true,
         };
+        let mut left = Ok(());
         for item in work.items {
-            if takes {
-                fulfil(node, id, &opened, item).await?;
+            let ended = if takes {
+                fulfil(node, id, &opened, item).await
             } else {
                 let command = Command::Forgo { item, why: slot::Refusal::HoldReleased };
-                note(node, id, step(id, "forgo", u64::from(item)), command).await?;
-            }
+                note(node, id, step(id, "forgo", u64::from(item)), command).await
+            };
+            left = go_on(node, left, ended)?;
         }
         for (refund, voucher, amount_cents) in work.vouchers {
-            restore(node, id, refund, voucher, amount_cents).await?;
+            left = go_on(node, left, restore(node, id, refund, voucher, amount_cents).await)?;
         }
+        left?;
     }
     Err(Failure::Busy)
 }

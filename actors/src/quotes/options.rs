@@ -12,6 +12,7 @@ use super::{Step, for_system, group_of, note, of_slot, step};
 use crate::failure::Failure;
 use crate::fraud::{SignalKind, of_option, signal_of};
 use crate::node::Node;
+use crate::pauses::go_on;
 
 /// Keeps an option of a part that stays in its slot, as long as the new revision wants it, and lets it grow. One that is to shrink does so only when the revision
 /// is in force: until then there is a way back. Of one that keeps more is said what would be said if it were taken now: a small one must be no way to a large one of which
@@ -91,17 +92,21 @@ async fn is_held(node: &Node, part: &Part, hold: HoldId) -> Step<bool> {
 /// Gives the options of an attempt back. Those that are gone, or were never taken, need not be; one that is in force is made what it is in force for.
 pub(super) async fn give_back(node: &Node, quote: &Quote, attempt: u32) -> Step<()> {
     let holds = quote.options().get(&attempt).map(|options| options.asked.holds.clone()).unwrap_or_default();
+    let mut left = Ok(());
     for hold in holds {
-        let Some(lines) = quote.stays_for(hold).map(<[Line]>::to_vec) else {
-            release(node, quote.id(), hold).await?;
-            continue;
+        let ended = match quote.stays_for(hold) {
+            None => release(node, quote.id(), hold).await,
+            Some(lines) => {
+                let command = slot::Command::Amend { hold, lines: lines.to_vec(), owner: Some(KeyId::SYSTEM) };
+                match node.slot(hold.slot(), for_system(quote.id(), &format!("fit {attempt}"), hold), command).await {
+                    Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => Ok(()),
+                    Err(failure) => Err(of_slot(hold.slot(), failure)),
+                }
+            }
         };
-        let command = slot::Command::Amend { hold, lines, owner: Some(KeyId::SYSTEM) };
-        match node.slot(hold.slot(), for_system(quote.id(), &format!("fit {attempt}"), hold), command).await {
-            Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => {}
-            Err(failure) => return Err(of_slot(hold.slot(), failure)),
-        }
+        left = go_on(node, left, ended)?;
     }
+    left?;
     note(node, quote.id(), step(quote.id(), "released", u64::from(attempt)), Command::NoteOptionsReleased { attempt }).await
 }
 

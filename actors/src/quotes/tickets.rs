@@ -14,6 +14,7 @@ use crate::accounts;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::node::Node;
+use crate::pauses::go_on;
 use crate::payments;
 
 /// Makes tickets of what is paid without a payment. What an account was charged for places that are gone is taken back.
@@ -22,12 +23,20 @@ pub(super) async fn issue(node: &Node, quote: &Quote) -> Step<()> {
     // Once something was taken back it is settled which parts are missing: what is free again by now nobody would pay for.
     let is_settled = is_taken_back(node, quote, about).await?;
     let (mut sales, mut missing, mut lost_cents) = (Vec::new(), Vec::new(), Cents::ZERO);
+    let mut left = Ok(());
     for (number, part) in (0_u16..).zip(&offer.parts) {
         let option = quote.options_in_force().and_then(|options| options.holds.get(usize::from(number)).copied());
         let sold = if is_settled {
-            sold_before(node, quote, about, part, (number, option)).await?
+            sold_before(node, quote, about, part, (number, option)).await
         } else {
-            sell(node, quote, about, part, (number, option)).await?
+            sell(node, quote, about, part, (number, option)).await
+        };
+        let sold = match sold {
+            Ok(sold) => sold,
+            Err(failure) => {
+                left = go_on(node, left, Err(failure))?;
+                continue;
+            }
         };
         if let Some(sale) = sold {
             sales.push(sale);
@@ -42,6 +51,7 @@ pub(super) async fn issue(node: &Node, quote: &Quote) -> Step<()> {
             }
         }
     }
+    left?;
     let lost = if sales.is_empty() { (offer.total_cents, offer.beside_tickets()) } else { (lost_cents, Cents::ZERO) };
     if let Some(account) = about.account.filter(|_| !lost.0.is_zero()) {
         let taken = accounts::take_back(node, account, quote.charge(), TakeBackReason::NotDelivered, lost).await;
@@ -54,19 +64,23 @@ pub(super) async fn issue(node: &Node, quote: &Quote) -> Step<()> {
 /// What the tickets cost, their slots hand over to whoever has the money.
 pub(super) async fn unwind(node: &Node, quote: &Quote) -> Step<()> {
     let (Stage::CalledOff { sales, .. }, Some(about), Some(offer)) = (quote.stage(), quote.about(), quote.offer()) else { return Ok(()) };
-    let (mut sales, mut at) = (sales.clone(), 0);
+    let (mut sales, mut at, mut left) = (sales.clone(), 0, Ok(()));
     while let Some(&sale) = sales.get(at) {
         let command = slot::Command::Cancel { sale, owner: None, tickets: Vec::new(), cause: slot::CancelCause::Museum };
-        match node.slot(sale.slot(), for_system(quote.id(), "call off", sale), command).await {
+        let moved = match node.slot(sale.slot(), for_system(quote.id(), "call off", sale), command).await {
             // Where it will stand is known in a moment.
-            Err(Failure::Refused(slot::Refusal::TicketMoving)) => return Err(Failure::Busy),
-            Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => {}
-            Err(failure) => return Err(of_slot(sale.slot(), failure)),
+            Err(Failure::Refused(slot::Refusal::TicketMoving)) => Err(Failure::Busy),
+            // Nothing of it can move any more: those that have are all.
+            Ok(_) | Err(Failure::Refused(_) | Failure::UnknownSlot(_)) => arrivals(node, sale).await,
+            Err(failure) => Err(of_slot(sale.slot(), failure)),
+        };
+        match moved {
+            Ok(arrived) => sales.extend(arrived),
+            Err(failure) => left = go_on(node, left, Err(failure))?,
         }
-        // Nothing of it can move any more: those that have are all.
-        sales.extend(arrivals(node, sale).await?);
         at += 1;
     }
+    left?;
     let (beside, id) = (offer.beside_tickets(), quote.id());
     match (quote.paid(), about.account) {
         _ if beside.is_zero() => {}

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
+use tornello_actors::journal::writer::Health;
 use tornello_actors::node::Node;
 use tornello_actors::payments;
 use tornello_actors::people::RETENTION_S;
@@ -154,7 +155,7 @@ impl Reconciliation {
     /// Reads what the data folder holds, beside a journal that has so many batches. A file that cannot be read any more is reported and passed over.
     ///
     /// # Errors
-    /// If the folder cannot be made or listed.
+    /// If the folder cannot be made or listed, or a mark that is of another journal not be removed.
     pub fn open(data: &Path, batches: u64) -> std::io::Result<Self> {
         let folder = data.join(FOLDER);
         // They name who paid, and are on the disk only if it is.
@@ -175,7 +176,10 @@ impl Reconciliation {
                         Some(flow) => {
                             let flow = Arc::new(flow);
                             papers.flows.take(Arc::clone(&flow));
-                            if !is_told(&told_mark(path), batches) {
+                            let mark = told_mark(path);
+                            if !is_told(&mark, batches) {
+                                // Should the telling break off too, the journal may have grown as far again by the next start, and the mark would be believed.
+                                secret_file::remove(&mark)?;
                                 untold.insert(name.to_owned(), flow);
                             }
                             true
@@ -328,7 +332,7 @@ impl Reconciliation {
         }
     }
 
-    /// Tells all payments of a flow, if it counts and is sound, and marks it as told; answers how many were told now, and how many were paid by it.
+    /// Tells all payments of a flow, if it counts and is sound, and marks it as told if all could be; answers how many were told now, and how many were paid by it.
     async fn tell(&self, node: &Arc<Node>, creditor: &Creditor, name: &str, flow: &Arc<Flow>) -> Result<(u32, u32), TakeError> {
         let (papers, asked) = (self.papers(), Arc::clone(flow));
         let read = move || {
@@ -340,7 +344,7 @@ impl Reconciliation {
             (reading, not_said)
         };
         let (reading, not_said) = blocking(read).await?;
-        let (mut reported, mut paid) = (0, 0);
+        let (mut reported, mut paid, mut left) = (0, 0, None);
         // Of what is taken back a payment is told that alone; and nothing where it was added to the total, so that it is not known whether the money went.
         let taken_back = flow.taken_back();
         let tells = |line: &&fdr::Reported| match line.code {
@@ -350,18 +354,27 @@ impl Reconciliation {
         let lines: Vec<&fdr::Reported> = flow.payments.iter().filter(tells).collect();
         for line in lines {
             let Some(payment) = payment_of(creditor, &line.iuv) else { continue };
-            let (is_told, is_paid) = tell(node, flow, line, payment).await?;
-            reported += u32::from(is_told);
-            paid += u32::from(is_paid);
+            match tell(node, flow, line, payment).await {
+                Ok((is_told, is_paid)) => {
+                    reported += u32::from(is_told);
+                    paid += u32::from(is_paid);
+                }
+                Err(failure) => pass_over(node, payment, failure, &mut left)?,
+            }
         }
         // What other issues said and this one does not, or not so that it counts.
         for (iuv, iur, index) in not_said {
             let Some(payment) = payment_of(creditor, &iuv) else { continue };
-            reported += u32::from(untell(node, flow, (iur, index), payment).await?);
+            match untell(node, flow, (iur, index), payment).await {
+                Ok(is_told) => reported += u32::from(is_told),
+                Err(failure) => pass_over(node, payment, failure, &mut left)?,
+            }
+        }
+        if let Some(failure) = left {
+            return Err(failure.into());
         }
         let mark = told_mark(&self.folder.join(name));
         let batches = node.head().number.to_string();
-        // In the place of one that is of a journal which went further.
         blocking(move || secret_file::replace(&mark, batches.as_bytes())).await?.map_err(std::io::Error::from)?;
         lock(&self.untold).remove(name);
         Ok((reported, paid))
@@ -581,6 +594,16 @@ async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: 
         Err(Failure::Refused(_)) => Ok((told, false)),
         Err(failure) => Err(failure.map(|_| Refusal::UnknownPayment)),
     }
+}
+
+/// A payment that cannot be told keeps none of the others of its flow: the first of them is noted, and all are told again. A journal that does not write keeps all.
+fn pass_over(node: &Node, payment: PaymentId, failure: Failure<Refusal>, left: &mut Option<Failure<Refusal>>) -> Result<(), Failure<Refusal>> {
+    if node.health() != Health::Writing {
+        return Err(failure);
+    }
+    tracing::warn!(%payment, %failure, "a payment cannot be told now what a flow says of it");
+    left.get_or_insert(failure);
+    Ok(())
 }
 
 /// Tells a payment that a flow which was issued anew says nothing of it any more, if it was told before that the flow does; answers whether it was.

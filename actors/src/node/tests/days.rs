@@ -43,6 +43,25 @@ async fn a_day_that_is_half_called_off_goes_on_by_itself_after_a_restart() {
     again.running.stop().await;
 }
 
+#[actix_rt::test]
+async fn nothing_is_remembered_of_a_day_that_all_have_heard_of_though_the_answer_to_that_was_lost() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let node = house.node();
+    open_museum(node).await;
+    call_off(node).await;
+    // Said once more it closes nothing: what is written is that it was said, and that all have heard it.
+    let (known, date) = (node.museums().get(MUSEUM).unwrap(), calendar::local_day(tomorrow().start()));
+    journal.faults.lock().extend([Fault::Pass, Fault::Written]);
+    days::close(node, &known, date, None, &by(10), code("strike")).await.unwrap();
+    assert!(journal.faults.lock().is_empty());
+    // Whatever is written next, the journal is back by then.
+    let other = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(DAY_S));
+    node.slot(other, by(11), sell_in(other, 1, 1)).await.unwrap();
+    assert_eq!((days::resume(node).await, node.telling().half_heard()), (0, 0));
+    house.running.stop().await;
+}
+
 /// How many slots of the day after are written down as closed.
 fn closed_on_that_day(node: &Node) -> usize {
     let heads = node.board().heads_of(MUSEUM).into_iter();

@@ -44,6 +44,26 @@ async fn refunds_of_cancelled_and_of_moved_tickets_are_handed_over_once() {
     shop.stop().await;
 }
 
+#[actix_rt::test]
+async fn what_was_paid_for_tickets_goes_back_however_often_they_have_moved() {
+    let shop = Shop::new().await;
+    let id = shop.due(1, 1).await;
+    shop.pay(id, node_says("a", 1_200)).await.unwrap();
+    let later = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(3_600));
+    let mut sale = HoldId::new(tomorrow(), 1);
+    for n in 0..257 {
+        let arrival = HoldId::new(if sale.slot() == later { tomorrow() } else { later }, 1_000 + n);
+        let prices = vec![(code("full"), Cents::new(1_200))];
+        let begin = Command::BeginMove { sale, owner: None, tickets: vec![], arrival, via: Channel::BoxOffice, prices };
+        move_tickets(shop.node(), sale.slot(), by(5_000 + u128::from(n)), begin).await.unwrap();
+        sale = arrival;
+    }
+    shop.node().slot(sale.slot(), by(60), cancel_sale(sale, &[])).await.unwrap();
+    shop.settle().await;
+    assert_eq!((shop.node().board().owing(), shop.money(id).await), (vec![], [0, 0, 1_200, 0]));
+    shop.stop().await;
+}
+
 /// Of a sale that a desk made without a payment what is cancelled is an open task, until somebody has paid it out.
 #[actix_rt::test]
 async fn what_a_desk_took_for_cancelled_tickets_is_owed_until_it_is_paid_back() {

@@ -27,6 +27,30 @@ async fn nothing_is_sold_while_it_cannot_be_read_what_was_said_of_its_payment() 
 }
 
 #[actix_rt::test]
+async fn what_is_paid_for_in_a_slot_that_cannot_be_read_keeps_nothing_else_of_its_payment_from_its_tickets() {
+    let journal = Arc::new(Watched::default());
+    let shop = Shop::on(Arc::clone(&journal) as _).await;
+    open_museum(shop.node()).await;
+    let later = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(3_600));
+    let holds = [tomorrow(), later].map(|slot| HoldId::new(slot, 1));
+    for hold in holds {
+        let command = Command::Hold { hold, channel: Channel::Web, lines: lines(1) };
+        shop.node().slot(hold.slot(), by(1), command).await.unwrap();
+    }
+    let id = payments::begin(shop.node(), by(101), Request { holds: holds.to_vec(), ..request(&[]) }).await.unwrap();
+    shop.stop().await;
+    let shop = Shop::on(Arc::clone(&journal) as _).await;
+    journal.lose(tomorrow());
+    receive(shop.node(), id, node_says("a", 2_400)).await.unwrap();
+    assert!(drive(shop.node(), id).await.is_err(), "one of two waits");
+    assert_eq!(shop.money(id).await, [1_200, 1_200, 0, 0]);
+    journal.find();
+    shop.settle().await;
+    assert_eq!(shop.money(id).await, [0, 2_400, 0, 0]);
+    shop.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_notice_that_a_desk_was_paid_for_is_closed_also_while_no_tickets_can_be_made() {
     let journal = Arc::new(Watched::default());
     let shop = Shop::on(Arc::clone(&journal) as _).await;

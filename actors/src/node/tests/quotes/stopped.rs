@@ -36,6 +36,73 @@ async fn a_quote_that_does_not_go_on_keeps_no_other() {
     office.stop().await;
 }
 
+#[actix_rt::test]
+async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_being_given_back() {
+    let journal = Arc::new(Watched::default());
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    office.open().await;
+    let id = office.sent(1, operator(), visit(20)).await;
+    office.stop().await;
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    journal.lose(slot_at(0));
+    let node = office.node();
+    ask(node, id, by(3), quote::Command::Cancel { owner: None, cause: quote::CancelCause::Group }).await.unwrap();
+    let held = node.look(slot_at(1), |slot: &Slot| slot.places().held.iter().sum::<u32>()).await.unwrap();
+    assert_eq!((node.quotes().working(), held), (vec![id], 0));
+    journal.find();
+    office.settle().await;
+    assert_eq!((node.quotes().working(), office.places().await), (vec![], [(0, 0), (0, 0)]));
+    office.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_its_tickets() {
+    let journal = Arc::new(Watched::default());
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    office.open().await;
+    let id = office.sent(1, operator(), visit(20)).await;
+    office.stop().await;
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    journal.lose(slot_at(0));
+    // As when it was charged, and the slot could be read no more when its tickets were to be made.
+    let node = office.node();
+    node.quote(id, by(3), accepted(1, Settle::OnAccount)).await.unwrap();
+    let of = office.quote(id).await.charge();
+    let charge = account::Command::Charge { of, amount_cents: Cents::new(18_000), extras_cents: Cents::ZERO, museum: MUSEUM };
+    node.account(code("tours"), by(4), charge).await.unwrap();
+    node.quote(id, by(5), quote::Command::MarkPaid { payment: None }).await.unwrap();
+    assert_eq!(resume(node).await, 1);
+    let sold = node.look(slot_at(1), |slot: &Slot| slot.places().sold.iter().sum::<u32>()).await.unwrap();
+    assert_eq!((office.status(id).await, sold), (Status::Paid, 10));
+    journal.find();
+    office.settle().await;
+    assert_eq!((office.status(id).await, office.places().await, office.owed().await), (Status::Ticketed, [(0, 10), (0, 10)], 18_000));
+    office.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_being_called_off() {
+    let journal = Arc::new(Watched::default());
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    office.open().await;
+    let id = office.sent(1, operator(), visit(20)).await;
+    office.accept(id, 3, 1, Settle::OnAccount).await.unwrap();
+    assert_eq!(office.places().await, [(0, 10), (0, 10)]);
+    office.stop().await;
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    journal.lose(slot_at(0));
+    let node = office.node();
+    ask(node, id, by(4), quote::Command::Cancel { owner: None, cause: quote::CancelCause::Museum }).await.unwrap();
+    let sold = node.look(slot_at(1), |slot: &Slot| slot.places().sold.iter().sum::<u32>()).await.unwrap();
+    assert_eq!((node.quotes().working(), sold), (vec![id], 0));
+    journal.find();
+    for _ in 0..2 {
+        office.settle().await;
+    }
+    assert_eq!((node.quotes().working(), office.places().await, office.owed().await), (vec![], [(0, 0), (0, 0)], 0));
+    office.stop().await;
+}
+
 /// How a flow goes on after it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
