@@ -222,19 +222,15 @@ impl Slot {
     /// The slot as planned, not yet written to.
     #[must_use]
     pub fn planned(opening: Opening) -> Self {
-        let places = Places::untouched(opening.slot.start(), opening.capacity, opening.quotas);
-        let mut slot =
-            Self { opening, opened: false, places, ledger: Ledger::default(), past: Past::default(), over_allowed: 0, promised_over_allowed: 0 };
-        slot.promised_over_allowed = slot.places.excess(Timestamp::MIN).1;
-        slot
+        Self::planned_on(opening, None)
     }
 
     /// As [`Slot::planned`], closed if its day was called off before anybody has written to it.
     #[must_use]
     pub fn planned_on(opening: Opening, called_off: Option<Code>) -> Self {
-        let mut slot = Self::planned(opening);
-        slot.places.closed = called_off;
-        slot
+        let places = Places { closed: called_off, ..Places::untouched(opening.slot.start(), opening.capacity, opening.quotas) };
+        let (_, promised_over_allowed) = places.excess(Timestamp::MIN);
+        Self { opening, opened: false, places, ledger: Ledger::default(), past: Past::default(), over_allowed: 0, promised_over_allowed }
     }
 
     /// Rebuilds a slot from all its records; none if the first one does not open it.

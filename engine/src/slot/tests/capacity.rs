@@ -161,6 +161,8 @@ fn a_slot_of_a_day_that_was_called_off_before_is_closed_from_its_first_record_on
         slot.apply(&record);
         assert_eq!((slot.recount(), Slot::replay([&record])), (Ok(()), Some(slot)));
     }
+    let kept = Opening { quotas: [Quota { reserved: 3, ..Quota::default() }; 5], ..opening(20) };
+    assert_eq!(Slot::planned_on(kept, Some(strike)).recount(), Ok(()), "what is kept for a channel is no fault of a closed slot either");
 }
 
 #[test]
