@@ -91,6 +91,15 @@ pub struct Sending {
     pub outcome: Outcome,
 }
 
+impl Sending {
+    /// Whether a gate was told what a record merges, and has not heard so yet: another one with the same ticket, in the same instant, may have it merged before that.
+    fn is_merged(&self, record: &Record<Event>) -> bool {
+        let Command::Admit { ticket, gate, .. } = self.command else { return false };
+        let of_it = Scan { ticket, scanned_at: record.at, gate, direction: Direction::In };
+        matches!(self.outcome, Outcome::Pending) && scan_of(&record.events) == Some(of_it)
+    }
+}
+
 #[derive(Default)]
 pub struct Auditor {
     pub sendings: Vec<Sending>,
@@ -236,6 +245,14 @@ impl Auditor {
                 self.building_holds(sending, slot, record, filling)?;
             }
             self.sendings[sending].outcome = Outcome::Answered(answer);
+            return Ok(());
+        }
+        let is_merged = |naive: &Naive| {
+            let of_it = |kept: &Record<Event>| kept.envelope.as_ref().is_some_and(|written| is_written_as(&envelope, written));
+            naive.records.iter().any(|kept| of_it(kept) && self.sendings[sending].is_merged(kept))
+        };
+        if self.slots.get(&slot).is_some_and(is_merged) {
+            self.sendings[sending].outcome = Outcome::Told;
             return Ok(());
         }
         let wrong = |wrong: String| format!("{wrong}: a gate was told {record:?} of {passage:?}");
@@ -387,7 +404,8 @@ impl Auditor {
             let last = naive.records.last().map_or(Timestamp::MIN, |last| last.at);
             let sendings = self.by_key.get(&(slot, envelope.who, envelope.key)).map(Vec::as_slice).unwrap_or_default();
             let asked = sendings.iter().map(|index| &self.sendings[*index]).find(|sending| {
-                is_written_as(&sending.envelope, envelope) && sending.at.max(last) == record.at && did(&sending.command, &record.events)
+                let is_it = did(&sending.command, &record.events) || sending.is_merged(&record);
+                is_written_as(&sending.envelope, envelope) && sending.at.max(last) == record.at && is_it
             });
             let unasked = || format!("something happened that nobody asked for, or not when it was asked: {record:?}");
             if let (None, Some(issue)) = (asked, told_before) {
