@@ -152,7 +152,7 @@ pub fn run() -> ExitCode {
             if FOR_PROGRAMS.load(Ordering::Relaxed) {
                 tracing::error!("{why}");
             } else {
-                eprintln!("error: {why}");
+                aside(format_args!("error: {why}"));
             }
             ExitCode::FAILURE
         }
@@ -188,13 +188,20 @@ fn tell(text: impl Display) {
     if FOR_PROGRAMS.load(Ordering::Relaxed) {
         tracing::info!("{text}");
     } else {
-        eprintln!("{text}");
+        aside(text);
     }
+}
+
+/// Writes a line to the standard error. What is done goes on if that cannot be written, as to a file on a full disk, or is read by nobody any more; `eprintln!` would panic.
+fn aside(text: impl Display) {
+    // Where should it be said?
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 fn start_log(format: LogFormat, level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{level},{STRANGERS}")));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Of a line that cannot be written it would tell there as well, by a panic of whatever had something to say: the journal's writer, as the disk is full.
+    let builder = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => {
