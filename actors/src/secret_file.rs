@@ -70,9 +70,37 @@ fn private() -> OpenOptions {
 /// Holds off other processes that change the same secret until the returned file is dropped. The empty lock file stays behind.
 pub(crate) fn lock(path: &Path) -> Result<File, SecretFileError> {
     let path = beside(path, ".lock");
-    let file = private().create(true).truncate(false).open(&path).map_err(failed("open", &path))?;
+    let file = open_or_make(&path, private().create(true).truncate(false))?;
     file.lock().map_err(failed("lock", &path))?;
     Ok(file)
+}
+
+/// Opens a file with options that make it if there is none: then it belongs to whoever has its folder.
+pub(crate) fn open_or_make(path: &Path, options: &OpenOptions) -> Result<File, SecretFileError> {
+    let is_new = !path.exists();
+    let file = options.open(path).map_err(failed("open", path))?;
+    if is_new {
+        give(&file, folder_of(path));
+    }
+    Ok(file)
+}
+
+/// Gives what was just made to whoever has the folder that it is in, or what it takes the place of: where root tends the folder of a server that runs as another user, the server could
+/// neither read what root made there nor start again beside it. Nobody but root may give anything away, and nobody else has to.
+fn give(made: &File, as_of: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let (Ok(now), Ok(wanted)) = (made.metadata(), std::fs::metadata(as_of)) else { return };
+        // A folder that is made for everybody, as /tmp is, is nobody's.
+        let is_everybodys = wanted.is_dir() && wanted.mode() & 0o1000 != 0;
+        if now.uid() != wanted.uid()
+            && !is_everybodys
+            && let Err(error) = fchown(made, Some(wanted.uid()), Some(wanted.gid()))
+        {
+            tracing::debug!(%error, as_of = %as_of.display(), "what was made beside it belongs to somebody else");
+        }
+    }
 }
 
 /// The bytes of the file, or none if there is no file. Refused if its permissions let anyone but the owner read it.
@@ -118,7 +146,8 @@ pub(crate) fn replace_with(path: &Path, write: impl FnOnce(&mut File) -> io::Res
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &beside)(error)),
         _ => {}
     }
-    let written = write_new(&beside, write).and_then(|()| std::fs::rename(&beside, path).map_err(failed("put in place", path)));
+    let owner = if path.exists() { path } else { folder_of(path) };
+    let written = write_new(&beside, owner, write).and_then(|()| std::fs::rename(&beside, path).map_err(failed("put in place", path)));
     if written.is_err() {
         // On a full disk it would keep the room that the journal could go on in.
         let _ = std::fs::remove_file(&beside);
@@ -127,8 +156,9 @@ pub(crate) fn replace_with(path: &Path, write: impl FnOnce(&mut File) -> io::Res
     flush_folder(path)
 }
 
-fn write_new(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), SecretFileError> {
+fn write_new(path: &Path, owner: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), SecretFileError> {
     let mut file = private().create_new(true).open(path).map_err(failed("create", path))?;
+    give(&file, owner);
     write(&mut file).map_err(failed("write", path))?;
     file.sync_all().map_err(failed("flush", path))
 }
@@ -153,7 +183,10 @@ pub(crate) fn remove_unfinished(path: &Path) -> Result<(), SecretFileError> {
 /// Makes the file if there is none, readable by its owner alone, for a database that is to be opened there; one that others may read is taken from them.
 pub(crate) fn ensure_private(path: &Path) -> Result<(), SecretFileError> {
     match private().create_new(true).open(path) {
-        Ok(_) => flush_folder(path),
+        Ok(file) => {
+            give(&file, folder_of(path));
+            flush_folder(path)
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             tighten(path);
             Ok(())
@@ -181,6 +214,16 @@ pub fn make_folder(path: &Path) -> Result<(), SecretFileError> {
         Err(error) => Err(failed("make", path)(error)),
         Ok(()) => flush_folder(path),
     }
+}
+
+/// As [`make_folder`], of one that belongs to whoever has the folder that it is in.
+pub(crate) fn make_folder_within(path: &Path) -> Result<(), SecretFileError> {
+    let is_new = !path.exists();
+    make_folder(path)?;
+    if is_new {
+        give(&File::open(path).map_err(failed("open", path))?, folder_of(path));
+    }
+    Ok(())
 }
 
 /// Makes the folders above a path, with the permissions that folders have here, each on the disk before the next.
@@ -216,10 +259,14 @@ pub(crate) fn tighten(path: &Path) {
     }
 }
 
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 #[cfg(unix)]
 fn flush_folder(path: &Path) -> Result<(), SecretFileError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("flush the folder of", path))
+    File::open(folder_of(path)).and_then(|folder| folder.sync_all()).map_err(failed("flush the folder of", path))
 }
 
 #[cfg(not(unix))]
