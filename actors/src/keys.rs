@@ -199,7 +199,7 @@ impl Keys {
     /// If the disk fails.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, KeysError> {
         let path = path.into();
-        secret_file::ensure_private(&path).map_err(KeysError::File)?;
+        secret_file::ensure_usable(&path).map_err(KeysError::File)?;
         let pool = sqlite::pool().max_connections(1).test_before_acquire(false).connect_with(options(&path)).await.map_err(store("open the keys"))?;
         let keys = Self { path, pool, known: RwLock::default() };
         let mut tx = keys.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("prepare the keys"))?;

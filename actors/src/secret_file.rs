@@ -6,6 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 /// Why a secret cannot be kept in a file.
@@ -14,6 +16,20 @@ pub enum SecretFileError {
     /// The disk or the operating system said no.
     #[error("cannot {attempted} {}", path.display())]
     Io {
+        /// What was attempted.
+        attempted: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Whoever this runs as may not do that.
+    #[error(
+        "cannot {attempted} {}: that is for another user than the one that this runs as. What somebody else has put there, as root from a backup, is to be given to the user of the \
+        server, as with `chown -R`",
+        path.display()
+    )]
+    NotOurs {
         /// What was attempted.
         attempted: &'static str,
         /// On which file.
@@ -43,14 +59,22 @@ pub enum SecretFileError {
 impl From<SecretFileError> for io::Error {
     fn from(error: SecretFileError) -> Self {
         match error {
-            SecretFileError::Io { ref source, .. } => Self::new(source.kind(), format!("{error}: {source}")),
+            SecretFileError::Io { ref source, .. } | SecretFileError::NotOurs { ref source, .. } => {
+                Self::new(source.kind(), format!("{error}: {source}"))
+            }
             error => Self::other(error),
         }
     }
 }
 
 fn failed(attempted: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SecretFileError {
-    move |source| SecretFileError::Io { attempted, path: path.to_owned(), source }
+    move |source| {
+        let path = path.to_owned();
+        match Errno::from_io_error(&source) {
+            Some(Errno::ACCESS) => SecretFileError::NotOurs { attempted, path, source },
+            _ => SecretFileError::Io { attempted, path, source },
+        }
+    }
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -195,6 +219,12 @@ pub(crate) fn ensure_private(path: &Path) -> Result<(), SecretFileError> {
     }
 }
 
+/// As [`ensure_private`], for a database that is made once: one that may not be read and written is named, while SQLite only says that it is unable to open a file.
+pub(crate) fn ensure_usable(path: &Path) -> Result<(), SecretFileError> {
+    ensure_private(path)?;
+    access(path, Access::READ_OK | Access::WRITE_OK).map_err(|error| failed("read and write", path)(error.into()))
+}
+
 /// Makes a folder that its owner alone may enter, if there is none, and those above it; one that others may enter is taken from them.
 ///
 /// # Errors
@@ -295,6 +325,24 @@ mod tests {
         std::fs::create_dir(&taken).unwrap();
         assert!(replace(&taken, b"after").is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn who_may_not_use_a_file_is_told_which_and_what_can_be_done() {
+        let path = Path::new("data/keys.db");
+        let told = |error: Errno| io::Error::from(failed("open", path)(error.into()));
+        let denied = told(Errno::ACCESS);
+        assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
+        for words in ["cannot open data/keys.db", "another user", "chown -R"] {
+            assert!(denied.to_string().contains(words), "{words}: {denied}");
+        }
+        assert!(!told(Errno::NOSPC).to_string().contains("chown"));
+        let folder = tempfile::tempdir().unwrap();
+        ensure_usable(&folder.path().join("some.db")).unwrap();
+        let gone = folder.path().join("gone.db");
+        std::os::unix::fs::symlink(folder.path().join("nowhere.db"), &gone).unwrap();
+        let error = ensure_usable(&gone).unwrap_err().to_string();
+        assert!(error.contains("cannot read and write") && error.contains("gone.db"), "{error}");
     }
 
     #[cfg(unix)]

@@ -138,6 +138,19 @@ fn a_key_has_another_secret_and_its_number_when_it_is_renewed() {
 }
 
 #[test]
+fn what_cannot_be_looked_for_is_not_said_to_be_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = || run(folder.path(), &["keys", "list"]);
+    let none = list();
+    assert!(!none.status.success() && text(&none.stderr).contains("there is no keys.db"), "{}", text(&none.stderr));
+    // As somebody else's folder would, this says why nobody can tell; of that root is told nothing.
+    std::os::unix::fs::symlink("keys.db", folder.path().join("keys.db")).unwrap();
+    let unknown = list();
+    let told = text(&unknown.stderr);
+    assert!(!unknown.status.success() && told.contains("cannot look for keys.db in ") && !told.contains("there is no"), "{told}");
+}
+
+#[test]
 fn a_rotation_says_what_is_to_be_done_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
     SigningKeys::load_or_create(folder.path().join("signing.keys"), Timestamp::from_seconds(1_700_000_000)).unwrap();

@@ -114,10 +114,15 @@ struct Data {
 impl Data {
     /// The folder, if there is one with a file of this name in it: what is not there is not made by commands that tend it.
     fn with(&self, file: &str) -> anyhow::Result<&Path> {
-        if !self.folder.join(file).is_file() {
-            bail!("there is no {file} in {}: say with --data where the installation is", self.folder.display());
+        match std::fs::metadata(self.folder.join(file)) {
+            Ok(found) if found.is_file() => Ok(self.folder.as_path()),
+            // It may well be there: whoever believed that it is not would look for it elsewhere.
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                let whose = if error.kind() == ErrorKind::PermissionDenied { ", which is another user's" } else { "" };
+                Err(error).with_context(|| format!("cannot look for {file} in {}{whose}", self.folder.display()))
+            }
+            _ => bail!("there is no {file} in {}: say with --data where the installation is", self.folder.display()),
         }
-        Ok(&self.folder)
     }
 }
 
