@@ -30,6 +30,7 @@ use tornello_engine::time::Timestamp;
 
 use self::spent::Spent;
 use self::text::{draw, draw_for, hash, id_of};
+use crate::failure::why;
 use crate::gone;
 use crate::secret_file::{self, SecretFileError};
 use crate::sqlite;
@@ -246,7 +247,7 @@ impl Keys {
         if (is_new || !unlisted.is_empty())
             && let Err(error) = self.with_list("add to", move |path| gone::append(path, &unlisted)).await
         {
-            tracing::warn!(%error, "not all secrets that let nobody in any more are listed: an older copy of keys.db would bring them back");
+            tracing::warn!(error = %why(&error), "not all secrets that let nobody in any more are listed: an older copy of keys.db would bring them back");
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use jiff::civil::Date;
+use tornello_actors::failure::why;
 use tracing_subscriber::EnvFilter;
 
 /// Real-time capacity for museums: places held in milliseconds, tickets sold and admitted once, people inside now.
@@ -153,7 +154,7 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<NobodyReads>() => ExitCode::SUCCESS,
         Err(error) => {
-            let why = why(&error);
+            let why = why(&*error);
             if FOR_PROGRAMS.load(Ordering::Relaxed) {
                 tracing::error!("{why}");
             } else {
@@ -162,18 +163,6 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// What went wrong, and what that comes from: each once, as some errors say themselves what they come from.
-fn why(error: &anyhow::Error) -> String {
-    let mut told = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !told.contains(&cause) {
-            told.push_str(if told.is_empty() { "" } else { ": " });
-            told.push_str(&cause);
-        }
-    }
-    told
 }
 
 /// Runs inside an actix system whose tasks share all cores.
