@@ -171,7 +171,7 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
     actix_rt::System::with_tokio_rt(|| runtime).block_on(work)
 }
 
-/// What of the library that speaks HTTP is no line of the log, unless RUST_LOG asks for it: one at ERROR for each stranger who sends what is no HTTP.
+/// What of the library that speaks HTTP is no line of the log, unless RUST_LOG names that library: one at ERROR for each stranger who sends what is no HTTP.
 const STRANGERS: &str = "actix_http::h1::dispatcher=off";
 
 /// Whether the log is for programs: then what is said beside it is one of its lines, as whoever reads it expects JSON alone.
@@ -193,7 +193,9 @@ fn aside(text: impl Display) {
 }
 
 fn start_log(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{level},{STRANGERS}")));
+    let asked = EnvFilter::try_new(how_much(&std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default(), level));
+    let not_understood = asked.as_ref().err().map(ToString::to_string);
+    let filter = asked.unwrap_or_else(|_| EnvFilter::new(how_much("", level)));
     // Of a line that cannot be written it would tell there as well, by a panic of whatever had something to say: the journal's writer, as the disk is full.
     let builder = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_writer(std::io::stderr);
     match format {
@@ -203,6 +205,15 @@ fn start_log(format: LogFormat, level: &str) {
             builder.json().init();
         }
     }
+    if let Some(why) = not_understood {
+        tracing::warn!("RUST_LOG is passed over: {why}");
+    }
+}
+
+/// What is a line of the log: whatever RUST_LOG asks for, or if that says nothing, all of a level.
+fn how_much(asked: &str, level: &str) -> String {
+    let wanted = if asked.trim().is_empty() { level } else { asked };
+    if wanted.contains("actix_http") { wanted.to_owned() } else { format!("{wanted},{STRANGERS}") }
 }
 
 /// Whoever read the standard output reads no more, as `head` when it has enough: the end of what there is to do, and nothing that went wrong.
@@ -251,6 +262,18 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn whoever_asks_for_more_or_less_of_the_log_has_no_line_for_each_stranger() {
+        for (asked, expected) in [
+            ("", "info,actix_http::h1::dispatcher=off"),
+            ("debug,sqlx=warn", "debug,sqlx=warn,actix_http::h1::dispatcher=off"),
+            ("info,actix_http=trace", "info,actix_http=trace"),
+        ] {
+            assert_eq!(how_much(asked, "info"), expected);
+            assert!(EnvFilter::try_new(how_much(asked, "info")).is_ok(), "{asked}");
+        }
+    }
 
     #[test]
     fn the_help_of_a_gate_says_what_to_type_and_where_its_scans_go() {
