@@ -1,7 +1,22 @@
 //! Why the shell could not do what was asked: the core's refusal, or the world. Nothing that is not a refusal says whether the command was carried out; the
 //! caller asks again with the same key and gets the one answer there is.
 
+use std::error::Error;
+
 use tornello_engine::ids::SlotId;
+
+/// What went wrong, and what that comes from: each once, as some errors say themselves what they come from.
+#[must_use]
+pub fn why(error: &(dyn Error + 'static)) -> String {
+    let mut told = String::new();
+    for cause in std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told.push_str(if told.is_empty() { "" } else { ": " });
+            told.push_str(&cause);
+        }
+    }
+    told
+}
 
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,5 +66,23 @@ impl<R> Failure<R> {
             Self::OutcomeUnknown => Failure::OutcomeUnknown,
             Self::OutOfOrder(why) => Failure::OutOfOrder(why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::CodesError;
+    use crate::secret_file::SecretFileError;
+    use crate::signing::SigningError;
+
+    #[test]
+    fn what_an_error_comes_from_is_told_and_each_of_it_once() {
+        let file = SecretFileError::Io { attempted: "read", path: "data/signing.keys".into(), source: std::io::Error::other("the disk is gone") };
+        let error = CodesError::Signing(SigningError::File(file));
+        assert_eq!(
+            why(&error),
+            "cannot read the ticket signing keys again: cannot keep the ticket signing keys: cannot read data/signing.keys: the disk is gone"
+        );
     }
 }

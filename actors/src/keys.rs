@@ -30,6 +30,7 @@ use tornello_engine::time::Timestamp;
 
 use self::spent::Spent;
 use self::text::{draw, draw_for, hash, id_of};
+use crate::failure::why;
 use crate::gone;
 use crate::secret_file::{self, SecretFileError};
 use crate::sqlite;
@@ -199,7 +200,7 @@ impl Keys {
     /// If the disk fails.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, KeysError> {
         let path = path.into();
-        secret_file::ensure_private(&path).map_err(KeysError::File)?;
+        secret_file::ensure_usable(&path).map_err(KeysError::File)?;
         let pool = sqlite::pool().max_connections(1).test_before_acquire(false).connect_with(options(&path)).await.map_err(store("open the keys"))?;
         let keys = Self { path, pool, known: RwLock::default() };
         let mut tx = keys.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store("prepare the keys"))?;
@@ -246,7 +247,7 @@ impl Keys {
         if (is_new || !unlisted.is_empty())
             && let Err(error) = self.with_list("add to", move |path| gone::append(path, &unlisted)).await
         {
-            tracing::warn!(%error, "not all secrets that let nobody in any more are listed: an older copy of keys.db would bring them back");
+            tracing::warn!(error = %why(&error), "not all secrets that let nobody in any more are listed: an older copy of keys.db would bring them back");
         }
         Ok(())
     }

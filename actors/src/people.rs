@@ -247,7 +247,7 @@ impl People {
         let (contacts, keys) = (folder.join("people.db"), folder.join("people-keys.db"));
         let attached: Arc<str> = keys.to_str().ok_or_else(|| PeopleError::FolderName(folder.to_owned()))?.into();
         for path in [&contacts, &keys] {
-            secret_file::ensure_private(path).map_err(|error| PeopleError::File(Arc::new(error)))?;
+            secret_file::ensure_usable(path).map_err(|error| PeopleError::File(Arc::new(error)))?;
         }
         let options = SqliteConnectOptions::new()
             .filename(&contacts)

@@ -6,6 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 /// Why a secret cannot be kept in a file.
@@ -14,6 +16,20 @@ pub enum SecretFileError {
     /// The disk or the operating system said no.
     #[error("cannot {attempted} {}", path.display())]
     Io {
+        /// What was attempted.
+        attempted: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Whoever this runs as may not do that.
+    #[error(
+        "cannot {attempted} {}: that is for another user than the one that this runs as. What somebody else has put there, as root from a backup, is to be given to the user of the \
+        server, as with `chown -R`",
+        path.display()
+    )]
+    NotOurs {
         /// What was attempted.
         attempted: &'static str,
         /// On which file.
@@ -43,14 +59,22 @@ pub enum SecretFileError {
 impl From<SecretFileError> for io::Error {
     fn from(error: SecretFileError) -> Self {
         match error {
-            SecretFileError::Io { ref source, .. } => Self::new(source.kind(), format!("{error}: {source}")),
+            SecretFileError::Io { ref source, .. } | SecretFileError::NotOurs { ref source, .. } => {
+                Self::new(source.kind(), format!("{error}: {source}"))
+            }
             error => Self::other(error),
         }
     }
 }
 
 fn failed(attempted: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SecretFileError {
-    move |source| SecretFileError::Io { attempted, path: path.to_owned(), source }
+    move |source| {
+        let path = path.to_owned();
+        match Errno::from_io_error(&source) {
+            Some(Errno::ACCESS) => SecretFileError::NotOurs { attempted, path, source },
+            _ => SecretFileError::Io { attempted, path, source },
+        }
+    }
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -70,9 +94,37 @@ fn private() -> OpenOptions {
 /// Holds off other processes that change the same secret until the returned file is dropped. The empty lock file stays behind.
 pub(crate) fn lock(path: &Path) -> Result<File, SecretFileError> {
     let path = beside(path, ".lock");
-    let file = private().create(true).truncate(false).open(&path).map_err(failed("open", &path))?;
+    let file = open_or_make(&path, private().create(true).truncate(false))?;
     file.lock().map_err(failed("lock", &path))?;
     Ok(file)
+}
+
+/// Opens a file with options that make it if there is none: then it belongs to whoever has its folder.
+pub(crate) fn open_or_make(path: &Path, options: &OpenOptions) -> Result<File, SecretFileError> {
+    let is_new = !path.exists();
+    let file = options.open(path).map_err(failed("open", path))?;
+    if is_new {
+        give(&file, folder_of(path));
+    }
+    Ok(file)
+}
+
+/// Gives what was just made to whoever has the folder that it is in, or what it takes the place of: where root tends the folder of a server that runs as another user, the server could
+/// neither read what root made there nor start again beside it. Nobody but root may give anything away, and nobody else has to.
+fn give(made: &File, as_of: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let (Ok(now), Ok(wanted)) = (made.metadata(), std::fs::metadata(as_of)) else { return };
+        // A folder that is made for everybody, as /tmp is, is nobody's.
+        let is_everybodys = wanted.is_dir() && wanted.mode() & 0o1000 != 0;
+        if now.uid() != wanted.uid()
+            && !is_everybodys
+            && let Err(error) = fchown(made, Some(wanted.uid()), Some(wanted.gid()))
+        {
+            tracing::debug!(%error, as_of = %as_of.display(), "what was made beside it belongs to somebody else");
+        }
+    }
 }
 
 /// The bytes of the file, or none if there is no file. Refused if its permissions let anyone but the owner read it.
@@ -118,7 +170,8 @@ pub(crate) fn replace_with(path: &Path, write: impl FnOnce(&mut File) -> io::Res
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &beside)(error)),
         _ => {}
     }
-    let written = write_new(&beside, write).and_then(|()| std::fs::rename(&beside, path).map_err(failed("put in place", path)));
+    let owner = if path.exists() { path } else { folder_of(path) };
+    let written = write_new(&beside, owner, write).and_then(|()| std::fs::rename(&beside, path).map_err(failed("put in place", path)));
     if written.is_err() {
         // On a full disk it would keep the room that the journal could go on in.
         let _ = std::fs::remove_file(&beside);
@@ -127,8 +180,9 @@ pub(crate) fn replace_with(path: &Path, write: impl FnOnce(&mut File) -> io::Res
     flush_folder(path)
 }
 
-fn write_new(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), SecretFileError> {
+fn write_new(path: &Path, owner: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), SecretFileError> {
     let mut file = private().create_new(true).open(path).map_err(failed("create", path))?;
+    give(&file, owner);
     write(&mut file).map_err(failed("write", path))?;
     file.sync_all().map_err(failed("flush", path))
 }
@@ -153,13 +207,22 @@ pub(crate) fn remove_unfinished(path: &Path) -> Result<(), SecretFileError> {
 /// Makes the file if there is none, readable by its owner alone, for a database that is to be opened there; one that others may read is taken from them.
 pub(crate) fn ensure_private(path: &Path) -> Result<(), SecretFileError> {
     match private().create_new(true).open(path) {
-        Ok(_) => flush_folder(path),
+        Ok(file) => {
+            give(&file, folder_of(path));
+            flush_folder(path)
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             tighten(path);
             Ok(())
         }
         Err(error) => Err(failed("create", path)(error)),
     }
+}
+
+/// As [`ensure_private`], for a database that is made once: one that may not be read and written is named, while SQLite only says that it is unable to open a file.
+pub(crate) fn ensure_usable(path: &Path) -> Result<(), SecretFileError> {
+    ensure_private(path)?;
+    access(path, Access::READ_OK | Access::WRITE_OK).map_err(|error| failed("read and write", path)(error.into()))
 }
 
 /// Makes a folder that its owner alone may enter, if there is none, and those above it; one that others may enter is taken from them.
@@ -181,6 +244,16 @@ pub fn make_folder(path: &Path) -> Result<(), SecretFileError> {
         Err(error) => Err(failed("make", path)(error)),
         Ok(()) => flush_folder(path),
     }
+}
+
+/// As [`make_folder`], of one that belongs to whoever has the folder that it is in.
+pub(crate) fn make_folder_within(path: &Path) -> Result<(), SecretFileError> {
+    let is_new = !path.exists();
+    make_folder(path)?;
+    if is_new {
+        give(&File::open(path).map_err(failed("open", path))?, folder_of(path));
+    }
+    Ok(())
 }
 
 /// Makes the folders above a path, with the permissions that folders have here, each on the disk before the next.
@@ -216,10 +289,14 @@ pub(crate) fn tighten(path: &Path) {
     }
 }
 
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 #[cfg(unix)]
 fn flush_folder(path: &Path) -> Result<(), SecretFileError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("flush the folder of", path))
+    File::open(folder_of(path)).and_then(|folder| folder.sync_all()).map_err(failed("flush the folder of", path))
 }
 
 #[cfg(not(unix))]
@@ -248,6 +325,24 @@ mod tests {
         std::fs::create_dir(&taken).unwrap();
         assert!(replace(&taken, b"after").is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn who_may_not_use_a_file_is_told_which_and_what_can_be_done() {
+        let path = Path::new("data/keys.db");
+        let told = |error: Errno| io::Error::from(failed("open", path)(error.into()));
+        let denied = told(Errno::ACCESS);
+        assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
+        for words in ["cannot open data/keys.db", "another user", "chown -R"] {
+            assert!(denied.to_string().contains(words), "{words}: {denied}");
+        }
+        assert!(!told(Errno::NOSPC).to_string().contains("chown"));
+        let folder = tempfile::tempdir().unwrap();
+        ensure_usable(&folder.path().join("some.db")).unwrap();
+        let gone = folder.path().join("gone.db");
+        std::os::unix::fs::symlink(folder.path().join("nowhere.db"), &gone).unwrap();
+        let error = ensure_usable(&gone).unwrap_err().to_string();
+        assert!(error.contains("cannot read and write") && error.contains("gone.db"), "{error}");
     }
 
     #[cfg(unix)]

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use tornello_engine::time::Timestamp;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::failure::why;
 use crate::gone;
 use crate::hex::Hex;
 use crate::secret_file::{self, SecretFileError};
@@ -150,7 +151,7 @@ impl SigningKeys {
                 && let Err(error) = keys.save()
             {
                 // They are not used here. But whoever has read them before, as a server that runs, hears of it by another file alone.
-                tracing::warn!(%error, "keys that were forgotten are still in the file of the ticket signing keys: a server that runs may go on with them");
+                tracing::warn!(error = %why(&error), "keys that were forgotten are still in the file of the ticket signing keys: a server that runs may go on with them");
             }
             return Ok(keys);
         }

@@ -19,7 +19,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use tornello_actors::failure::Failure;
+use tornello_actors::failure::{Failure, why};
 use tornello_actors::keys::Role;
 use tornello_actors::people::{ContactError, PeopleError};
 use tornello_actors::sensors::Rejected;
@@ -562,7 +562,7 @@ impl From<ContactError> for Problem {
 
 impl From<PeopleError> for Problem {
     fn from(error: PeopleError) -> Self {
-        tracing::error!(%error, "contacts cannot be reached");
+        tracing::error!(error = %why(&error), "contacts cannot be reached");
         Self::unavailable("contacts cannot be reached now")
     }
 }

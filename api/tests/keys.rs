@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -33,6 +34,11 @@ fn run_unread(data: &Path, arguments: &[&str]) -> Output {
     tornello(data, arguments).stdout(writer).output().expect("the binary runs")
 }
 
+/// Its standard error is a file on a disk that is full.
+fn unheard(command: &mut Command) -> &mut Command {
+    command.stderr(std::fs::File::options().write(true).open("/dev/full").unwrap())
+}
+
 fn note(data: &Path, museums: &[MuseumId]) {
     actix_rt::System::new().block_on(async {
         let keys = Keys::open(data.join("keys.db")).await.unwrap();
@@ -52,6 +58,29 @@ fn a_reader_that_has_enough_is_no_error() {
     let lost = run_unread(folder.path(), &["keys", "create", "--name", "Two", "--role", "web"]);
     assert!(!lost.status.success() && text(&lost.stderr).contains("revoke it"), "{}", text(&lost.stderr));
     assert_eq!(text(&run(folder.path(), &["keys", "list"]).stdout).lines().count(), 4, "a head, a line, two keys");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_keeps_nothing_from_being_done() {
+    let folder = tempfile::tempdir().unwrap();
+    // That it is taken from others is a line of the log.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let made = unheard(&mut tornello(folder.path(), &["keys", "create", "--name", "One", "--role", "web"])).output().expect("the binary runs");
+    assert!(made.status.success() && text(&made.stdout).starts_with("tn_"), "{made:?}");
+    let refused = unheard(&mut tornello(folder.path(), &["keys", "revoke", "nobody"])).output().expect("the binary runs");
+    assert_eq!(refused.status.code(), Some(1));
+
+    // A server has something to say before it serves, and tells on the standard output where it does.
+    for format in ["text", "json"] {
+        let mut serving = tornello(&folder.path().join(format), &["serve", "--demo", "--log", format, "--listen", "127.0.0.1:0"]);
+        let mut server = unheard(&mut serving).stdout(Stdio::piped()).spawn().expect("the binary starts");
+        let mut said = BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let serves = said.any(|line| line.starts_with("All that can be asked: http://"));
+        // One that has ended by itself cannot be killed.
+        let _ = server.kill();
+        server.wait().unwrap();
+        assert!(serves, "--log {format}: it has ended for a line that could not be written");
+    }
 }
 
 /// As `tornello verify --assessments | grep -q sound` does, which reads no further than that.
@@ -106,6 +135,19 @@ fn a_key_has_another_secret_and_its_number_when_it_is_renewed() {
         let refused = run(folder.path(), arguments);
         assert!(!refused.status.success() && text(&refused.stderr).contains(expected), "{}", text(&refused.stderr));
     }
+}
+
+#[test]
+fn what_cannot_be_looked_for_is_not_said_to_be_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = || run(folder.path(), &["keys", "list"]);
+    let none = list();
+    assert!(!none.status.success() && text(&none.stderr).contains("there is no keys.db"), "{}", text(&none.stderr));
+    // As somebody else's folder would, this says why nobody can tell; of that root is told nothing.
+    std::os::unix::fs::symlink("keys.db", folder.path().join("keys.db")).unwrap();
+    let unknown = list();
+    let told = text(&unknown.stderr);
+    assert!(!unknown.status.success() && told.contains("cannot look for keys.db in ") && !told.contains("there is no"), "{told}");
 }
 
 #[test]

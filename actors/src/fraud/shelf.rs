@@ -53,7 +53,8 @@ impl Shelf {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
         let folder = self.0.join(id);
-        secret_file::make_folder(&folder)?;
+        secret_file::make_folder_within(&self.0)?;
+        secret_file::make_folder_within(&folder)?;
         write(&folder.join(MODEL_FILE), &artifact.model)?;
         write(&folder.join(CARD_FILE), artifact.card.as_bytes())
     }

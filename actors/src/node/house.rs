@@ -2,6 +2,7 @@
 //! stops.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tornello_engine::time::{DAY_S, Timestamp};
 
 use super::{FORGET_AFTER_S, Node, Running, Writing};
 use crate::clock::{RealClock, Stopwatch};
-use crate::failure::Failure;
+use crate::failure::{Failure, why};
 use crate::journal::writer::{Health, STALLED_AFTER_US};
 use crate::pauses::Pauses;
 use crate::people::PeopleError;
@@ -32,6 +33,8 @@ const WAKE_AGAIN_BROKEN: Duration = Duration::from_secs(1);
 const TOLD_AGAIN_US: i64 = 1_000_000;
 const KEYS_EVERY: Duration = Duration::from_millis(500);
 const MODELS_EVERY: Duration = Duration::from_millis(500);
+/// After how many looks at keys that all failed in the same way that is told again: a minute.
+const KEYS_TOLD_AGAIN: u32 = 120;
 /// For how many looks after registered models could not be put to work the same are let be: a minute.
 const MODELS_AGAIN: u32 = 120;
 
@@ -185,13 +188,14 @@ impl Node {
         let Some(files) = &node.files else { return };
         let mut look = tokio::time::interval(KEYS_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut keys, mut codes) = (Trouble::default(), Trouble::default());
         loop {
             look.tick().await;
-            if let Err(error) = files.keys.refresh().await {
-                tracing::error!(%error, "the API keys cannot be read again");
+            if let Some(error) = keys.news(files.keys.refresh().await) {
+                tracing::error!(%error, "the API keys cannot be read again: those that were read last are good");
             }
-            if let Err(error) = files.codes.refresh(node.clock.now()) {
-                tracing::error!(%error, "the keys that sign tickets cannot be read again");
+            if let Some(error) = codes.news(files.codes.refresh(node.clock.now())) {
+                tracing::error!(%error, "the keys that sign tickets cannot be read again: those that were read last sign and are good");
             }
         }
     }
@@ -216,10 +220,10 @@ impl Node {
                 if let Some(files) = &node.files
                     && let Err(error) = files.keys.flush_last_used().await
                 {
-                    tracing::warn!(%error, "when keys were last used was not saved");
+                    tracing::warn!(error = %why(&error), "when keys were last used was not saved");
                 }
                 if let Err(error) = node.erase_due().await {
-                    tracing::error!(%error, "contacts that are due were not erased");
+                    tracing::error!(error = %why(&error), "contacts that are due were not erased");
                 }
             }
             retire_now = tokio::select! {
@@ -323,6 +327,31 @@ impl Running {
     }
 }
 
+/// What fails at each of many looks: a line for each of them would fill the log, and hide what else is wrong.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// What was told last; empty: all is well.
+    told: String,
+    looks_since: u32,
+}
+
+impl Trouble {
+    /// What is to be told of a look that ended so: why it failed, at once if it is another reason than the last one, or else now and then.
+    fn news<T, E: Error + 'static>(&mut self, looked: Result<T, E>) -> Option<String> {
+        let Err(error) = looked else {
+            self.told.clear();
+            return None;
+        };
+        let why = why(&error);
+        self.looks_since += 1;
+        if why == self.told && self.looks_since < KEYS_TOLD_AGAIN {
+            return None;
+        }
+        (self.told, self.looks_since) = (why.clone(), 0);
+        Some(why)
+    }
+}
+
 /// When a stop waits no longer.
 struct Deadline {
     begun: Stopwatch,
@@ -371,5 +400,24 @@ pub async fn keep_time(clock: Arc<RealClock>) {
                 tracing::error!(apart_us, "the wall clock has jumped; it is not followed: set it right, or restart to take it over");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn what_fails_at_each_look_is_told_at_once_and_then_now_and_then() {
+        let mut trouble = Trouble::default();
+        let mut look = |why: &str| trouble.news(if why.is_empty() { Ok(()) } else { Err(io::Error::other(why)) });
+        assert_eq!(look(""), None);
+        assert_eq!(look("locked").as_deref(), Some("locked"));
+        assert_eq!((1..KEYS_TOLD_AGAIN).find_map(|_| look("locked")), None);
+        assert_eq!(look("locked").as_deref(), Some("locked"), "a minute later");
+        assert_eq!(look("damaged").as_deref(), Some("damaged"), "another reason is told at once");
+        assert_eq!((look(""), look("damaged").as_deref()), (None, Some("damaged")), "and so is one that comes back");
     }
 }

@@ -11,6 +11,7 @@ use crate::fraud::SavedFile;
 use crate::journal::{self, Batch, Head, Journal, JournalError};
 use crate::keys::KeysError;
 use crate::people::PeopleError;
+use crate::secret_file;
 use crate::signing::{SigningError, SigningKeys};
 use crate::sqlite::{is_damaged, is_misfit};
 use crate::start::{self, Boards, Checked, JUMP_S, Memory};
@@ -377,7 +378,8 @@ pub fn lock(data: &Path) -> Result<FolderLock, StartError> {
     let take = |name: &str| {
         let folder = |source| StartError::Folder { folder: data.to_owned(), source };
         // What the journal holds is for its owner alone, and it may be made here.
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(data.join(name)).map_err(folder)?;
+        let opened = secret_file::open_or_make(&data.join(name), OpenOptions::new().write(true).create(true).truncate(false).mode(0o600));
+        let file = opened.map_err(|error| folder(error.into()))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(StartError::InUse(data.to_owned())),

@@ -48,7 +48,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (museum, mut gate) = gate_of(&arguments.manifest)?;
     let mut scans = Scans::open(&arguments.scans, museum, &mut gate)?;
-    eprintln!("{} tickets in the manifest, {} scans in {}", gate.tickets(), scans.written, arguments.scans.display());
+    super::aside(format_args!("{} tickets in the manifest, {} scans in {}", gate.tickets(), scans.written, arguments.scans.display()));
     let usual = if arguments.out { Direction::Out } else { Direction::In };
     let (mut input, mut output, mut line) = (std::io::stdin().lock(), std::io::stdout().lock(), Vec::new());
     while input.read_until(b'\n', &mut line).context("cannot read what was scanned")? > 0 {
@@ -75,10 +75,10 @@ fn gate_of(path: &Path) -> anyhow::Result<(MuseumId, OfflineGate)> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let manifest: Manifest = serde_json::from_slice(&bytes).with_context(|| format!("{} is no manifest", path.display()))?;
     let (museum, made_at) = (MuseumId(manifest.museum), manifest.made_at.clone());
-    eprintln!("museum {}, {} to {}, made at {made_at}", museum.0, manifest.from, manifest.to);
+    super::aside(format_args!("museum {}, {} to {}, made at {made_at}", museum.0, manifest.from, manifest.to));
     let gate = manifest.gate().with_context(|| format!("{} cannot be used", path.display()))?;
     if made_at.parse::<Timestamp>().is_ok_and(|made_at| RealClock::wall().micros_since(made_at) > OLD_S * 1_000_000) {
-        eprintln!("the manifest is more than a day old: what was cancelled or blocked since then is let in; fetch a new one");
+        super::aside("the manifest is more than a day old: what was cancelled or blocked since then is let in; fetch a new one");
     }
     Ok((museum, gate))
 }
@@ -118,7 +118,7 @@ impl Scans {
             if written == 0 && !torn.starts_with(BEGINNING) && !BEGINNING.starts_with(torn) {
                 return Err(no_scan(1));
             }
-            eprintln!("the last line of {} was cut off: nobody was let in by it", path.display());
+            super::aside(format_args!("the last line of {} was cut off: nobody was let in by it", path.display()));
             file.set_len(whole as u64).with_context(named)?;
         }
         // The file's name must survive a crash as well as what is in it.

@@ -71,17 +71,17 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             new.check(now)?;
             // A first key may be made before the first start; one in a folder of a mistyped name is known to nobody.
             if !data.folder.join("journal.log").is_file() {
-                eprintln!(
+                super::aside(format_args!(
                     "there is no journal in {} yet: if the installation is elsewhere, say where with --data, and make the key there",
                     data.folder.display()
-                );
+                ));
             }
             secret_file::make_folder(&data.folder)?;
             let keys = Keys::open(data.folder.join(FILE)).await?;
             are_registered(&keys, &new.museums).await?;
             let (text, key) = keys.create(new, now).await?;
             keys.close().await;
-            eprintln!("{} key {} for {}; this is the only time that it is shown:", key.role, key.id, key.name);
+            super::aside(format_args!("{} key {} for {}; this is the only time that it is shown:", key.role, key.id, key.name));
             // A key that nobody has seen is of no use, and good all the same.
             super::say(text.expose())
                 .map_err(|error| anyhow::anyhow!("{error}: the key was not shown; revoke it: tornello keys revoke {}", key.id))?;
@@ -117,10 +117,10 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
                 Err(KeysError::ExpiresInThePast) => bail!("key {id} has expired: say with --expires until when it is to be good"),
                 renewed => renewed?,
             };
-            eprintln!(
+            super::aside(format_args!(
                 "{} key {} for {} has another secret, and the one before opens nothing any more; this is the only time that it is shown:",
                 key.role, key.id, key.name
-            );
+            ));
             super::say(text.expose())
                 .map_err(|error| anyhow::anyhow!("{error}: the key was not shown; renew it once more: tornello keys renew {}", key.id))?;
         }
@@ -170,7 +170,7 @@ async fn are_registered(keys: &Keys, museums: &Museums) -> anyhow::Result<()> {
     let registered = keys.museums().await?;
     let list = |museums: &[MuseumId]| museums.iter().map(|museum| museum.0.to_string()).collect::<Vec<_>>().join(", ");
     if registered.is_empty() {
-        eprintln!("no museum is registered here yet: whether there will be {} is not known", list(wanted));
+        super::aside(format_args!("no museum is registered here yet: whether there will be {} is not known", list(wanted)));
         return Ok(());
     }
     let unknown: Vec<MuseumId> = wanted.iter().copied().filter(|museum| !registered.contains(museum)).collect();

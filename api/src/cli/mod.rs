@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use jiff::civil::Date;
+use tornello_actors::failure::why;
 use tracing_subscriber::EnvFilter;
 
 /// Real-time capacity for museums: places held in milliseconds, tickets sold and admitted once, people inside now.
@@ -114,10 +115,15 @@ struct Data {
 impl Data {
     /// The folder, if there is one with a file of this name in it: what is not there is not made by commands that tend it.
     fn with(&self, file: &str) -> anyhow::Result<&Path> {
-        if !self.folder.join(file).is_file() {
-            bail!("there is no {file} in {}: say with --data where the installation is", self.folder.display());
+        match std::fs::metadata(self.folder.join(file)) {
+            Ok(found) if found.is_file() => Ok(self.folder.as_path()),
+            // It may well be there: whoever believed that it is not would look for it elsewhere.
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                let whose = if error.kind() == ErrorKind::PermissionDenied { ", which is another user's" } else { "" };
+                Err(error).with_context(|| format!("cannot look for {file} in {}{whose}", self.folder.display()))
+            }
+            _ => bail!("there is no {file} in {}: say with --data where the installation is", self.folder.display()),
         }
-        Ok(&self.folder)
     }
 }
 
@@ -148,27 +154,15 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<NobodyReads>() => ExitCode::SUCCESS,
         Err(error) => {
-            let why = why(&error);
+            let why = why(&*error);
             if FOR_PROGRAMS.load(Ordering::Relaxed) {
                 tracing::error!("{why}");
             } else {
-                eprintln!("error: {why}");
+                aside(format_args!("error: {why}"));
             }
             ExitCode::FAILURE
         }
     }
-}
-
-/// What went wrong, and what that comes from: each once, as some errors say themselves what they come from.
-fn why(error: &anyhow::Error) -> String {
-    let mut told = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !told.contains(&cause) {
-            told.push_str(if told.is_empty() { "" } else { ": " });
-            told.push_str(&cause);
-        }
-    }
-    told
 }
 
 /// Runs inside an actix system whose tasks share all cores.
@@ -177,7 +171,7 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
     actix_rt::System::with_tokio_rt(|| runtime).block_on(work)
 }
 
-/// What of the library that speaks HTTP is no line of the log, unless RUST_LOG asks for it: one at ERROR for each stranger who sends what is no HTTP.
+/// What of the library that speaks HTTP is no line of the log, unless RUST_LOG names that library: one at ERROR for each stranger who sends what is no HTTP.
 const STRANGERS: &str = "actix_http::h1::dispatcher=off";
 
 /// Whether the log is for programs: then what is said beside it is one of its lines, as whoever reads it expects JSON alone.
@@ -188,13 +182,22 @@ fn tell(text: impl Display) {
     if FOR_PROGRAMS.load(Ordering::Relaxed) {
         tracing::info!("{text}");
     } else {
-        eprintln!("{text}");
+        aside(text);
     }
 }
 
+/// Writes a line to the standard error. What is done goes on if that cannot be written, as to a file on a full disk, or is read by nobody any more; `eprintln!` would panic.
+fn aside(text: impl Display) {
+    // Where should it be said?
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 fn start_log(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{level},{STRANGERS}")));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let asked = EnvFilter::try_new(how_much(&std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default(), level));
+    let not_understood = asked.as_ref().err().map(ToString::to_string);
+    let filter = asked.unwrap_or_else(|_| EnvFilter::new(how_much("", level)));
+    // Of a line that cannot be written it would tell there as well, by a panic of whatever had something to say: the journal's writer, as the disk is full.
+    let builder = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => {
@@ -202,6 +205,15 @@ fn start_log(format: LogFormat, level: &str) {
             builder.json().init();
         }
     }
+    if let Some(why) = not_understood {
+        tracing::warn!("RUST_LOG is passed over: {why}");
+    }
+}
+
+/// What is a line of the log: whatever RUST_LOG asks for, or if that says nothing, all of a level.
+fn how_much(asked: &str, level: &str) -> String {
+    let wanted = if asked.trim().is_empty() { level } else { asked };
+    if wanted.contains("actix_http") { wanted.to_owned() } else { format!("{wanted},{STRANGERS}") }
 }
 
 /// Whoever read the standard output reads no more, as `head` when it has enough: the end of what there is to do, and nothing that went wrong.
@@ -250,6 +262,18 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn whoever_asks_for_more_or_less_of_the_log_has_no_line_for_each_stranger() {
+        for (asked, expected) in [
+            ("", "info,actix_http::h1::dispatcher=off"),
+            ("debug,sqlx=warn", "debug,sqlx=warn,actix_http::h1::dispatcher=off"),
+            ("info,actix_http=trace", "info,actix_http=trace"),
+        ] {
+            assert_eq!(how_much(asked, "info"), expected);
+            assert!(EnvFilter::try_new(how_much(asked, "info")).is_ok(), "{asked}");
+        }
+    }
 
     #[test]
     fn the_help_of_a_gate_says_what_to_type_and_where_its_scans_go() {

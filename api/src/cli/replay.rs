@@ -83,7 +83,7 @@ pub(super) async fn replay(arguments: Arguments) -> anyhow::Result<()> {
             };
             match played {
                 Some(Ok(agrees)) => {
-                    eprintln!("The replay is over; http://{listen} stays until it is told to stop.");
+                    super::aside(format_args!("The replay is over; http://{listen} stays until it is told to stop."));
                     begun = Some(serving.await?);
                     Ok(agrees)
                 }
@@ -119,7 +119,7 @@ impl Bar {
             self.bar.set_position(progress.asked);
         } else if progress.asked / LINE_EVERY > self.lines.get() {
             self.lines.set(progress.asked / LINE_EVERY);
-            eprintln!("{day}: {} of {} bookings", progress.asked, self.all);
+            super::aside(format_args!("{day}: {} of {} bookings", progress.asked, self.all));
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tornello_actors::clock::{Clock, RealClock, Stopwatch};
+use tornello_actors::failure::why;
 use tornello_actors::fraud::Sizes;
 use tornello_actors::museums::Known;
 use tornello_actors::nightly;
@@ -244,7 +245,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         // For `tornello keys create`, which knows nothing of the journal.
         let museums: Vec<_> = node.museums().all().iter().map(|known| known.museum.id()).collect();
         if let Err(error) = files.keys.note_museums(&museums).await {
-            tracing::warn!(%error, "the keys were not told which museums there are");
+            tracing::warn!(error = %why(&error), "the keys were not told which museums there are");
         }
     }
     let mqtt = broker.map(|broker| (broker, Link::default()));

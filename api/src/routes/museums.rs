@@ -5,6 +5,7 @@ use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, post, put, web};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tornello_actors::failure::why;
 use tornello_actors::node::Node;
 use tornello_engine::calendar::MonthDay;
 use tornello_engine::ids::{Code, MuseumId};
@@ -181,7 +182,7 @@ pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey
         && let Err(error) = files.keys.note_museums(&[MuseumId(number)]).await
     {
         // Only `tornello keys create` does not know it before the next start.
-        tracing::warn!(%error, number, "the keys were not told of a new museum");
+        tracing::warn!(error = %why(&error), number, "the keys were not told of a new museum");
     }
     created(format!("/v1/museums/{}", profile.slug), &MuseumView::new(MuseumId(number), profile))
 }

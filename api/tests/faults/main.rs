@@ -1,5 +1,5 @@
 //! The real binary under real faults: killed at full load, on a full disk, on a disk that fails, whose flush fails, that stalls and that turns read-only, with the machine's
-//! clock set under it, with its journal cut and changed byte by byte and each of its other files too, with a journal that was put back without its keys, with strangers who
+//! clock set under it, with its journal cut and changed byte by byte and each of its other files too, with a journal that was put back without its keys, tended by root, with strangers who
 //! send what is no HTTP. What it acknowledged is there afterwards, nothing is oversold, and damage is never passed over in silence.
 //!
 //! All of this runs with `cargo test`. More of it by environment variables: `TORNELLO_KILLS=500` kills that many times instead of 20. The disks need Linux,
