@@ -20,7 +20,7 @@ pub use script::MixedScripts;
 pub use sealing::MasterKey;
 pub(crate) use sealing::Sealer;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use tokio::sync::{OwnedMutexGuard, oneshot};
-use tornello_engine::ids::PersonId;
+use tornello_engine::ids::{MuseumId, PersonId};
 use tornello_engine::recall::REMEMBERED_S;
 use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 use zeroize::Zeroizing;
@@ -470,6 +470,24 @@ impl People {
         Ok(())
     }
 
+    /// As [`Self::postpone_due`], of everybody at some museums, by their ids ([`id_at`]).
+    ///
+    /// # Errors
+    /// If the disk fails; some may have the other date by then.
+    pub async fn postpone_due_at(&self, museums: &BTreeSet<MuseumId>, now: Timestamp, until: Timestamp) -> Result<(), PeopleError> {
+        for museum in museums {
+            let postpone = "UPDATE people SET erase_after = ? WHERE erased_at IS NULL AND erase_after <= ? AND substr(person, 1, 2) = ?";
+            sqlx::query(postpone)
+                .bind(until.as_micros())
+                .bind(now.as_micros())
+                .bind(museum.0.to_be_bytes().to_vec())
+                .execute(&self.inner.pool)
+                .await
+                .map_err(store("keep people who are due"))?;
+        }
+        Ok(())
+    }
+
     /// Erases again whoever an older copy of `people.db` brought back: contacts whose key was destroyed. [`People::open`] does it first.
     ///
     /// # Errors
@@ -701,6 +719,18 @@ async fn bury(connection: &mut SqliteConnection, person: PersonId, now: Timestam
             .await?;
     }
     Ok(erased)
+}
+
+/// The id of somebody at a museum: its first 16 bits are the museum's, whose staff alone may see the contact, and the others are of what is `opaque`.
+#[must_use]
+pub fn id_at(museum: MuseumId, opaque: u128) -> PersonId {
+    PersonId(u128::from(museum.0) << 112 | opaque >> 16)
+}
+
+/// At which museum somebody is known.
+#[must_use]
+pub const fn museum_of(person: PersonId) -> MuseumId {
+    MuseumId((person.get() >> 112) as u16)
 }
 
 fn blob(person: PersonId) -> Vec<u8> {
