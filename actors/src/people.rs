@@ -177,7 +177,7 @@ struct Waiting {
 
 enum Job {
     Put { person: PersonId, wrapped: Vec<u8>, sealed: Vec<u8>, now: Timestamp, erase_after: Option<Timestamp> },
-    Erase { person: PersonId, now: Timestamp },
+    Erase { person: PersonId, now: Timestamp, also_unknown: bool },
     Keep { person: PersonId, until: Timestamp },
 }
 
@@ -185,6 +185,8 @@ enum Done {
     Put,
     Kept,
     Erased(Erased),
+    /// Nobody was known under the id, and nobody can be from now on.
+    Buried,
     Refused(PersonId),
     Settled(PersonId),
 }
@@ -375,7 +377,7 @@ impl People {
         match self.write(Job::Put { person, wrapped, sealed, now, erase_after }).await? {
             Done::Refused(person) => Err(PeopleError::Erased(person)),
             Done::Settled(person) => Err(PeopleError::Settled(person)),
-            Done::Put | Done::Kept | Done::Erased(_) => Ok(()),
+            Done::Put | Done::Kept | Done::Erased(_) | Done::Buried => Ok(()),
         }
     }
 
@@ -419,9 +421,21 @@ impl People {
     /// # Errors
     /// `Busy`, or the disk; the person is then to be erased again.
     pub async fn erase(&self, person: PersonId, now: Timestamp) -> Result<Erased, PeopleError> {
-        match self.write(Job::Erase { person, now }).await? {
+        self.erase_known(person, now, false).await
+    }
+
+    /// As [`Self::erase`], for whoever asks to be erased: also if nobody is known under the id, as these databases may be older than they, and newer ones may be put back later.
+    ///
+    /// # Errors
+    /// `Busy`, or the disk; the person is then to be erased again.
+    pub async fn erase_on_request(&self, person: PersonId, now: Timestamp) -> Result<Erased, PeopleError> {
+        self.erase_known(person, now, true).await
+    }
+
+    async fn erase_known(&self, person: PersonId, now: Timestamp, also_unknown: bool) -> Result<Erased, PeopleError> {
+        match self.write(Job::Erase { person, now, also_unknown }).await? {
             Done::Erased(erased) => Ok(erased),
-            Done::Put | Done::Kept | Done::Refused(_) | Done::Settled(_) => Ok(Erased { was_there: false }),
+            Done::Put | Done::Kept | Done::Buried | Done::Refused(_) | Done::Settled(_) => Ok(Erased { was_there: false }),
         }
     }
 
@@ -583,7 +597,7 @@ impl Inner {
                     Some(person) => Done::Refused(person),
                     None => job.perform(&mut tx).await.map_err(store("write contacts"))?,
                 };
-                if matches!(one, Done::Erased(Erased { was_there: true })) {
+                if matches!(one, Done::Erased(Erased { was_there: true }) | Done::Buried) {
                     erased.extend(asked);
                 }
                 done.push(one);
@@ -612,7 +626,11 @@ impl Job {
     async fn perform(self, connection: &mut SqliteConnection) -> sqlx::Result<Done> {
         match self {
             Self::Put { person, wrapped, sealed, now, erase_after } => put(connection, person, wrapped, sealed, now, erase_after).await,
-            Self::Erase { person, now } => erase(connection, person, now).await.map(Done::Erased),
+            Self::Erase { person, now, also_unknown } => {
+                let erased = erase(connection, person, now).await?;
+                let is_buried = also_unknown && !erased.was_there && entomb(connection, person, now).await?;
+                Ok(if is_buried { Done::Buried } else { Done::Erased(erased) })
+            }
             Self::Keep { person, until } => {
                 let keep = "UPDATE people SET erase_after = max(erase_after, ?) WHERE person = ? AND erased_at IS NULL AND erase_after IS NOT NULL";
                 sqlx::query(keep).bind(until.as_micros()).bind(blob(person)).execute(connection).await?;
@@ -712,13 +730,22 @@ async fn erase(connection: &mut SqliteConnection, person: PersonId, now: Timesta
 async fn bury(connection: &mut SqliteConnection, person: PersonId, now: Timestamp) -> sqlx::Result<Erased> {
     let erased = erase(connection, person, now).await?;
     if !erased.was_there {
-        sqlx::query("INSERT INTO people (person, created_at, erased_at) VALUES (?1, ?2, ?2) ON CONFLICT (person) DO NOTHING")
-            .bind(blob(person))
-            .bind(now.as_micros())
-            .execute(connection)
-            .await?;
+        entomb(connection, person, now).await?;
     }
     Ok(erased)
+}
+
+/// Lets nobody be stored under an id under which nobody is known; answers whether that is new.
+async fn entomb(connection: &mut SqliteConnection, person: PersonId, now: Timestamp) -> sqlx::Result<bool> {
+    if person == MASTER_CHECK {
+        return Ok(false);
+    }
+    let buried = sqlx::query("INSERT INTO people (person, created_at, erased_at) VALUES (?1, ?2, ?2) ON CONFLICT (person) DO NOTHING")
+        .bind(blob(person))
+        .bind(now.as_micros())
+        .execute(connection)
+        .await?;
+    Ok(buried.rows_affected() > 0)
 }
 
 /// The id of somebody at a museum: its first 16 bits are the museum's, whose staff alone may see the contact, and the others are of what is `opaque`.

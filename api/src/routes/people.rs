@@ -290,7 +290,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, person: web::Path<Person
 /// Erase a person.
 ///
 /// The key of the contact is destroyed: neither the files nor the journal bring it back, nor does a copy of the databases that is put back beside the list of who was
-/// erased. Sales and tickets stay. Doing it twice does no harm.
+/// erased. That holds for somebody too whom the databases do not know now, as they are older or were moved away. Sales and tickets stay. Doing it twice does no harm.
 #[utoipa::path(
     tag = "People", operation_id = "erase_person", security(("key" = ["administer"])),
     params(("person" = String, Path, description = "The person, as a sale names it")),
@@ -300,6 +300,6 @@ pub async fn get(node: web::Data<Node>, caller: Caller, person: web::Path<Person
 pub async fn erase(node: web::Data<Node>, caller: Caller, person: web::Path<PersonId>) -> Result<HttpResponse, Problem> {
     let person = person.into_inner();
     caller.may_at(Scope::Administer, museum_of(person))?;
-    files(&node)?.people.erase(person, node.now()).await?;
+    files(&node)?.people.erase_on_request(person, node.now()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
