@@ -334,6 +334,35 @@ async fn a_payee_who_is_refused_leaves_nobody_behind() {
     app.stop().await;
 }
 
+/// Whose account was named by mistake is not kept for it, but as long as a file for the bank is to be written again with it.
+#[actix_rt::test]
+async fn a_payee_is_erased_by_the_next_one_unless_money_went_out_to_them() {
+    let app = App::start().await;
+    let (office, desk) = (app.key(Role::GroupOffice).await, app.key(Role::BoxOffice).await);
+    let path = refund(&app, &office, "1").await;
+    let name = async |key: &str, holder: &str| {
+        let payee = json!({"iban": "IT60X0542811101000000123456", "holder": holder});
+        let (status, named) = app.ask(Method::PUT, &format!("{path}/payee"), &office, key, &payee).await;
+        assert_eq!(status, StatusCode::OK, "{named}");
+        named["payee"].as_str().unwrap().to_owned()
+    };
+    let status_of = async |person: &str| app.request(Method::GET, &format!("/v1/people/{person}"), &desk).send().await.unwrap().status().as_u16();
+    let first = name("1", "Maria Rossi").await;
+    assert_eq!(status_of(&first).await, 200);
+    let second = name("2", "Anna Verdi").await;
+    assert_eq!((status_of(&first).await, status_of(&second).await), (404, 200));
+    assert_eq!(name("1", "Maria Rossi").await, first, "a repeat is answered as it was");
+    assert_eq!((status_of(&first).await, status_of(&second).await), (404, 200), "and brings nobody back");
+
+    let file = send_file(&app, &office, "e", &export(&[&path])).await.text().await.unwrap();
+    assert!(file.contains("Anna Verdi"), "{file}");
+    assert_eq!(app.post(&format!("{path}/return"), &office, "r", &json!({"why": "AC04"})).await.0, StatusCode::OK);
+    let third = name("3", "Ugo Neri").await;
+    assert_eq!((status_of(&second).await, status_of(&third).await), (200, 200));
+    assert_eq!(send_file(&app, &office, "e", &export(&[&path])).await.text().await.unwrap(), file, "a repeat gives the same bytes");
+    app.stop().await;
+}
+
 async fn send_file(app: &App, key: &str, idempotency_key: &str, form: &Value) -> reqwest::Response {
     let sent = app.request(Method::POST, "/v1/refunds/export", key).header("Idempotency-Key", idempotency_key).json(form).send().await.unwrap();
     assert_eq!(sent.status(), StatusCode::OK);
