@@ -302,5 +302,26 @@ async fn a_name_is_erased_with_the_last_ticket_that_bears_it_wherever_that_has_m
             assert_eq!(status_of(&person).await, if place == 2 { 404 } else { 200 }, "{place} of {order:?}");
         }
     }
+    // One that was cancelled bears it no more, here or where the others have moved.
+    for (name, gone, left, moves) in [("here", 0, 1, false), ("there", 1, 0, true)] {
+        let ada = json!({"given_name": "Ada", "family_name": "Neri"});
+        let body = json!({"lines": [{"category": "full", "count": 2}], "settlement": desk(name), "holder": ada});
+        let (status, sale) = app.post(&format!("/v1/slots/{eleven}/sales"), &office, &format!("sell-{name}"), &body).await;
+        assert_eq!(status, StatusCode::CREATED, "{sale}");
+        let first = sale["sale"].as_str().unwrap().to_owned();
+        let (cancel, cancelled) = (format!("/v1/sales/{first}/cancel"), json!({"cause": "museum", "tickets": [gone]}));
+        let (status, answer) = app.post(&cancel, &office, &format!("cancel-{name}"), &cancelled).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let mut bears = ticket(&first, left);
+        if moves {
+            let (status, moved) = app.post(&format!("/v1/sales/{first}/move"), &office, &format!("move-{name}"), &to(twelve, &[left])).await;
+            assert_eq!(status, StatusCode::OK, "{moved}");
+            bears = ticket(moved["sale"].as_str().unwrap(), 0);
+        }
+        let shown = app.get(&format!("/v1/tickets/{bears}"), &office).await;
+        let person = format!("/v1/people/{}", shown["holder"]["person"].as_str().unwrap());
+        let renamed = app.post(&format!("/v1/tickets/{bears}/rename"), &office, &format!("rename-{name}"), &holder("Zebedea", "Canarini")).await;
+        assert_eq!((renamed.0, status_of(&person).await), (StatusCode::OK, 404), "{name}: {}", renamed.1);
+    }
     app.stop().await;
 }

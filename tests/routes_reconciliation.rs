@@ -587,9 +587,9 @@ async fn what_a_flow_could_not_tell_an_older_journal_is_told_after_another_start
 }
 
 /// A journal of which one payment cannot be read.
-struct Worn {
-    journal: FileJournal,
-    payment: PaymentId,
+pub struct Worn {
+    pub journal: FileJournal,
+    pub payment: PaymentId,
 }
 
 impl Journal for Worn {

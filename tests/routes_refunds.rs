@@ -1,15 +1,19 @@
 //! Refunds over HTTP: an operator's way from a task to money that has gone back.
 
+use std::sync::Arc;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::digest::digest;
+use tornello_actors::journal::Journal;
 use tornello_actors::keys::{Museums, Role};
 use tornello_api::routes::refunds::{RefundExportForm, RefundId};
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{Code, KeyId};
+use tornello_engine::ids::{Code, KeyId, PaymentId};
 use tornello_engine::payment::Command;
 
-use crate::support::{App, MARE, TORRE, receipt, slot};
+use crate::routes_reconciliation::Worn;
+use crate::support::{App, MARE, TORRE, receipt, settings, slot};
 
 /// A sale over two full tickets that a desk was paid for, cancelled by the museum: the refund's path.
 async fn refund(app: &App, desk: &str, name: &str) -> String {
@@ -102,6 +106,42 @@ async fn whoever_is_owed_money_is_known_until_they_have_it() {
     app.node().erase_due().await.unwrap();
     assert!(!is_known(owed).await);
     assert_eq!(app.get(refund, &office).await.get("account"), None);
+    app.stop().await;
+}
+
+/// Whom a payment owes money that cannot be read nobody can tell, but that they are of its museum: all others are forgotten as ever.
+#[actix_rt::test]
+async fn a_payment_that_cannot_be_read_keeps_nobody_of_another_museum() {
+    let app = App::start().await;
+    let (office, desk) = (app.key(Role::GroupOffice).await, app.key(Role::BoxOffice).await);
+    let owed = refund(&app, &office, "1").await;
+    let payment: PaymentId = owed.trim_start_matches("/v1/refunds/").trim_end_matches("-0").parse().unwrap();
+    let mut sales = Vec::new();
+    for museum in [TORRE, MARE] {
+        let form = json!({
+            "lines": [{"category": "under-18", "count": 1}], "settlement": {"free": {}},
+            "contact": {"given_name": "Anna", "family_name": "Verdi", "email": "anna.verdi@example.it"},
+        });
+        let (status, sale) = app.post(&format!("/v1/slots/{}/sales", slot(museum, 15)), &desk, "s", &form).await;
+        assert_eq!(status, StatusCode::CREATED, "{sale}");
+        sales.push(format!("/v1/sales/{}", sale["sale"].as_str().unwrap()));
+    }
+    let known = async |app: &App| {
+        let mut known = Vec::new();
+        for sale in &sales {
+            known.push(app.get(sale, &desk).await.get("contact").is_some());
+        }
+        known
+    };
+    let app = app.restart_threaded(settings(), 1, |journal| Arc::new(Worn { journal, payment }) as Arc<dyn Journal>).await;
+    app.pass(91 * 86_400).await;
+    app.node().erase_due().await.unwrap();
+    assert_eq!(known(&app).await, [true, false]);
+    // Since it can be read again it is known that nobody of them is owed anything. A start after so long a time erases nobody for a day.
+    let app = app.restart().await;
+    app.pass(2 * 86_400).await;
+    app.node().erase_due().await.unwrap();
+    assert_eq!(known(&app).await, [false, false]);
     app.stop().await;
 }
 
@@ -291,6 +331,35 @@ async fn a_payee_who_is_refused_leaves_nobody_behind() {
     assert_eq!(app.post(&format!("{path}/payout"), &office, "o", &out).await.0, StatusCode::OK);
     assert_eq!(name("late", "Ugo Neri").await, (409, "refund_not_open".to_owned()));
     assert_eq!(stored().await, 0, "it has gone back to somebody else");
+    app.stop().await;
+}
+
+/// Whose account was named by mistake is not kept for it, but as long as a file for the bank is to be written again with it.
+#[actix_rt::test]
+async fn a_payee_is_erased_by_the_next_one_unless_money_went_out_to_them() {
+    let app = App::start().await;
+    let (office, desk) = (app.key(Role::GroupOffice).await, app.key(Role::BoxOffice).await);
+    let path = refund(&app, &office, "1").await;
+    let name = async |key: &str, holder: &str| {
+        let payee = json!({"iban": "IT60X0542811101000000123456", "holder": holder});
+        let (status, named) = app.ask(Method::PUT, &format!("{path}/payee"), &office, key, &payee).await;
+        assert_eq!(status, StatusCode::OK, "{named}");
+        named["payee"].as_str().unwrap().to_owned()
+    };
+    let status_of = async |person: &str| app.request(Method::GET, &format!("/v1/people/{person}"), &desk).send().await.unwrap().status().as_u16();
+    let first = name("1", "Maria Rossi").await;
+    assert_eq!(status_of(&first).await, 200);
+    let second = name("2", "Anna Verdi").await;
+    assert_eq!((status_of(&first).await, status_of(&second).await), (404, 200));
+    assert_eq!(name("1", "Maria Rossi").await, first, "a repeat is answered as it was");
+    assert_eq!((status_of(&first).await, status_of(&second).await), (404, 200), "and brings nobody back");
+
+    let file = send_file(&app, &office, "e", &export(&[&path])).await.text().await.unwrap();
+    assert!(file.contains("Anna Verdi"), "{file}");
+    assert_eq!(app.post(&format!("{path}/return"), &office, "r", &json!({"why": "AC04"})).await.0, StatusCode::OK);
+    let third = name("3", "Ugo Neri").await;
+    assert_eq!((status_of(&second).await, status_of(&third).await), (200, 200));
+    assert_eq!(send_file(&app, &office, "e", &export(&[&path])).await.text().await.unwrap(), file, "a repeat gives the same bytes");
     app.stop().await;
 }
 

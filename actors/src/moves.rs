@@ -208,7 +208,7 @@ pub async fn said_when_sold(node: &Node, sale: HoldId) -> Result<Option<Box<Asse
     read.map_err(|error| Failure::Journal(error.to_string()))
 }
 
-/// Whose names stand on tickets of a sale, of those that its tickets were of before they moved, and of all that these have become: tickets take their names along.
+/// Whose names tickets bear of a sale, of those that its tickets were of before they moved, and of all that these have become: tickets take their names along.
 ///
 /// # Errors
 /// If a slot does not answer.
@@ -224,7 +224,7 @@ pub async fn named_along(node: &Node, sale: HoldId) -> Result<BTreeSet<PersonId>
         let look = move |slot: &Slot| {
             let sale = slot.sale_of(sale)?;
             let arrived = sale.moves.iter().filter(|found| found.is_done()).map(|found| found.begun.arrival);
-            Some((sale.holders.values().copied().collect::<Vec<_>>(), arrived.collect::<Vec<_>>()))
+            Some((sale.names().map(|(_, person)| person).collect::<Vec<_>>(), arrived.collect::<Vec<_>>()))
         };
         let found = match node.look(sale.slot(), look).await {
             Err(Failure::UnknownSlot(_)) => None,

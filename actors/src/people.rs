@@ -20,7 +20,7 @@ pub use script::MixedScripts;
 pub use sealing::MasterKey;
 pub(crate) use sealing::Sealer;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use tokio::sync::{OwnedMutexGuard, oneshot};
-use tornello_engine::ids::PersonId;
+use tornello_engine::ids::{MuseumId, PersonId};
 use tornello_engine::recall::REMEMBERED_S;
 use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 use zeroize::Zeroizing;
@@ -177,7 +177,7 @@ struct Waiting {
 
 enum Job {
     Put { person: PersonId, wrapped: Vec<u8>, sealed: Vec<u8>, now: Timestamp, erase_after: Option<Timestamp> },
-    Erase { person: PersonId, now: Timestamp },
+    Erase { person: PersonId, now: Timestamp, also_unknown: bool },
     Keep { person: PersonId, until: Timestamp },
 }
 
@@ -185,6 +185,8 @@ enum Done {
     Put,
     Kept,
     Erased(Erased),
+    /// Nobody was known under the id, and nobody can be from now on.
+    Buried,
     Refused(PersonId),
     Settled(PersonId),
 }
@@ -375,7 +377,7 @@ impl People {
         match self.write(Job::Put { person, wrapped, sealed, now, erase_after }).await? {
             Done::Refused(person) => Err(PeopleError::Erased(person)),
             Done::Settled(person) => Err(PeopleError::Settled(person)),
-            Done::Put | Done::Kept | Done::Erased(_) => Ok(()),
+            Done::Put | Done::Kept | Done::Erased(_) | Done::Buried => Ok(()),
         }
     }
 
@@ -419,9 +421,21 @@ impl People {
     /// # Errors
     /// `Busy`, or the disk; the person is then to be erased again.
     pub async fn erase(&self, person: PersonId, now: Timestamp) -> Result<Erased, PeopleError> {
-        match self.write(Job::Erase { person, now }).await? {
+        self.erase_known(person, now, false).await
+    }
+
+    /// As [`Self::erase`], for whoever asks to be erased: also if nobody is known under the id, as these databases may be older than they, and newer ones may be put back later.
+    ///
+    /// # Errors
+    /// `Busy`, or the disk; the person is then to be erased again.
+    pub async fn erase_on_request(&self, person: PersonId, now: Timestamp) -> Result<Erased, PeopleError> {
+        self.erase_known(person, now, true).await
+    }
+
+    async fn erase_known(&self, person: PersonId, now: Timestamp, also_unknown: bool) -> Result<Erased, PeopleError> {
+        match self.write(Job::Erase { person, now, also_unknown }).await? {
             Done::Erased(erased) => Ok(erased),
-            Done::Put | Done::Kept | Done::Refused(_) | Done::Settled(_) => Ok(Erased { was_there: false }),
+            Done::Put | Done::Kept | Done::Buried | Done::Refused(_) | Done::Settled(_) => Ok(Erased { was_there: false }),
         }
     }
 
@@ -463,6 +477,24 @@ impl People {
                 .bind(until.as_micros())
                 .bind(now.as_micros())
                 .bind(in_hex(some))
+                .execute(&self.inner.pool)
+                .await
+                .map_err(store("keep people who are due"))?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::postpone_due`], of everybody at some museums, by their ids ([`id_at`]).
+    ///
+    /// # Errors
+    /// If the disk fails; some may have the other date by then.
+    pub async fn postpone_due_at(&self, museums: &BTreeSet<MuseumId>, now: Timestamp, until: Timestamp) -> Result<(), PeopleError> {
+        for museum in museums {
+            let postpone = "UPDATE people SET erase_after = ? WHERE erased_at IS NULL AND erase_after <= ? AND substr(person, 1, 2) = ?";
+            sqlx::query(postpone)
+                .bind(until.as_micros())
+                .bind(now.as_micros())
+                .bind(museum.0.to_be_bytes().to_vec())
                 .execute(&self.inner.pool)
                 .await
                 .map_err(store("keep people who are due"))?;
@@ -565,7 +597,7 @@ impl Inner {
                     Some(person) => Done::Refused(person),
                     None => job.perform(&mut tx).await.map_err(store("write contacts"))?,
                 };
-                if matches!(one, Done::Erased(Erased { was_there: true })) {
+                if matches!(one, Done::Erased(Erased { was_there: true }) | Done::Buried) {
                     erased.extend(asked);
                 }
                 done.push(one);
@@ -594,7 +626,11 @@ impl Job {
     async fn perform(self, connection: &mut SqliteConnection) -> sqlx::Result<Done> {
         match self {
             Self::Put { person, wrapped, sealed, now, erase_after } => put(connection, person, wrapped, sealed, now, erase_after).await,
-            Self::Erase { person, now } => erase(connection, person, now).await.map(Done::Erased),
+            Self::Erase { person, now, also_unknown } => {
+                let erased = erase(connection, person, now).await?;
+                let is_buried = also_unknown && !erased.was_there && entomb(connection, person, now).await?;
+                Ok(if is_buried { Done::Buried } else { Done::Erased(erased) })
+            }
             Self::Keep { person, until } => {
                 let keep = "UPDATE people SET erase_after = max(erase_after, ?) WHERE person = ? AND erased_at IS NULL AND erase_after IS NOT NULL";
                 sqlx::query(keep).bind(until.as_micros()).bind(blob(person)).execute(connection).await?;
@@ -694,13 +730,34 @@ async fn erase(connection: &mut SqliteConnection, person: PersonId, now: Timesta
 async fn bury(connection: &mut SqliteConnection, person: PersonId, now: Timestamp) -> sqlx::Result<Erased> {
     let erased = erase(connection, person, now).await?;
     if !erased.was_there {
-        sqlx::query("INSERT INTO people (person, created_at, erased_at) VALUES (?1, ?2, ?2) ON CONFLICT (person) DO NOTHING")
-            .bind(blob(person))
-            .bind(now.as_micros())
-            .execute(connection)
-            .await?;
+        entomb(connection, person, now).await?;
     }
     Ok(erased)
+}
+
+/// Lets nobody be stored under an id under which nobody is known; answers whether that is new.
+async fn entomb(connection: &mut SqliteConnection, person: PersonId, now: Timestamp) -> sqlx::Result<bool> {
+    if person == MASTER_CHECK {
+        return Ok(false);
+    }
+    let buried = sqlx::query("INSERT INTO people (person, created_at, erased_at) VALUES (?1, ?2, ?2) ON CONFLICT (person) DO NOTHING")
+        .bind(blob(person))
+        .bind(now.as_micros())
+        .execute(connection)
+        .await?;
+    Ok(buried.rows_affected() > 0)
+}
+
+/// The id of somebody at a museum: its first 16 bits are the museum's, whose staff alone may see the contact, and the others are of what is `opaque`.
+#[must_use]
+pub fn id_at(museum: MuseumId, opaque: u128) -> PersonId {
+    PersonId(u128::from(museum.0) << 112 | opaque >> 16)
+}
+
+/// At which museum somebody is known.
+#[must_use]
+pub const fn museum_of(person: PersonId) -> MuseumId {
+    MuseumId((person.get() >> 112) as u16)
 }
 
 fn blob(person: PersonId) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! What a node does by itself while it runs: it wakes what is due, retires owners that nobody asks, looks again at keys and models, keeps its clock in step; and how it
 //! stops.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::ids::{Code, PaymentId, PersonId};
+use tornello_engine::ids::{Code, MuseumId, PaymentId, PersonId};
 use tornello_engine::payment::{self, Payment};
 use tornello_engine::time::{DAY_S, Timestamp};
 
@@ -41,7 +41,7 @@ const MODELS_AGAIN: u32 = 120;
 /// Why no contact was erased whose time is over.
 #[derive(Debug, thiserror::Error)]
 pub enum ErasureError {
-    /// A payment cannot be looked at, so nobody can tell who is owed money.
+    /// A payment cannot be looked at, and of which museum it is nobody knows, so nobody can tell who is owed money.
     #[error("who is owed money cannot be seen now: {0}")]
     Payment(Failure<payment::Refusal>),
     /// The contacts cannot be read or written.
@@ -116,32 +116,47 @@ impl Node {
     }
 
     /// Erases the contacts whose time is over, if [`Node::erases_by_date`]. Whoever is owed money, or paid what is contested, is kept from day to day until that has ended: somebody has to
-    /// write to them, and pay to the account that is kept with them. Answers how many were erased.
+    /// write to them, and pay to the account that is kept with them. Where a payment cannot be looked at so is everybody of its museum, as nobody can tell whom it names. Answers how many
+    /// were erased.
     ///
     /// # Errors
-    /// If nobody can tell now who is owed money, or the disk fails; those already erased stay erased.
+    /// If nobody can tell now at which museum somebody is owed money, or the disk fails; those already erased stay erased.
     pub async fn erase_due(&self) -> Result<u64, ErasureError> {
         let Some(files) = &self.files else { return Ok(0) };
         let now = self.clock.now();
         if !self.erases_by_date() || !files.people.is_any_due(now).await? {
             return Ok(0);
         }
-        let creditors = self.find_creditors().await.map_err(ErasureError::Payment)?;
-        files.people.postpone_due(&creditors, now, now.plus_seconds(DAY_S)).await?;
+        let (creditors, unseen) = self.find_creditors().await.map_err(ErasureError::Payment)?;
+        let tomorrow = now.plus_seconds(DAY_S);
+        files.people.postpone_due(&creditors, now, tomorrow).await?;
+        files.people.postpone_due_at(&unseen, now, tomorrow).await?;
         Ok(files.people.erase_due(now).await?)
     }
 
-    async fn find_creditors(&self) -> Result<Vec<PersonId>, Failure<payment::Refusal>> {
+    /// Whom payments name of which money is owed or contested, and the museums of those payments that cannot be looked at now.
+    async fn find_creditors(&self) -> Result<(Vec<PersonId>, BTreeSet<MuseumId>), Failure<payment::Refusal>> {
         let mut known = self.creditors.0.lock().await;
         let heads = self.payments.heads().into_iter();
-        let open: HashMap<PaymentId, u64> = heads.filter(|(_, head)| head.owed > 0 || head.is_disputed).map(|(id, head)| (id, head.seq)).collect();
-        known.retain(|id, (seq, _)| open.get(id) == Some(&*seq));
-        let changed: Vec<PaymentId> = open.into_keys().filter(|id| !known.contains_key(id)).collect();
-        for id in changed {
-            let named = self.look_payment(id, |payment| (payment.seq(), creditors_of(payment))).await?;
-            known.insert(id, named);
+        let open: HashMap<PaymentId, _> = heads.filter(|(_, head)| head.owed > 0 || head.is_disputed).collect();
+        known.retain(|id, (seq, _)| open.get(id).is_some_and(|head| head.seq == *seq));
+        let mut unseen = BTreeSet::new();
+        for (id, head) in open {
+            if known.contains_key(&id) {
+                continue;
+            }
+            match self.look_payment(id, |payment| (payment.seq(), creditors_of(payment))).await {
+                Ok(named) => {
+                    known.insert(id, named);
+                }
+                Err(failure) => {
+                    let Some(museum) = head.museum else { return Err(failure) };
+                    tracing::warn!(payment = %id, %failure, "whom a payment owes money cannot be seen now: no contact of its museum is erased by its date before it can");
+                    unseen.insert(museum);
+                }
+            }
         }
-        Ok(known.values().flat_map(|(_, people)| people.iter().copied()).collect())
+        Ok((known.values().flat_map(|(_, people)| people.iter().copied()).collect(), unseen))
     }
 
     /// Ends when something has an earlier deadline than all others had, or what was due has been seen to.

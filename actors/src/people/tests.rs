@@ -325,6 +325,36 @@ async fn copies_of_both_databases_bring_nobody_back_who_was_erased_since() {
     }
 }
 
+/// As where the master key was lost, and the databases moved away: somebody asks to be erased, and then a copy of the key is found.
+#[tokio::test]
+async fn databases_that_are_put_back_bring_nobody_back_who_was_not_in_those_of_the_day_of_the_erasure() {
+    let (folder, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let people = open(folder.path()).await;
+    for n in 1..=2 {
+        people.put(person(n), &contact(), at(0), None).await.unwrap();
+    }
+    people.close().await;
+    copy(folder.path(), copies.path());
+    for name in DATABASES {
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
+
+    let people = open(folder.path()).await;
+    for seconds in 1..=2 {
+        assert_eq!(people.erase_on_request(person(1), at(seconds)).await.unwrap(), Erased { was_there: false });
+    }
+    assert!(is_erased(&people, person(1)).await);
+    // The master key is no person.
+    assert_eq!(people.erase_on_request(MASTER_CHECK, at(3)).await.unwrap(), Erased { was_there: false });
+    people.close().await;
+    assert_eq!(erasures::read(&folder.path().join(erasures::FILE)).unwrap(), Some(vec![person(1)]), "once");
+    copy(copies.path(), folder.path());
+    let people = open(folder.path()).await;
+    assert!(is_erased(&people, person(1)).await);
+    assert_eq!(people.get(person(2)).await.unwrap(), Some(contact()));
+    people.close().await;
+}
+
 #[tokio::test]
 async fn an_older_copy_of_the_keys_alone_brings_nobody_back() {
     let (folder, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

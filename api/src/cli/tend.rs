@@ -118,12 +118,12 @@ pub(super) async fn people(command: People) -> anyhow::Result<()> {
     data.with("master.key")?;
     let Ok(person) = id.parse::<PersonId>() else { bail!("{id} is no id of a person: 26 characters are expected") };
     let people = Contacts::open(folder, MasterKey::load_or_create(&folder.join("master.key"))?, RealClock::wall()).await?;
-    let erased = people.erase(person, RealClock::wall()).await;
+    let erased = people.erase_on_request(person, RealClock::wall()).await;
     people.close().await;
     super::say(if erased?.was_there {
         "the contact is erased"
     } else {
-        "there is no contact under this id, or it was erased before: nothing to erase"
+        "there is no contact under this id, or it was erased before: no copy that is put back brings one"
     })
 }
 

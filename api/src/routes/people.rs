@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, delete, get, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::digest::digest;
 use tornello_actors::node::Node;
-use tornello_actors::people::{self, Contact, MixedScripts, PeopleError, RETENTION_S, Turn};
+use tornello_actors::people::{self, Contact, MixedScripts, PeopleError, RETENTION_S, Turn, museum_of};
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{MuseumId, PersonId, SlotId};
 use tornello_engine::slot::verdict::Window;
@@ -105,16 +105,11 @@ impl PersonView {
 const TRIES_MAX: u32 = 100;
 
 /// The number of the person whom a request names. It follows from who asked what under which key, and from how often that number was taken: a repeated request makes
-/// no second person, and a key that is reused, for something else or after its day, changes nobody's contact. Its first 16 bits are the museum's, whose staff alone may see the
-/// contact.
+/// no second person, and a key that is reused, for something else or after its day, changes nobody's contact.
 fn person_of(museum: MuseumId, envelope: &Envelope, taken: u32) -> PersonId {
     let Envelope { who, key, body, .. } = envelope;
     let opaque = digest(&[b"person", &who.get().to_be_bytes(), &key.0.to_be_bytes(), &body.0.to_be_bytes(), &taken.to_be_bytes()]);
-    PersonId(u128::from(museum.0) << 112 | opaque.0 >> 16)
-}
-
-const fn museum_of(person: PersonId) -> MuseumId {
-    MuseumId((person.0 >> 112) as u16)
+    people::id_at(museum, opaque.0)
 }
 
 /// The turn of a request that `names` somebody, until it is dropped: a repeat of it waits until it has come to its end. Else the repeat could be done, as when a place has come free
@@ -295,7 +290,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, person: web::Path<Person
 /// Erase a person.
 ///
 /// The key of the contact is destroyed: neither the files nor the journal bring it back, nor does a copy of the databases that is put back beside the list of who was
-/// erased. Sales and tickets stay. Doing it twice does no harm.
+/// erased. That holds for somebody too whom the databases do not know now, as they are older or were moved away. Sales and tickets stay. Doing it twice does no harm.
 #[utoipa::path(
     tag = "People", operation_id = "erase_person", security(("key" = ["administer"])),
     params(("person" = String, Path, description = "The person, as a sale names it")),
@@ -305,6 +300,6 @@ pub async fn get(node: web::Data<Node>, caller: Caller, person: web::Path<Person
 pub async fn erase(node: web::Data<Node>, caller: Caller, person: web::Path<PersonId>) -> Result<HttpResponse, Problem> {
     let person = person.into_inner();
     caller.may_at(Scope::Administer, museum_of(person))?;
-    files(&node)?.people.erase(person, node.now()).await?;
+    files(&node)?.people.erase_on_request(person, node.now()).await?;
     Ok(HttpResponse::NoContent().finish())
 }

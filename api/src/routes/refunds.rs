@@ -264,7 +264,7 @@ fn payee_for_banks(iban: &str, holder: &str) -> Result<Payee, Problem> {
 
 /// Say whom a refund goes to.
 ///
-/// While it is open. Name and account are kept apart, encrypted, and can be erased like any contact.
+/// While it is open. Name and account are kept apart, encrypted, and can be erased like any contact. Those before are erased by the new ones, unless money went out to them.
 #[utoipa::path(
     tag = "Refunds", operation_id = "set_payee", security(("key" = ["settle"])),
     request_body(content = PayeeForm, example = json!({"iban": "IT60X0542811101000000123456", "holder": "Maria Rossi"})),
@@ -305,8 +305,16 @@ pub async fn set_payee(
     if matches!(set, Err(Failure::Refused(_) | Failure::KeyReused)) {
         people::drop_unsold(&node, [person]).await?;
     }
-    set?;
+    let replaced = replaced_by(&node, id, set?.seq).await?;
+    people::drop_unsold(&node, replaced).await?;
     answer_to(&node, &caller, id, done).await
+}
+
+/// Whom a refund went to before that record of its payment named another one, if nothing needs them any more: what went out to the bank once is written again as it was.
+async fn replaced_by(node: &Node, id: RefundId, seq: u64) -> Result<Option<PersonId>, Problem> {
+    let before = node.payment_after(id.payment, seq.saturating_sub(1), |_, _| false).await?;
+    let refund = before.refunds().get(id.number as usize).filter(|refund| refund.returned.is_none());
+    Ok(refund.and_then(|refund| refund.payee))
 }
 
 /// Let a refund of a contested payment go.

@@ -596,7 +596,7 @@ pub struct Renamed {
     pub tickets: Vec<(u16, u16)>,
     /// Whose name stands on them now, kept apart under this number.
     pub holder: Option<PersonId>,
-    /// Whose names stand on no ticket of this sale any more.
+    /// Whose names stand on no ticket of this sale any more. Earlier ones leave those out that stand on a cancelled one.
     pub replaced: Vec<PersonId>,
 }
 

@@ -100,8 +100,7 @@ impl Slot {
         let numbers = standing_unblocked(now, sale, tickets)?;
         let next = |&number: &u16| Some((number, sale.tickets[usize::from(number)].issue.checked_add(1)?));
         let tickets: Vec<(u16, u16)> = numbers.iter().map(next).collect::<Option<_>>().ok_or(Refusal::IssuesUsedUp)?;
-        let stays =
-            |person| Some(person) == holder || sale.holders.iter().any(|(number, other)| *other == person && numbers.binary_search(number).is_err());
+        let stays = |person| Some(person) == holder || sale.names().any(|(number, other)| other == person && numbers.binary_search(&number).is_err());
         let mut replaced: Vec<PersonId> =
             numbers.iter().filter_map(|number| sale.holders.get(number).copied()).filter(|person| !stays(*person)).collect();
         replaced.sort_unstable();

@@ -40,7 +40,7 @@ pub struct Sale {
     pub refund_percent_max: u8,
     /// Moves of its tickets to other slots, under way or done, in the order in which they began.
     pub moves: Vec<Move>,
-    /// Whose names stand on tickets, kept apart, by the tickets' numbers.
+    /// Whose names stand on tickets, kept apart, by the tickets' numbers; also on those that were cancelled.
     pub holders: BTreeMap<u16, PersonId>,
     /// The pseudonym of who bought, if the channel named one.
     pub buyer: Option<Digest>,
@@ -57,6 +57,12 @@ impl Sale {
     pub fn moved_to(&self, number: u16) -> Option<TicketId> {
         // An undone move is not kept, so a ticket is in one at most.
         self.moves.iter().find_map(|moved| moved.begun.ticket(number))
+    }
+
+    /// Whose names tickets bear, by their numbers. One that was cancelled lets nobody in, and bears none any more.
+    pub fn names(&self) -> impl Iterator<Item = (u16, PersonId)> {
+        let counts = move |number: u16| self.tickets.get(usize::from(number)).is_some_and(|ticket| ticket.state != TicketState::Cancelled);
+        self.holders.iter().map(|(number, person)| (*number, *person)).filter(move |(number, _)| counts(*number))
     }
 
     pub(super) fn new(who: KeyId, channel: Channel, lines: Vec<Line>, settlement: Settlement, at: Timestamp) -> Box<Self> {

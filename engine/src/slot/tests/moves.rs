@@ -255,6 +255,13 @@ fn renames() {
     assert_eq!(world.ask(1, &rename(1, &[1], 8)), Err(Refusal::TicketBlocked { reason: code("review") }));
     assert!(world.ask(1, &cancel(1, &[2])).is_ok());
     world.refuses(1, rename(1, &[2], 8), Refusal::TicketCancelled);
+    // One that is cancelled bears no name any more: with the last of the others the name goes.
+    let mut left = given(&sold);
+    assert!(left.ask(-HOUR, &rename(1, &[0, 1, 2], 7)).is_ok());
+    assert!(left.ask(-HOUR, &cancel(1, &[1])).is_ok());
+    assert_eq!(left.slot.sale_of(id(1)).unwrap().names().collect::<Vec<_>>(), [(0, PersonId(7)), (2, PersonId(7))]);
+    assert_eq!(left.ask(-HOUR, &rename(1, &[0], 8)).unwrap(), [renamed(&[(0, 3)], 8, &[]).unwrap()]);
+    assert_eq!(left.ask(-HOUR, &rename(1, &[2], 8)).unwrap(), [renamed(&[(2, 3)], 8, &[7]).unwrap()]);
     // Numbers of issues end, and do not begin anew.
     let mut last = given(&sold);
     let record =
