@@ -1,13 +1,18 @@
 //! What can be booked: it agrees with what was sold, at once, and each channel sees its own.
 
+use jiff::civil::date;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::Role;
+use tornello_engine::calendar;
+use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::RouteId;
-use tornello_engine::museum::Command;
+use tornello_engine::ids::{MuseumId, RouteId, SlotId};
+use tornello_engine::money::Cents;
+use tornello_engine::museum::{Command, Profile};
+use tornello_engine::tariff::{FreeDayBooking, FreeDays, Tariff};
 
-use crate::support::{App, TORRE, code, plan, slot};
+use crate::support::{App, TORRE, code, plan, slot, today};
 
 async fn line(app: &App, key: &str, hour: i8) -> Value {
     let list = app.get("/v1/museums/torre/availability", key).await;
@@ -109,5 +114,78 @@ async fn a_route_of_some_weeks_is_found_in_the_calendar_of_a_longer_time() {
     assert!(items.len() == 70 && items.iter().all(|line| line["route"] == "rare"), "{list}");
     let never = app.request(Method::GET, "/v1/museums/torre/calendar?from=2026-12-10&to=2026-12-20&route=rare", &web).send().await.unwrap();
     assert_eq!(never.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_day_of_free_entry_that_nobody_books_has_places_on_site_alone() {
+    let app = App::start().await;
+    let (web, desk) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await);
+    let free = date(2026, 11, 24);
+    let tariff = Tariff {
+        free_days: FreeDays { dates: vec![free], ..FreeDays::default() },
+        free_day_booking: FreeDayBooking::Impossible,
+        ..Tariff::state_museum(Cents::new(1_200))
+    };
+    let set = Command::SetTariff { valid_from: today(), tariff };
+    app.node().museum(TORRE, Envelope::by_system(Digest(810)), set).await.unwrap();
+    let eleven = SlotId::new(TORRE, RouteId(1), calendar::instant(free.at(11, 0, 0, 0)));
+
+    let refused = app.post(&format!("/v1/slots/{eleven}/holds"), &web, "h", &json!({"lines": [{"category": "full", "count": 1}]})).await;
+    assert_eq!(
+        (refused.0, &refused.1["code"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("no_booking_on_free_day")),
+        "what the list is held against"
+    );
+    for (key, available, status, limited_by) in [(&web, 0, "reserved", json!("own_limit")), (&desk, 20, "available", Value::Null)] {
+        let list = app.get(&format!("/v1/museums/torre/availability?from={free}"), key).await;
+        let line = &list["items"][2];
+        assert_eq!((&line["slot"], &line["available"]), (&json!(eleven.to_string()), &json!(available)), "{line}");
+        assert_eq!((&line["status"], &line["limited_by"]), (&json!(status), &limited_by), "{line}");
+        let calendar = app.get("/v1/museums/torre/calendar?from=2026-11-24&to=2026-11-25", key).await;
+        let [day, next] = [&calendar["items"][0], &calendar["items"][1]];
+        assert_eq!((&day["available"], &day["status"], &day["free_day"]), (&json!(10 * available), &json!(status), &json!("local")), "{day}");
+        assert_eq!((&next["available"], &next["status"]), (&json!(200), &json!("available")), "{next}");
+        let seen = app.get(&format!("/v1/slots/{eleven}"), key).await;
+        assert_eq!((&seen["available"], &seen["status"]), (&json!(available), &json!(status)), "{seen}");
+        for of in seen["channels"].as_array().unwrap() {
+            let on_site = ["box_office", "kiosk"].contains(&of["channel"].as_str().unwrap());
+            assert_eq!(of["available"], if on_site { 20 } else { 0 }, "{of}");
+        }
+    }
+    // Whoever finds the evening before full is led to no slot that nobody lets them have.
+    let leads_there = |channel| app.node().near(slot(TORRE, 18), channel).iter().any(|near| near.slot == eleven);
+    assert_eq!((leads_there(Channel::Web), leads_there(Channel::BoxOffice)), (false, true));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_museum_without_a_tariff_has_not_begun_to_sell() {
+    let app = App::start().await;
+    let (desk, number) = (app.key(Role::BoxOffice).await, MuseumId(3));
+    let profile = Profile {
+        slug: code("nuovo"),
+        name: "Museo nuovo".to_owned(),
+        city: "Roma".to_owned(),
+        region: "Lazio".to_owned(),
+        latitude_microdeg: 41_900_000,
+        longitude_microdeg: 12_480_000,
+        patron: None,
+    };
+    let set = [Command::Register { profile }, Command::SetPlan { valid_from: today(), plan: plan() }];
+    for (n, command) in (1..).zip(set) {
+        app.node().museum(number, Envelope::by_system(Digest(820 + n)), command).await.unwrap();
+    }
+    let path = format!("/v1/slots/{}/holds", slot(number, 11));
+    let (status, _) = app.post(&path, &desk, "h-1", &json!({"lines": [{"category": "full", "count": 1}]})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "a place has no price");
+    let seen = async || {
+        let list = app.get("/v1/museums/nuovo/availability", &desk).await;
+        (list["items"][2]["status"].clone(), list["items"][2]["available"].clone())
+    };
+    assert_eq!(seen().await, (json!("not_open"), json!(0)));
+    let set = Command::SetTariff { valid_from: today(), tariff: Tariff::state_museum(Cents::new(1_200)) };
+    app.node().museum(number, Envelope::by_system(Digest(829)), set).await.unwrap();
+    assert_eq!(seen().await, (json!("available"), json!(20)));
     app.stop().await;
 }

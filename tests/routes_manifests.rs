@@ -4,6 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_api::routes::manifests::Manifest;
+use tornello_engine::ids::SlotId;
 use tornello_engine::offline::Verdict;
 use tornello_engine::slot::{Command, Direction, Reentry, Refusal};
 
@@ -125,6 +126,32 @@ async fn whoever_may_come_back_is_in_the_manifests_also_when_the_board_has_forgo
     assert!(matches!(said(1), Verdict::Refused(Refusal::TooLate { .. })), "nobody had come by it: {:?}", said(1));
     let (status, online) = app.post("/v1/admissions", &gate, "back", &shown(&sale)).await;
     assert_eq!((status, &online["entry"]), (StatusCode::OK, &json!(2)), "{online}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn whoever_may_come_days_before_is_in_the_manifests_of_these_days() {
+    let app = App::start().await;
+    let mut early = plan();
+    early.routes[0].policy.admit_early_s = 3 * 86_400;
+    app.set_plan(early).await;
+    let (gate, office, manager) = (app.key(Role::Gate).await, app.key(Role::BoxOffice).await, app.key(Role::Manager).await);
+    let on = |days: i64| SlotId::new(TORRE, slot(TORRE, 9).route(), slot(TORRE, 9).start().plus_seconds(days * 86_400));
+    let body = json!({"lines": [{"category": "full", "count": 2}], "settlement": desk("R")});
+    let sale = app.post(&format!("/v1/slots/{}/sales", on(3)), &office, "sell", &body).await.1["sale"].as_str().unwrap().to_owned();
+    let block = json!({"tickets": [1], "reason": "resold"});
+    assert_eq!(app.post(&format!("/v1/sales/{sale}/block"), &manager, "block", &block).await.0, StatusCode::OK);
+
+    let (_, _, manifest) = ask(&app, PATH, &gate, "").await;
+    let listed = |slot: SlotId| manifest["slots"].as_array().unwrap().iter().any(|line| line["slot"] == json!(slot));
+    // The gates of today have opened for the slots of Thursday too, also those that nobody has bought from, and for none of Friday.
+    let later = SlotId::new(TORRE, on(3).route(), on(3).start().plus_seconds(9 * 3_600));
+    assert_eq!([on(0), on(2), on(3), later, on(4)].map(listed), [true, true, true, true, false]);
+    let offline = serde_json::from_value::<Manifest>(manifest.clone()).unwrap().gate().unwrap();
+    let said = |number: u16| offline.judge(&ticket(&sale, number), code("north"), Direction::In, app.node().now());
+    assert!(matches!(said(0), Verdict::Admitted { entry: 1, listed: true, .. }), "{:?}", said(0));
+    assert_eq!(said(1), Verdict::Refused(Refusal::TicketBlocked { reason: code("resold") }));
+    assert_eq!(app.post("/v1/admissions", &gate, "in", &shown(&sale)).await.0, StatusCode::OK, "as the server says");
     app.stop().await;
 }
 

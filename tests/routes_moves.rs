@@ -119,6 +119,23 @@ async fn where_the_web_sells_no_more_the_desk_moves_a_visitor_of_the_web() {
 }
 
 #[actix_rt::test]
+async fn whoever_finds_the_other_slot_full_is_not_led_back_to_their_own() {
+    let app = App::start().await;
+    let (office, eleven, twelve) = (app.key(Role::BoxOffice).await, slot(TORRE, 11), slot(TORRE, 12));
+    sell_full(&app, &office, twelve, 20, "R-1").await;
+    let sale = sell_full(&app, &office, eleven, 2, "R-2").await;
+    let named = |problem: &Value| -> Vec<Value> { problem["alternatives"].as_array().unwrap().iter().map(|other| other["slot"].clone()).collect() };
+    let (status, problem) = app.post(&format!("/v1/sales/{sale}/move"), &office, "move", &to(twelve, &[])).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("not_enough_places")), "{problem}");
+    assert_eq!(named(&problem), [13, 10, 14].map(|hour| json!(slot(TORRE, hour).to_string())), "{problem}");
+    // Whoever has none yet may go there.
+    let body = json!({"lines": [{"category": "full", "count": 2}]});
+    let (_, problem) = app.post(&format!("/v1/slots/{twelve}/holds"), &office, "hold", &body).await;
+    assert_eq!(named(&problem), [11, 13, 10].map(|hour| json!(slot(TORRE, hour).to_string())), "{problem}");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn every_refusal_of_a_move_has_its_status_and_code() {
     let app = App::start().await;
     let (web, other, office, gate) = (app.key(Role::Web).await, app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Gate).await);

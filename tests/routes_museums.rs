@@ -204,12 +204,15 @@ async fn a_plan_that_shuts_a_museum_is_taken_with_the_word_for_it_only() {
     let manager = app.key(Role::Manager).await;
     let (path, day) = ("/v1/museums/torre/plan", "2026-12-01");
     let before = app.get(&format!("{path}?on={day}"), &manager).await;
-    // No route; a route without sessions; one that has them on no day.
+    // No route; a route without sessions; one that has none on a day either.
     let mut idle = before["plan"].clone();
     idle["routes"][0]["week"] = json!({});
     let mut closed = idle.clone();
     closed["routes"][0]["exceptions"] = json!([{"date": "2026-12-08", "sessions": [], "reason": "works"}]);
-    for (key, plan) in [("none", json!({"routes": []})), ("idle", idle.clone()), ("closed", closed)] {
+    // And one that had them on a day before it holds.
+    let mut past = idle.clone();
+    past["routes"][0]["exceptions"] = json!([{"date": "2026-11-30", "sessions": before["plan"]["routes"][0]["week"]["monday"], "reason": "feast"}]);
+    for (key, plan) in [("none", json!({"routes": []})), ("idle", idle.clone()), ("closed", closed), ("past", past.clone())] {
         let (status, problem) = app.ask(Method::PUT, path, &manager, key, &json!({"valid_from": day, "plan": plan})).await;
         assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid")), "{key}: {problem}");
         assert!(problem["title"].as_str().unwrap().contains("shut the museum from 2026-12-01 on"), "{problem}");
@@ -224,6 +227,8 @@ async fn a_plan_that_shuts_a_museum_is_taken_with_the_word_for_it_only() {
     let mut once = idle;
     once["routes"][0]["exceptions"] = json!([{"date": "2026-12-08", "sessions": before["plan"]["routes"][0]["week"]["monday"], "reason": "feast"}]);
     assert_eq!(app.ask(Method::PUT, path, &manager, "once", &json!({"valid_from": day, "plan": once})).await.0, StatusCode::OK);
+    let said = json!({"valid_from": day, "plan": past, "closed": true});
+    assert_eq!(app.ask(Method::PUT, path, &manager, "said", &said).await.0, StatusCode::OK, "the days of before stay in it");
     let shut = json!({"valid_from": day, "plan": {"routes": []}, "closed": true});
     let (status, set) = app.ask(Method::PUT, path, &manager, "shut", &shut).await;
     assert_eq!((status, &set["plan"]["routes"]), (StatusCode::OK, &json!([])), "{set}");

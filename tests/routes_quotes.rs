@@ -1,14 +1,15 @@
 //! Quotes over HTTP: what a visit costs and why, places that are kept and given back, who may see what, and the way of a school from a price to its tickets.
 
-use jiff::civil::date;
+use jiff::civil::{date, time};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_actors::quotes;
 use tornello_engine::calendar;
 use tornello_engine::ids::{MuseumId, RouteId, SlotId};
+use tornello_engine::plan::Session;
 
-use crate::support::{App, MARE, TORRE, get_payment, receipt};
+use crate::support::{App, MARE, TORRE, get_payment, plan, receipt};
 
 const DAY: &str = "2026-12-16";
 
@@ -849,5 +850,25 @@ async fn what_has_tickets_is_cancelled_by_the_museum_with_what_it_cost_beside_th
     );
     assert!(refunds.iter().any(|refund| refund["why"] == "extras_cancelled"), "{back}");
     app.until("/v1/quotes?state=cancelled", &office, |page| page["items"].as_array().is_some_and(|items| items.len() == 1)).await;
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_group_that_comes_after_midnight_finds_the_slots_of_the_evening_before() {
+    let app = App::start().await;
+    let (manager, office) = (app.key(Role::Manager).await, app.key(Role::GroupOffice).await);
+    set_policy(&app, &manager, policy()).await;
+    let mut nights = plan();
+    let night = Session { opens: time(22, 0, 0, 0), closes: time(2, 0, 0, 0), last_entry: time(1, 0, 0, 0), ..nights.routes[0].week[0][0].clone() };
+    nights.routes[0].week = std::array::from_fn(|_| vec![night.clone()]);
+    app.set_plan(nights).await;
+    let list = app.get(&format!("/v1/museums/torre/availability?from={DAY}"), &office).await;
+    let listed: Vec<&Value> = list["items"].as_array().unwrap().iter().map(|line| &line["slot"]).collect();
+    let hours = [0, 1, 22, 23].map(|hour| json!(slot(TORRE, hour).to_string()));
+    assert_eq!(listed, hours.each_ref(), "{list}");
+    for (time, expected) in [("00:00", &hours[0]), ("00:30", &hours[1]), ("02:00", &hours[2])] {
+        let drafted = draft(&app, &office, time, &company(time, 12)).await;
+        assert_eq!(&drafted["parts"][0]["slot"], expected, "from {time} on: {drafted}");
+    }
     app.stop().await;
 }

@@ -21,13 +21,13 @@ pub enum Status {
     Available,
     /// Fewer than one place in ten is left.
     Few,
-    /// Places are left, but not for this channel.
+    /// Places are left, but not for this channel: others have reserved them, or the day's entry is free and tickets are given on site alone.
     Reserved,
     /// None is left.
     SoldOut,
     /// Closed by staff.
     Closed,
-    /// Sales have not begun.
+    /// Sales have not begun: it is too soon, or nobody has said yet what a place costs.
     NotOpen,
     /// Sales have ended.
     Over,
@@ -75,11 +75,12 @@ pub fn of_museum(known: &Known, board: &Board, asked: Asked) -> Vec<SlotAvailabi
     let Asked { from, to, route, channel, now } = asked;
     let mut slots: BTreeMap<(Timestamp, SlotId), SlotAvailability> = BTreeMap::new();
     let wanted = |id: RouteId| route.is_none_or(|route| route == id);
+    let seen = |slot, end, policy, places, changed_at| seen(slot, end, policy, places, changed_at, (channel, books(known, slot, channel)), now);
     let mut routes: Vec<RouteId> = Vec::new();
     let mut date = Some(from);
     while let Some(day) = date.filter(|day| *day <= to) {
         for opening in known.day(day).iter().filter(|opening| wanted(opening.slot.route())) {
-            let seen = seen(opening.slot, opening.end, opening.policy, known.places(opening), None, channel, now);
+            let seen = seen(opening.slot, opening.end, opening.policy, known.places(opening), None);
             slots.insert((opening.slot.start(), opening.slot), seen);
             if !routes.contains(&opening.slot.route()) {
                 routes.push(opening.slot.route());
@@ -95,7 +96,7 @@ pub fn of_museum(known: &Known, board: &Board, asked: Asked) -> Vec<SlotAvailabi
         None => board.heads_of(known.museum.id()),
     };
     for (slot, head) in heads.into_iter().filter(|(slot, _)| (first..=last).contains(&slot.start())) {
-        slots.insert((slot.start(), slot), seen(slot, head.end, head.policy, head.places, Some(head.at), channel, now));
+        slots.insert((slot.start(), slot), seen(slot, head.end, head.policy, head.places, Some(head.at)));
     }
     slots.into_values().collect()
 }
@@ -159,11 +160,19 @@ pub fn starting_on(known: &Known, board: &Board, asked: Asked) -> Vec<SlotAvaila
 /// One slot, if it is planned or has been written to.
 #[must_use]
 pub fn of_slot(known: &Known, board: &Board, slot: SlotId, channel: Channel, now: Timestamp) -> Option<SlotAvailability> {
+    let by = (channel, books(known, slot, channel));
     if let Some(head) = board.head(slot) {
-        return Some(seen(slot, head.end, head.policy, head.places, Some(head.at), channel, now));
+        return Some(seen(slot, head.end, head.policy, head.places, Some(head.at), by, now));
     }
     let opening = known.museum.opening(slot)?;
-    Some(seen(slot, opening.end, opening.policy, known.places(&opening), None, channel, now))
+    Some(seen(slot, opening.end, opening.policy, known.places(&opening), None, by, now))
+}
+
+/// Whether a channel books a slot at all, by the tariff of its day, whatever places are left; none: there is no tariff, and a place has no price.
+#[must_use]
+pub fn books(known: &Known, slot: SlotId, channel: Channel) -> Option<bool> {
+    let day = calendar::local_day(slot.start());
+    known.museum.tariff_on(day).map(|(_, tariff)| tariff.books(day, channel))
 }
 
 fn seen(
@@ -172,16 +181,21 @@ fn seen(
     policy: Policy,
     places: Places,
     changed_at: Option<Timestamp>,
-    channel: Channel,
+    (channel, books): (Channel, Option<bool>),
     now: Timestamp,
 ) -> SlotAvailability {
-    let (available, limited_by) = places.available(channel, now);
+    let (available, limited_by) = match places.available(channel, now) {
+        (1.., _) if books == Some(false) => (0, LimitedBy::OwnLimit),
+        left => left,
+    };
     let status = if places.closed.is_some() {
         Status::Closed
     } else if now < sale_opens_at(slot, &policy) {
         Status::NotOpen
     } else if now >= sale_ends_at(slot, end, &policy, channel) {
         Status::Over
+    } else if books.is_none() {
+        Status::NotOpen
     } else if available == 0 && places.sellable(now) > places.taken() {
         Status::Reserved
     } else if available == 0 {

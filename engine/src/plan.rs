@@ -91,11 +91,12 @@ pub struct Session {
 }
 
 impl OpeningPlan {
-    /// Whether any session is planned at all, on a day of the week or on a date; if not, the museum is shut for as long as the plan holds.
+    /// Whether any session is planned at all if it holds from `from` on, on a day of the week or on a date to come; if not, the museum is shut for as long as the plan holds.
     #[must_use]
-    pub fn ever_opens(&self) -> bool {
+    pub fn ever_opens(&self, from: Date) -> bool {
         let has_sessions = |sessions: &Vec<Session>| !sessions.is_empty();
-        let opens = |route: &Route| route.week.iter().any(has_sessions) || route.exceptions.iter().any(|exception| has_sessions(&exception.sessions));
+        let is_open = |exception: &Exception| exception.date >= from && has_sessions(&exception.sessions);
+        let opens = |route: &Route| route.week.iter().any(has_sessions) || route.exceptions.iter().any(is_open);
         self.routes.iter().any(opens)
     }
 

@@ -425,6 +425,13 @@ impl Tariff {
         self.categories.iter().find(|category| category.code == code)
     }
 
+    /// Whether anything is booked for a visit on `date` through `channel`: on a day of free entry that nobody books, tickets are given on site alone.
+    #[must_use]
+    pub fn books(&self, date: Date, channel: Channel) -> bool {
+        let on_site = matches!(channel, Channel::BoxOffice | Channel::Kiosk);
+        on_site || self.free_day_booking != FreeDayBooking::Impossible || self.free_days.on(date).is_none()
+    }
+
     /// What one ticket of a category costs for a visit on `date` (in Rome) through `channel`: a free day comes before free, reduced and full categories. The
     /// ticket keeps its category on a free day, but costs nothing and needs no proof.
     ///
@@ -435,11 +442,10 @@ impl Tariff {
         if found.group_only && channel != Channel::Group {
             return Err(PriceError::GroupOnly { category });
         }
+        if !self.books(date, channel) {
+            return Err(PriceError::NoBookingOnFreeDay { date });
+        }
         if self.free_days.on(date).is_some() {
-            let on_site = matches!(channel, Channel::BoxOffice | Channel::Kiosk);
-            if self.free_day_booking == FreeDayBooking::Impossible && !on_site {
-                return Err(PriceError::NoBookingOnFreeDay { date });
-            }
             return Ok(Price { price: Cents::ZERO, fee: Cents::ZERO, proof: Proof::None, kind: Kind::Free });
         }
         let has_fee = !found.price.is_zero() && matches!(channel, Channel::Web | Channel::Reseller);
@@ -566,6 +572,7 @@ mod tests {
             let on_site = matches!(channel, Channel::BoxOffice | Channel::Kiosk);
             assert_eq!(free.is_ok(), on_site, "{channel}");
             assert!(on_site || free == closed, "{channel}");
+            assert_eq!((tariff.books(sunday, channel), tariff.books(ORDINARY, channel)), (on_site, true), "{channel}");
             if channel == Channel::Group {
                 assert_eq!(school, closed);
             } else {
@@ -573,7 +580,7 @@ mod tests {
             }
             for booking in [FreeDayBooking::Required, FreeDayBooking::Recommended] {
                 let tariff = Tariff { free_day_booking: booking, ..tariff.clone() };
-                assert!(tariff.quote(sunday, channel, code("full")).is_ok(), "{channel}");
+                assert!(tariff.books(sunday, channel) && tariff.quote(sunday, channel, code("full")).is_ok(), "{channel}");
             }
         }
         let codes = [

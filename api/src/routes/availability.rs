@@ -76,7 +76,8 @@ pub struct SlotLine {
     capacity: u32,
     /// How many this channel may take now.
     available: u32,
-    /// `available`, `few` (less than one in ten), `reserved` (for other channels), `sold_out`, `closed`, `not_open` or `over`.
+    /// `available`, `few` (less than one in ten), `reserved` (for other channels, as on a day of free entry on which tickets are given on site alone), `sold_out`, `closed`, `not_open`
+    /// (too soon, or the day has no tariff yet) or `over`.
     #[schema(max_length = 16, examples("available"))]
     status: &'static str,
     /// Where none is available: `capacity`, `other_quotas`, `own_limit` or `live_cap`.

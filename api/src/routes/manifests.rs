@@ -36,6 +36,8 @@ const FORMAT: u32 = 1;
 const DAYS_MAX: i32 = 7;
 /// Slots that began so many days before it at most may be in it, as people may come back by them.
 const DAYS_BACK_MAX: i32 = 7;
+/// Slots that begin so many days after it at most may be in it, as gates may open for them days before.
+const DAYS_AHEAD_MAX: i32 = 7;
 
 /// Which days.
 #[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
@@ -277,23 +279,34 @@ fn instant(text: &str) -> Result<Timestamp, BadManifest> {
     text.parse().map_err(|_| BadManifest::Instant(text.to_owned()))
 }
 
-/// The slots that let anybody in from the first day's begin to the last one's end. One owner at a time is asked for its tickets, and only of slots that somebody
-/// has bought from.
-async fn slots(node: &Node, known: &Known, from: Date, to: Date) -> Result<Vec<Listing>, Problem> {
-    let day = |date: Date| calendar::instant(date.at(0, 0, 0, 0));
-    let (begin, end) = (day(from), day(to.tomorrow().unwrap_or(to)));
+/// The first and the last day on which slots start that let anybody in within some days, from when they begin to when they end. A night may go on into the first day; where people
+/// may come back for days, tickets of the days before let in as well, and where gates open days before, those of the days after.
+fn days_letting_in(node: &Node, known: &Known, (from, to): (Date, Date), (begin, end): (Timestamp, Timestamp)) -> (Date, Date) {
     let (eve, after) = (from.yesterday().unwrap_or(from), to.tomorrow().unwrap_or(to));
-    // A night may go on into the first day. Where people may come back for days, tickets of the days before let in as well.
-    let heads = node.board().heads_of(known.museum.id()).into_iter();
-    let let_in = heads.filter(|(slot, head)| Window::planned(*slot, head.end, &head.policy).over_at() >= begin);
-    let first = let_in.map(|(slot, _)| calendar::local_day(slot.start())).min();
+    let heads = node.board().heads_of(known.museum.id());
+    let windows = || heads.iter().map(|(slot, head)| (slot.start(), Window::planned(*slot, head.end, &head.policy)));
+    let first = windows().filter(|(_, window)| window.over_at() >= begin).map(|(start, _)| calendar::local_day(start)).min();
+    let last = windows().filter(|(_, window)| window.opens_at < end).map(|(start, _)| start).max().map(calendar::local_day);
     // What ended days ago has left the board, and lets in by its plan all the same.
     let furthest = from.saturating_sub(DAYS_BACK_MAX.days());
     let lets_in = |day: &Date| known.day(*day).iter().any(|opening| Window::of(opening).over_at() >= begin);
     let planned = successors(Some(furthest), |day| day.tomorrow().ok()).take_while(|day| *day < eve).find(lets_in);
     let first = first.into_iter().chain(planned).fold(eve, Date::min).max(furthest);
+    let farthest = to.saturating_add(DAYS_AHEAD_MAX.days());
+    let opens = |day: &Date| known.day(*day).iter().any(|opening| Window::of(opening).opens_at < end);
+    let planned = successors(Some(farthest), |day| day.yesterday().ok()).take_while(|day| *day > after).find(opens);
+    let last = last.into_iter().chain(planned).fold(after, Date::max).min(farthest.max(after));
+    (first, last)
+}
+
+/// The slots that let anybody in from the first day's begin to the last one's end. One owner at a time is asked for its tickets, and only of slots that somebody
+/// has bought from.
+async fn slots(node: &Node, known: &Known, from: Date, to: Date) -> Result<Vec<Listing>, Problem> {
+    let day = |date: Date| calendar::instant(date.at(0, 0, 0, 0));
+    let (begin, end) = (day(from), day(to.tomorrow().unwrap_or(to)));
+    let (first, last) = days_letting_in(node, known, (from, to), (begin, end));
     let forgotten_by = node.now().plus_seconds(-FORGET_AFTER_S);
-    let asked = Asked { from: first, to: after, route: None, channel: Channel::BoxOffice, now: node.now() };
+    let asked = Asked { from: first, to: last, route: None, channel: Channel::BoxOffice, now: node.now() };
     let planned = availability::of_museum(known, node.board(), asked);
     let mut slots = Vec::new();
     for seen in planned {
@@ -313,9 +326,9 @@ async fn slots(node: &Node, known: &Known, from: Date, to: Date) -> Result<Vec<L
 /// What a gate takes along.
 ///
 /// Everything that a gate needs to let people in without a network, for some days (at most 7; absent: today): every slot that lets anybody in then, with all its
-/// tickets (where people may come back for longer than a week, none that began more than a week before), and the keys that verify codes. A code of a ticket that is not in it was sold later, or is of another museum: its signature and its times speak for
-/// it. Ask now and then with `If-None-Match`: 304 if neither tickets nor keys have changed. Nothing in it is about a person. `tornello gate` works by it; what it
-/// has let in is sent to `/v1/admissions/batch`.
+/// tickets (where people may come back for longer than a week, none that began more than a week before; where gates open more than a week before, none that begins later than
+/// that), and the keys that verify codes. A code of a ticket that is not in it was sold later, or is of another museum: its signature and its times speak for it. Ask now and then with
+/// `If-None-Match`: 304 if neither tickets nor keys have changed. Nothing in it is about a person. `tornello gate` works by it; what it has let in is sent to `/v1/admissions/batch`.
 #[utoipa::path(
     tag = "Gates", operation_id = "get_manifest", security(("key" = ["gate"])),
     params(("museum" = String, Path, description = "Slug or number", max_length = 23, example = "parco-colosseo"), Span,

@@ -253,6 +253,11 @@ pub struct Alternative {
 /// A failure as a problem; where places are short, with the nearest slots of the same route that have them, from the published counters, and
 /// with the address of the waiting list, if the slot ever has that many places for the channel.
 pub fn alternatives(node: &Node, slot: SlotId, channel: Channel, failure: Failure<Refusal>) -> Problem {
+    alternatives_but(node, slot, None, channel, failure)
+}
+
+/// As [`alternatives`], to whoever has places of a slot already, from which they want to move: that one is none.
+pub fn alternatives_but(node: &Node, slot: SlotId, has: Option<SlotId>, channel: Channel, failure: Failure<Refusal>) -> Problem {
     let Failure::Refused(Refusal::NotEnoughPlaces { asked, .. }) = failure else { return failure.into() };
     let mut problem = Problem::from(failure);
     let Some(known) = node.museums().get(slot.museum()) else { return problem };
@@ -261,14 +266,14 @@ pub fn alternatives(node: &Node, slot: SlotId, channel: Channel, failure: Failur
         problem = problem.with("waiting_list", format!("/v1/slots/{slot}/waiting"));
     }
     let near = node.near(slot, channel);
-    let asked_of = (slot, channel, asked);
+    let asked_of = (slot, has, channel, asked);
     let told = TOLD.with_borrow(|told| told.get(&asked_of).filter(|told| Arc::ptr_eq(&told.0, &near)).map(|told| Arc::clone(&told.1)));
     if let Some(told) = told {
         return problem.with_written("alternatives", told);
     }
     let nearest: Vec<Alternative> = near
         .iter()
-        .filter(|other| other.available >= asked)
+        .filter(|other| other.available >= asked && Some(other.slot) != has)
         .take(ALTERNATIVES_MAX)
         .map(|other| Alternative { slot: other.slot.to_string(), starts_at: other.slot.start().to_string(), available: other.available })
         .collect();
@@ -289,8 +294,8 @@ type Told = (Arc<[Near]>, Arc<RawValue>);
 const TOLD_MAX: usize = 128;
 
 thread_local! {
-    /// By slot, channel and places asked for; each thread that answers has its own.
-    static TOLD: RefCell<HashMap<(SlotId, Channel, u32), Told>> = RefCell::default();
+    /// By slot, the one that is none, channel and places asked for; each thread that answers has its own.
+    static TOLD: RefCell<HashMap<(SlotId, Option<SlotId>, Channel, u32), Told>> = RefCell::default();
 }
 
 /// What the data folder holds; a node without one has no keys either, so nobody gets here.

@@ -28,7 +28,7 @@ use crate::routes::people::{self, HolderForm};
 use crate::routes::sales::{SaleView, account_of, owner, seen};
 use crate::routes::tickets::Issued;
 use crate::routes::waiting_rooms::{self, Admission};
-use crate::routes::{alternatives, files, not_rebuilt};
+use crate::routes::{alternatives_but, files, not_rebuilt};
 
 /// Where tickets go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -108,7 +108,7 @@ pub async fn to_slot(
     let arrival = HoldId::new(to, random());
     let via = caller.channel();
     let command = Command::BeginMove { sale, owner, tickets, arrival, via, prices };
-    let refused = |failure| alternatives(&node, to, channel, failure);
+    let refused = |failure| alternatives_but(&node, to, Some(sale.slot()), channel, failure);
     let taken = would_take(&node, sale.slot(), &envelope, &command).await.map_err(refused)?;
     let parties = match &taken {
         Some(lines) => acting::weigh_move(&node, &mut envelope, (sale, arrival), (via, caller.is_desk()), lines, &proof).await?,

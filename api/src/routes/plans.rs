@@ -472,7 +472,7 @@ pub async fn get_plan(
 
 /// Asserts that whoever shuts a museum says so: an empty plan is mostly a slip, and every slot from its day on goes with it.
 fn said_so(plan: &OpeningPlan, valid_from: Date, closed: bool) -> Result<(), Problem> {
-    match (plan.ever_opens(), closed) {
+    match (plan.ever_opens(valid_from), closed) {
         (true, false) | (false, true) => Ok(()),
         (false, false) => Err(Problem::invalid(format!("plan: nothing ever opens by it, which would shut the museum from {valid_from} on")).detail(
             "To close some days, give the routes `exceptions` of these dates without sessions. To shut the museum until a later plan, say \"closed\": true beside the plan.",

@@ -11,7 +11,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, post, put, web};
 use jiff::civil::{Date, Time};
 use serde::{Deserialize, Serialize};
-use tornello_actors::availability::{self, SlotAvailability, Status as Bookable, of_museum, of_slot};
+use tornello_actors::availability::{self, SlotAvailability, Status as Bookable, of_slot, starting_on};
 use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
@@ -336,7 +336,7 @@ fn slots_from(node: &Node, known: &Known, kind: Kind, (day, form): (Date, &Visit
         .ok_or_else(|| Problem::not_found().detail("visit.route: the museum has no such route on that day. Its plan has those that there are."))?;
     let from = calendar::instant(day.to_datetime(form.time.unwrap_or(Time::midnight())));
     let on_that_day = availability::Asked { from: day, to: day, route: Some(route), channel: Channel::Group, now: node.now() };
-    let open = of_museum(known, node.board(), on_that_day);
+    let open = starting_on(known, node.board(), on_that_day);
     // How many parts there are the price itself knows: it is asked for one.
     let (_, policy) = known.museum.group_policy_on(day);
     let any = SlotId::new(museum, route, from);
@@ -356,13 +356,12 @@ fn slots_from(node: &Node, known: &Known, kind: Kind, (day, form): (Date, &Visit
         };
         is_open && seen.available + own >= people.div_ceil(parts.max(1))
     };
-    let on_day = |slot: SlotId| slot.start() >= from && calendar::local_day(slot.start()) == day;
-    let good = open.iter().filter(|seen| on_day(seen.slot) && has_places(seen));
+    let good = open.iter().filter(|seen| seen.slot.start() >= from && has_places(seen));
     let slots: Vec<SlotId> = good.take(parts as usize).map(|seen| seen.slot).collect();
     if slots.len() == parts as usize {
         return Ok(slots);
     }
-    if let Some(why) = closed_day(&open.iter().filter(|seen| on_day(seen.slot)).collect::<Vec<_>>()) {
+    if let Some(why) = closed_day(&open.iter().filter(|seen| seen.slot.start() >= from).collect::<Vec<_>>()) {
         return Err(why.into());
     }
     Err(Problem::new(StatusCode::CONFLICT, "no_slots_for_group", "not enough slots have the places from that time on")

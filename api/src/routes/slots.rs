@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::availability::{self, SlotAvailability, Status};
 use tornello_actors::board::SlotHead;
 use tornello_actors::failure::Failure;
+use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::channel::Channel;
@@ -270,9 +271,10 @@ async fn seen(node: &Node, slot: SlotId, channel: Channel) -> Result<SlotAvailab
     })
 }
 
-fn channel_view(seen: &SlotAvailability, channel: Channel, now: Timestamp) -> ChannelView {
+fn channel_view(known: Option<&Known>, seen: &SlotAvailability, channel: Channel, now: Timestamp) -> ChannelView {
     let (places, i) = (&seen.places, channel.index());
-    let sells = (sale_opens_at(seen.slot, &seen.policy)..sale_ends_at(seen.slot, seen.end, &seen.policy, channel)).contains(&now);
+    let sells = (sale_opens_at(seen.slot, &seen.policy)..sale_ends_at(seen.slot, seen.end, &seen.policy, channel)).contains(&now)
+        && known.is_some_and(|known| availability::books(known, seen.slot, channel) == Some(true));
     ChannelView {
         channel,
         held: places.held[i],
@@ -300,7 +302,7 @@ impl SlotView {
         Self {
             slot: seen.slot.to_string(),
             museum: seen.slot.museum().0,
-            route: known.and_then(|known| route_code(&known, calendar::local_day(start), seen.slot.route())),
+            route: known.as_deref().and_then(|known| route_code(known, calendar::local_day(start), seen.slot.route())),
             starts_at: start.to_string(),
             ends_at: seen.end.to_string(),
             local_start: local(start),
@@ -323,7 +325,7 @@ impl SlotView {
             conflicts: places.conflicts,
             available: seen.available,
             waiting: node.board().head(seen.slot).map_or(0, |head| head.waiting),
-            channels: Channel::ALL.iter().filter(|other| shown(other)).map(|other| channel_view(seen, *other, now)).collect(),
+            channels: Channel::ALL.iter().filter(|other| shown(other)).map(|other| channel_view(known.as_deref(), seen, *other, now)).collect(),
             policy: PolicyForm::from(policy),
             ceiling,
             live,
