@@ -514,7 +514,7 @@ async fn receive_at_desk(node: &Arc<Node>, id: PaymentId, source: Source) -> Res
 }
 
 /// Why nobody is asked for money for some holds, if that is so: the slot of one is closed, and what comes for it goes back.
-async fn closed(node: &Node, holds: &[HoldId]) -> Result<Option<Problem>, Problem> {
+pub async fn closed(node: &Node, holds: &[HoldId]) -> Result<Option<Problem>, Problem> {
     for hold in holds {
         if let Some(reason) = node.look(hold.slot(), |slot: &Slot| slot.places().closed).await? {
             return Ok(Some(Problem::from(slot::Refusal::SlotClosed { reason }).with("hold", hold)));
