@@ -316,6 +316,42 @@ async fn a_repeat_is_answered_with_the_payment_as_it_was_begun() {
     app.stop().await;
 }
 
+/// Whoever comes to a desk with a notice that is over, for places that others have by now, is told so: what the desk took would go back by a transfer.
+#[actix_rt::test]
+async fn a_desk_takes_no_money_for_places_that_are_gone() {
+    let app = App::start().await;
+    let (web, office) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await);
+    let mut due = Vec::new();
+    for (name, count) in [("gone", 2), ("there", 1), ("again", 2)] {
+        let hold = app.hold(slot(TORRE, 15), &web, &format!("h-{name}"), json!([{"category": "full", "count": count}])).await;
+        let opened = pay(&app, &web, name, &notice(&[&hold])).await;
+        due.push((hold, format!("/v1/payments/{}", opened["payment"].as_str().unwrap())));
+    }
+    app.pass(3 * 3_600).await;
+    let others = json!({"lines": [{"category": "full", "count": 18}], "settlement": {"desk": {"till": "t", "method": "cash", "reference": "R"}}});
+    let (status, sold) = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 15)), &office, "others", &others).await;
+    assert_eq!(status, StatusCode::CREATED, "{sold}");
+    let till = |reference: &str| json!({"till": "till-1", "method": "cash", "reference": reference});
+    let at_desk = async |n: usize| app.post(&format!("{}/desk", due[n].1), &office, &format!("d-{n}"), &till(&format!("R-{n}"))).await;
+    // What is expired is not gone: two are left, for one of them and not for two more.
+    let (status, there) = at_desk(1).await;
+    assert_eq!((status, &there["items"][0]["state"]), (StatusCode::OK, &json!("sold")), "{there}");
+    let (status, refused) = at_desk(0).await;
+    assert_eq!((status.as_u16(), &refused["code"], &refused["hold"]), (409, &json!("not_enough_places"), &json!(due[0].0)), "{refused}");
+    assert_eq!(app.get(&due[0].1, &web).await["receipts"], json!([]), "nothing was taken");
+    // Others come no more: then there are places again.
+    let back = format!("/v1/sales/{}/cancel", sold["sale"].as_str().unwrap());
+    assert_eq!(app.post(&back, &office, "back", &json!({"cause": "museum"})).await.0, StatusCode::OK);
+    let (status, again) = at_desk(2).await;
+    assert_eq!((status, &again["state"], &again["items"][0]["state"]), (StatusCode::OK, &json!("paid"), &json!("sold")), "{again}");
+    // When it is over nobody pays for it.
+    app.pass(6 * 3_600).await;
+    let (status, late) = at_desk(0).await;
+    assert_eq!((status.as_u16(), app.get(&due[0].1, &web).await["receipts"].as_array().map(Vec::len)), (409, Some(0)), "{late}");
+    assert_eq!(at_desk(2).await.1["state"], "paid", "what was taken before is answered as ever");
+    app.stop().await;
+}
+
 /// What came of it since, money that came late or back and a dispute, is said by `GET`.
 #[actix_rt::test]
 async fn a_repeat_of_a_step_is_answered_with_the_payment_as_that_left_it() {

@@ -803,6 +803,10 @@ async fn for_what_does_not_take_place_no_money_is_taken_and_the_quote_stands() {
     let till = json!({"till": "till-1", "method": "cash", "reference": "R-1"});
     let (status, off) = app.post(&desk, &office, "pay", &till).await;
     assert_eq!((status.as_u16(), &off["code"], &off["reason"]), (409, &json!("slot_closed"), &json!("strike")), "{off}");
+    let (_, told) = app.soap("paGetPayment", &get_payment(accepted["payment"]["notice_number"].as_str().unwrap())).await;
+    assert!(told.contains("PAA_PAGAMENTO_ANNULLATO"), "{told}");
+    let printed = app.request(Method::GET, &format!("{}/notice.pdf", path(&owes)), &office).send().await.unwrap();
+    assert_eq!(printed.status(), StatusCode::CONFLICT, "no notice is printed that cannot be paid");
     quotes::resume(app.node()).await;
     for (quote, state) in [(&owes, "accepted"), (&sent, "sent")] {
         assert_eq!(app.get(&path(quote), &office).await["state"], state);

@@ -1,7 +1,7 @@
 //! Reconciliation over HTTP: flows and statements, what they change and what does not match.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use reqwest::{Method, StatusCode};
@@ -590,6 +590,8 @@ async fn what_a_flow_could_not_tell_an_older_journal_is_told_after_another_start
 pub struct Worn {
     pub journal: FileJournal,
     pub payment: PaymentId,
+    /// The streams that were read.
+    pub read: Arc<Mutex<Vec<StreamId>>>,
 }
 
 impl Journal for Worn {
@@ -603,12 +605,14 @@ impl Journal for Worn {
         self.journal.batches(after, limit)
     }
     fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        self.read.lock().unwrap().push(stream);
         if stream == StreamId::Payment(self.payment) {
             return Box::pin(async { Err(JournalError::Unreachable("input/output error".into())) });
         }
         self.journal.batches_of(stream, after, limit)
     }
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
+        self.read.lock().unwrap().push(stream);
         self.journal.batch_with(stream, seq)
     }
     fn cut_last(&self, number: u64) -> BoxFuture<'_, Result<(), JournalError>> {
@@ -625,16 +629,27 @@ async fn a_payment_that_cannot_be_told_keeps_no_other_of_its_flow_from_its_ticke
     let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
     let (unread, first) = notice(&app, &web, "1").await;
     let (reported, second) = notice(&app, &web, "2").await;
-    let payment: PaymentId = unread.rsplit('/').next().unwrap().parse().unwrap();
-    let app = app.restart_threaded(settings(), 1, |journal| Arc::new(Worn { journal, payment }) as Arc<dyn Journal>).await;
+    let [payment, other]: [PaymentId; 2] = [&unread, &reported].map(|path| path.rsplit('/').next().unwrap().parse().unwrap());
+    let read: Arc<Mutex<Vec<StreamId>>> = Arc::default();
+    let worn = |journal| Arc::new(Worn { journal, payment, read: Arc::clone(&read) }) as Arc<dyn Journal>;
+    let app = app.restart_threaded(settings(), 1, worn).await;
     let lines = [line(&first[1..], "token-1", "12.00", 0), line(&second[1..], "token-2", "12.00", 0)];
     let document = flow("2026-11-24T06:00:00", "77777777777", "24.00", &lines);
     let (status, told) = send(&app, "/v1/reconciliation/flows", &manager, &document).await;
     assert!(status.is_server_error(), "{told}");
     app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    let tell = async |app: &App| app.reconciliation.as_ref().unwrap().tell_untold(&app.shared_node(), &Pagopa::demo_settings().unwrap()).await;
+    // It is tried again, and has nobody read back who was told.
+    for _ in 0..2 {
+        app.node().tidy().await;
+    }
+    read.lock().unwrap().clear();
+    tell(&app).await;
+    let tried = read.lock().unwrap().clone();
+    assert!(tried.contains(&StreamId::Payment(payment)) && !tried.contains(&StreamId::Payment(other)), "{tried:?}");
     // The flow is not told before all of it is.
     let app = app.restart().await;
-    app.reconciliation.as_ref().unwrap().tell_untold(&app.shared_node(), &Pagopa::demo_settings().unwrap()).await;
+    tell(&app).await;
     app.until(&unread, &web, |seen| seen["items"][0]["state"] == "sold").await;
     app.stop().await;
 }

@@ -94,6 +94,35 @@ async fn money_that_comes_late_or_wrong_is_taken_all_the_same() {
     app.stop().await;
 }
 
+/// A notice goes wherever its payer takes it: a shop that is told nothing of a strike cannot keep anybody from paying, but the station can.
+#[actix_rt::test]
+async fn nobody_is_asked_at_a_bank_for_what_does_not_take_place() {
+    let app = App::start().await;
+    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
+    let ((waits, number, hold), (paying, other, _)) = (notice(&app, &web, "waits").await, notice(&app, &web, "paying").await);
+    says(&app, "paGetPayment", &get_payment(&other), "<paymentAmount>12.00</paymentAmount>").await;
+    let fifteen = format!("/v1/slots/{}", slot(TORRE, 15));
+    assert_eq!(app.post(&format!("{fifteen}/close"), &manager, "close", &json!({"reason": "strike"})).await.0, StatusCode::OK);
+    let app = app.restart().await;
+    says(&app, "paVerifyPaymentNotice", &verify(&number), "PAA_PAGAMENTO_ANNULLATO").await;
+    says(&app, "paGetPayment", &get_payment(&number), "PAA_PAGAMENTO_ANNULLATO").await;
+    let seen = app.get(&waits, &web).await;
+    assert_eq!((&seen["state"], seen.get("active_until")), (&json!("pending"), None), "it stands, and nobody pays: {seen}");
+    let printed = app.request(Method::GET, &format!("{waits}/notice.pdf"), &web).send().await.unwrap();
+    let (status, refused) = (printed.status(), printed.json::<Value>().await.unwrap());
+    assert_eq!((status.as_u16(), &refused["code"], &refused["hold"]), (409, &json!("slot_closed"), &json!(hold)), "{refused}");
+    // Whoever had begun before is believed as ever.
+    says(&app, "paSendRT", &receipt("late", &other, "12.00", PAID_AT), "<outcome>OK</outcome>").await;
+    let back = app.until(&paying, &web, |seen| seen["items"][0]["state"] != "open").await;
+    assert_eq!((&back["items"][0]["state"], &back["refunds"][0]["why"]), (&json!("paid_back"), &json!("unfulfilled")), "{back}");
+
+    assert_eq!(app.post(&format!("{fifteen}/reopen"), &manager, "reopen", &json!({})).await.0, StatusCode::OK);
+    says(&app, "paGetPayment", &get_payment(&number), "<paymentAmount>12.00</paymentAmount>").await;
+    says(&app, "paSendRT", &receipt("paid", &number, "12.00", PAID_AT), "<outcome>OK</outcome>").await;
+    app.until(&waits, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn what_is_not_ours_gets_its_fault_and_the_station_needs_no_key() {
     let app = App::start().await;

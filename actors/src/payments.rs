@@ -23,6 +23,7 @@ pub use board::{PaymentHead, Payments};
 pub use release::{Confirmation, leave_waiting, release, shrink, wait_for_fewer};
 pub(crate) use resume::keep_paying;
 pub use resume::resume;
+pub use settle::gone;
 
 use std::sync::Arc;
 

@@ -1,8 +1,10 @@
 //! What is paid becomes tickets: each item a sale of its hold, or of as many places anew if the hold is gone, or else a refund; and what vouchers take goes back to them.
 //! No gateway is asked here.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::envelope::{Assessment, Digest, Envelope, Party, PartyKind};
 use tornello_engine::ids::{HoldId, KeyId, PaymentId, SlotId, VoucherId};
@@ -10,6 +12,7 @@ use tornello_engine::money::Cents;
 use tornello_engine::payment::{self, Command, Item, Opened, PaidBackBy};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Keeper, Settlement, Slot};
+use tornello_engine::time::Timestamp;
 use tornello_engine::voucher;
 
 use super::begin::{end_in, is_under_way, limits_places};
@@ -159,6 +162,48 @@ async fn sell(node: &Node, id: PaymentId, opened: &Opened, number: u16, item: &I
         }
     }
     Ok(Err(slot::Refusal::IdTaken))
+}
+
+/// Why what a payment is for is not to be had any more, if that is so now: the first of its holds that is gone, and as many places with it. What is still held is not asked about,
+/// whoever keeps it. Nothing is done by this: for money that comes all the same places are looked for as ever.
+///
+/// # Errors
+/// Whatever keeps the payment, or the slot of one of its holds, from being asked.
+pub async fn gone(node: &Node, id: PaymentId) -> Step<Option<(HoldId, slot::Refusal)>> {
+    let Some((opened, ..)) = left_of(node, id).await? else { return Ok(None) };
+    let now = node.now();
+    for (number, item) in (0_u16..).zip(&opened.items) {
+        let (hold, lines, channel) = (item.hold, item.lines.clone(), opened.channel);
+        let (sale, settlement) = (anew(id, number, hold.slot(), 0), settlement_of(id, item));
+        let command = slot::Command::SellDirect { sale, channel, lines, settlement, contact: None };
+        let why = node.look(hold.slot(), move |slot| why_gone(slot, now, hold, &command)).await.map_err(|failure| of_slot(hold, failure))?;
+        if let Some(why) = why {
+            return Ok(Some((hold, why)));
+        }
+    }
+    Ok(None)
+}
+
+/// Why a hold and as many places, which the command asks for, are gone.
+fn why_gone(slot: &Slot, now: Timestamp, hold: HoldId, command: &slot::Command) -> Option<slot::Refusal> {
+    match slot.held(now, hold, None) {
+        Ok(_) => return None,
+        Err(why @ slot::Refusal::HoldSold) => return Some(why),
+        Err(_) => {}
+    }
+    // What is due is ended before anything is sold.
+    let mut slot = Cow::Borrowed(slot);
+    for _ in 0..ROUNDS {
+        let events = if slot.wake_at().is_some_and(|at| at <= now) { slot.due(now) } else { Vec::new() };
+        if events.is_empty() {
+            break;
+        }
+        let record = slot.record(now, None, events);
+        slot.to_mut().apply(&record);
+    }
+    let is_of_places =
+        |why: &slot::Refusal| matches!(why, slot::Refusal::NotEnoughPlaces { .. } | slot::Refusal::SaleOver { .. } | slot::Refusal::SlotOver { .. });
+    slot.decide(now, command).err().filter(is_of_places)
 }
 
 pub(super) const fn settlement_of(id: PaymentId, item: &Item) -> Settlement {

@@ -133,8 +133,22 @@ impl Quoted {
     }
 }
 
-/// A flow of which the payments are not all told yet, and the name of its file.
-type Untold = BTreeMap<String, Arc<Flow>>;
+/// The flows of which the payments are not all told yet, by the names of their files.
+type Untold = BTreeMap<String, Left>;
+
+/// What is left to tell of a flow.
+#[derive(Debug, Clone)]
+struct Left {
+    flow: Arc<Flow>,
+    /// The payments that could not be told when all were tried; none: all are to be.
+    payments: Option<BTreeSet<PaymentId>>,
+}
+
+impl Left {
+    const fn all(flow: Arc<Flow>) -> Self {
+        Self { flow, payments: None }
+    }
+}
 
 /// All flows and statements that were taken in.
 #[derive(Debug)]
@@ -180,7 +194,7 @@ impl Reconciliation {
                             if !is_told(&mark, batches) {
                                 // Should the telling break off too, the journal may have grown as far again by the next start, and the mark would be believed.
                                 secret_file::remove(&mark)?;
-                                untold.insert(name.to_owned(), flow);
+                                untold.insert(name.to_owned(), Left::all(flow));
                             }
                             true
                         }
@@ -222,7 +236,7 @@ impl Reconciliation {
         let creditor = settings.creditor_of_code(&flow.receiver).ok_or_else(|| TakeError::Receiver(flow.receiver.clone()))?;
         let _taking = self.taking.lock().await;
         self.keep(name.clone(), document).await?;
-        lock(&self.untold).insert(name.clone(), Arc::clone(&flow));
+        lock(&self.untold).entry(name.clone()).or_insert_with(|| Left::all(Arc::clone(&flow)));
         let taken = Arc::make_mut(&mut lock(&self.papers)).flows.take(Arc::clone(&flow));
         let (reported, paid) = self.tell(node, creditor, &name, &flow).await?;
         Ok(Done { taken, reported, paid })
@@ -320,7 +334,7 @@ impl Reconciliation {
 
     /// Tells the payments of flows of which the telling broke off, as when the machine stopped. What they know already they are told to no effect.
     pub async fn tell_untold(&self, node: &Arc<Node>, settings: &Settings) {
-        let untold: Vec<(String, Arc<Flow>)> = lock(&self.untold).iter().map(|(name, flow)| (name.clone(), Arc::clone(flow))).collect();
+        let untold: Vec<(String, Arc<Flow>)> = lock(&self.untold).iter().map(|(name, left)| (name.clone(), Arc::clone(&left.flow))).collect();
         for (name, flow) in untold {
             // The creditor may come back into the settings.
             let Some(creditor) = settings.creditor_of_code(&flow.receiver) else { continue };
@@ -332,7 +346,8 @@ impl Reconciliation {
         }
     }
 
-    /// Tells all payments of a flow, if it counts and is sound, and marks it as told if all could be; answers how many were told now, and how many were paid by it.
+    /// Tells all payments of a flow, if it counts and is sound, and marks it as told if all could be; answers how many were told now, and how many were paid by it. If some could not be,
+    /// these alone are told the next time: one that cannot be read for long has none of the others read back from the journal again and again.
     async fn tell(&self, node: &Arc<Node>, creditor: &Creditor, name: &str, flow: &Arc<Flow>) -> Result<(u32, u32), TakeError> {
         let (papers, asked) = (self.papers(), Arc::clone(flow));
         let read = move || {
@@ -344,7 +359,8 @@ impl Reconciliation {
             (reading, not_said)
         };
         let (reading, not_said) = blocking(read).await?;
-        let (mut reported, mut paid, mut left) = (0, 0, None);
+        let only = lock(&self.untold).get(name).and_then(|left| left.payments.clone());
+        let (mut reported, mut paid, mut left, mut not_told) = (0, 0, None, BTreeSet::new());
         // Of what is taken back a payment is told that alone; and nothing where it was added to the total, so that it is not known whether the money went.
         let taken_back = flow.taken_back();
         let tells = |line: &&fdr::Reported| match line.code {
@@ -352,14 +368,18 @@ impl Reconciliation {
             _ => reading.is_some() && !taken_back.contains(&(line.iuv.as_str(), line.iur.as_str())),
         };
         let lines: Vec<&fdr::Reported> = flow.payments.iter().filter(tells).collect();
+        let is_left = |payment: &PaymentId| only.as_ref().is_none_or(|only| only.contains(payment));
         for line in lines {
-            let Some(payment) = payment_of(creditor, &line.iuv) else { continue };
+            let Some(payment) = payment_of(creditor, &line.iuv).filter(is_left) else { continue };
             match tell(node, flow, line, payment).await {
                 Ok((is_told, is_paid)) => {
                     reported += u32::from(is_told);
                     paid += u32::from(is_paid);
                 }
-                Err(failure) => pass_over(node, payment, failure, &mut left)?,
+                Err(failure) => {
+                    pass_over(node, payment, failure, &mut left)?;
+                    not_told.insert(payment);
+                }
             }
         }
         // What other issues said and this one does not, or not so that it counts.
@@ -371,6 +391,9 @@ impl Reconciliation {
             }
         }
         if let Some(failure) = left {
+            if let Some(left) = lock(&self.untold).get_mut(name) {
+                left.payments = Some(not_told);
+            }
             return Err(failure.into());
         }
         let mark = told_mark(&self.folder.join(name));
@@ -596,7 +619,7 @@ async fn tell(node: &Arc<Node>, flow: &Flow, reported: &fdr::Reported, payment: 
     }
 }
 
-/// A payment that cannot be told keeps none of the others of its flow: the first of them is noted, and all are told again. A journal that does not write keeps all.
+/// A payment that cannot be told keeps none of the others of its flow: the first of them is noted, and they are told again. A journal that does not write keeps all.
 fn pass_over(node: &Node, payment: PaymentId, failure: Failure<Refusal>, left: &mut Option<Failure<Refusal>>) -> Result<(), Failure<Refusal>> {
     if node.health() != Health::Writing {
         return Err(failure);

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, get, web};
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_engine::calendar;
-use tornello_engine::ids::{PaymentId, PersonId};
+use tornello_engine::ids::{HoldId, PaymentId, PersonId};
 use tornello_engine::payment::{Opened, Payment, Receipt, Refusal, Source, Stage};
 use tornello_engine::slot::{DeskMethod, Line};
 
@@ -13,7 +13,7 @@ use crate::pagopa::settings::Creditor;
 use crate::print::{Letterhead, PaidItem, PrintedNotice, PrintedReceipt, notice_pdf, receipt_pdf};
 use crate::problem::Problem;
 use crate::routes::files;
-use crate::routes::payments::{Connected, creditor_of, seen};
+use crate::routes::payments::{Connected, closed, creditor_of, seen};
 use crate::routes::tickets::{File, document, drawn};
 
 /// Who issues what is printed: the creditor, or the museum where there is none.
@@ -38,7 +38,7 @@ async fn payer_name(node: &Node, payer: Option<PersonId>) -> Result<String, Prob
 
 /// The notice of a payment, to print.
 ///
-/// With the QR code that every bank and shop reads. Only while it can be paid.
+/// With the QR code that every bank and shop reads. Only while it can be paid, and while no slot of its places is closed (`slot_closed`).
 #[utoipa::path(
     tag = "Payments", operation_id = "get_notice_pdf", security(("key" = ["book"])),
     params(("payment" = String, Path, description = "The payment")),
@@ -56,6 +56,10 @@ pub async fn notice_file(
     let (payable, opened) = seen(&node, &caller, Scope::Book, id, look).await?;
     let creditor = creditor_of(&connected, id).filter(|_| opened.gateway.is_position()).ok_or_else(Problem::not_found)?;
     let payable = payable?;
+    let holds: Vec<HoldId> = opened.items.iter().map(|item| item.hold).collect();
+    if let Some(problem) = closed(&node, &holds).await? {
+        return Err(problem);
+    }
     let known = node.museums().get(opened.museum).ok_or_else(Problem::not_found)?;
     let (due_on, due_until) = calendar::last_day(payable.due_at);
     let printed = PrintedNotice {

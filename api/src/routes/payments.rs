@@ -514,7 +514,7 @@ async fn receive_at_desk(node: &Arc<Node>, id: PaymentId, source: Source) -> Res
 }
 
 /// Why nobody is asked for money for some holds, if that is so: the slot of one is closed, and what comes for it goes back.
-async fn closed(node: &Node, holds: &[HoldId]) -> Result<Option<Problem>, Problem> {
+pub async fn closed(node: &Node, holds: &[HoldId]) -> Result<Option<Problem>, Problem> {
     for hold in holds {
         if let Some(reason) = node.look(hold.slot(), |slot: &Slot| slot.places().closed).await? {
             return Ok(Some(Problem::from(slot::Refusal::SlotClosed { reason }).with("hold", hold)));
@@ -633,7 +633,8 @@ pub async fn checkout(
 /// Take a payment in at a desk.
 ///
 /// The whole amount, whatever way it was begun on: a notice is closed at pagoPA as paid elsewhere. One that is paid already is not taken a second time,
-/// nor one for places of a slot that is closed (`slot_closed`): that money would go back. What a desk has said before, the same till and reference, is the same money under any key, and
+/// nor one for places of a slot that is closed (`slot_closed`), or that others have by now (`not_enough_places`, `hold_sold`), or for which it is too late (`sale_over`, `slot_over`): that
+/// money would go back. What a desk has said before, the same till and reference, is the same money under any key, and
 /// answered as it was then.
 #[utoipa::path(
     tag = "Payments", operation_id = "pay_at_desk", security(("key" = ["desk"])),
@@ -665,6 +666,11 @@ pub async fn pay_at_desk(
     let due_for = seen(&node, &caller, Scope::Desk, id, look).await??;
     if let Some(problem) = closed(&node, &due_for).await? {
         return Err(problem);
+    }
+    if !due_for.is_empty()
+        && let Some((hold, why)) = payments::gone(&node, id).await?
+    {
+        return Err(Problem::from(why).with("hold", hold));
     }
     let node = node.into_inner();
     let receipt = desk_receipt(id, &source).ok_or_else(not_rebuilt)?;

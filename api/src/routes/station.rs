@@ -1,7 +1,8 @@
 //! The station at `POST /pagopa`: what the node of pagoPA asks is put to the payments of this installation. What is sent and answered, byte for byte, is `pagopa::soap`.
 //!
 //! Money can come half an hour and more after the node has asked for everything (SANP 3.12, best practice): so *get* keeps the places over the token's life before it
-//! answers, and a receipt is journaled before it is acknowledged. What a receipt does to a payment, however late it comes, is decided in `engine::payment`.
+//! answers, and a receipt is journaled before it is acknowledged. What a receipt does to a payment, however late it comes, is decided in `engine::payment`. Nobody is
+//! asked for money for places of a slot that is closed: their notice counts as cancelled until it reopens.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use futures_util::future::LocalBoxFuture;
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
 use tornello_actors::payments;
-use tornello_engine::ids::PaymentId;
+use tornello_engine::ids::{PaymentId, SlotId};
 use tornello_engine::payment::{Payment, Receipt, Refusal, Source};
 
 use crate::entrance::Shared;
@@ -34,14 +35,15 @@ struct Payments {
 }
 
 impl Payments {
-    /// What is due for a payment that can be made now.
+    /// What is due for a payment that can be made now, for places that are to be had.
     async fn due(&self, asked: Asked<'_>) -> Result<Position, Fault> {
         let now = self.node.now();
         let look = move |payment: &Payment| {
             // What is no position is unknown here, however it stands.
             let opened = payment.opened().filter(|opened| opened.gateway.is_position()).ok_or(Refusal::UnknownPayment)?;
             let payable = payment.payable(now)?;
-            Ok(Position {
+            let slots: Vec<SlotId> = opened.items.iter().map(|item| item.hold.slot()).collect();
+            let position = Position {
                 amount: payable.amount_cents,
                 due_at: payable.due_at,
                 description: opened.subject.clone(),
@@ -49,12 +51,15 @@ impl Payments {
                 // Tickets are sold to whoever pays: nobody is asked for a fiscal code, so there is none to tell. The XSD takes any 2 to 16 characters, and this is
                 // what the platform itself writes for a debtor who is not named.
                 debtor: Debtor::anonymous(),
-            })
+            };
+            Ok((position, slots))
         };
-        match self.node.look_payment(asked.payment, look).await {
-            Ok(position) => position.map_err(|refusal| fault(&refusal)),
-            Err(failure) => Err(failed(asked.payment, failure.map(payments::Refusal::Payment))),
-        }
+        let looked = self.node.look_payment(asked.payment, look).await;
+        let looked = looked.map_err(|failure| failed(asked.payment, failure.map(payments::Refusal::Payment)))?;
+        let (position, slots) = looked.map_err(|refusal: Refusal| fault(&refusal))?;
+        // What is paid for a slot that is closed goes back, by a transfer that somebody has to make.
+        let is_closed = |slot: &SlotId| self.node.board().head(*slot).is_some_and(|head| head.places.closed.is_some());
+        if slots.iter().any(is_closed) { Err(Fault::Cancelled) } else { Ok(position) }
     }
 
     async fn take(&self, asked: Asked<'_>, receipt: &soap::Receipt) -> Result<(), Fault> {

@@ -8,7 +8,7 @@ use tornello_actors::node::Node;
 use tornello_actors::streams::all_of;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
-use tornello_engine::ids::{Code, QuoteId};
+use tornello_engine::ids::{Code, HoldId, QuoteId};
 use tornello_engine::institution::Institution;
 use tornello_engine::museum::{self, Profile};
 use tornello_engine::payment::{self, Payment};
@@ -23,7 +23,7 @@ use crate::auth::{Caller, Scope};
 use crate::pagopa::settings::Creditor;
 use crate::print::{Letterhead, PrintedNotice, PrintedQuote, QuotedExtra, QuotedPart, QuotedPeople, TICKETS_MAX, notice_pdf, quote_pdf, tickets_pdf};
 use crate::problem::Problem;
-use crate::routes::payments::{Connected, creditor_of_museum};
+use crate::routes::payments::{Connected, closed, creditor_of_museum};
 use crate::routes::tickets::{File, Issued, PdfQuery, category_name, document, drawn};
 use crate::routes::{files, not_rebuilt};
 
@@ -265,7 +265,7 @@ fn conditions(offer: &Offer, policy: &GroupPolicy, conditions: Option<&Condition
 
 /// The payment notice of an accepted quote to print, A4.
 ///
-/// With its number and QR code, while it can be paid.
+/// With its number and QR code, while it can be paid, and while no slot of the visit is closed (`slot_closed`).
 #[utoipa::path(
     tag = "Quotes", operation_id = "get_quote_notice_pdf", security(("key" = ["quote"])),
     params(("quote" = String, Path, description = "The quote")),
@@ -285,11 +285,15 @@ pub async fn notice_document(
     let now = node.now();
     let due = move |payment: &Payment| {
         let payable = payment.payable(now)?;
-        Ok(payment.opened().filter(|opened| opened.gateway.is_position()).map(|opened| (payable, opened.subject.clone())))
+        let holds = |opened: &payment::Opened| opened.items.iter().map(|item| item.hold).collect::<Vec<HoldId>>();
+        Ok(payment.opened().filter(|opened| opened.gateway.is_position()).map(|opened| (payable, opened.subject.clone(), holds(opened))))
     };
     let due = node.look_payment(payment, due).await?.map_err(|refusal: payment::Refusal| Problem::from(refusal))?;
     let creditor = connected.0.as_ref().and_then(|pagopa| pagopa.settings().creditor(payment.creditor()));
-    let (Some((payable, subject)), Some(creditor)) = (due, creditor) else { return Err(Refusal::WrongState { state: quote.status() }.into()) };
+    let (Some((payable, subject, holds)), Some(creditor)) = (due, creditor) else { return Err(Refusal::WrongState { state: quote.status() }.into()) };
+    if let Some(problem) = closed(&node, &holds).await? {
+        return Err(problem);
+    }
     let known = node.museums().get(about.museum).ok_or_else(Problem::not_found)?;
     let profile = known.museum.profile().ok_or_else(Problem::not_found)?;
     let payer = match about.contact {
