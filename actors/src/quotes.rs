@@ -21,6 +21,8 @@ pub(crate) use resuming::resume_due;
 pub use resuming::{remind_doubtful, resume};
 pub(crate) use settling::takes_money;
 
+use std::collections::BTreeSet;
+
 use tokio::sync::Mutex;
 use tornello_engine::account;
 use tornello_engine::aggregate::Aggregate;
@@ -41,6 +43,7 @@ use crate::availability;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::node::Node;
+use crate::pauses::go_on;
 use crate::payments;
 
 /// How many quotes may be driven at once without waiting for each other by chance, and museums have quotes priced.
@@ -190,7 +193,7 @@ pub async fn send(node: &Node, id: QuoteId, envelope: Envelope, owner: Option<Co
 pub async fn accept(node: &Node, id: QuoteId, envelope: Envelope, command: Command) -> Step<()> {
     debug_assert!(matches!(command, Command::Accept { .. } | Command::Confirm));
     node.quote(id, envelope, command).await.map_err(of_quote)?;
-    advance(node, id).await.map_err(|failure| under_way(id, &failure))?;
+    advance_asked(node, id).await?;
     let refused = |quote: &Quote| (quote.status() == Status::Sent).then(|| (quote.settlement_refused(), quote.payment()));
     let why = match node.look_quote(id, refused).await.map_err(of_quote)? {
         Some((Some(why), _)) => Some(why),
@@ -256,7 +259,7 @@ fn new_options(id: QuoteId, envelope: &Envelope, slots: &[SlotId]) -> Vec<HoldId
 async fn optioned(node: &Node, id: QuoteId, record: &Record<Event>) -> Step<()> {
     let asked = record.events.iter().find_map(|event| if let Event::OptionsAsked(asked) = event { Some(asked) } else { None });
     let Some(asked) = asked else { return Ok(()) };
-    advance(node, id).await.map_err(|failure| under_way(id, &failure))?;
+    advance_asked(node, id).await?;
     let refused = |quote: &Quote| quote.options_refused().cloned();
     match node.look_quote(id, refused).await.map_err(of_quote)?.filter(|refused| refused.attempt == asked.attempt) {
         Some(refused) => {
@@ -278,22 +281,48 @@ fn under_way(id: QuoteId, failure: &Failure<Refusal>) -> Failure<Refusal> {
 /// # Errors
 /// Whatever keeps a step from being taken or its outcome from being known. Nothing is lost: the quote stands where it stood, or some steps further.
 pub async fn advance(node: &Node, id: QuoteId) -> Step<()> {
+    drive(node, id).await?
+}
+
+/// Drives a quote for whoever waits for what becomes of it. Places that cannot be given back now change nothing of that: they are given back later.
+async fn advance_asked(node: &Node, id: QuoteId) -> Step<()> {
+    match drive(node, id).await {
+        Ok(given_back) => {
+            if let Err(failure) = given_back {
+                tracing::warn!(quote = %id, ?failure, "places of a quote will be given back later");
+            }
+            Ok(())
+        }
+        Err(failure) => Err(under_way(id, &failure)),
+    }
+}
+
+/// As [`advance`]; answers apart whether all places were given back that are to be: those of a slot that does not answer keep nothing else.
+async fn drive(node: &Node, id: QuoteId) -> Step<Step<()>> {
     let _driving = node.quoting().of(id).lock().await;
+    let (mut put_off, mut given_back) = (BTreeSet::new(), Ok(()));
     for _ in 0..ROUNDS {
         let quote = match node.look_quote(id, Quote::clone).await {
             Ok(quote) => quote,
-            Err(Failure::Refused(_)) => return Ok(()),
+            Err(Failure::Refused(_)) => return Ok(given_back),
             Err(failure) => return Err(of_quote(failure)),
         };
-        match (quote.work(), quote.awaits()) {
+        match (quote.work_beside(&put_off), quote.awaits()) {
             (Some(Work::EndPayment(payment)), _) => end_payment(node, &quote, payment).await?,
             (Some(Work::Settle), _) => settle(node, &quote).await?,
             (Some(Work::IssueTickets), _) => issue(node, &quote).await?,
             (Some(Work::Unwind), _) => unwind(node, &quote).await?,
+            (Some(Work::TakeOptions(attempt)), _) if quote.waits_for(attempt, &put_off) => return given_back.map(Ok),
             (Some(Work::TakeOptions(attempt)), _) => take_options(node, &quote, attempt).await?,
-            (Some(Work::GiveBack(attempt)), _) => give_back(node, &quote, attempt).await?,
+            (Some(Work::GiveBack(attempt)), _) => {
+                let ended = give_back(node, &quote, attempt).await;
+                if ended.is_err() {
+                    put_off.insert(attempt);
+                }
+                given_back = go_on(node, given_back, ended)?;
+            }
             (None, Some(payment)) if follow(node, id, payment).await? => {}
-            (None, _) => return Ok(()),
+            (None, _) => return Ok(given_back),
         }
     }
     Err(Failure::Busy)
