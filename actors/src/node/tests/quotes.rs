@@ -535,6 +535,23 @@ async fn open_quotes_and_tills_are_known_after_a_restart() {
     assert_eq!(verified.beside, 3 + 3 + 1, "quotes, till sessions, an account");
 }
 
+/// The money for a part whose slot is closed goes back, and no places are kept for it when the slot opens again.
+#[actix_rt::test]
+async fn a_part_whose_money_goes_back_keeps_no_places() {
+    let office = Office::new().await;
+    let node = office.node();
+    let id = office.sent(1, operator(), visit(20)).await;
+    office.accept(id, 3, 1, Settle::Notice).await.unwrap();
+    node.slot(slot_at(1), by(4), Command::Close { reason: code("strike") }).await.unwrap();
+    office.pay(id).await;
+    let quote = office.quote(id).await;
+    assert!(matches!(quote.stage(), Stage::Ticketed { missing, .. } if *missing == [1]), "{:?}", quote.stage());
+    assert_eq!(node.look_payment(quote.payment().unwrap(), |payment| payment.money().owed.get()).await, Ok(9_000));
+    node.slot(slot_at(1), by(5), Command::Reopen).await.unwrap();
+    assert_eq!(office.places().await, [(0, 10), (0, 0)]);
+    office.stop().await;
+}
+
 /// Late money on a notice that was thought to be over, while another one can be paid: it wins, and the other is ended. If that is paid too, it goes back.
 #[actix_rt::test]
 async fn late_money_wins_over_a_payment_that_was_begun_since() {
