@@ -186,16 +186,20 @@ pub async fn send(node: &Node, id: QuoteId, envelope: Envelope, owner: Option<Co
     optioned(node, id, &record).await
 }
 
-/// Accepts what was sent, and settles it or begins to.
+/// Accepts what was sent, and settles it or begins to. A repeat hears what became of that acceptance, whatever has become of a later one.
 ///
 /// # Errors
 /// What the quote says to it, or whatever was to settle it: then it is as it was sent.
 pub async fn accept(node: &Node, id: QuoteId, envelope: Envelope, command: Command) -> Step<()> {
     debug_assert!(matches!(command, Command::Accept { .. } | Command::Confirm));
-    node.quote(id, envelope, command).await.map_err(of_quote)?;
+    let record = node.quote(id, envelope, command).await.map_err(of_quote)?;
     advance_asked(node, id).await?;
-    let refused = |quote: &Quote| (quote.status() == Status::Sent).then(|| (quote.settlement_refused(), quote.payment()));
-    let why = match node.look_quote(id, refused).await.map_err(of_quote)? {
+    let refused_in = |quote: &Quote| (quote.status() == Status::Sent).then(|| (quote.settlement_refused(), quote.payment()));
+    let (last, mut refused) = node.look_quote(id, move |quote| (acceptance(quote), refused_in(quote))).await.map_err(of_quote)?;
+    if record.events.iter().any(|event| matches!(event, Event::Accepted(accepted) if u64::from(accepted.acceptance) != last)) {
+        refused = refused_in(&node.quote_after(id, record.seq).await.map_err(of_quote)?);
+    }
+    let why = match refused {
         Some((Some(why), _)) => Some(why),
         // It was begun, and its gateway would not have it.
         Some((None, Some(payment))) => refused_by_gateway(node, payment).await?,
@@ -260,8 +264,12 @@ async fn optioned(node: &Node, id: QuoteId, record: &Record<Event>) -> Step<()> 
     let asked = record.events.iter().find_map(|event| if let Event::OptionsAsked(asked) = event { Some(asked) } else { None });
     let Some(asked) = asked else { return Ok(()) };
     advance_asked(node, id).await?;
-    let refused = |quote: &Quote| quote.options_refused().cloned();
-    match node.look_quote(id, refused).await.map_err(of_quote)?.filter(|refused| refused.attempt == asked.attempt) {
+    let (last, mut refused) = node.look_quote(id, |quote| (quote.attempts(), quote.options_refused().cloned())).await.map_err(of_quote)?;
+    // After another attempt a quote says no more of this one: its records do.
+    if last != asked.attempt {
+        refused = node.quote_after(id, record.seq).await.map_err(of_quote)?.options_refused().cloned();
+    }
+    match refused.filter(|refused| refused.attempt == asked.attempt) {
         Some(refused) => {
             let slot = asked.offer.parts.get(usize::from(refused.part)).map_or(SlotId::from_raw(0), |part| part.slot);
             Err(Failure::Refused(Refusal::Slot { slot, why: refused.why }))

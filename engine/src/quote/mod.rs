@@ -560,6 +560,12 @@ impl Quote {
         self.since
     }
 
+    /// How many attempts to take options there were: the number of the last.
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// All attempts whose options are not given back, by number.
     #[must_use]
     pub const fn options(&self) -> &BTreeMap<u32, Options> {

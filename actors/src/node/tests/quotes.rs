@@ -360,6 +360,20 @@ async fn options_are_taken_all_or_none_and_a_revision_moves_them_in_one_step() {
 }
 
 #[actix_rt::test]
+async fn a_repeat_of_a_revision_that_was_refused_hears_that_whatever_was_revised_since() {
+    let office = Office::new().await;
+    let node = office.node();
+    node.slot(slot_at(1), by(1), sell_there(1, 1, 15)).await.unwrap();
+    let id = office.sent(2, operator(), visit(10)).await;
+    assert_eq!(revise(node, id, by(4), None, visit(20)).await, refused(1, 10, 5));
+    revise(node, id, by(5), None, visit(12)).await.unwrap();
+    assert_eq!(revise(node, id, by(4), None, visit(20)).await, refused(1, 10, 5));
+    assert_eq!(revise(node, id, by(5), None, visit(12)).await, Ok(()));
+    assert_eq!((office.quote(id).await.revision(), office.places().await), (2, [(12, 0), (0, 15)]));
+    office.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_doubtful_quote_is_reminded_before_its_time_and_once_also_after_a_restart() {
     let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
     let office = Office::on(Arc::clone(&journal)).await;
