@@ -404,6 +404,14 @@ impl Quote {
         }
     }
 
+    /// Whether money of that payment pays it, or has: whoever is about to take it can ask before, as what a quote does not want goes back.
+    ///
+    /// # Errors
+    /// Why it does not: [`Refusal::NotExpected`] if the quote is paid on another way.
+    pub fn welcomes(&self, payment: PaymentId) -> Result<(), Refusal> {
+        if self.paid.as_ref().is_some_and(|paid| paid.payment == Some(payment)) { Ok(()) } else { self.is_paid_by(payment) }
+    }
+
     /// Whether an option in force may still be of something else: a later attempt had it, and is not done with it. What earlier ones left of it was made right before the payment
     /// was begun.
     fn options_settle(&self) -> bool {

@@ -751,8 +751,10 @@ fn what_cannot_be_given_back_keeps_nothing_else() {
     world.ask(2, &accept(2, Settle::Notice)).unwrap();
     assert_eq!((world.quote.work(), beside(&world, &[1])), (Some(Work::GiveBack(1)), Some(Work::Settle)));
     world.ask(2, &ATTACH).unwrap();
+    assert_eq!(world.quote.welcomes(PAYMENT), Ok(()));
     assert!(world.ask(3, &PAID).is_ok());
     assert_eq!((world.quote.status(), world.quote.work()), (Status::Paid, Some(Work::GiveBack(1))));
+    assert_eq!([PAYMENT, OTHER].map(|payment| world.quote.welcomes(payment)), [Ok(()), Err(Refusal::NotExpected)]);
 }
 
 proptest! {
