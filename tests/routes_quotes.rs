@@ -819,6 +819,35 @@ async fn for_what_does_not_take_place_no_money_is_taken_and_the_quote_stands() {
     app.stop().await;
 }
 
+/// A desk takes no money that would have to go back: not on the notice of an earlier revision, nor for what was paid by another notice.
+#[actix_rt::test]
+async fn a_desk_takes_no_money_that_a_quote_would_not_keep() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let quote = draft(&app, &office, "d", &company("10:00", 12)).await;
+    act(&app, &office, &quote, "send", &json!({})).await;
+    let first = act(&app, &office, &quote, "accept", &json!({"revision": 1, "settle": "notice"})).await;
+    act(&app, &office, &quote, "reopen", &json!({})).await;
+    let (status, revised) = app.ask(Method::PUT, &path(&quote), &office, "r", &visit("10:00", "full", 11)).await;
+    assert_eq!((status.as_u16(), &revised["revision"]), (200, &json!(2)), "{revised}");
+    let desk = |accepted: &Value| format!("/v1/payments/{}/desk", accepted["payment"]["payment"].as_str().unwrap());
+    let till = |reference: &str| json!({"till": "till-1", "method": "cash", "reference": reference});
+    let (status, off) = app.post(&desk(&first), &office, "pay-1", &till("R-1")).await;
+    assert_eq!((status.as_u16(), &off["code"], &off["revision"]), (409, &json!("other_revision"), &json!(2)), "{off}");
+
+    let (accept, notice) = (format!("{}/accept", path(&quote)), json!({"revision": 2, "settle": "notice"}));
+    let (_, withdrawn) = app.post(&accept, &office, "a-2", &notice).await;
+    assert_eq!(app.post(&format!("{}/reopen", path(&quote)), &office, "o-2", &json!({})).await.0, StatusCode::OK);
+    let (_, newer) = app.post(&accept, &office, "a-3", &notice).await;
+    let paid = app.post(&desk(&newer), &office, "pay-2", &till("R-2")).await;
+    assert_eq!((paid.0.as_u16(), &paid.1["state"]), (200, &json!("paid")), "{}", paid.1);
+    let (status, off) = app.post(&desk(&withdrawn), &office, "pay-3", &till("R-3")).await;
+    assert_eq!((status.as_u16(), &off["code"]), (409, &json!("already_paid")), "{off}");
+    let (status, again) = app.post(&desk(&newer), &office, "pay-4", &till("R-2")).await;
+    assert_eq!((status.as_u16(), &again["state"]), (200, &json!("paid")), "what was taken is answered again: {again}");
+    app.stop().await;
+}
+
 /// The museum cannot keep its word: the quote says so, and all of its money is to go back.
 #[actix_rt::test]
 async fn what_has_tickets_is_cancelled_by_the_museum_with_what_it_cost_beside_them() {

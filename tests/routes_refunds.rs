@@ -133,7 +133,7 @@ async fn a_payment_that_cannot_be_read_keeps_nobody_of_another_museum() {
         }
         known
     };
-    let app = app.restart_threaded(settings(), 1, |journal| Arc::new(Worn { journal, payment }) as Arc<dyn Journal>).await;
+    let app = app.restart_threaded(settings(), 1, |journal| Arc::new(Worn { journal, payment, read: Arc::default() }) as Arc<dyn Journal>).await;
     app.pass(91 * 86_400).await;
     app.node().erase_due().await.unwrap();
     assert_eq!(known(&app).await, [true, false]);

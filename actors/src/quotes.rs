@@ -21,6 +21,8 @@ pub(crate) use resuming::resume_due;
 pub use resuming::{remind_doubtful, resume};
 pub(crate) use settling::takes_money;
 
+use std::collections::BTreeSet;
+
 use tokio::sync::Mutex;
 use tornello_engine::account;
 use tornello_engine::aggregate::Aggregate;
@@ -41,6 +43,7 @@ use crate::availability;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::node::Node;
+use crate::pauses::go_on;
 use crate::payments;
 
 /// How many quotes may be driven at once without waiting for each other by chance, and museums have quotes priced.
@@ -183,16 +186,20 @@ pub async fn send(node: &Node, id: QuoteId, envelope: Envelope, owner: Option<Co
     optioned(node, id, &record).await
 }
 
-/// Accepts what was sent, and settles it or begins to.
+/// Accepts what was sent, and settles it or begins to. A repeat hears what became of that acceptance, whatever has become of a later one.
 ///
 /// # Errors
 /// What the quote says to it, or whatever was to settle it: then it is as it was sent.
 pub async fn accept(node: &Node, id: QuoteId, envelope: Envelope, command: Command) -> Step<()> {
     debug_assert!(matches!(command, Command::Accept { .. } | Command::Confirm));
-    node.quote(id, envelope, command).await.map_err(of_quote)?;
-    advance(node, id).await.map_err(|failure| under_way(id, &failure))?;
-    let refused = |quote: &Quote| (quote.status() == Status::Sent).then(|| (quote.settlement_refused(), quote.payment()));
-    let why = match node.look_quote(id, refused).await.map_err(of_quote)? {
+    let record = node.quote(id, envelope, command).await.map_err(of_quote)?;
+    advance_asked(node, id).await?;
+    let refused_in = |quote: &Quote| (quote.status() == Status::Sent).then(|| (quote.settlement_refused(), quote.payment()));
+    let (last, mut refused) = node.look_quote(id, move |quote| (acceptance(quote), refused_in(quote))).await.map_err(of_quote)?;
+    if record.events.iter().any(|event| matches!(event, Event::Accepted(accepted) if u64::from(accepted.acceptance) != last)) {
+        refused = refused_in(&node.quote_after(id, record.seq).await.map_err(of_quote)?);
+    }
+    let why = match refused {
         Some((Some(why), _)) => Some(why),
         // It was begun, and its gateway would not have it.
         Some((None, Some(payment))) => refused_by_gateway(node, payment).await?,
@@ -256,9 +263,13 @@ fn new_options(id: QuoteId, envelope: &Envelope, slots: &[SlotId]) -> Vec<HoldId
 async fn optioned(node: &Node, id: QuoteId, record: &Record<Event>) -> Step<()> {
     let asked = record.events.iter().find_map(|event| if let Event::OptionsAsked(asked) = event { Some(asked) } else { None });
     let Some(asked) = asked else { return Ok(()) };
-    advance(node, id).await.map_err(|failure| under_way(id, &failure))?;
-    let refused = |quote: &Quote| quote.options_refused().cloned();
-    match node.look_quote(id, refused).await.map_err(of_quote)?.filter(|refused| refused.attempt == asked.attempt) {
+    advance_asked(node, id).await?;
+    let (last, mut refused) = node.look_quote(id, |quote| (quote.attempts(), quote.options_refused().cloned())).await.map_err(of_quote)?;
+    // After another attempt a quote says no more of this one: its records do.
+    if last != asked.attempt {
+        refused = node.quote_after(id, record.seq).await.map_err(of_quote)?.options_refused().cloned();
+    }
+    match refused.filter(|refused| refused.attempt == asked.attempt) {
         Some(refused) => {
             let slot = asked.offer.parts.get(usize::from(refused.part)).map_or(SlotId::from_raw(0), |part| part.slot);
             Err(Failure::Refused(Refusal::Slot { slot, why: refused.why }))
@@ -278,22 +289,48 @@ fn under_way(id: QuoteId, failure: &Failure<Refusal>) -> Failure<Refusal> {
 /// # Errors
 /// Whatever keeps a step from being taken or its outcome from being known. Nothing is lost: the quote stands where it stood, or some steps further.
 pub async fn advance(node: &Node, id: QuoteId) -> Step<()> {
+    drive(node, id).await?
+}
+
+/// Drives a quote for whoever waits for what becomes of it. Places that cannot be given back now change nothing of that: they are given back later.
+async fn advance_asked(node: &Node, id: QuoteId) -> Step<()> {
+    match drive(node, id).await {
+        Ok(given_back) => {
+            if let Err(failure) = given_back {
+                tracing::warn!(quote = %id, ?failure, "places of a quote will be given back later");
+            }
+            Ok(())
+        }
+        Err(failure) => Err(under_way(id, &failure)),
+    }
+}
+
+/// As [`advance`]; answers apart whether all places were given back that are to be: those of a slot that does not answer keep nothing else.
+async fn drive(node: &Node, id: QuoteId) -> Step<Step<()>> {
     let _driving = node.quoting().of(id).lock().await;
+    let (mut put_off, mut given_back) = (BTreeSet::new(), Ok(()));
     for _ in 0..ROUNDS {
         let quote = match node.look_quote(id, Quote::clone).await {
             Ok(quote) => quote,
-            Err(Failure::Refused(_)) => return Ok(()),
+            Err(Failure::Refused(_)) => return Ok(given_back),
             Err(failure) => return Err(of_quote(failure)),
         };
-        match (quote.work(), quote.awaits()) {
+        match (quote.work_beside(&put_off), quote.awaits()) {
             (Some(Work::EndPayment(payment)), _) => end_payment(node, &quote, payment).await?,
             (Some(Work::Settle), _) => settle(node, &quote).await?,
             (Some(Work::IssueTickets), _) => issue(node, &quote).await?,
             (Some(Work::Unwind), _) => unwind(node, &quote).await?,
+            (Some(Work::TakeOptions(attempt)), _) if quote.waits_for(attempt, &put_off) => return given_back.map(Ok),
             (Some(Work::TakeOptions(attempt)), _) => take_options(node, &quote, attempt).await?,
-            (Some(Work::GiveBack(attempt)), _) => give_back(node, &quote, attempt).await?,
+            (Some(Work::GiveBack(attempt)), _) => {
+                let ended = give_back(node, &quote, attempt).await;
+                if ended.is_err() {
+                    put_off.insert(attempt);
+                }
+                given_back = go_on(node, given_back, ended)?;
+            }
             (None, Some(payment)) if follow(node, id, payment).await? => {}
-            (None, _) => return Ok(()),
+            (None, _) => return Ok(given_back),
         }
     }
     Err(Failure::Busy)

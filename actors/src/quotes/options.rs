@@ -89,13 +89,15 @@ async fn is_held(node: &Node, part: &Part, hold: HoldId) -> Step<bool> {
     node.look(part.slot, is_it).await.map_err(|failure| of_slot(part.slot, failure))
 }
 
-/// Gives the options of an attempt back. Those that are gone, or were never taken, need not be; one that is in force is made what it is in force for.
+/// Gives the options of an attempt back. Those that are gone, or were never taken, need not be; one that is in force is made what it is in force for, but for what another attempt
+/// makes of it just now: the end of that one makes it so.
 pub(super) async fn give_back(node: &Node, quote: &Quote, attempt: u32) -> Step<()> {
     let holds = quote.options().get(&attempt).map(|options| options.asked.holds.clone()).unwrap_or_default();
     let mut left = Ok(());
     for hold in holds {
         let ended = match quote.stays_for(hold) {
             None => release(node, quote.id(), hold).await,
+            Some(_) if quote.is_taking(hold) => Ok(()),
             Some(lines) => {
                 let command = slot::Command::Amend { hold, lines: lines.to_vec(), owner: Some(KeyId::SYSTEM) };
                 match node.slot(hold.slot(), for_system(quote.id(), &format!("fit {attempt}"), hold), command).await {

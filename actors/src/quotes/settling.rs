@@ -2,17 +2,18 @@
 //! whether its money is welcome before it sells the places, and the quote hears what has become of its payment.
 
 use tornello_engine::account;
-use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{Code, KeyId, PaymentId, QuoteId};
+use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, QuoteId};
 use tornello_engine::payment::{self, ItemEnd, Payment, Stage as Paying};
 use tornello_engine::quote::{self, About, Command, Offer, Quote, Settle, Stage, Status};
 use tornello_engine::slot::{self, Slot};
 
+use super::options::release;
 use super::{Refusal, Step, acceptance, drafter, for_system, note, of_payments, of_quote, of_slot, step};
 use crate::failure::Failure;
 use crate::node::Node;
+use crate::pauses::go_on;
 use crate::payments;
 
 /// How much of a museum's name a payer reads, in characters.
@@ -149,9 +150,12 @@ pub(crate) async fn takes_money(node: &Node, id: QuoteId, payment: PaymentId) ->
 
 /// Tells a quote what has become of a payment; answers whether that was anything new.
 pub(super) async fn follow(node: &Node, id: QuoteId, payment: PaymentId) -> Step<bool> {
-    let known = node.look_payment(payment, |payment: &Payment| (payment.stage(), payment.items().to_vec(), payment.seq())).await;
-    let (stage, items) = match known {
-        Ok((stage, items, _)) => (stage, items),
+    let known = node.look_payment(payment, |payment: &Payment| {
+        let holds: Vec<HoldId> = payment.opened().iter().flat_map(|opened| &opened.items).map(|item| item.hold).collect();
+        (payment.stage(), holds, payment.items().to_vec())
+    });
+    let (stage, holds, items) = match known.await {
+        Ok(known) => known,
         Err(Failure::Refused(_)) => return Ok(false),
         Err(failure) => return Err(of_payments(failure.map(payments::Refusal::Payment))),
     };
@@ -171,6 +175,14 @@ pub(super) async fn follow(node: &Node, id: QuoteId, payment: PaymentId) -> Step
             if !node.look_quote(id, is_paid).await.map_err(of_quote)? || items.iter().any(|end| matches!(end, ItemEnd::Open)) {
                 return Ok(false);
             }
+            // The option of a part whose money goes back, or that was sold anew, keeps its places for nobody.
+            let mut left = Ok(());
+            for (hold, end) in holds.into_iter().zip(&items) {
+                if !matches!(end, ItemEnd::Sold { sale, .. } if *sale == hold) {
+                    left = go_on(node, left, release(node, id, hold).await)?;
+                }
+            }
+            left?;
             let sales = items.iter().filter_map(|end| if let ItemEnd::Sold { sale, .. } = end { Some(*sale) } else { None }).collect();
             let is_missing = |(number, end): (u16, &ItemEnd)| matches!(end, ItemEnd::PaidBack { .. }).then_some(number);
             let missing = (0..).zip(&items).filter_map(is_missing).collect();

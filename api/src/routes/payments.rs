@@ -22,9 +22,10 @@ use tornello_actors::people::RETENTION_S;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{BadId, Code, HoldId, KeyId, MuseumId, PaymentId, SlotId, VoucherId};
+use tornello_engine::ids::{BadId, Code, HoldId, KeyId, MuseumId, PaymentId, QuoteId, SlotId, VoucherId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment::{self, Command, Gateway, Opened, Payment, Receipt, Source, Stage, Took};
+use tornello_engine::quote;
 use tornello_engine::recall::Recall;
 use tornello_engine::record::Record;
 use tornello_engine::slot::verdict::Window;
@@ -523,6 +524,15 @@ pub async fn closed(node: &Node, holds: &[HoldId]) -> Result<Option<Problem>, Pr
     Ok(None)
 }
 
+/// Asserts that a quote would keep the money of a payment: what comes for one that is paid on another way, or was revised since, goes back.
+async fn keeps_money(node: &Node, quote: QuoteId, id: PaymentId) -> Result<(), Problem> {
+    match node.look_quote(quote, move |quote| quote.welcomes(id)).await? {
+        Ok(()) => Ok(()),
+        Err(quote::Refusal::NotExpected) => Err(payment::Refusal::AlreadyPaid.into()),
+        Err(why) => Err(why.into()),
+    }
+}
+
 /// Leaves notices at the payment pages as one cart; answers where the browser has to go, and what is due for each.
 pub async fn page_for(
     node: &Node,
@@ -633,9 +643,9 @@ pub async fn checkout(
 /// Take a payment in at a desk.
 ///
 /// The whole amount, whatever way it was begun on: a notice is closed at pagoPA as paid elsewhere. One that is paid already is not taken a second time,
-/// nor one for places of a slot that is closed (`slot_closed`), or that others have by now (`not_enough_places`, `hold_sold`), or for which it is too late (`sale_over`, `slot_over`): that
-/// money would go back. What a desk has said before, the same till and reference, is the same money under any key, and
-/// answered as it was then.
+/// nor one for places of a slot that is closed (`slot_closed`), or that others have by now (`not_enough_places`, `hold_sold`), or for which it is too late (`sale_over`, `slot_over`), or
+/// for a quote that is paid on another way or was revised since (`already_paid`, `other_revision`): that money would go back. What a desk has said before, the same till and reference,
+/// is the same money under any key, and answered as it was then.
 #[utoipa::path(
     tag = "Payments", operation_id = "pay_at_desk", security(("key" = ["desk"])),
     request_body(content = DeskForm, example = json!({"till": "till-1", "method": "card", "reference": "R-2026-000123"})),
@@ -655,17 +665,20 @@ pub async fn pay_at_desk(
     let known = source.clone();
     let look = move |payment: &Payment, opened: &Opened| {
         if payment.receipts().iter().any(|receipt| receipt.source == known) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         }
         match payment.stage() {
             Stage::Paid { .. } => Err(payment::Refusal::AlreadyPaid),
-            _ => Ok(opened.items.iter().map(|item| item.hold).collect::<Vec<HoldId>>()),
+            _ => Ok((opened.items.iter().map(|item| item.hold).collect::<Vec<HoldId>>(), opened.quote)),
         }
     };
     // A desk that repeats itself is answered again; one that would take money for what is paid, or cannot be had, is stopped before it does.
-    let due_for = seen(&node, &caller, Scope::Desk, id, look).await??;
+    let (due_for, of_quote) = seen(&node, &caller, Scope::Desk, id, look).await??;
     if let Some(problem) = closed(&node, &due_for).await? {
         return Err(problem);
+    }
+    if let Some(quote) = of_quote {
+        keeps_money(&node, quote, id).await?;
     }
     if !due_for.is_empty()
         && let Some((hold, why)) = payments::gone(&node, id).await?

@@ -404,11 +404,20 @@ impl Quote {
         }
     }
 
-    /// Whether an option in force may still be of something else: another attempt had it, and is not done with it.
+    /// Whether money of that payment pays it, or has: whoever is about to take it can ask before, as what a quote does not want goes back.
+    ///
+    /// # Errors
+    /// Why it does not: [`Refusal::NotExpected`] if the quote is paid on another way.
+    pub fn welcomes(&self, payment: PaymentId) -> Result<(), Refusal> {
+        if self.paid.as_ref().is_some_and(|paid| paid.payment == Some(payment)) { Ok(()) } else { self.is_paid_by(payment) }
+    }
+
+    /// Whether an option in force may still be of something else: a later attempt had it, and is not done with it. What earlier ones left of it was made right before the payment
+    /// was begun.
     fn options_settle(&self) -> bool {
-        let in_force = self.options_in_force().map_or(&[][..], |asked| &asked.holds);
-        let giving_back = self.options.values().filter(|options| options.state == OptionsState::GivingBack);
-        giving_back.flat_map(|options| &options.asked.holds).any(|hold| in_force.contains(hold))
+        let Some(asked) = self.options_in_force() else { return false };
+        let later = self.options.range(asked.attempt + 1..).filter(|(_, options)| options.state == OptionsState::GivingBack);
+        later.flat_map(|(_, options)| &options.asked.holds).any(|hold| asked.holds.contains(hold))
     }
 
     const fn wrong_state(&self) -> Refusal {
@@ -443,13 +452,19 @@ impl Quote {
     /// What is to be done next for it elsewhere; none if it waits for people, for time or for its payment.
     #[must_use]
     pub fn work(&self) -> Option<Work> {
+        self.work_beside(&BTreeSet::new())
+    }
+
+    /// As [`Self::work`], beside the attempts whose options cannot all be given back now: what else is to be done does not wait for a slot that the group has left.
+    #[must_use]
+    pub fn work_beside(&self, put_off: &BTreeSet<u32>) -> Option<Work> {
         let ended = !matches!(self.stage, Stage::Accepted { .. });
         if let Some(payment) = self.superseded.or(self.payment.filter(|_| self.payment_open && ended)) {
             return Some(Work::EndPayment(payment));
         }
-        let first = |state| self.options.iter().find(move |(_, options)| options.state == state).map(|(attempt, _)| *attempt);
+        let all = |state| self.options.iter().filter(move |(_, options)| options.state == state).map(|(attempt, _)| *attempt);
         // Before anything is sold or due, every option is of what it is for.
-        if let Some(attempt) = first(OptionsState::GivingBack) {
+        if let Some(attempt) = all(OptionsState::GivingBack).find(|attempt| !put_off.contains(attempt)) {
             return Some(Work::GiveBack(attempt));
         }
         if self.is_settling() {
@@ -461,7 +476,21 @@ impl Quote {
         if self.unwinds() {
             return Some(Work::Unwind);
         }
-        first(OptionsState::Taking).map(Work::TakeOptions)
+        all(OptionsState::Taking).next().map(Work::TakeOptions)
+    }
+
+    /// Whether an attempt that is being taken has that option too: until it has come to its end, the option may be of what it asks for.
+    #[must_use]
+    pub fn is_taking(&self, hold: HoldId) -> bool {
+        self.options.values().any(|options| options.state == OptionsState::Taking && options.asked.holds.contains(&hold))
+    }
+
+    /// Whether an attempt asks for places in a slot where another option of these attempts is yet to be given back: until then it might be refused for the quote's own places.
+    #[must_use]
+    pub fn waits_for(&self, attempt: u32, put_off: &BTreeSet<u32>) -> bool {
+        let asked = self.options.get(&attempt).map_or(&[][..], |options| &options.asked.holds);
+        let is_in_the_way = |left: &HoldId| asked.iter().any(|new| new.slot() == left.slot() && new != left);
+        put_off.iter().filter_map(|left| self.options.get(left)).flat_map(|left| &left.asked.holds).any(is_in_the_way)
     }
 
     /// What a hold that an attempt gives back stays for: the lines of the option in force, if it is one.
@@ -537,6 +566,12 @@ impl Quote {
     #[must_use]
     pub const fn since(&self) -> Timestamp {
         self.since
+    }
+
+    /// How many attempts to take options there were: the number of the last.
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
     }
 
     /// All attempts whose options are not given back, by number.

@@ -239,7 +239,8 @@ fn what_is_refused_in_which_state() {
         (sent(), PAID, Refusal::NotExpected),
         // A payment for an earlier revision pays for no other. What is on the way ends first.
         (after(payable(), &[DETACH, revise(adults(15), 2)]), PAID, Refusal::OptionsUnderWay),
-        (after(payable(), &[DETACH, revise(adults(15), 2), optioned(2)]), PAID, Refusal::OptionsUnderWay),
+        (after(payable(), &[DETACH, revise(adults(15), 2), no_places(2)]), PAID, Refusal::OptionsUnderWay),
+        (after(payable(), &[DETACH, revise(adults(15), 2), optioned(2)]), PAID, Refusal::OtherRevision { revision: 2 }),
         (after(payable(), &[DETACH, revise(adults(15), 2), optioned(2), released(1)]), PAID, Refusal::OtherRevision { revision: 2 }),
         (after(payable(), &[DETACH, accept(1, Settle::Notice)]), PAID, Refusal::SettlementUnderWay),
         (sent(), released(1), Refusal::NotExpected),
@@ -728,6 +729,32 @@ fn a_revision_keeps_the_options_of_parts_that_stay() {
     assert_eq!(world.quote.stays_for(holds(1, 1)[0]).map(people), Some(18));
     world.ask(2, &cancel()).unwrap();
     assert_eq!(world.quote.stays_for(holds(1, 1)[0]), None);
+}
+
+/// What a slot keeps that does not answer waits, and nothing else does: money for the revision in force is welcome meanwhile.
+#[test]
+fn what_cannot_be_given_back_keeps_nothing_else() {
+    let mut world = given(&[sent(), vec![revise(adults(30), 2), optioned(2)]].concat());
+    let beside = |world: &World, attempts: &[u32]| world.quote.work_beside(&attempts.iter().copied().collect());
+    assert_eq!((world.quote.work(), beside(&world, &[1])), (Some(Work::GiveBack(1)), None));
+    world.ask(1, &revise(adults(20), 3)).unwrap();
+    assert_eq!((world.quote.work(), beside(&world, &[1])), (Some(Work::GiveBack(1)), Some(Work::TakeOptions(3))));
+    let of_first = holds(1, 1)[0];
+    assert!(world.quote.is_taking(of_first) && world.quote.stays_for(of_first).is_some(), "it is fitted when that has come to its end");
+    assert!(!world.quote.waits_for(3, &BTreeSet::from([1])), "it has that option itself");
+    let sent_again = given(&[drafted(), vec![send(1), no_places(1), send(2)]].concat()).quote;
+    assert!(sent_again.waits_for(2, &BTreeSet::from([1])) && !sent_again.waits_for(2, &BTreeSet::new()), "the places are its own");
+    world.ask(1, &no_places(3)).unwrap();
+    assert!(!world.quote.is_taking(of_first));
+    assert_eq!((beside(&world, &[1]), beside(&world, &[1, 3])), (Some(Work::GiveBack(3)), None));
+    world.ask(1, &released(3)).unwrap();
+    world.ask(2, &accept(2, Settle::Notice)).unwrap();
+    assert_eq!((world.quote.work(), beside(&world, &[1])), (Some(Work::GiveBack(1)), Some(Work::Settle)));
+    world.ask(2, &ATTACH).unwrap();
+    assert_eq!(world.quote.welcomes(PAYMENT), Ok(()));
+    assert!(world.ask(3, &PAID).is_ok());
+    assert_eq!((world.quote.status(), world.quote.work()), (Status::Paid, Some(Work::GiveBack(1))));
+    assert_eq!([PAYMENT, OTHER].map(|payment| world.quote.welcomes(payment)), [Ok(()), Err(Refusal::NotExpected)]);
 }
 
 proptest! {

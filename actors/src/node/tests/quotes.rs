@@ -360,6 +360,20 @@ async fn options_are_taken_all_or_none_and_a_revision_moves_them_in_one_step() {
 }
 
 #[actix_rt::test]
+async fn a_repeat_of_a_revision_that_was_refused_hears_that_whatever_was_revised_since() {
+    let office = Office::new().await;
+    let node = office.node();
+    node.slot(slot_at(1), by(1), sell_there(1, 1, 15)).await.unwrap();
+    let id = office.sent(2, operator(), visit(10)).await;
+    assert_eq!(revise(node, id, by(4), None, visit(20)).await, refused(1, 10, 5));
+    revise(node, id, by(5), None, visit(12)).await.unwrap();
+    assert_eq!(revise(node, id, by(4), None, visit(20)).await, refused(1, 10, 5));
+    assert_eq!(revise(node, id, by(5), None, visit(12)).await, Ok(()));
+    assert_eq!((office.quote(id).await.revision(), office.places().await), (2, [(12, 0), (0, 15)]));
+    office.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_doubtful_quote_is_reminded_before_its_time_and_once_also_after_a_restart() {
     let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
     let office = Office::on(Arc::clone(&journal)).await;
@@ -533,6 +547,23 @@ async fn open_quotes_and_tills_are_known_after_a_restart() {
     office.stop().await;
     let verified = crate::verify::verify(journal.as_ref(), false, |_| {}).await.unwrap();
     assert_eq!(verified.beside, 3 + 3 + 1, "quotes, till sessions, an account");
+}
+
+/// The money for a part whose slot is closed goes back, and no places are kept for it when the slot opens again.
+#[actix_rt::test]
+async fn a_part_whose_money_goes_back_keeps_no_places() {
+    let office = Office::new().await;
+    let node = office.node();
+    let id = office.sent(1, operator(), visit(20)).await;
+    office.accept(id, 3, 1, Settle::Notice).await.unwrap();
+    node.slot(slot_at(1), by(4), Command::Close { reason: code("strike") }).await.unwrap();
+    office.pay(id).await;
+    let quote = office.quote(id).await;
+    assert!(matches!(quote.stage(), Stage::Ticketed { missing, .. } if *missing == [1]), "{:?}", quote.stage());
+    assert_eq!(node.look_payment(quote.payment().unwrap(), |payment| payment.money().owed.get()).await, Ok(9_000));
+    node.slot(slot_at(1), by(5), Command::Reopen).await.unwrap();
+    assert_eq!(office.places().await, [(0, 10), (0, 0)]);
+    office.stop().await;
 }
 
 /// Late money on a notice that was thought to be over, while another one can be paid: it wins, and the other is ended. If that is paid too, it goes back.

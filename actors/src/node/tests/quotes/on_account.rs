@@ -30,6 +30,23 @@ async fn on_account_as_far_as_the_limit_goes() {
     office.stop().await;
 }
 
+#[actix_rt::test]
+async fn a_repeat_of_an_acceptance_hears_nothing_of_another_one() {
+    let office = Office::new().await;
+    let first = office.sent(10, operator(), visit(12)).await;
+    office.accept(first, 12, 1, Settle::OnAccount).await.unwrap();
+    let id = office.sent(20, operator(), Asked { slots: vec![slot_at(1)], ..visit(12) }).await;
+    office.accept(id, 22, 1, Settle::Notice).await.unwrap();
+    ask(office.node(), id, by(23), quote::Command::Reopen).await.unwrap();
+    let beyond = || Err(Failure::Refused(quotes::Refusal::Settlement { why: code("credit_limit") }));
+    assert_eq!(office.accept(id, 24, 1, Settle::OnAccount).await, beyond());
+    assert_eq!(office.accept(id, 22, 1, Settle::Notice).await, Ok(()), "it had its notice");
+    office.accept(id, 25, 1, Settle::Notice).await.unwrap();
+    assert_eq!(office.accept(id, 24, 1, Settle::OnAccount).await, beyond(), "and this one was beyond the limit");
+    assert_eq!((office.status(id).await, office.owed().await), (Status::Accepted, 10_800));
+    office.stop().await;
+}
+
 /// An account is charged for nothing that a payment keeps, unless whoever asks knows that it needs it no more.
 #[actix_rt::test]
 async fn an_account_is_charged_for_a_hold_once_no_payment_needs_it() {

@@ -55,6 +55,33 @@ async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_being_given_back()
     office.stop().await;
 }
 
+/// A group is taken out of a slot that does not answer: it pays and has its tickets elsewhere, and that slot gives its places back when it can.
+#[actix_rt::test]
+async fn a_slot_that_a_group_has_left_and_that_cannot_be_read_keeps_no_tickets_in_others() {
+    let journal = Arc::new(Watched::default());
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    office.open().await;
+    let id = office.sent(1, operator(), visit(20)).await;
+    office.stop().await;
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    journal.lose(slot_at(0));
+    let node = office.node();
+    let elsewhere = Asked { slots: vec![slot_at(1), slot_at(2)], ..visit(20) };
+    assert_eq!(revise(node, id, by(3), None, elsewhere).await, Ok(()));
+    assert_eq!((office.status(id).await, office.quote(id).await.revision()), (Status::Sent, 2));
+    assert_eq!(office.accept(id, 4, 2, Settle::Notice).await, Ok(()));
+    let payment = office.quote(id).await.payment().unwrap();
+    payments::receive(node, payment, receipt(Cents::new(18_000))).await.unwrap();
+    assert_eq!((payments::resume(node).await, resume(node).await), (0, 1), "the places in the slot that cannot be read are left");
+    let Stage::Ticketed { sales, missing } = office.quote(id).await.stage().clone() else { panic!("it has tickets") };
+    assert_eq!((sales.iter().map(|sale| sale.slot()).collect::<Vec<_>>(), missing), (vec![slot_at(1), slot_at(2)], vec![]));
+    assert_eq!(node.quotes().working(), [id]);
+    journal.find();
+    office.settle().await;
+    assert_eq!((node.quotes().working(), office.places().await), (vec![], [(0, 0), (0, 10)]));
+    office.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_its_tickets() {
     let journal = Arc::new(Watched::default());
