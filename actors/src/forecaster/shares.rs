@@ -1,5 +1,5 @@
 //! How a day's visitors spread over its slots: as on the last counted days of the same part of the week, and as the places are where little was counted; never
-//! beyond a slot's places, and never fewer than are booked.
+//! beyond a slot's places, and never fewer than are booked, unless it is called off.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ const Z_95: f64 = 1.959_964;
 
 /// Splits a day over its slots. What does not fit is taken off the day as well: nobody comes who cannot have a ticket.
 pub fn split(outlook: &mut Outlook, slots: &mut [SlotForecast], attendance: &Attendance, date: Date) {
-    let room: f64 = slots.iter().map(|slot| f64::from(slot.capacity.max(slot.booked))).sum();
+    let room: f64 = slots.iter().map(most).sum();
     let cap = |value: f64| value.min(room);
     outlook.mid = cap(outlook.mid);
     outlook.band_80 = (cap(outlook.band_80.0), cap(outlook.band_80.1));
@@ -31,7 +31,7 @@ pub fn split(outlook: &mut Outlook, slots: &mut [SlotForecast], attendance: &Att
     let relative = |end: f64| if outlook.mid > 0.0 { (end - outlook.mid) / outlook.mid } else { 0.0 };
     let ends = [(outlook.band_80, Z_80), (outlook.band_95, Z_95)].map(|((low, high), z)| (relative(low), relative(high), z));
     for (slot, mid) in slots.iter_mut().zip(mids) {
-        let most = f64::from(slot.capacity.max(slot.booked));
+        let most = most(slot);
         let end = |day: f64, z: f64| ((day * mid).powi(2) + SPREAD * z * z * mid).sqrt();
         let [band_80, band_95] = ends.map(|(low, high, z)| ((mid - end(low, z)).max(0.0), (mid + end(high, z)).min(most)));
         (slot.mid, slot.band_80, slot.band_95) = (mid, band_80, band_95);
@@ -64,6 +64,11 @@ pub fn count(outlook: &mut Outlook, slots: &mut [SlotForecast]) {
     outlook.mid = came_sum + to_come;
 }
 
+/// The most who come by a slot: more than it has places have booked where places were taken away since.
+fn most(slot: &SlotForecast) -> f64 {
+    f64::from(slot.capacity.max(slot.awaited()))
+}
+
 /// What each slot usually has of a day.
 fn weights(slots: &[SlotForecast], attendance: &Attendance, date: Date) -> Vec<f64> {
     let is_weekend = |date: Date| matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
@@ -86,8 +91,8 @@ fn weights(slots: &[SlotForecast], attendance: &Attendance, date: Date) -> Vec<f
 
 /// Deals a day out by weight, each slot between those who have booked and its places; what one cannot take the others get.
 fn fill(day: f64, slots: &[SlotForecast], weights: &[f64]) -> Vec<f64> {
-    let least: Vec<f64> = slots.iter().map(|slot| (SHOWS * f64::from(slot.booked)).min(day)).collect();
-    let most: Vec<f64> = slots.iter().map(|slot| f64::from(slot.capacity.max(slot.booked))).collect();
+    let least: Vec<f64> = slots.iter().map(|slot| (SHOWS * f64::from(slot.awaited())).min(day)).collect();
+    let most: Vec<f64> = slots.iter().map(most).collect();
     let booked: f64 = least.iter().sum();
     if booked >= day {
         // More have booked than are thought to come: all of them are a little less.

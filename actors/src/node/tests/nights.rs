@@ -161,6 +161,33 @@ async fn nobody_came_by_what_a_museum_without_gates_has_called_off() {
     }
 }
 
+/// Until they are paid back those who have booked an afternoon that is called off stand on its books: nobody waits for them.
+#[actix_rt::test]
+async fn nobody_is_expected_by_what_a_museum_has_called_off() {
+    let house = House::new().await;
+    let (node, date) = (house.node(), calendar::local_day(tomorrow().start()));
+    let noon = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(2 * 3_600));
+    node.slot(tomorrow(), by(1), sell_in(tomorrow(), 1, 4)).await.unwrap();
+    node.slot(noon, by(2), sell_in(noon, 2, 18)).await.unwrap();
+    let told = || {
+        let known = node.museums().get(MUSEUM).unwrap();
+        let day = node.forecaster().days(node, &known, date, 1).remove(0);
+        let of = |slot: SlotId| *day.slots.iter().find(|told| told.slot == slot).unwrap();
+        (of(tomorrow()), of(noon), day)
+    };
+    let (_, before, _) = told();
+    assert!(!before.off && before.mid > 16.0 && before.shows.0 > 16.0, "{before:?}");
+    let known = node.museums().get(MUSEUM).unwrap();
+    days::close(node, &known, date, Some(noon.start()), &by(3), code("strike")).await.unwrap();
+    let (morning, closed, day) = told();
+    assert_eq!((closed.off, closed.booked, day.booked), (true, 18, 22), "the books are as they are");
+    assert_eq!((closed.mid, closed.band_80, closed.band_95, closed.shows), (0.0, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)));
+    assert!(!morning.off && morning.mid > 3.5 && morning.shows.0 > 3.5, "{morning:?}");
+    let sum: f64 = day.slots.iter().map(|slot| slot.mid).sum();
+    assert!((sum - day.outlook.mid).abs() < 1e-6 && day.outlook.mid <= 60.0 + 1e-6, "three slots of 20 places are left: {day:?}");
+    house.running.stop().await;
+}
+
 /// A gate without a network sends its scans in when it has one again, which may be in the morning after.
 #[actix_rt::test]
 async fn scans_that_come_in_after_the_night_are_counted_with_their_day() {
