@@ -24,6 +24,26 @@ async fn rosters_reach_as_far_ahead_after_midnight_as_managers_may_decide() {
     house.running.stop().await;
 }
 
+/// As most small museums are: of one without any past its places and other museums are all there is.
+#[actix_rt::test]
+async fn a_museum_that_is_open_on_saturdays_alone_is_forecast_on_any_day_of_the_week() {
+    let house = House::new().await;
+    let node = house.node();
+    let [thursday, saturday] = [jiff::civil::date(2026, 6, 11), jiff::civil::date(2026, 6, 13)];
+    let mut saturdays = plan();
+    let weekdays = saturdays.routes[0].week.iter_mut().enumerate().filter(|(day, _)| *day != 5);
+    weekdays.for_each(|(_, sessions)| sessions.clear());
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: thursday, plan: saturdays }).await.unwrap();
+    for now in ["2026-06-11T08:00:00Z", "2026-06-12T08:00:00Z", "2026-06-13T05:00:00Z"] {
+        house.clock.set(now.parse().unwrap());
+        let known = node.museums().get(MUSEUM).unwrap();
+        let day = node.forecaster().days(node, &known, saturday, 1).remove(0);
+        // Somewhat more than a third of nine slots of twenty places.
+        assert!((60.0..70.0).contains(&day.outlook.mid), "at {now}: {day:?}");
+    }
+    house.running.stop().await;
+}
+
 #[actix_rt::test]
 async fn what_doors_have_summed_up_waits_for_the_night_that_can_write_it_down() {
     let journal = Arc::new(Faulty::default());
