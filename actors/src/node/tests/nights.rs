@@ -181,6 +181,38 @@ async fn nobody_came_by_what_a_museum_without_gates_has_called_off() {
     }
 }
 
+/// Long before nobody has bought, or has been paid back by then: no slot of it says that anybody stayed away.
+#[actix_rt::test]
+async fn a_day_that_is_called_off_is_none_of_its_month_whether_anybody_had_bought_or_not() {
+    let house = House::new().await;
+    let (node, strike, works) = (house.node(), calendar::local_day(tomorrow().start()), jiff::civil::date(2026, 9, 15));
+    let june_and_september = || {
+        let months = node.forecaster().months(node, &node.museums().get(MUSEUM).unwrap(), 4);
+        [months[0], months[3]]
+    };
+    let [june, september] = june_and_september();
+    assert_eq!((june.open_days, september.open_days), (30, 30));
+    for (key, date) in [(2, strike), (3, works)] {
+        let known = node.museums().get(MUSEUM).unwrap();
+        days::close(node, &known, date, None, &by(key), code("strike")).await.unwrap();
+    }
+    let [_, without] = june_and_september();
+    assert_eq!(without.open_days, 29);
+    assert!(without.expected.mid < september.expected.mid - 10.0, "{without:?}");
+    // Whoever is at home there goes in and out that day.
+    house.clock.set("2026-06-11T08:00:00Z".parse().unwrap());
+    let door = Reading { museum: MUSEUM, sensor: code("door"), at: node.now(), measured: Measured::Flow { entered: 12, left: 0 } };
+    node.read(door, KeyId(3)).await.unwrap();
+    house.clock.set("2026-06-12T03:00:00Z".parse().unwrap());
+    assert_eq!(attended::count_days(node).await, 1);
+    let attendance = node.attended().get(MUSEUM);
+    assert_eq!(attendance.days().get(&strike).map(|day| day.people), Some(0));
+    assert_eq!(attendance.details()[&strike].doors.map(|doors| doors.entered), Some(12));
+    let [after, _] = june_and_september();
+    assert_eq!((after.open_days, after.came), (29, 0));
+    house.running.stop().await;
+}
+
 /// Until they are paid back those who have booked an afternoon that is called off stand on its books: nobody waits for them.
 #[actix_rt::test]
 async fn nobody_is_expected_by_what_a_museum_has_called_off() {
