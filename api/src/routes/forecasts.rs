@@ -201,7 +201,7 @@ pub struct ScoreView {
     of: &'static str,
     /// Made so many days before, up to the next of these.
     horizon_days: u16,
-    /// On how many of the last days that was judged.
+    /// On how many forecasts of one of the last days that was judged: of the `last_weeks` one for each day, of the `model` as many as were made of it so long before.
     judged_days: u32,
     /// Sum of errors, as a share of all visitors.
     wape: f64,
