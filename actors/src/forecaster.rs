@@ -405,7 +405,7 @@ impl Forecaster {
                     let people = prepared.shows.mean(awaited);
                     (outlook.mid, outlook.band_80, outlook.band_95) = (people, (people, people), (people, people));
                 }
-                shares::split(&mut outlook, &mut slots, &attendance, date);
+                shares::split(&mut outlook, &mut slots, &attendance, date, known.museum.plan_since(date));
                 shares::count(&mut outlook, &mut slots);
                 let (policy, ceiling) = (planning.policy_on(date).1, known.museum.ceiling_on(date));
                 for slot in slots.iter_mut().filter(|slot| slot.came.is_none()) {

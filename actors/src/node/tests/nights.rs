@@ -1,5 +1,7 @@
 //! What a night counts of the day that is over, all who came by any of its slots, and what is forecast while it lasts.
 
+use jiff::civil::Date;
+use tornello_engine::attendance::{self, SlotCount};
 use tornello_engine::planning::{self, Override, Place, Role};
 
 use super::*;
@@ -41,6 +43,44 @@ async fn a_museum_that_is_open_on_saturdays_alone_is_forecast_on_any_day_of_the_
         // Somewhat more than a third of nine slots of twenty places.
         assert!((60.0..70.0).contains(&day.outlook.mid), "at {now}: {day:?}");
     }
+    house.running.stop().await;
+}
+
+/// A museum opens in the evening from tomorrow on, which it has never done.
+#[actix_rt::test]
+async fn hours_that_are_new_have_their_part_of_the_day_until_it_is_known_who_comes() {
+    let house = House::new().await;
+    let node = house.node();
+    let [thursday, friday, monday] = [11, 12, 15].map(|day| jiff::civil::date(2026, 6, day));
+    let count = async |date: Date| {
+        let slots = (9..18_u16).map(|hour| SlotCount { route: RouteId(1), from_min: hour * 60, sold: 20, admitted: 15 }).collect();
+        let count = attendance::Command::Count { date, people: 9 * 15, slots, doors: None, books: Vec::new(), beyond: Vec::new() };
+        node.attendance(MUSEUM, by(20_000 + date.day_of_year().unsigned_abs() as u128), count).await.unwrap();
+    };
+    for before in 1..=40_i32 {
+        count(calendar::local_day(now()).saturating_sub(jiff::Span::new().days(before))).await;
+    }
+    let mut longer = plan();
+    for session in longer.routes[0].week.iter_mut().flatten() {
+        (session.closes, session.last_entry) = (jiff::civil::time(22, 0, 0, 0), jiff::civil::time(21, 0, 0, 0));
+    }
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: thursday, plan: longer }).await.unwrap();
+    let slots = |date: Date| {
+        let known = node.museums().get(MUSEUM).unwrap();
+        let day = node.forecaster().days(node, &known, date, 1).remove(0);
+        let sum: f64 = day.slots.iter().map(|slot| slot.mid).sum();
+        assert!((130.0..140.0).contains(&sum) && day.slots.len() == 13, "{day:?}");
+        [day.slots[1].mid, day.slots[11].mid]
+    };
+    let [morning, evening] = slots(thursday);
+    assert!(evening > 5.0 && morning > evening, "{morning} in the morning, {evening} in the evening");
+    // Nobody comes in the evening.
+    house.clock.set("2026-06-13T08:00:00Z".parse().unwrap());
+    for date in [thursday, friday] {
+        count(date).await;
+    }
+    let [later, nobody] = slots(monday);
+    assert!(nobody < evening / 2.0 && later > morning, "{later} in the morning, {nobody} in the evening");
     house.running.stop().await;
 }
 
