@@ -14,6 +14,7 @@ use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{MuseumId, SlotId};
 use tornello_engine::record::Record;
 use tornello_engine::slot::Opening;
+use tornello_engine::time::Timestamp;
 use tornello_models::demand::LEADS;
 use tornello_models::occupancy::{Balance, Day};
 
@@ -95,7 +96,7 @@ pub async fn count_days(node: &Node) -> usize {
         let mut long_ago = listed(views, &known, missed.iter().copied().filter(is_unknown)).await;
         for date in missed {
             let heads = is_on_board(node, date).then(|| heads_on(node, &known, date));
-            let is_off = heads.as_ref().is_some_and(|heads| is_called_off(&known, &attendance, heads));
+            let is_off = heads.as_ref().is_some_and(|heads| is_called_off(&known, &attendance, heads) || is_said_off(&known, date, heads));
             let slots = match heads {
                 // Nobody came by any of them.
                 Some(_) if is_off => Some((Vec::new(), Vec::new())),
@@ -179,6 +180,22 @@ pub fn was_off(known: &Known, slot: SlotId, head: &SlotHead) -> bool {
     head.places.closed.is_some() && head.places.admitted == 0 && known.museum.called_off(slot.start()).is_some()
 }
 
+/// Whether a museum has called off all that it has planned of a day, whole or from a time on before which nothing begins.
+#[must_use]
+pub fn has_called_off(known: &Known, date: Date) -> bool {
+    let is_off = |at: Timestamp| known.museum.called_off(at).is_some();
+    // Of most days nothing is called off, and what is planned of them need not be worked out.
+    is_off(calendar::instant(date.at(23, 59, 59, 0))) && {
+        let day = known.day(date);
+        !day.is_empty() && day.iter().all(|opening| is_off(opening.slot.start()))
+    }
+}
+
+/// The same, where moreover nobody came by any of its slots, whether anybody had bought or not.
+fn is_said_off(known: &Known, date: Date, heads: &[(SlotId, SlotHead)]) -> bool {
+    has_called_off(known, date) && heads.iter().all(|(slot, head)| was_off(known, *slot, head))
+}
+
 /// What the slots of a day had that took place, by the board, and which of them were sold beyond their places.
 fn slots_of(known: &Known, mut heads: Vec<(SlotId, SlotHead)>) -> (Vec<SlotCount>, Vec<BeyondCount>) {
     heads.retain(|(slot, head)| !was_off(known, *slot, head));
@@ -257,6 +274,9 @@ fn day_of(
         admitted
     } else if sold > 0 {
         sold
+    } else if is_off && has_called_off(known, date) {
+        // Those whom doors have counted are at home there.
+        0
     } else {
         match summed {
             Some(summed) if !summed.is_whole && !is_off => return None,

@@ -128,6 +128,8 @@ pub struct SlotForecast {
     pub came: Option<u32>,
     /// Its places; 0: closed.
     pub capacity: u32,
+    /// Whether its museum has called it off, as with an afternoon: of those who have booked nobody comes.
+    pub off: bool,
     /// Places that options of groups keep, and how many of these are expected back.
     pub options: (u32, f64),
     /// How many of those who have booked will come, and give or take.
@@ -154,6 +156,7 @@ impl SlotForecast {
             booked,
             came: None,
             capacity,
+            off: false,
             options: (0, 0.0),
             shows: (0.0, 0.0),
             by_booking: false,
@@ -161,6 +164,11 @@ impl SlotForecast {
             oversell: 0,
             turn_away: 0.0,
         }
+    }
+
+    /// How many of those who have booked may come: all of them, unless it is called off.
+    pub(crate) const fn awaited(&self) -> u32 {
+        if self.off { 0 } else { self.booked }
     }
 }
 
@@ -361,7 +369,7 @@ impl Forecaster {
         let asked: Vec<(Date, Vec<SlotForecast>)> = asked.map(|date| (date, slots_of(node, known, date, now))).collect();
         let horizon = |date: Date| (sites::number(date) - sites::number(today) + 1).unsigned_abs() as u16;
         for (date, slots) in &asked {
-            site.iter_mut().for_each(|site| champion::look(site, champion::day(*date), horizon(*date), booked_of(slots)));
+            site.iter_mut().for_each(|site| champion::look(site, champion::day(*date), horizon(*date), awaited_of(slots)));
         }
         // What looking back costs is paid once for all days.
         let lookback = site.as_ref().map(Lookback::new);
@@ -370,9 +378,9 @@ impl Forecaster {
             .into_iter()
             .map(|(date, mut slots)| {
                 let capacity = slots.iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.capacity));
-                let booked = booked_of(&slots);
+                let (booked, awaited) = (booked_of(&slots), awaited_of(&slots));
                 let day = sites::number(date);
-                let books = sites::books(&prepared.history, |date| bookings::looks(&attendance, &prepared.curve, date), day, booked);
+                let books = sites::books(&prepared.history, |date| bookings::looks(&attendance, &prepared.curve, date), day, awaited);
                 let mut outlook = prepared.history.outlook(day, books, &prepared.learned);
                 let mut source = match prepared.history.known() {
                     0 => Source::Others,
@@ -382,7 +390,7 @@ impl Forecaster {
                     && let Some(band) = champion::ask(model, lookback, champion::day(today).plus(-1), horizon(date))
                 {
                     // Nearly all who have booked come, whatever the model says.
-                    let least = prepared.shows.mean(booked);
+                    let least = prepared.shows.mean(awaited);
                     let at_least = |people: f64| people.max(least);
                     (outlook.mid, source) = (at_least(band.median), Source::Model);
                     outlook.band_80 = (at_least(band.low_80), at_least(band.high_80));
@@ -392,16 +400,19 @@ impl Forecaster {
                     // Closed by the plan, or by staff; or nobody has said when it opens.
                     let has_plan = known.museum.plan_on(date).is_some();
                     (outlook, source) = (Outlook::CLOSED, if has_plan { Source::Plan } else { Source::NoPlan });
-                } else if outlook.mid <= 0.0 && booked > 0 {
+                } else if outlook.mid <= 0.0 && awaited > 0 {
                     // Closed by the plan, but there are slots of an older one: those come who have booked.
-                    let people = prepared.shows.mean(booked);
+                    let people = prepared.shows.mean(awaited);
                     (outlook.mid, outlook.band_80, outlook.band_95) = (people, (people, people), (people, people));
                 }
-                shares::split(&mut outlook, &mut slots, &attendance, date);
+                shares::split(&mut outlook, &mut slots, &attendance, date, known.museum.plan_since(date));
                 shares::count(&mut outlook, &mut slots);
                 let (policy, ceiling) = (planning.policy_on(date).1, known.museum.ceiling_on(date));
                 for slot in slots.iter_mut().filter(|slot| slot.came.is_none()) {
                     slot.options = options.get(&slot.slot).copied().unwrap_or_default();
+                    if slot.off {
+                        continue;
+                    }
                     let parties = self.bookings.parties(slot.slot, slot.booked, prepared.shows.lost(), now);
                     // Only who stands when the slot begins makes room beyond the places: what is given back before is sold again.
                     let standing = (policy.turn_away_permille > 0).then(|| self.standing(&prepared, slot.slot, slot.booked)).flatten();
@@ -435,7 +446,7 @@ impl Forecaster {
         let prepared = self.prepared(node, known);
         let horizon = u16::try_from(sites::number(day.date) - sites::number(prepared.of.today) + 1).ok()?;
         let mut site = prepared.site.clone();
-        champion::look(&mut site, champion::day(day.date), horizon, day.booked);
+        champion::look(&mut site, champion::day(day.date), horizon, awaited_of(&day.slots));
         let mut why = champion::why(&model, &site, champion::day(prepared.of.today).plus(-1), horizon)?;
         // What the model does not know of: nobody comes beyond the places, and nearly all who have booked come.
         let rest = day.outlook.mid - why.base - why.moved.iter().map(|moved| moved.visitors).sum::<f64>();
@@ -502,6 +513,10 @@ fn booked_of(slots: &[SlotForecast]) -> u32 {
     slots.iter().fold(0, |sum, slot| sum.saturating_add(slot.booked))
 }
 
+fn awaited_of(slots: &[SlotForecast]) -> u32 {
+    slots.iter().fold(0, |sum, slot| sum.saturating_add(slot.awaited()))
+}
+
 /// The slots of a day, as planned or as they were opened, without a forecast yet; those that staff have closed have no places. Of those that are over it is known
 /// who came.
 fn slots_of(node: &Node, known: &Known, date: Date, now: Timestamp) -> Vec<SlotForecast> {
@@ -518,7 +533,8 @@ fn slots_of(node: &Node, known: &Known, date: Date, now: Timestamp) -> Vec<SlotF
     for (slot, head) in heads {
         let booked = head.places.sold.iter().fold(0, |sum: u32, sold| sum.saturating_add(*sold));
         let mut written = empty(slot, head.end, booked, capacity(&head.places));
-        written.came = written.came.map(|_| if is_told || was_off(known, slot, &head) { head.places.admitted } else { booked });
+        written.off = was_off(known, slot, &head);
+        written.came = written.came.map(|_| if is_told || written.off { head.places.admitted } else { booked });
         match slots.iter_mut().find(|planned| planned.slot == slot) {
             Some(planned) => *planned = written,
             None => slots.push(written),

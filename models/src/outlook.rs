@@ -226,8 +226,9 @@ impl History {
                     (self.mid(*day, origin).0, *came, naive)
                 })
                 .collect();
-            if pairs.len() >= JUDGED_MIN {
-                let mut ratios: Vec<f64> = pairs.iter().filter(|(mid, ..)| *mid > 0.0).map(|(mid, came, _)| came / mid).collect();
+            // Of days on which nobody was expected there is no ratio: where nobody ever came, of none.
+            let mut ratios: Vec<f64> = pairs.iter().filter(|(mid, ..)| *mid > 0.0).map(|(mid, came, _)| came / mid).collect();
+            if ratios.len() >= JUDGED_MIN {
                 ratios.sort_by(f64::total_cmp);
                 learned.bands[place] = [0.025, 0.1, 0.9, 0.975].map(|level| quantile(&ratios, level));
             }
@@ -301,6 +302,21 @@ mod tests {
         let none = site(0);
         assert_eq!(none.outlook(none.first + 1, None, &none.learn()).mid, 150.0);
         assert_eq!(History::default().learn().scores, []);
+    }
+
+    /// As of a museum that was being restored though its plan opened it: somebody has brought in that nobody came.
+    #[test]
+    fn a_site_to_which_nobody_ever_came_works() {
+        let mut empty = site(140);
+        empty.visitors.iter_mut().flatten().for_each(|visitors| *visitors = 0.0);
+        let learned = empty.learn();
+        let outlook = empty.outlook(empty.last() + 2, None, &learned);
+        assert_eq!((outlook.mid, outlook.band_80, outlook.band_95, learned.scores.len()), (0.0, (0.0, 0.0), (0.0, 0.0), 0));
+        // Then it opens, for six weeks by now.
+        let day = empty.first + 140;
+        empty.visitors.extend((day..day + 42).map(|day| Some(if (day - empty.first) % 7 == 0 { 0.0 } else { 90.0 })));
+        let opened = empty.outlook(empty.last() + 2, None, &empty.learn());
+        assert!(opened.mid > 0.0 && opened.band_95.0 <= opened.mid && opened.mid <= opened.band_95.1, "{opened:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tornello_engine::attendance::Attendance;
 use tornello_models::demand::months::{self, Expected, Spread};
 
 use super::{AHEAD_DAYS, Forecaster, sites};
+use crate::attended::has_called_off;
 use crate::museums::Known;
 use crate::node::Node;
 use crate::sensors::building_day;
@@ -28,7 +29,7 @@ pub struct MonthForecast {
     pub expected: Expected,
     /// How many have come so far.
     pub came: u32,
-    /// Days on which it is open, by the plan, or was.
+    /// Days on which it is open, by the plan, or was: none that was called off.
     pub open_days: u32,
     /// How many came in the same month of the year before; none: it was not counted whole.
     pub year_before: Option<u32>,
@@ -59,7 +60,10 @@ impl Forecaster {
             let came = came_in(&attendance, month);
             let is_open = |date: &Date| match days.get(date) {
                 Some((_, is_open)) => *is_open,
-                None if has_plan => !sites::kind(&known.museum, *date, false).closed,
+                // Until the night counts it, nothing but what was said of a day tells that it did not take place.
+                None if has_plan => {
+                    !sites::kind(&known.museum, *date, false).closed && !has_called_off(known, *date) && !sites::was_called_off(&attendance, *date)
+                }
                 None => attendance.days().get(date).is_some_and(|day| day.people > 0),
             };
             // Who came on a day that nobody counted is not known, but somebody did.

@@ -1,10 +1,10 @@
-//! How a day's visitors spread over its slots: as on the last counted days of the same part of the week, and as the places are where little was counted; never
-//! beyond a slot's places, and never fewer than are booked.
+//! How a day's visitors spread over its slots: as on the last counted days of the same part of the week on which these were open, and as the places are where little
+//! was counted; never beyond a slot's places, and never fewer than are booked, unless it is called off.
 
 use std::collections::HashMap;
 
 use jiff::civil::{Date, Weekday};
-use tornello_engine::attendance::Attendance;
+use tornello_engine::attendance::{Attendance, SlotCount};
 use tornello_engine::ids::RouteId;
 use tornello_models::outlook::Outlook;
 
@@ -19,19 +19,20 @@ const SHOWS: f64 = 0.92;
 const Z_80: f64 = 1.281_552;
 const Z_95: f64 = 1.959_964;
 
-/// Splits a day over its slots. What does not fit is taken off the day as well: nobody comes who cannot have a ticket.
-pub fn split(outlook: &mut Outlook, slots: &mut [SlotForecast], attendance: &Attendance, date: Date) {
-    let room: f64 = slots.iter().map(|slot| f64::from(slot.capacity.max(slot.booked))).sum();
+/// Splits a day over its slots. What does not fit is taken off the day as well: nobody comes who cannot have a ticket. The plan
+/// of the day holds `since` some other one.
+pub fn split(outlook: &mut Outlook, slots: &mut [SlotForecast], attendance: &Attendance, date: Date, since: Option<Date>) {
+    let room: f64 = slots.iter().map(most).sum();
     let cap = |value: f64| value.min(room);
     outlook.mid = cap(outlook.mid);
     outlook.band_80 = (cap(outlook.band_80.0), cap(outlook.band_80.1));
     outlook.band_95 = (cap(outlook.band_95.0), cap(outlook.band_95.1));
-    let weights = weights(slots, attendance, date);
+    let weights = weights(slots, attendance, date, since);
     let mids = fill(outlook.mid, slots, &weights);
     let relative = |end: f64| if outlook.mid > 0.0 { (end - outlook.mid) / outlook.mid } else { 0.0 };
     let ends = [(outlook.band_80, Z_80), (outlook.band_95, Z_95)].map(|((low, high), z)| (relative(low), relative(high), z));
     for (slot, mid) in slots.iter_mut().zip(mids) {
-        let most = f64::from(slot.capacity.max(slot.booked));
+        let most = most(slot);
         let end = |day: f64, z: f64| ((day * mid).powi(2) + SPREAD * z * z * mid).sqrt();
         let [band_80, band_95] = ends.map(|(low, high, z)| ((mid - end(low, z)).max(0.0), (mid + end(high, z)).min(most)));
         (slot.mid, slot.band_80, slot.band_95) = (mid, band_80, band_95);
@@ -64,30 +65,47 @@ pub fn count(outlook: &mut Outlook, slots: &mut [SlotForecast]) {
     outlook.mid = came_sum + to_come;
 }
 
-/// What each slot usually has of a day.
-fn weights(slots: &[SlotForecast], attendance: &Attendance, date: Date) -> Vec<f64> {
+/// The most who come by a slot: more than it has places have booked where places were taken away since.
+fn most(slot: &SlotForecast) -> f64 {
+    f64::from(slot.capacity.max(slot.awaited()))
+}
+
+/// What each slot usually has of a day: of those on which it was open, as far as that is known. A museum that opens in the evening has counted none of it yet.
+fn weights(slots: &[SlotForecast], attendance: &Attendance, date: Date, since: Option<Date>) -> Vec<f64> {
     let is_weekend = |date: Date| matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
-    let mut counted: HashMap<(RouteId, u16), f64> = HashMap::new();
+    let is_alike = |day: Date, slots: usize| slots > 0 && is_weekend(day) == is_weekend(date);
+    let days: Vec<(Date, &[SlotCount])> = attendance
+        .details()
+        .iter()
+        .filter(|(day, detail)| is_alike(**day, detail.slots.len()))
+        .map(|(day, detail)| (*day, detail.slots.as_slice()))
+        .collect();
+    // How many came by each, and the first day on which anybody did.
+    let mut counted: HashMap<(RouteId, u16), (f64, Date)> = HashMap::new();
     let mut sum = 0.0;
-    for (_, detail) in attendance.details().iter().filter(|(day, _)| is_weekend(**day) == is_weekend(date)) {
-        for slot in &detail.slots {
+    for (day, slots) in &days {
+        for slot in *slots {
             let came = f64::from(if slot.admitted > 0 { slot.admitted } else { slot.sold });
-            *counted.entry((slot.route, slot.from_min)).or_default() += came;
+            counted.entry((slot.route, slot.from_min)).or_insert((0.0, *day)).0 += came;
             sum += came;
         }
     }
+    // So many days have as many visitors as the places weigh.
+    let weigh = if sum > 0.0 { PLACES_WEIGH * days.len() as f64 / sum } else { 1.0 };
     let places: f64 = slots.iter().map(|slot| f64::from(slot.capacity)).sum::<f64>().max(1.0);
     let share = |slot: &SlotForecast| {
-        let own = counted.get(&(slot.slot.route(), minute_of_day(slot.slot.start()))).copied().unwrap_or(0.0);
-        (own + PLACES_WEIGH * f64::from(slot.capacity) / places) / (sum + PLACES_WEIGH)
+        let own = counted.get(&(slot.slot.route(), minute_of_day(slot.slot.start())));
+        let first = own.map(|(_, first)| *first).into_iter().chain(since).min();
+        let open = days.iter().filter(|(day, _)| first.is_none_or(|first| first <= *day)).count();
+        (own.map_or(0.0, |(came, _)| *came) + PLACES_WEIGH * f64::from(slot.capacity) / places) / (open as f64 + weigh)
     };
     slots.iter().map(|slot| if slot.capacity == 0 { 0.0 } else { share(slot) }).collect()
 }
 
 /// Deals a day out by weight, each slot between those who have booked and its places; what one cannot take the others get.
 fn fill(day: f64, slots: &[SlotForecast], weights: &[f64]) -> Vec<f64> {
-    let least: Vec<f64> = slots.iter().map(|slot| (SHOWS * f64::from(slot.booked)).min(day)).collect();
-    let most: Vec<f64> = slots.iter().map(|slot| f64::from(slot.capacity.max(slot.booked))).collect();
+    let least: Vec<f64> = slots.iter().map(|slot| (SHOWS * f64::from(slot.awaited())).min(day)).collect();
+    let most: Vec<f64> = slots.iter().map(most).collect();
     let booked: f64 = least.iter().sum();
     if booked >= day {
         // More have booked than are thought to come: all of them are a little less.
@@ -135,7 +153,7 @@ mod tests {
         let split = |came: [Option<u32>; 3]| {
             let (mut outlook, mut slots) = (outlook(90.0), slots(&[(4, 50), (0, 50), (0, 50)]));
             slots.iter_mut().zip(came).for_each(|(slot, came)| slot.came = came);
-            split(&mut outlook, &mut slots, &attendance, date(2026, 6, 10));
+            split(&mut outlook, &mut slots, &attendance, date(2026, 6, 10), None);
             count(&mut outlook, &mut slots);
             (outlook, slots)
         };
@@ -164,7 +182,7 @@ mod tests {
         ];
         for (day, of) in cases {
             let (mut outlook, mut slots) = (outlook(day), slots(of));
-            split(&mut outlook, &mut slots, &attendance, date(2026, 6, 10));
+            split(&mut outlook, &mut slots, &attendance, date(2026, 6, 10), None);
             let sum: f64 = slots.iter().map(|slot| slot.mid).sum();
             assert!((sum - outlook.mid).abs() < 1e-6, "{day}: {sum} {}", outlook.mid);
             for slot in &slots {

@@ -42,13 +42,11 @@ pub fn history(known: &Known, attendance: &Attendance, today: Date, fill: f64) -
     // Nobody on a closed day, or on one that was called off, says nothing of open ones.
     let was_shut = |date: Date, kind: &DayKind| kind.closed || was_called_off(attendance, date);
     let visitors = past().zip(&kinds).map(|(date, kind)| people(&date).filter(|people| *people > 0.0 || !was_shut(date, kind))).collect();
-    let places: u32 = known
-        .day(today)
-        .iter()
-        .map(|slot| slot.capacity)
-        .sum::<u32>()
-        .max(known.day(today.saturating_add(1.day())).iter().map(|slot| slot.capacity).sum());
-    History { first: number(first), visitors, kinds, prior: fill * f64::from(places.max(1)) }
+    // Of the fullest day of a week, as `fill` is: from the first day on that the plan opens, which need not be this one or the next.
+    let places = |date: Date| known.day(date).iter().fold(0_u32, |sum, slot| sum.saturating_add(slot.capacity));
+    let to_come = today.series(1.day()).take(AHEAD_DAYS as usize + 1).map(places);
+    let most = to_come.skip_while(|places| *places == 0).take(7).max().unwrap_or(0);
+    History { first: number(first), visitors, kinds, prior: fill * f64::from(most.max(1)) }
 }
 
 /// Whether a day was called off, though the plan opens it: nobody is counted only then, as a day on which nobody looked is not counted at all.

@@ -201,7 +201,7 @@ pub struct ScoreView {
     of: &'static str,
     /// Made so many days before, up to the next of these.
     horizon_days: u16,
-    /// On how many of the last days that was judged.
+    /// On how many forecasts of one of the last days that was judged: of the `last_weeks` one for each day, of the `model` as many as were made of it so long before.
     judged_days: u32,
     /// Sum of errors, as a share of all visitors.
     wape: f64,
@@ -329,17 +329,22 @@ fn day_view(day: &DayForecast, explained: Option<Why>, by: By) -> DayForecastVie
 /// How good a museum's forecasts were: the model's where there is one, then those of its last weeks.
 fn how_good(node: &Node, known: &Known) -> (usize, Vec<ScoreView>) {
     let (known_days, scores) = node.forecaster().scores(node, known);
-    let model = |quality: Quality| ScoreView {
-        of: "model",
-        horizon_days: BUCKETS.get(usize::from(quality.bucket)).copied().unwrap_or_default(),
-        judged_days: quality.champion.count as u32,
-        wape: thousandths(quality.champion.wape()),
-        bias: thousandths(quality.champion.bias()),
-        covered_80: thousandths(quality.champion.coverage()),
-        naive_wape: thousandths(quality.naive.wape()),
-    };
-    let of_model = node.forecaster().quality(known.museum.id()).into_iter().map(model);
+    let of_model = node.forecaster().quality(known.museum.id()).into_iter().filter_map(quality_view);
     (known_days, of_model.chain(scores.iter().map(score_view)).collect())
+}
+
+/// None where nobody came on the days that were judged: nothing can be said in shares of nobody.
+fn quality_view(quality: Quality) -> Option<ScoreView> {
+    let Quality { bucket, champion, naive, .. } = quality;
+    champion.wape().is_finite().then(|| ScoreView {
+        of: "model",
+        horizon_days: BUCKETS.get(usize::from(bucket)).copied().unwrap_or_default(),
+        judged_days: champion.count as u32,
+        wape: thousandths(champion.wape()),
+        bias: thousandths(champion.bias()),
+        covered_80: thousandths(champion.coverage()),
+        naive_wape: thousandths(naive.wape()),
+    })
 }
 
 fn score_view(score: &Score) -> ScoreView {
@@ -482,5 +487,18 @@ fn points(forecast: &[DayForecast], by: By) -> Vec<Point> {
     match by {
         By::Day => forecast.iter().map(day).collect(),
         By::Slot => forecast.iter().flat_map(|day| day.slots.iter().map(slot)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tornello_actors::forecaster::TrialScore;
+
+    use super::*;
+
+    #[test]
+    fn of_days_on_which_nobody_came_no_shares_are_told() {
+        let none = TrialScore::default();
+        assert!(quality_view(Quality { site: 1, bucket: 0, champion: none, naive: none, median: none }).is_none());
     }
 }

@@ -108,6 +108,8 @@ pub struct Filter {
     exit_window: VecDeque<(f64, f64)>,
     entries_dead: bool,
     exits_dead: bool,
+    /// The minute in which somebody has counted the people inside by other means: whom counters had missed by then is among these.
+    seen_at: Option<i64>,
     /// Who came in, and who went out, by what stood in for dead counters.
     came_in: StandIn,
     went_out: StandIn,
@@ -170,6 +172,7 @@ impl Filter {
             exit_window: VecDeque::new(),
             entries_dead: false,
             exits_dead: false,
+            seen_at: None,
             came_in: StandIn::default(),
             went_out: StandIn::default(),
             last_counted: 0,
@@ -191,7 +194,7 @@ impl Filter {
             survival: balance.stay().survival(),
         };
         (self.people, self.variance, self.room, self.midnight, self.minute) = (0.0, 0.0, room.max(1.0), midnight, None);
-        (self.entries_dead, self.exits_dead) = (false, false);
+        (self.entries_dead, self.exits_dead, self.seen_at) = (false, false, None);
         (self.came_in, self.went_out) = (StandIn::default(), StandIn::default());
         self.counted = Counts::default();
         self.entries.clear();
@@ -293,6 +296,7 @@ impl Filter {
         let people = people.max(0.0);
         // Those whom the running minute has counted are among them, and its end adds them.
         (self.people, self.variance) = (people - self.since(), sd * sd);
+        self.seen_at = self.minute;
         let entered = self.stands_for(self.counted).0 - self.came_in.known;
         // For the law of the stay they came in just now, which errs on the safe side.
         self.entries.clear();
@@ -347,11 +351,12 @@ impl Filter {
         let (mut entered, mut left) = (counted_in - known_in, counted_out - known_out);
 
         keep(&mut self.entry_window, (counted_in, scanned), ENTRY_WINDOW_MIN);
-        let (sum_entered, sum_scanned) = sum(&self.entry_window);
+        let (sum_entered, sum_scanned) = sum(self.entry_window.iter());
         if !self.entries_dead && sum_scanned >= SCANS_MIN && sum_entered < DEAD_SHARE * sum_scanned {
             self.entries_dead = true;
             // Those whom the dead counter missed so far come in at once; this minute's are among them.
-            let missed = sum_scanned - (sum_entered - counted_in);
+            let (told, passed) = self.since_seen(&self.entry_window, minute);
+            let missed = passed - (told - counted_in);
             self.came_in.stand(minute, missed, entered);
             entered = missed;
         } else if self.entries_dead && sum_entered >= ALIVE_SHARE * sum_scanned.max(1.0) {
@@ -363,10 +368,11 @@ impl Filter {
 
         let expected = self.leaving();
         keep(&mut self.exit_window, (counted_out, expected), EXIT_WINDOW_MIN);
-        let (sum_left, sum_expected) = sum(&self.exit_window);
+        let (sum_left, sum_expected) = sum(self.exit_window.iter());
         if !self.exits_dead && sum_expected >= EXITS_MIN && sum_left < DEAD_SHARE * sum_expected {
             self.exits_dead = true;
-            let missed = sum_expected - (sum_left - counted_out);
+            let (told, passed) = self.since_seen(&self.exit_window, minute);
+            let missed = passed - (told - counted_out);
             self.went_out.stand(minute, missed, left);
             left = missed;
         } else if self.exits_dead && sum_left >= ALIVE_SHARE * sum_expected.max(1.0) {
@@ -384,6 +390,12 @@ impl Filter {
             let staying = self.staying();
             self.observe(staying, STAY_SD_SHARE * staying + STAY_SD_PEOPLE);
         }
+    }
+
+    /// What the minutes of a window sum up to that nobody has seen since by other means; the newest of them is `minute`.
+    fn since_seen(&self, window: &VecDeque<(f64, f64)>, minute: i64) -> (f64, f64) {
+        let minutes = self.seen_at.and_then(|seen_at| usize::try_from(minute - seen_at + 1).ok()).unwrap_or(usize::MAX);
+        sum(window.iter().rev().take(minutes))
     }
 
     /// Those whom the law of the stay leaves inside.
@@ -404,8 +416,8 @@ fn keep<T>(window: &mut VecDeque<T>, newest: T, most: usize) {
     }
 }
 
-fn sum(window: &VecDeque<(f64, f64)>) -> (f64, f64) {
-    window.iter().fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1))
+fn sum<'a>(minutes: impl Iterator<Item = &'a (f64, f64)>) -> (f64, f64) {
+    minutes.fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1))
 }
 
 #[cfg(test)]
@@ -534,6 +546,39 @@ mod tests {
         assert!(!filter.exits_dead && (people(&filter) - before).abs() < 1e-6, "{before} before, {} since", people(&filter));
         filter.count_since(662, Some(661), counts(0, 3, 0));
         assert!((people(&filter) - before + 3.0).abs() < 1e-6, "who goes now is not known yet");
+    }
+
+    #[test]
+    fn whom_a_counter_had_missed_when_people_were_seen_is_among_these_when_it_turns_out_to_be_dead() {
+        // A door counts a quarter of an hour and then nobody more, while gates let four in each minute.
+        let mut doors = Filter::new(&balance(), None, 10_000.0);
+        doors.count(540, counts(0, 0, 0));
+        for minute in 541..569 {
+            doors.count(minute, counts(if minute < 556 { 4 } else { 0 }, 0, 4));
+        }
+        assert!(!doors.entries_dead);
+        doors.set(568, 100.0, 1.0);
+        doors.count(569, counts(0, 0, 4));
+        doors.advance(570);
+        assert!(doors.entries_dead && (100.0..115.0).contains(&people(&doors)), "{}", people(&doors));
+
+        // Nobody is counted out, of whom twenty must have left by the minute before which people are seen.
+        let until = |last: i64| {
+            let mut exits = Filter::new(&balance(), None, 10_000.0);
+            exits.count(540, counts(0, 0, 0));
+            (541..=last).for_each(|minute| exits.count(minute, counts(4, 0, 4)));
+            exits
+        };
+        let dead_at = (541..700).find(|last| until(*last).exits_dead).unwrap();
+        let mut exits = until(dead_at - 1);
+        exits.set(dead_at - 1, 150.0, 1.0);
+        let dead = (dead_at..dead_at + 60).find(|minute| {
+            let before = people(&exits);
+            exits.advance(*minute);
+            assert!(before - people(&exits) < 10.0, "{before} before, {} in minute {minute}", people(&exits));
+            exits.exits_dead
+        });
+        assert!(dead.is_some());
     }
 
     #[test]

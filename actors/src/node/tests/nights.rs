@@ -1,5 +1,7 @@
 //! What a night counts of the day that is over, all who came by any of its slots, and what is forecast while it lasts.
 
+use jiff::civil::Date;
+use tornello_engine::attendance::{self, SlotCount};
 use tornello_engine::planning::{self, Override, Place, Role};
 
 use super::*;
@@ -21,6 +23,64 @@ async fn rosters_reach_as_far_ahead_after_midnight_as_managers_may_decide() {
     let desks = roster.lines.iter().find(|line| (line.role, line.from_min) == (Role::Desk, 600)).map(|line| line.stands.people);
     assert_eq!(desks, Some(7));
     assert_eq!(roster::of_day(node, &known, date.saturating_add(jiff::Span::new().days(1))), None, "and no farther");
+    house.running.stop().await;
+}
+
+/// As most small museums are: of one without any past its places and other museums are all there is.
+#[actix_rt::test]
+async fn a_museum_that_is_open_on_saturdays_alone_is_forecast_on_any_day_of_the_week() {
+    let house = House::new().await;
+    let node = house.node();
+    let [thursday, saturday] = [jiff::civil::date(2026, 6, 11), jiff::civil::date(2026, 6, 13)];
+    let mut saturdays = plan();
+    let weekdays = saturdays.routes[0].week.iter_mut().enumerate().filter(|(day, _)| *day != 5);
+    weekdays.for_each(|(_, sessions)| sessions.clear());
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: thursday, plan: saturdays }).await.unwrap();
+    for now in ["2026-06-11T08:00:00Z", "2026-06-12T08:00:00Z", "2026-06-13T05:00:00Z"] {
+        house.clock.set(now.parse().unwrap());
+        let known = node.museums().get(MUSEUM).unwrap();
+        let day = node.forecaster().days(node, &known, saturday, 1).remove(0);
+        // Somewhat more than a third of nine slots of twenty places.
+        assert!((60.0..70.0).contains(&day.outlook.mid), "at {now}: {day:?}");
+    }
+    house.running.stop().await;
+}
+
+/// A museum opens in the evening from tomorrow on, which it has never done.
+#[actix_rt::test]
+async fn hours_that_are_new_have_their_part_of_the_day_until_it_is_known_who_comes() {
+    let house = House::new().await;
+    let node = house.node();
+    let [thursday, friday, monday] = [11, 12, 15].map(|day| jiff::civil::date(2026, 6, day));
+    let count = async |date: Date| {
+        let slots = (9..18_u16).map(|hour| SlotCount { route: RouteId(1), from_min: hour * 60, sold: 20, admitted: 15 }).collect();
+        let count = attendance::Command::Count { date, people: 9 * 15, slots, doors: None, books: Vec::new(), beyond: Vec::new() };
+        node.attendance(MUSEUM, by(20_000 + date.day_of_year().unsigned_abs() as u128), count).await.unwrap();
+    };
+    for before in 1..=40_i32 {
+        count(calendar::local_day(now()).saturating_sub(jiff::Span::new().days(before))).await;
+    }
+    let mut longer = plan();
+    for session in longer.routes[0].week.iter_mut().flatten() {
+        (session.closes, session.last_entry) = (jiff::civil::time(22, 0, 0, 0), jiff::civil::time(21, 0, 0, 0));
+    }
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: thursday, plan: longer }).await.unwrap();
+    let slots = |date: Date| {
+        let known = node.museums().get(MUSEUM).unwrap();
+        let day = node.forecaster().days(node, &known, date, 1).remove(0);
+        let sum: f64 = day.slots.iter().map(|slot| slot.mid).sum();
+        assert!((130.0..140.0).contains(&sum) && day.slots.len() == 13, "{day:?}");
+        [day.slots[1].mid, day.slots[11].mid]
+    };
+    let [morning, evening] = slots(thursday);
+    assert!(evening > 5.0 && morning > evening, "{morning} in the morning, {evening} in the evening");
+    // Nobody comes in the evening.
+    house.clock.set("2026-06-13T08:00:00Z".parse().unwrap());
+    for date in [thursday, friday] {
+        count(date).await;
+    }
+    let [later, nobody] = slots(monday);
+    assert!(nobody < evening / 2.0 && later > morning, "{later} in the morning, {nobody} in the evening");
     house.running.stop().await;
 }
 
@@ -159,6 +219,65 @@ async fn nobody_came_by_what_a_museum_without_gates_has_called_off() {
         assert_eq!(slots, if came == 0 { vec![] } else { vec![(600, 4)] });
         house.running.stop().await;
     }
+}
+
+/// Long before nobody has bought, or has been paid back by then: no slot of it says that anybody stayed away.
+#[actix_rt::test]
+async fn a_day_that_is_called_off_is_none_of_its_month_whether_anybody_had_bought_or_not() {
+    let house = House::new().await;
+    let (node, strike, works) = (house.node(), calendar::local_day(tomorrow().start()), jiff::civil::date(2026, 9, 15));
+    let june_and_september = || {
+        let months = node.forecaster().months(node, &node.museums().get(MUSEUM).unwrap(), 4);
+        [months[0], months[3]]
+    };
+    let [june, september] = june_and_september();
+    assert_eq!((june.open_days, september.open_days), (30, 30));
+    for (key, date) in [(2, strike), (3, works)] {
+        let known = node.museums().get(MUSEUM).unwrap();
+        days::close(node, &known, date, None, &by(key), code("strike")).await.unwrap();
+    }
+    let [_, without] = june_and_september();
+    assert_eq!(without.open_days, 29);
+    assert!(without.expected.mid < september.expected.mid - 10.0, "{without:?}");
+    // Whoever is at home there goes in and out that day.
+    house.clock.set("2026-06-11T08:00:00Z".parse().unwrap());
+    let door = Reading { museum: MUSEUM, sensor: code("door"), at: node.now(), measured: Measured::Flow { entered: 12, left: 0 } };
+    node.read(door, KeyId(3)).await.unwrap();
+    house.clock.set("2026-06-12T03:00:00Z".parse().unwrap());
+    assert_eq!(attended::count_days(node).await, 1);
+    let attendance = node.attended().get(MUSEUM);
+    assert_eq!(attendance.days().get(&strike).map(|day| day.people), Some(0));
+    assert_eq!(attendance.details()[&strike].doors.map(|doors| doors.entered), Some(12));
+    let [after, _] = june_and_september();
+    assert_eq!((after.open_days, after.came), (29, 0));
+    house.running.stop().await;
+}
+
+/// Until they are paid back those who have booked an afternoon that is called off stand on its books: nobody waits for them.
+#[actix_rt::test]
+async fn nobody_is_expected_by_what_a_museum_has_called_off() {
+    let house = House::new().await;
+    let (node, date) = (house.node(), calendar::local_day(tomorrow().start()));
+    let noon = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(2 * 3_600));
+    node.slot(tomorrow(), by(1), sell_in(tomorrow(), 1, 4)).await.unwrap();
+    node.slot(noon, by(2), sell_in(noon, 2, 18)).await.unwrap();
+    let told = || {
+        let known = node.museums().get(MUSEUM).unwrap();
+        let day = node.forecaster().days(node, &known, date, 1).remove(0);
+        let of = |slot: SlotId| *day.slots.iter().find(|told| told.slot == slot).unwrap();
+        (of(tomorrow()), of(noon), day)
+    };
+    let (_, before, _) = told();
+    assert!(!before.off && before.mid > 16.0 && before.shows.0 > 16.0, "{before:?}");
+    let known = node.museums().get(MUSEUM).unwrap();
+    days::close(node, &known, date, Some(noon.start()), &by(3), code("strike")).await.unwrap();
+    let (morning, closed, day) = told();
+    assert_eq!((closed.off, closed.booked, day.booked), (true, 18, 22), "the books are as they are");
+    assert_eq!((closed.mid, closed.band_80, closed.band_95, closed.shows), (0.0, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)));
+    assert!(!morning.off && morning.mid > 3.5 && morning.shows.0 > 3.5, "{morning:?}");
+    let sum: f64 = day.slots.iter().map(|slot| slot.mid).sum();
+    assert!((sum - day.outlook.mid).abs() < 1e-6 && day.outlook.mid <= 60.0 + 1e-6, "three slots of 20 places are left: {day:?}");
+    house.running.stop().await;
 }
 
 /// A gate without a network sends its scans in when it has one again, which may be in the morning after.
