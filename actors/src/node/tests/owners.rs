@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use super::*;
 
 #[actix_rt::test]
@@ -29,6 +31,49 @@ async fn slots_that_nobody_planned_do_not_exist_and_leave_nothing_behind() {
     // A refused command opens no slot.
     assert!(house.ask(2, hold(1, 21)).await.is_err());
     assert_eq!(house.node().board().head(tomorrow()), None);
+    house.running.stop().await;
+}
+
+/// Two owners of one stream would each publish what they have read, the one over the other.
+#[actix_rt::test]
+async fn who_waits_while_a_slot_cannot_be_read_back_tries_next_and_makes_no_second_owner() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    journal.unreadable.store(1, Ordering::Relaxed);
+    let both = join_all((0..2).map(|_| house.node().look(tomorrow(), |slot| slot.places().taken()))).await;
+    assert!(matches!(both[..], [Err(Failure::Journal(_)), Ok(0)]), "{both:?}");
+    assert_eq!(house.node().owners(), 1, "the one that was made is found by whoever asks next");
+    // Where nobody waits, nothing stays of what was tried in vain.
+    for _ in 0..2 {
+        house.node().slots.retire_idle().await;
+    }
+    journal.unreadable.store(1, Ordering::Relaxed);
+    assert!(house.node().look(tomorrow(), |_| ()).await.is_err());
+    assert_eq!(house.node().owners(), 0);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn of_a_slot_whose_caller_goes_away_before_it_is_there_nothing_stays() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    let (node, before, stall) = (house.node(), journal.appends.load(Ordering::Relaxed), journal.stall.lock().await);
+    let ceiling = museum::Command::SetCeiling { valid_from: calendar::local_day(now()), ceiling: Some(40) };
+    let meanwhile = async {
+        while journal.appends.load(Ordering::Relaxed) == before {
+            tokio::task::yield_now().await;
+        }
+        // The writer has its hands full: nobody becomes the owner of anything before it goes on.
+        assert_eq!(node.look(tomorrow(), |_| ()).now_or_never(), None);
+        drop(stall);
+    };
+    let (set, ()) = tokio::join!(node.museum(MUSEUM, by(5_000), ceiling), meanwhile);
+    assert!(set.is_ok(), "{set:?}");
+    assert_eq!(node.owners(), 0);
+    assert_eq!(node.look(tomorrow(), |slot| slot.places().taken()).await, Ok(0));
+    assert_eq!(node.owners(), 1);
     house.running.stop().await;
 }
 
