@@ -324,6 +324,20 @@ impl Journal for Faulty {
     }
 }
 
+/// Lets others go on until it is so.
+async fn wait_until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets others go on for so many turns.
+async fn let_go_on(turns: usize) {
+    for _ in 0..turns {
+        tokio::task::yield_now().await;
+    }
+}
+
 fn sell_in(slot: SlotId, n: u64, count: u16) -> Command {
     let settlement = Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: format!("R-{n}") };
     Command::SellDirect { sale: HoldId::new(slot, n), channel: Channel::BoxOffice, lines: lines(count), settlement, contact: None }
