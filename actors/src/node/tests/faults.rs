@@ -231,3 +231,40 @@ async fn a_desk_is_not_opened_twice_by_callers_who_go_away() {
     assert_eq!(house.node().tills().open().len(), 1);
     house.running.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_slug_is_not_free_again_because_who_registers_a_museum_with_it_goes_away() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let (museums, slug) = (house.node().museums(), code("torre"));
+    let profile = museum::Profile {
+        slug,
+        name: "Museo della Torre".into(),
+        city: "Torrechiara".into(),
+        region: "Emilia-Romagna".into(),
+        latitude_microdeg: 44_655_000,
+        longitude_microdeg: 10_275_000,
+        patron: None,
+    };
+    let register = async {
+        let registering = museums.registering().await.unwrap();
+        house.node().museum_keeping(MUSEUM, by(1), museum::Command::Register { profile }, registering).await
+    };
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let (mut going, mut next) = (Box::pin(register), Box::pin(museums.registering()));
+    tokio::select! {
+        biased;
+        answer = &mut going => panic!("the disk stands still: {answer:?}"),
+        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
+    }
+    drop(going);
+    tokio::select! {
+        biased;
+        turn = &mut next => panic!("nobody knows yet whether the slug is free: {turn:?}"),
+        () = let_go_on(1_000) => {}
+    }
+    drop(stall);
+    assert!(next.await.is_some());
+    assert_eq!(museums.by_slug(slug).map(|known| known.museum.id()), Some(MUSEUM));
+    house.running.stop().await;
+}
