@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use tornello_engine::ids::PaymentId;
 use tornello_engine::till;
 
 use super::*;
+use crate::owner::Kept;
 use crate::start;
 use crate::tills;
 
@@ -266,5 +268,30 @@ async fn a_slug_is_not_free_again_because_who_registers_a_museum_with_it_goes_aw
     drop(stall);
     assert!(next.await.is_some());
     assert_eq!(museums.by_slug(slug).map(|known| known.museum.id()), Some(MUSEUM));
+    house.running.stop().await;
+}
+
+/// As the turn of one who puts refunds into a file for the bank: a repeat that does not wait for all of them has one less in the file than are marked as sent.
+#[actix_rt::test]
+async fn what_is_kept_with_a_step_of_a_payment_is_let_go_when_that_has_come_to_its_end() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 1)).await.unwrap();
+    let (id, turn) = (PaymentId::from_raw(7), Arc::new(()));
+    let open = pay(&[(HoldId::new(tomorrow(), 1), 1)], now());
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let mut going = Box::pin(house.node().payment_keeping(id, by(2), open, Kept::new(Arc::clone(&turn))));
+    tokio::select! {
+        biased;
+        answer = &mut going => panic!("the disk stands still: {answer:?}"),
+        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
+    }
+    drop(going);
+    let_go_on(100).await;
+    assert_eq!(Arc::strong_count(&turn), 2, "nobody knows yet what becomes of it");
+    drop(stall);
+    wait_until(|| Arc::strong_count(&turn) == 1).await;
+    assert!(house.node().look_payment(id, |payment| payment.opened().is_some()).await.unwrap());
     house.running.stop().await;
 }
