@@ -107,19 +107,22 @@ async fn when_the_queue_is_full_callers_are_told_so_and_nothing_changes() {
     open_museum(running.node()).await;
     let node = running.node();
     node.slot(tomorrow(), by(0), hold(1_000, 1)).await.unwrap();
-    let stall = journal.stall.lock().await;
-    let asked = (1..=15).map(|n| node.slot(tomorrow(), by(n), hold(n as u64, 1)));
-    let release = async {
-        // The writer holds at most one batch, the queue four more: somebody is told `Busy` while the disk stands still.
-        let mut taken = node.board().watch();
-        tokio::task::yield_now().await;
-        drop(stall);
-        let _ = tokio::time::timeout(Duration::from_secs(5), taken.recv()).await;
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let others = async {
+        wait_until(|| journal.appends.load(Ordering::Relaxed) > begun).await;
+        // The writer has its hands full, and the queue has room for four. Who looks comes behind all of them, and is told at once that there is no room to wait.
+        let release = async {
+            let seen = node.look(tomorrow(), |_| ()).await;
+            drop(stall);
+            seen
+        };
+        tokio::join!(join_all((2..=15).map(|n| node.slot(tomorrow(), by(n), hold(n as u64, 1)))), release)
     };
-    let (answers, ()) = tokio::join!(join_all(asked), release);
+    let (first, (answers, seen)) = tokio::join!(node.slot(tomorrow(), by(1), hold(1, 1)), others);
     let done = answers.iter().filter(|answer| answer.is_ok()).count();
     assert!(answers.iter().all(|answer| answer.is_ok() || answer == &Err(Failure::Busy)), "{answers:?}");
-    assert_eq!(node.board().head(tomorrow()).map(|head| head.places.taken()), Some(done as u32 + 1));
+    assert_eq!((first.is_ok(), done, seen), (true, 4, Err(Failure::Busy)), "{answers:?}");
+    assert_eq!(node.board().head(tomorrow()).map(|head| head.places.taken()), Some(done as u32 + 2));
     running.stop().await;
 }
 
@@ -149,18 +152,24 @@ async fn a_full_queue_hurts_nobody_who_is_in_it() {
     open_museum(running.node()).await;
     let node = running.node();
     node.slot(tomorrow(), by(0), hold(1_000, 1)).await.unwrap();
-    let stall = journal.stall.lock().await;
-    let holds = join_all((1..=5).map(|n| node.slot(tomorrow(), by(n), hold(n as u64, 1))));
-    let repeats = join_all((0..5).map(|_| node.slot(tomorrow(), by(0), hold(1_000, 1))));
-    let looks = join_all((0..5).map(|_| node.look(tomorrow(), |slot| slot.places().taken())));
-    let release = async {
-        tokio::task::yield_now().await;
-        drop(stall);
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let others = async {
+        wait_until(|| journal.appends.load(Ordering::Relaxed) > begun).await;
+        // The writer has its hands full: one of those who repeat has room in the queue beside three who hold, and nobody who looks.
+        let holds = join_all((2..=4).map(|n| node.slot(tomorrow(), by(n), hold(n as u64, 1))));
+        let repeats = join_all((0..5).map(|_| node.slot(tomorrow(), by(0), hold(1_000, 1))));
+        let release = async {
+            let looks = join_all((0..5).map(|_| node.look(tomorrow(), |slot| slot.places().taken()))).await;
+            drop(stall);
+            looks
+        };
+        tokio::join!(holds, repeats, release)
     };
-    let (holds, repeats, looks, ()) = tokio::join!(holds, repeats, looks, release);
-    assert!(holds.iter().chain(&repeats).all(|answer| matches!(answer, Ok(_) | Err(Failure::Busy))), "{holds:?} {repeats:?}");
-    assert!(looks.iter().all(|look| matches!(look, Ok(_) | Err(Failure::Busy))), "{looks:?}");
-    let done = 1 + holds.iter().filter(|answer| answer.is_ok()).count() as u32;
+    let (first, (holds, repeats, looks)) = tokio::join!(node.slot(tomorrow(), by(1), hold(1, 1)), others);
+    assert!(first.is_ok() && holds.iter().all(Result::is_ok), "{first:?} {holds:?}");
+    assert!(repeats[0].is_ok() && repeats[1..].iter().all(|answer| answer == &Err(Failure::Busy)), "{repeats:?}");
+    assert!(looks.iter().all(|look| look == &Err(Failure::Busy)), "{looks:?}");
+    let done = 2 + holds.iter().filter(|answer| answer.is_ok()).count() as u32;
     assert_eq!(node.board().head(tomorrow()).map(|head| head.places.taken()), Some(done));
     running.stop().await;
 }
