@@ -89,6 +89,40 @@ async fn a_panic_ends_one_owner_and_the_next_caller_finds_it_rebuilt() {
     house.running.stop().await;
 }
 
+/// A clock at which whoever is to sleep next panics, when that is said.
+struct Faltering {
+    clock: ManualClock,
+    panics: AtomicBool,
+}
+
+impl Clock for Faltering {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
+        assert!(!self.panics.swap(false, Ordering::Relaxed), "a fault in what goes on by itself");
+        self.clock.sleep_until(at)
+    }
+    fn wall_ahead_us(&self) -> i64 {
+        0
+    }
+}
+
+#[actix_rt::test]
+async fn a_hold_expires_though_what_wakes_it_has_panicked() {
+    let clock = Arc::new(Faltering { clock: ManualClock::new(now()), panics: AtomicBool::new(false) });
+    let running = Node::start_on(Arc::new(MemoryJournal::default()), Arc::clone(&clock) as _, Limits::default()).await.unwrap();
+    open_museum(running.node()).await;
+    let mut changes = running.node().board().watch();
+    clock.panics.store(true, Ordering::Relaxed);
+    running.node().slot(tomorrow(), by(1), hold(1, 5)).await.unwrap();
+    wait_until(|| !clock.panics.load(Ordering::Relaxed)).await;
+    clock.clock.set(now().plus_seconds(900));
+    let expires = async { while changes.recv().await.unwrap().head.places.taken() > 0 {} };
+    tokio::time::timeout(Duration::from_secs(30), expires).await.expect("what wakes it begins anew");
+    running.stop().await;
+}
+
 #[actix_rt::test]
 async fn when_an_owner_stops_all_who_waited_for_it_are_served_by_the_next() {
     let house = House::new().await;
