@@ -12,7 +12,8 @@ use tornello_engine::record::Record;
 use tornello_engine::slot::{Opening, Places, Slot};
 
 use crate::journal::writer::Lease;
-use crate::owner::Tell;
+use crate::owner::{Kept, Tell};
+use crate::registry::ANSWER_WITHIN;
 
 /// The most days of one museum that are kept worked out: those that many ask for. A year of 250 museums would be as much memory as all the rest.
 const DAYS_MAX: usize = 64;
@@ -58,9 +59,17 @@ impl Known {
 pub struct Museums {
     known: RwLock<HashMap<MuseumId, Arc<Known>>>,
     slugs: RwLock<HashMap<Code, MuseumId>>,
+    /// Whoever registers one has it until what became of that is known, also if the caller goes away before: whoever asks next would find the slug free.
+    registering: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Museums {
+    /// The turn of one who registers a museum, to be kept until that has come to its end: of two at once with one slug both would find it free, and it would stand for the one
+    /// that was changed last. None if it is not to be had in time.
+    pub async fn registering(&self) -> Option<Kept> {
+        tokio::time::timeout(ANSWER_WITHIN, Arc::clone(&self.registering).lock_owned()).await.ok().map(Kept::new)
+    }
+
     /// Puts a museum's new state in place of an older one.
     pub fn put(&self, museum: Museum) {
         if self.get(museum.id()).is_some_and(|known| known.museum.seq() > museum.seq()) {

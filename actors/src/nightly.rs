@@ -12,6 +12,7 @@ use tornello_engine::time::Timestamp;
 use crate::attended;
 use crate::beyond;
 use crate::node::Node;
+use crate::pauses::keep_on;
 use crate::quotes;
 use crate::sensors::building_day;
 
@@ -29,7 +30,12 @@ const FIRST_FIT_AFTER_S: i64 = 60;
 
 /// Runs until dropped. Minutes pass while a night or a look at bookings waits for the lists: neither holds up the others.
 pub async fn keep_planning(node: &Arc<Node>) {
-    tokio::join!(keep_minutes(node), keep_looking(node), keep_beyond(node), keep_nights(node));
+    tokio::join!(
+        keep_on("following people inside", Arc::clone(node), |node| async move { keep_minutes(&node).await }),
+        keep_on("looking at bookings", Arc::clone(node), |node| async move { keep_looking(&node).await }),
+        keep_on("selling beyond places", Arc::clone(node), |node| async move { keep_beyond(&node).await }),
+        keep_on("counting days and learning", Arc::clone(node), |node| async move { keep_nights(&node).await }),
+    );
 }
 
 async fn keep_minutes(node: &Node) {

@@ -1,7 +1,11 @@
-//! What is to be resumed, again and again: what does not go on is let alone for longer and longer, and keeps none of the others of its kind.
+//! What goes on by itself, and is to be resumed again and again: what does not go on is let alone for longer and longer, and keeps none of the others of its kind.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tornello_engine::time::Timestamp;
 
@@ -53,6 +57,24 @@ pub(crate) fn go_on<R>(node: &Node, so_far: Result<(), Failure<R>>, ended: Resul
     }
 }
 
+/// How soon what panicked begins anew: later each time, up to a minute.
+const BEGUN_ANEW_AFTER: Duration = Duration::from_millis(500);
+const BEGUN_ANEW_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// What goes on by itself for as long as a node runs. If it panics that is told, and it begins anew a little later: else places would stay held, and money on its way, until somebody
+/// restarts the node, and nobody see why.
+pub(crate) async fn keep_on<F: Future<Output = ()>>(what: &'static str, node: Arc<Node>, run: impl Fn(Arc<Node>) -> F) {
+    begin_anew(what, BEGUN_ANEW_AFTER, || run(Arc::clone(&node))).await;
+}
+
+async fn begin_anew<F: Future<Output = ()>>(what: &'static str, mut after: Duration, run: impl Fn() -> F) {
+    while AssertUnwindSafe(run()).catch_unwind().await.is_err() {
+        tracing::error!(what, "something that goes on by itself has panicked: it begins anew");
+        tokio::time::sleep(after).await;
+        after = (after * 2).min(BEGUN_ANEW_AFTER_MAX);
+    }
+}
+
 /// Resumes what was left under way, at once and then again and again. What it remembers from one time to the next, as the pauses, begins empty. Runs until
 /// dropped.
 pub(crate) async fn keep_resuming<R: Default>(node: &Node, resume_due: impl for<'a> Fn(&'a Node, &'a mut R) -> BoxFuture<'a, usize>) {
@@ -67,7 +89,17 @@ pub(crate) async fn keep_resuming<R: Default>(node: &Node, resume_due: impl for<
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_panics_begins_anew_until_it_ends() {
+        let begun = &AtomicU32::new(0);
+        let run = || async move { assert!(begun.fetch_add(1, Ordering::Relaxed) == 2, "a fault, as a test wants it") };
+        begin_anew("a test", Duration::ZERO, run).await;
+        assert_eq!(begun.load(Ordering::Relaxed), 3);
+    }
 
     #[test]
     fn what_does_not_go_on_is_let_alone_for_longer_and_keeps_nobody_else() {

@@ -22,6 +22,7 @@ pub use resuming::{remind_doubtful, resume};
 pub(crate) use settling::takes_money;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tokio::sync::Mutex;
 use tornello_engine::account;
@@ -43,8 +44,10 @@ use crate::availability;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::node::Node;
+use crate::owner::Kept;
 use crate::pauses::go_on;
 use crate::payments;
+use crate::registry::ANSWER_WITHIN;
 
 /// How many quotes may be driven at once without waiting for each other by chance, and museums have quotes priced.
 const LOCKS: usize = 256;
@@ -84,12 +87,13 @@ pub type Step<T> = Result<T, Failure<Refusal>>;
 #[derive(Debug)]
 pub struct Quoting {
     driving: [Mutex<()>; LOCKS],
-    pricing: [Mutex<()>; LOCKS],
+    /// Whoever prices a quote has it until what became of that is known, also if the caller goes away before: whoever asks next would find all of the free quota.
+    pricing: [Arc<Mutex<()>>; LOCKS],
 }
 
 impl Default for Quoting {
     fn default() -> Self {
-        Self { driving: std::array::from_fn(|_| Mutex::default()), pricing: std::array::from_fn(|_| Mutex::default()) }
+        Self { driving: std::array::from_fn(|_| Mutex::default()), pricing: std::array::from_fn(|_| Arc::default()) }
     }
 }
 
@@ -98,8 +102,10 @@ impl Quoting {
         &self.driving[quote.get() as usize % LOCKS]
     }
 
-    fn pricing(&self, museum: MuseumId) -> &Mutex<()> {
-        &self.pricing[usize::from(museum.0) % LOCKS]
+    /// The turn of one who prices a quote of a museum, to be kept until that has come to its end; `Busy` if it is not to be had in time.
+    async fn pricing(&self, museum: MuseumId) -> Step<Kept> {
+        let turn = Arc::clone(&self.pricing[usize::from(museum.0) % LOCKS]);
+        tokio::time::timeout(ANSWER_WITHIN, turn.lock_owned()).await.map(Kept::new).map_err(|_| Failure::Busy)
     }
 }
 
@@ -109,12 +115,12 @@ impl Quoting {
 /// # Errors
 /// What the quote, the plan or the account says to it.
 pub async fn draft(node: &Node, envelope: Envelope, about: About, asked: Asked) -> Step<QuoteId> {
-    let _pricing = node.quoting().pricing(about.museum).lock().await;
+    let pricing = node.quoting().pricing(about.museum).await?;
     let (id, is_new) = free_id(node, &envelope).await?;
     if is_new {
         let (asked, rules) = looked_up(node, id, &about, asked).await?;
         let command = Command::Draft { about, asked, rules: Box::new(rules) };
-        node.quote(id, envelope, command).await.map_err(of_quote)?;
+        node.quote_keeping(id, envelope, command, pricing).await.map_err(of_quote)?;
     }
     Ok(id)
 }
@@ -146,11 +152,11 @@ pub async fn revise(node: &Node, id: QuoteId, envelope: Envelope, owner: Option<
     let about = node.look_quote(id, |quote| quote.about().cloned()).await.map_err(of_quote)?;
     let Some(about) = about else { return Err(Failure::Refused(Refusal::Quote(quote::Refusal::UnknownQuote))) };
     let record = {
-        let _pricing = node.quoting().pricing(about.museum).lock().await;
+        let pricing = node.quoting().pricing(about.museum).await?;
         let (asked, rules) = looked_up(node, id, &about, asked).await?;
         let holds = new_options(id, &envelope, &asked.slots);
         let command = Command::Revise { owner, asked, rules: Box::new(rules), holds };
-        node.quote(id, envelope, command).await.map_err(of_quote)?
+        node.quote_keeping(id, envelope, command, pricing).await.map_err(of_quote)?
     };
     optioned(node, id, &record).await
 }

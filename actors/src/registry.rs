@@ -107,6 +107,32 @@ where
     places: Arc<Semaphore>,
 }
 
+/// The place of an owner that is being made, as one of those has it who wait there. While anybody does, the next try is made in it, and none beside: two owners of one stream would
+/// each publish what they have read. If none was made it goes with the last of them, also if that one only went away.
+struct Making<'a, A: Aggregate, T: Tell<A>>
+where
+    A::Event: Wire,
+{
+    owners: &'a Mutex<HashMap<StreamId, Cell<A, T>>>,
+    stream: StreamId,
+    cell: Cell<A, T>,
+}
+
+impl<A: Aggregate, T: Tell<A>> Drop for Making<'_, A, T>
+where
+    A::Event: Wire,
+{
+    fn drop(&mut self) {
+        let mut owners = self.owners.lock();
+        // It is taken and let go while the registry is locked: so the last who waits has it alone, beside the registry.
+        let cell = std::mem::take(&mut self.cell);
+        let is_empty = owners.get(&self.stream).is_some_and(|known| Arc::ptr_eq(known, &cell) && known.get().is_none());
+        if is_empty && Arc::strong_count(&cell) == 2 {
+            owners.remove(&self.stream);
+        }
+    }
+}
+
 impl<A: Aggregate, T: Tell<A>> Started<A, T>
 where
     A::Event: Wire,
@@ -286,14 +312,8 @@ where
             return Err(self.source.unknown(stream));
         }
         self.drop_stopped(stream);
-        let cell = Arc::clone(self.owners.lock().entry(stream).or_default());
-        let started = cell.get_or_try_init(|| self.start(stream)).await;
-        if started.is_err() {
-            let mut owners = self.owners.lock();
-            if owners.get(&stream).is_some_and(|known| Arc::ptr_eq(known, &cell) && known.get().is_none()) {
-                owners.remove(&stream);
-            }
-        }
+        let making = Making { owners: &self.owners, stream, cell: Arc::clone(self.owners.lock().entry(stream).or_default()) };
+        let started = making.cell.get_or_try_init(|| self.start(stream)).await;
         started.cloned()
     }
 

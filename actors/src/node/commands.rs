@@ -225,7 +225,12 @@ impl Node {
 
     /// Gives a command to a museum. Another ceiling holds from now on: when it is answered, the slots that it concerns have written down what follows for them.
     pub async fn museum(&self, museum: MuseumId, envelope: Envelope, command: museum::Command) -> Answer<Museum> {
-        let record = self.museum_owners.ask(StreamId::Museum(museum), envelope, command).await?;
+        self.museum_keeping(museum, envelope, command, Kept::default()).await
+    }
+
+    /// As [`Node::museum`], with what is kept until the command has come to its end.
+    pub async fn museum_keeping(&self, museum: MuseumId, envelope: Envelope, command: museum::Command, kept: Kept) -> Answer<Museum> {
+        let record = self.museum_owners.send_keeping(StreamId::Museum(museum), self.clock.now(), envelope, command, kept)?.await?;
         if record.events.iter().any(|event| matches!(event, museum::Event::CeilingSet(_))) {
             self.share_out(museum).await;
         }
@@ -234,9 +239,14 @@ impl Node {
 
     /// Gives a command to a payment.
     pub async fn payment(&self, payment: PaymentId, envelope: Envelope, command: payment::Command) -> Answer<Payment> {
+        self.payment_keeping(payment, envelope, command, Kept::default()).await
+    }
+
+    /// As [`Node::payment`], with what is kept until the command has come to its end.
+    pub async fn payment_keeping(&self, payment: PaymentId, envelope: Envelope, command: payment::Command, kept: Kept) -> Answer<Payment> {
         let stream = StreamId::Payment(payment);
         let _creating = matches!(command, payment::Command::Open { .. } | payment::Command::TakeOver { .. }).then(|| self.creating.begin(stream));
-        self.payment_owners.ask(stream, envelope, command).await
+        self.payment_owners.send_keeping(stream, self.clock.now(), envelope, command, kept)?.await
     }
 
     /// Looks at a payment; answers when all that was seen is on the disk.
@@ -282,9 +292,14 @@ impl Node {
 
     /// Gives a command to a quote.
     pub async fn quote(&self, quote: QuoteId, envelope: Envelope, command: quote::Command) -> Answer<Quote> {
+        self.quote_keeping(quote, envelope, command, Kept::default()).await
+    }
+
+    /// As [`Node::quote`], with what is kept until the command has come to its end.
+    pub(crate) async fn quote_keeping(&self, quote: QuoteId, envelope: Envelope, command: quote::Command, kept: Kept) -> Answer<Quote> {
         let stream = StreamId::Quote(quote);
         let _creating = matches!(command, quote::Command::Draft { .. }).then(|| self.creating.begin(stream));
-        self.quote_owners.ask(stream, envelope, command).await
+        self.quote_owners.send_keeping(stream, self.clock.now(), envelope, command, kept)?.await
     }
 
     /// Looks at a quote; answers when all that was seen is on the disk.

@@ -18,7 +18,7 @@ use super::{FORGET_AFTER_S, Node, Running, Writing};
 use crate::clock::{RealClock, Stopwatch};
 use crate::failure::{Failure, why};
 use crate::journal::writer::{Health, STALLED_AFTER_US};
-use crate::pauses::Pauses;
+use crate::pauses::{Pauses, keep_on};
 use crate::people::PeopleError;
 use crate::{accounts, cases, days, limits, moves, payments, quotes};
 
@@ -63,29 +63,22 @@ fn creditors_of(payment: &Payment) -> Vec<PersonId> {
 impl Node {
     /// What goes on as long as it runs. Unless it drives what goes on by itself, whoever holds it does the rest.
     pub(super) fn go_on(node: &Arc<Self>, drives: bool) -> Vec<JoinHandle<()>> {
+        let of = || Arc::clone(node);
         let mut tasks = vec![
-            tokio::spawn(Self::keep_deadlines(Arc::clone(node))),
-            tokio::spawn(Self::keep_house(Arc::clone(node))),
-            tokio::spawn(Self::keep_keys(Arc::clone(node))),
+            tokio::spawn(keep_on("waking what is due", of(), Self::keep_deadlines)),
+            tokio::spawn(keep_on("keeping house", of(), Self::keep_house)),
+            tokio::spawn(keep_on("looking again at keys", of(), Self::keep_keys)),
+            tokio::spawn(keep_on("moving tickets", of(), |node| async move { moves::keep_moving(&node).await })),
         ];
-        let moving = Arc::clone(node);
-        tasks.push(tokio::spawn(async move { moves::keep_moving(&moving).await }));
         if drives {
-            let paying = Arc::clone(node);
-            tasks.push(tokio::spawn(async move { payments::keep_paying(&paying).await }));
-            let quoting = Arc::clone(node);
-            tasks.push(tokio::spawn(async move { quotes::keep_quoting(&quoting).await }));
-            let charging = Arc::clone(node);
-            tasks.push(tokio::spawn(async move { accounts::keep_charging(&charging).await }));
-            let telling = Arc::clone(node);
-            tasks.push(tokio::spawn(async move { days::keep_telling(&telling).await }));
-            let looking = Arc::clone(node);
-            tasks.push(tokio::spawn(async move { cases::keep_looking(&looking).await }));
-            let noting = Arc::clone(node);
-            tasks.push(tokio::spawn(async move { noting.keep_noting().await }));
+            tasks.push(tokio::spawn(keep_on("driving payments", of(), |node| async move { payments::keep_paying(&node).await })));
+            tasks.push(tokio::spawn(keep_on("driving quotes", of(), |node| async move { quotes::keep_quoting(&node).await })));
+            tasks.push(tokio::spawn(keep_on("charging accounts", of(), |node| async move { accounts::keep_charging(&node).await })));
+            tasks.push(tokio::spawn(keep_on("telling slots of their days", of(), |node| async move { days::keep_telling(&node).await })));
+            tasks.push(tokio::spawn(keep_on("looking for fraud cases", of(), |node| async move { cases::keep_looking(&node).await })));
+            tasks.push(tokio::spawn(keep_on("noting refusals at gates", of(), |node| async move { node.keep_noting().await })));
         }
-        let merging = Arc::clone(node);
-        tasks.push(tokio::spawn(async move { merging.keep_merging().await }));
+        tasks.push(tokio::spawn(keep_on("merging what gates were told", of(), |node| async move { node.keep_merging().await })));
         tasks
     }
 

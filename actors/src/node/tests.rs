@@ -261,6 +261,8 @@ struct Faulty {
     full: AtomicBool,
     /// Nobody can say where the journal ends, until this is false.
     unreachable: AtomicBool,
+    /// So many streams that are read back next cannot be read.
+    unreadable: AtomicUsize,
     /// How many appends have begun.
     appends: AtomicUsize,
     /// While this is held, appends wait.
@@ -296,6 +298,10 @@ impl Journal for Faulty {
         self.inner.batches(after, limit)
     }
     fn batches_of(&self, stream: StreamId, after: u64, limit: u32) -> BoxFuture<'_, Result<Vec<Batch>, JournalError>> {
+        let fails = self.unreadable.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+        if fails {
+            return Box::pin(async { Err(JournalError::Unreachable("input/output error".into())) });
+        }
         self.inner.batches_of(stream, after, limit)
     }
     fn batch_with(&self, stream: StreamId, seq: u64) -> BoxFuture<'_, Result<Option<Batch>, JournalError>> {
@@ -315,6 +321,20 @@ impl Journal for Faulty {
             }
             self.inner.recover().await
         })
+    }
+}
+
+/// Lets others go on until it is so.
+async fn wait_until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets others go on for so many turns.
+async fn let_go_on(turns: usize) {
+    for _ in 0..turns {
+        tokio::task::yield_now().await;
     }
 }
 

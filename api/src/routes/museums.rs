@@ -4,7 +4,6 @@ use actix_web::http::StatusCode;
 use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, post, put, web};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 use tornello_actors::failure::why;
 use tornello_actors::node::Node;
 use tornello_engine::calendar::MonthDay;
@@ -172,10 +171,11 @@ pub async fn get(node: web::Data<Node>, caller: Caller, museum: web::Path<String
 pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<MuseumForm>) -> Result<HttpResponse, Problem> {
     caller.may_at(Scope::Administer, MuseumId(form.number))?;
     let number = form.number;
-    let _registering = REGISTERING.lock().await;
+    let registering = node.museums().registering().await.ok_or_else(Problem::busy)?;
     is_free(&node, number, form.profile.slug)?;
     let envelope = envelope(&node, &caller, &key, &["register"], &*form, &[], None)?;
-    let record = node.museum(MuseumId(number), envelope, Command::Register { profile: form.into_inner().profile.into() }).await?;
+    let command = Command::Register { profile: form.into_inner().profile.into() };
+    let record = node.museum_keeping(MuseumId(number), envelope, command, registering).await?;
     let registered = record.events.into_iter().find_map(|event| if let Event::Registered(registered) = event { Some(registered) } else { None });
     let profile = registered.ok_or_else(not_rebuilt)?.profile;
     if let Some(files) = node.files()
@@ -218,9 +218,6 @@ pub async fn change(
         record.events.into_iter().find_map(|event| if let Event::Corrected(Corrected { profile }) = event { Some(profile) } else { None });
     Ok(HttpResponse::Ok().json(MuseumView::new(known.museum.id(), corrected.ok_or_else(not_rebuilt)?)))
 }
-
-/// Whoever registers a museum: one at a time, as of two at once with one slug both would find it free, and it would stand for the one that was changed last.
-static REGISTERING: Mutex<()> = Mutex::const_new(());
 
 /// Whether a new museum may have this number and slug: what no museum's own stream can know.
 fn is_free(node: &Node, number: u16, slug: Code) -> Result<(), Problem> {

@@ -76,6 +76,8 @@ impl World {
             rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
             rule(!naive.keeps_waiting(now), "somebody waits though there are places for them, or sales have ended (SL-9)")?;
             rule(naive.next_freed().is_none_or(|until| now < until), "places neither rest nor are free (SL-13)")?;
+            rule(Some(head.at) == naive.records.last().map(|last| last.at), "the board shows another time than that of the last record")?;
+            rule(head.waiting as usize == naive.waiting().count(), "the board shows that others wait than do (SL-9)")?;
             rule(head.moving as usize == naive.moving(), "the board shows other moves under way than there are")?;
             rule(head.owing as usize == naive.owed.len(), "the board shows that another number of refunds is owed (SL-10)")?;
             same_places(&head.places, naive, now)?;
@@ -272,6 +274,8 @@ fn same_places(places: &Places, naive: &Naive, now: Timestamp) -> Result<(), Str
         let shown = (places.held[index], places.sold[index], places.available(channel, now).0);
         rule(shown == of_naive, "the board shows other places than there are").map_err(|wrong| format!("{wrong}: {shown:?}, not {of_naive:?}"))?;
     }
+    rule(places.closed == naive.closed, "the board shows a slot open that is closed, or the other way round, or closed for something else")
+        .map_err(|wrong| format!("{wrong}: {:?}, not {:?}", places.closed, naive.closed))?;
     rule(places.resting == naive.resting(), "other places rest than are counted (SL-13)")?;
     rule(places.conflicts == naive.conflicts, "the board shows other conflicts than there are")?;
     let inside_then = places.live.map(|live| (live.measured_at, live.inside_then));

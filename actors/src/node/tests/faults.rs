@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use tornello_engine::ids::PaymentId;
 use tornello_engine::till;
 
 use super::*;
+use crate::owner::Kept;
 use crate::start;
 use crate::tills;
 
@@ -105,19 +107,22 @@ async fn when_the_queue_is_full_callers_are_told_so_and_nothing_changes() {
     open_museum(running.node()).await;
     let node = running.node();
     node.slot(tomorrow(), by(0), hold(1_000, 1)).await.unwrap();
-    let stall = journal.stall.lock().await;
-    let asked = (1..=15).map(|n| node.slot(tomorrow(), by(n), hold(n as u64, 1)));
-    let release = async {
-        // The writer holds at most one batch, the queue four more: somebody is told `Busy` while the disk stands still.
-        let mut taken = node.board().watch();
-        tokio::task::yield_now().await;
-        drop(stall);
-        let _ = tokio::time::timeout(Duration::from_secs(5), taken.recv()).await;
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let others = async {
+        wait_until(|| journal.appends.load(Ordering::Relaxed) > begun).await;
+        // The writer has its hands full, and the queue has room for four. Who looks comes behind all of them, and is told at once that there is no room to wait.
+        let release = async {
+            let seen = node.look(tomorrow(), |_| ()).await;
+            drop(stall);
+            seen
+        };
+        tokio::join!(join_all((2..=15).map(|n| node.slot(tomorrow(), by(n), hold(n as u64, 1)))), release)
     };
-    let (answers, ()) = tokio::join!(join_all(asked), release);
+    let (first, (answers, seen)) = tokio::join!(node.slot(tomorrow(), by(1), hold(1, 1)), others);
     let done = answers.iter().filter(|answer| answer.is_ok()).count();
     assert!(answers.iter().all(|answer| answer.is_ok() || answer == &Err(Failure::Busy)), "{answers:?}");
-    assert_eq!(node.board().head(tomorrow()).map(|head| head.places.taken()), Some(done as u32 + 1));
+    assert_eq!((first.is_ok(), done, seen), (true, 4, Err(Failure::Busy)), "{answers:?}");
+    assert_eq!(node.board().head(tomorrow()).map(|head| head.places.taken()), Some(done as u32 + 2));
     running.stop().await;
 }
 
@@ -147,18 +152,24 @@ async fn a_full_queue_hurts_nobody_who_is_in_it() {
     open_museum(running.node()).await;
     let node = running.node();
     node.slot(tomorrow(), by(0), hold(1_000, 1)).await.unwrap();
-    let stall = journal.stall.lock().await;
-    let holds = join_all((1..=5).map(|n| node.slot(tomorrow(), by(n), hold(n as u64, 1))));
-    let repeats = join_all((0..5).map(|_| node.slot(tomorrow(), by(0), hold(1_000, 1))));
-    let looks = join_all((0..5).map(|_| node.look(tomorrow(), |slot| slot.places().taken())));
-    let release = async {
-        tokio::task::yield_now().await;
-        drop(stall);
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let others = async {
+        wait_until(|| journal.appends.load(Ordering::Relaxed) > begun).await;
+        // The writer has its hands full: one of those who repeat has room in the queue beside three who hold, and nobody who looks.
+        let holds = join_all((2..=4).map(|n| node.slot(tomorrow(), by(n), hold(n as u64, 1))));
+        let repeats = join_all((0..5).map(|_| node.slot(tomorrow(), by(0), hold(1_000, 1))));
+        let release = async {
+            let looks = join_all((0..5).map(|_| node.look(tomorrow(), |slot| slot.places().taken()))).await;
+            drop(stall);
+            looks
+        };
+        tokio::join!(holds, repeats, release)
     };
-    let (holds, repeats, looks, ()) = tokio::join!(holds, repeats, looks, release);
-    assert!(holds.iter().chain(&repeats).all(|answer| matches!(answer, Ok(_) | Err(Failure::Busy))), "{holds:?} {repeats:?}");
-    assert!(looks.iter().all(|look| matches!(look, Ok(_) | Err(Failure::Busy))), "{looks:?}");
-    let done = 1 + holds.iter().filter(|answer| answer.is_ok()).count() as u32;
+    let (first, (holds, repeats, looks)) = tokio::join!(node.slot(tomorrow(), by(1), hold(1, 1)), others);
+    assert!(first.is_ok() && holds.iter().all(Result::is_ok), "{first:?} {holds:?}");
+    assert!(repeats[0].is_ok() && repeats[1..].iter().all(|answer| answer == &Err(Failure::Busy)), "{repeats:?}");
+    assert!(looks.iter().all(|look| look == &Err(Failure::Busy)), "{looks:?}");
+    let done = 2 + holds.iter().filter(|answer| answer.is_ok()).count() as u32;
     assert_eq!(node.board().head(tomorrow()).map(|head| head.places.taken()), Some(done));
     running.stop().await;
 }
@@ -229,5 +240,67 @@ async fn a_desk_is_not_opened_twice_by_callers_who_go_away() {
     drop(stall);
     assert_eq!(next.await, Err(Failure::Refused(till::Refusal::AlreadyOpen)));
     assert_eq!(house.node().tills().open().len(), 1);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_slug_is_not_free_again_because_who_registers_a_museum_with_it_goes_away() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let (museums, slug) = (house.node().museums(), code("torre"));
+    let profile = museum::Profile {
+        slug,
+        name: "Museo della Torre".into(),
+        city: "Torrechiara".into(),
+        region: "Emilia-Romagna".into(),
+        latitude_microdeg: 44_655_000,
+        longitude_microdeg: 10_275_000,
+        patron: None,
+    };
+    let register = async {
+        let registering = museums.registering().await.unwrap();
+        house.node().museum_keeping(MUSEUM, by(1), museum::Command::Register { profile }, registering).await
+    };
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let (mut going, mut next) = (Box::pin(register), Box::pin(museums.registering()));
+    tokio::select! {
+        biased;
+        answer = &mut going => panic!("the disk stands still: {answer:?}"),
+        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
+    }
+    drop(going);
+    tokio::select! {
+        biased;
+        turn = &mut next => panic!("nobody knows yet whether the slug is free: {turn:?}"),
+        () = let_go_on(1_000) => {}
+    }
+    drop(stall);
+    assert!(next.await.is_some());
+    assert_eq!(museums.by_slug(slug).map(|known| known.museum.id()), Some(MUSEUM));
+    house.running.stop().await;
+}
+
+/// As the turn of one who puts refunds into a file for the bank: a repeat that does not wait for all of them has one less in the file than are marked as sent.
+#[actix_rt::test]
+async fn what_is_kept_with_a_step_of_a_payment_is_let_go_when_that_has_come_to_its_end() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    house.ask(1, hold(1, 1)).await.unwrap();
+    let (id, turn) = (PaymentId::from_raw(7), Arc::new(()));
+    let open = pay(&[(HoldId::new(tomorrow(), 1), 1)], now());
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let mut going = Box::pin(house.node().payment_keeping(id, by(2), open, Kept::new(Arc::clone(&turn))));
+    tokio::select! {
+        biased;
+        answer = &mut going => panic!("the disk stands still: {answer:?}"),
+        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
+    }
+    drop(going);
+    let_go_on(100).await;
+    assert_eq!(Arc::strong_count(&turn), 2, "nobody knows yet what becomes of it");
+    drop(stall);
+    wait_until(|| Arc::strong_count(&turn) == 1).await;
+    assert!(house.node().look_payment(id, |payment| payment.opened().is_some()).await.unwrap());
     house.running.stop().await;
 }

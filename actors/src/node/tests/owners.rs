@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use super::*;
 
 #[actix_rt::test]
@@ -32,6 +34,49 @@ async fn slots_that_nobody_planned_do_not_exist_and_leave_nothing_behind() {
     house.running.stop().await;
 }
 
+/// Two owners of one stream would each publish what they have read, the one over the other.
+#[actix_rt::test]
+async fn who_waits_while_a_slot_cannot_be_read_back_tries_next_and_makes_no_second_owner() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    journal.unreadable.store(1, Ordering::Relaxed);
+    let both = join_all((0..2).map(|_| house.node().look(tomorrow(), |slot| slot.places().taken()))).await;
+    assert!(matches!(both[..], [Err(Failure::Journal(_)), Ok(0)]), "{both:?}");
+    assert_eq!(house.node().owners(), 1, "the one that was made is found by whoever asks next");
+    // Where nobody waits, nothing stays of what was tried in vain.
+    for _ in 0..2 {
+        house.node().slots.retire_idle().await;
+    }
+    journal.unreadable.store(1, Ordering::Relaxed);
+    assert!(house.node().look(tomorrow(), |_| ()).await.is_err());
+    assert_eq!(house.node().owners(), 0);
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn of_a_slot_whose_caller_goes_away_before_it_is_there_nothing_stays() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    let (node, before, stall) = (house.node(), journal.appends.load(Ordering::Relaxed), journal.stall.lock().await);
+    let ceiling = museum::Command::SetCeiling { valid_from: calendar::local_day(now()), ceiling: Some(40) };
+    let meanwhile = async {
+        while journal.appends.load(Ordering::Relaxed) == before {
+            tokio::task::yield_now().await;
+        }
+        // The writer has its hands full: nobody becomes the owner of anything before it goes on.
+        assert_eq!(node.look(tomorrow(), |_| ()).now_or_never(), None);
+        drop(stall);
+    };
+    let (set, ()) = tokio::join!(node.museum(MUSEUM, by(5_000), ceiling), meanwhile);
+    assert!(set.is_ok(), "{set:?}");
+    assert_eq!(node.owners(), 0);
+    assert_eq!(node.look(tomorrow(), |slot| slot.places().taken()).await, Ok(0));
+    assert_eq!(node.owners(), 1);
+    house.running.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_panic_ends_one_owner_and_the_next_caller_finds_it_rebuilt() {
     let house = House::new().await;
@@ -42,6 +87,40 @@ async fn a_panic_ends_one_owner_and_the_next_caller_finds_it_rebuilt() {
     house.ask(2, hold(2, 2)).await.unwrap();
     assert_eq!(house.taken(), 4);
     house.running.stop().await;
+}
+
+/// A clock at which whoever is to sleep next panics, when that is said.
+struct Faltering {
+    clock: ManualClock,
+    panics: AtomicBool,
+}
+
+impl Clock for Faltering {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
+        assert!(!self.panics.swap(false, Ordering::Relaxed), "a fault in what goes on by itself");
+        self.clock.sleep_until(at)
+    }
+    fn wall_ahead_us(&self) -> i64 {
+        0
+    }
+}
+
+#[actix_rt::test]
+async fn a_hold_expires_though_what_wakes_it_has_panicked() {
+    let clock = Arc::new(Faltering { clock: ManualClock::new(now()), panics: AtomicBool::new(false) });
+    let running = Node::start_on(Arc::new(MemoryJournal::default()), Arc::clone(&clock) as _, Limits::default()).await.unwrap();
+    open_museum(running.node()).await;
+    let mut changes = running.node().board().watch();
+    clock.panics.store(true, Ordering::Relaxed);
+    running.node().slot(tomorrow(), by(1), hold(1, 5)).await.unwrap();
+    wait_until(|| !clock.panics.load(Ordering::Relaxed)).await;
+    clock.clock.set(now().plus_seconds(900));
+    let expires = async { while changes.recv().await.unwrap().head.places.taken() > 0 {} };
+    tokio::time::timeout(Duration::from_secs(30), expires).await.expect("what wakes it begins anew");
+    running.stop().await;
 }
 
 #[actix_rt::test]

@@ -258,6 +258,34 @@ async fn whoever_accepts_is_told_that_the_notice_is_not_taken() {
 }
 
 #[actix_rt::test]
+async fn the_free_quota_is_given_out_once_also_if_who_asked_for_it_goes_away() {
+    let journal = Arc::new(Faulty::default());
+    let office = Office::on(Arc::clone(&journal) as _).await;
+    office.open().await;
+    let draft_of = |key: u128| Box::pin(draft(office.node(), by(key), about(Kind::School, None), pupils(10)));
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let (mut going, mut next) = (draft_of(1), draft_of(11));
+    tokio::select! {
+        biased;
+        answer = &mut going => panic!("the disk stands still: {answer:?}"),
+        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
+    }
+    drop(going);
+    // Time enough for whoever comes next to find all of it, if they may look.
+    tokio::select! {
+        biased;
+        answer = &mut next => panic!("nobody knows yet what is left: {answer:?}"),
+        () = let_go_on(1_000) => {}
+    }
+    drop(stall);
+    next.await.unwrap();
+    let mut totals: Vec<i64> = office.node().quotes().heads().iter().map(|(_, head)| head.total_cents.get()).collect();
+    totals.sort_unstable();
+    assert_eq!(totals, [0, 500], "ten of fifteen, and the five that are left");
+    office.stop().await;
+}
+
+#[actix_rt::test]
 async fn the_free_quota_of_the_fee_is_theirs_who_asked_first() {
     let office = Office::new().await;
     let school = || about(Kind::School, None);

@@ -1,5 +1,7 @@
 //! Refunds on their way to the bank: which of them go into a file, the file, and what stands in it. How a file is written is known to [`pain001`].
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, get, post, web};
@@ -9,7 +11,9 @@ use tokio::sync::Mutex;
 use tornello_actors::digest::digest;
 use tornello_actors::failure::Failure;
 use tornello_actors::node::Node;
+use tornello_actors::owner::Kept;
 use tornello_actors::people::Payee;
+use tornello_actors::registry::ANSWER_WITHIN;
 use tornello_actors::views::Views;
 use tornello_actors::views::payments::{BatchRow, RefundFilter};
 use tornello_engine::aggregate::Aggregate;
@@ -90,8 +94,10 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     let opaque = digest(&[b"refund batch", &asked.who.get().to_be_bytes(), &asked.key.0.to_be_bytes(), &asked.body.0.to_be_bytes()]);
     let views = &files(&node)?.views;
     // One at a time: a repeat that comes while the first is not answered yet must not take half a file for a whole one.
-    let _exporting = EXPORTING.lock().await;
-    views.catch_up(node.head().number).await?;
+    let exporting = Arc::new(tokio::time::timeout(ANSWER_WITHIN, EXPORTING.lock()).await.map_err(|_| Problem::busy())?);
+    // To the end that the journal itself knows: everybody else is told of its last batch a moment after whoever had the turn before.
+    let written = node.journal().head().await.map_or(0, |head| head.number);
+    views.catch_up(written.max(node.head().number)).await?;
     let (batch, spelling, mut sent) = file_of(views, KeyId((opaque.0 >> 64) as u64)).await?;
     // A file that was made stays what it is, also when its day has come.
     let today = calendar::local_day(node.now());
@@ -117,7 +123,7 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
         all.extend(chosen.iter().map(|(id, amount, payee)| transfer(&form, iban, *id, *amount, payee)));
         written(&form, (batch, spelling), node.now(), all)?;
         for (id, ..) in &chosen {
-            skipped += u32::from(!put_into(&node, batch, *id).await?);
+            skipped += u32::from(!put_into(&node, batch, *id, Kept::new(Arc::clone(&exporting))).await?);
         }
         views.catch_up(node.head().number).await?;
         sent = views.batch(batch.as_str()).await?;
@@ -132,7 +138,8 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
         .body(bytes))
 }
 
-/// Whoever makes a file.
+/// Whoever makes a file, until it is known of each refund whether it is in it, also if the caller goes away before, or is told that nobody knows: a repeat that is answered with the
+/// others alone would leave one marked as sent that no bank has heard of.
 static EXPORTING: Mutex<()> = Mutex::const_new(());
 
 /// The file that a request makes: its name, how it is spelled, and what stands in it. One that was begun has the name, and with it the spelling, that it was begun with, whatever
@@ -234,10 +241,10 @@ fn payee_missing(id: RefundId) -> Problem {
 }
 
 /// Puts a refund into a file, once; answers whether it is there.
-async fn put_into(node: &Node, batch: Code, id: RefundId) -> Result<bool, Problem> {
+async fn put_into(node: &Node, batch: Code, id: RefundId, exporting: Kept) -> Result<bool, Problem> {
     let step = digest(&[b"export", batch.as_str().as_bytes(), &id.payment.get().to_be_bytes(), &id.number.to_be_bytes()]);
     let envelope = Envelope { who: KeyId::SYSTEM, key: step, body: step, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
-    match node.payment(id.payment, envelope, Command::ExportRefund { refund: id.number, batch }).await {
+    match node.payment_keeping(id.payment, envelope, Command::ExportRefund { refund: id.number, batch }, exporting).await {
         Ok(_) => Ok(true),
         // In the moment since it was looked at it was paid back, or went into another file.
         Err(Failure::Refused(_)) => Ok(false),
