@@ -8,12 +8,14 @@ use tornello_engine::ids::SlotId;
 /// What went wrong, and what that comes from: each once, as some errors say themselves what they come from.
 #[must_use]
 pub fn why(error: &(dyn Error + 'static)) -> String {
-    let mut told = String::new();
-    for cause in std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string) {
-        if !told.contains(&cause) {
+    let (mut told, mut next) = (String::new(), Some(error));
+    while let Some(cause) = next {
+        let says = cause.to_string();
+        if !told.contains(&says) {
             told.push_str(if told.is_empty() { "" } else { ": " });
-            told.push_str(&cause);
+            told.push_str(&says);
         }
+        next = cause.source();
     }
     told
 }

@@ -287,6 +287,8 @@ pub fn alternatives_but(node: &Node, slot: SlotId, has: Option<SlotId>, channel:
     problem.with_written("alternatives", written)
 }
 
+/// What they asked for: of which slot, but for which other one, through which channel, and for how many people.
+type AskedOf = (SlotId, Option<SlotId>, Channel, u32);
 /// The nearest slots of which a caller was told, and what it was told: as long as these hold, the next one who asks for as much is told the same.
 type Told = (Arc<[Near]>, Arc<RawValue>);
 
@@ -294,8 +296,8 @@ type Told = (Arc<[Near]>, Arc<RawValue>);
 const TOLD_MAX: usize = 128;
 
 thread_local! {
-    /// By slot, the one that is none, channel and places asked for; each thread that answers has its own.
-    static TOLD: RefCell<HashMap<(SlotId, Option<SlotId>, Channel, u32), Told>> = RefCell::default();
+    /// Each thread that answers has its own.
+    static TOLD: RefCell<HashMap<AskedOf, Told>> = RefCell::default();
 }
 
 /// What the data folder holds; a node without one has no keys either, so nobody gets here.

@@ -96,8 +96,8 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     // One at a time: a repeat that comes while the first is not answered yet must not take half a file for a whole one.
     let exporting = Arc::new(tokio::time::timeout(ANSWER_WITHIN, EXPORTING.lock()).await.map_err(|_| Problem::busy())?);
     // To the end that the journal itself knows: everybody else is told of its last batch a moment after whoever had the turn before.
-    let written = node.journal().head().await.map_or(0, |head| head.number);
-    views.catch_up(written.max(node.head().number)).await?;
+    let last = node.journal().head().await.map_or(0, |head| head.number);
+    views.catch_up(last.max(node.head().number)).await?;
     let (batch, spelling, mut sent) = file_of(views, KeyId((opaque.0 >> 64) as u64)).await?;
     // A file that was made stays what it is, also when its day has come.
     let today = calendar::local_day(node.now());
