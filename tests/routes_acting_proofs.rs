@@ -26,7 +26,7 @@ async fn whoever_hoards_and_asks_for_many_free_tickets_does_the_work_and_is_look
     let eight = json!({"lines": [{"category": "under-18", "count": 8}], "parties": [{"kind": "buyer", "value": "spin"}]});
     let (status, problem) = app.post(&path, &web, "eight", &eight).await;
     assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("step_up_required")), "a look comes after the sale: {problem}");
-    let request = app.request(Method::POST, &path, &web).header("Idempotency-Key", "eight").header("Step-Up-Proof", solved(&problem));
+    let request = app.request(Method::POST, &path, &web).header("Idempotency-Key", "eight").header("Step-Up-Proof", solved(&problem).await);
     let response = request.json(&eight).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::CREATED);
     let held: HoldId = body_of(response).await["hold"].as_str().unwrap().parse().unwrap();
@@ -131,7 +131,7 @@ async fn a_proof_is_good_for_its_request_until_that_is_done() {
     app.hold(slot, &kiosk, "full-a", json!([{"category": "full", "count": 15}])).await;
     let last = app.hold(slot, &kiosk, "full-b", json!([{"category": "full", "count": 5}])).await;
     let (_, problem) = ask(&app, &web, slot, "more", "spin", None).await;
-    let proof = solved(&problem);
+    let proof = solved(&problem).await;
     // Refused for another reason, the work is not lost, however often; nor is whoever did it noted as one whose proof did not hold.
     for _ in 0..2 {
         let (status, problem) = ask(&app, &web, slot, "more", "spin", Some(&proof)).await;
