@@ -208,8 +208,9 @@ impl TicketState {
     #[must_use]
     pub const fn left(self, at: Timestamp) -> Self {
         match self {
-            Self::Inside { first_at, entries, .. } => Self::Outside { first_at, left_at: at, entries },
-            other => other,
+            // Outside already: what is certain may tell twice that somebody left, and then it was the later time.
+            Self::Inside { first_at, entries, .. } | Self::Outside { first_at, entries, .. } => Self::Outside { first_at, left_at: at, entries },
+            other @ (Self::Valid | Self::Cancelled | Self::Moving | Self::Moved) => other,
         }
     }
 }

@@ -68,6 +68,29 @@ fn whoever_came_first_stays_the_first_when_two_came_in_one_instant() {
     assert_eq!(all.last().map(|passage| passage.judged), Some(Judged::Conflict { reason: ConflictReason::TicketUsed }));
 }
 
+/// Gates that asked saw somebody leave twice, and the scan by which they had come back between cannot stand, as the time for that was over: they left when they were seen last.
+#[test]
+fn whoever_left_twice_left_when_they_were_seen_last() {
+    let mut opening = opening(10);
+    opening.policy.reentry = Reentry { times_max: 3, within_s: 600 };
+    let seen = |direction, minute: i64| scan(1, 0, "a", direction, minute * MIN);
+    let taken = |scan: Scan| Passage::taken(scan, Taken { at: scan.scanned_at, judged: Judged::Passed });
+    let back = taken(seen(Direction::In, 8));
+    let mut all = vec![
+        taken(seen(Direction::In, 2)),
+        Passage::online(seen(Direction::Out, 6)),
+        back,
+        Passage::online(seen(Direction::Out, 9)),
+        Passage::new(scan(1, 0, "b", Direction::In, -5 * MIN), at(HOUR)),
+    ];
+    let ticket = Ticket { issue: 1, state: TicketState::Valid, blocked: None, review_until: None };
+    let shown = Shown { ticket: id(1).ticket(0), issue: None, museum: MUSEUM };
+    let state = passages::judge(&mut all, verdict::Window::of(&opening), &ticket, shown);
+    let of_back = all.iter().find(|passage| passage.scan == back.scan).map(|passage| passage.judged);
+    assert_eq!(of_back, Some(Judged::Conflict { reason: ConflictReason::TicketUsed }));
+    assert_eq!(state, TicketState::Outside { first_at: at(-5 * MIN), left_at: at(9 * MIN), entries: 1 });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
     /// Each gate in one go, in any order of gates; scan by scan in any order; or all at once in the order in which it happened: it is the same in the end. Whole minutes,
