@@ -1,6 +1,7 @@
 //! What can be booked: the plan's slots with the counters of those that have been written to, without asking any owner.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -75,7 +76,8 @@ pub fn of_museum(known: &Known, board: &Board, asked: Asked) -> Vec<SlotAvailabi
     let Asked { from, to, route, channel, now } = asked;
     let mut slots: BTreeMap<(Timestamp, SlotId), SlotAvailability> = BTreeMap::new();
     let wanted = |id: RouteId| route.is_none_or(|route| route == id);
-    let seen = |slot, end, policy, places, changed_at| seen(slot, end, policy, places, changed_at, (channel, books(known, slot, channel)), now);
+    let mut books = Books { known, channel, last: None };
+    let mut seen = |slot, end, policy, places, changed_at| seen(slot, end, policy, places, changed_at, (channel, books.of(slot)), now);
     let mut routes: Vec<RouteId> = Vec::new();
     let mut date = Some(from);
     while let Some(day) = date.filter(|day| *day <= to) {
@@ -173,6 +175,27 @@ pub fn of_slot(known: &Known, board: &Board, slot: SlotId, channel: Channel, now
 pub fn books(known: &Known, slot: SlotId, channel: Channel) -> Option<bool> {
     let day = calendar::local_day(slot.start());
     known.museum.tariff_on(day).map(|(_, tariff)| tariff.books(day, channel))
+}
+
+/// The same of many slots: those of one day, of which lists have many, share one look at the calendar and the tariffs.
+struct Books<'a> {
+    known: &'a Known,
+    channel: Channel,
+    /// The day that was asked for last, and what was found.
+    last: Option<(Range<Timestamp>, Option<bool>)>,
+}
+
+impl Books<'_> {
+    fn of(&mut self, slot: SlotId) -> Option<bool> {
+        if let Some((_, found)) = self.last.as_ref().filter(|(day, _)| day.contains(&slot.start())) {
+            return *found;
+        }
+        let date = calendar::local_day(slot.start());
+        let begins = |date: Date| calendar::instant(date.at(0, 0, 0, 0));
+        let found = books(self.known, slot, self.channel);
+        self.last = Some((begins(date)..begins(date.tomorrow().unwrap_or(date)), found));
+        found
+    }
 }
 
 fn seen(
