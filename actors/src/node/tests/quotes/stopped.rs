@@ -36,15 +36,22 @@ async fn a_quote_that_does_not_go_on_keeps_no_other() {
     office.stop().await;
 }
 
-#[actix_rt::test]
-async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_being_given_back() {
+/// A quote that was sent for two slots, and what was done with it; an office that has started anew since, so that nobody is in memory; and a journal of which the first slot cannot be read.
+async fn half_lost(then: impl AsyncFnOnce(&Office, QuoteId)) -> (Arc<Watched>, Office, QuoteId) {
     let journal = Arc::new(Watched::default());
     let office = Office::on(Arc::clone(&journal) as _).await;
     office.open().await;
     let id = office.sent(1, operator(), visit(20)).await;
+    then(&office, id).await;
     office.stop().await;
     let office = Office::on(Arc::clone(&journal) as _).await;
     journal.lose(slot_at(0));
+    (journal, office, id)
+}
+
+#[actix_rt::test]
+async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_being_given_back() {
+    let (journal, office, id) = half_lost(async |_, _| {}).await;
     let node = office.node();
     ask(node, id, by(3), quote::Command::Cancel { owner: None, cause: quote::CancelCause::Group }).await.unwrap();
     let held = node.look(slot_at(1), |slot: &Slot| slot.places().held.iter().sum::<u32>()).await.unwrap();
@@ -58,13 +65,7 @@ async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_being_given_back()
 /// A group is taken out of a slot that does not answer: it pays and has its tickets elsewhere, and that slot gives its places back when it can.
 #[actix_rt::test]
 async fn a_slot_that_a_group_has_left_and_that_cannot_be_read_keeps_no_tickets_in_others() {
-    let journal = Arc::new(Watched::default());
-    let office = Office::on(Arc::clone(&journal) as _).await;
-    office.open().await;
-    let id = office.sent(1, operator(), visit(20)).await;
-    office.stop().await;
-    let office = Office::on(Arc::clone(&journal) as _).await;
-    journal.lose(slot_at(0));
+    let (journal, office, id) = half_lost(async |_, _| {}).await;
     let node = office.node();
     let elsewhere = Asked { slots: vec![slot_at(1), slot_at(2)], ..visit(20) };
     assert_eq!(revise(node, id, by(3), None, elsewhere).await, Ok(()));
@@ -84,13 +85,7 @@ async fn a_slot_that_a_group_has_left_and_that_cannot_be_read_keeps_no_tickets_i
 
 #[actix_rt::test]
 async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_its_tickets() {
-    let journal = Arc::new(Watched::default());
-    let office = Office::on(Arc::clone(&journal) as _).await;
-    office.open().await;
-    let id = office.sent(1, operator(), visit(20)).await;
-    office.stop().await;
-    let office = Office::on(Arc::clone(&journal) as _).await;
-    journal.lose(slot_at(0));
+    let (journal, office, id) = half_lost(async |_, _| {}).await;
     // As when it was charged, and the slot could be read no more when its tickets were to be made.
     let node = office.node();
     node.quote(id, by(3), accepted(1, Settle::OnAccount)).await.unwrap();
@@ -109,15 +104,11 @@ async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_its_tickets() {
 
 #[actix_rt::test]
 async fn a_part_whose_slot_cannot_be_read_keeps_no_other_from_being_called_off() {
-    let journal = Arc::new(Watched::default());
-    let office = Office::on(Arc::clone(&journal) as _).await;
-    office.open().await;
-    let id = office.sent(1, operator(), visit(20)).await;
-    office.accept(id, 3, 1, Settle::OnAccount).await.unwrap();
-    assert_eq!(office.places().await, [(0, 10), (0, 10)]);
-    office.stop().await;
-    let office = Office::on(Arc::clone(&journal) as _).await;
-    journal.lose(slot_at(0));
+    let (journal, office, id) = half_lost(async |office: &Office, id| {
+        office.accept(id, 3, 1, Settle::OnAccount).await.unwrap();
+        assert_eq!(office.places().await, [(0, 10), (0, 10)]);
+    })
+    .await;
     let node = office.node();
     ask(node, id, by(4), quote::Command::Cancel { owner: None, cause: quote::CancelCause::Museum }).await.unwrap();
     let sold = node.look(slot_at(1), |slot: &Slot| slot.places().sold.iter().sum::<u32>()).await.unwrap();
