@@ -139,7 +139,7 @@ fn opened(id: SlotId, first: &Record<Event>) -> Result<Past, JournalError> {
 }
 
 /// Ends what was due, as the owner does before it decides anything: its records may have been written a little later.
-fn end_due<A: Aggregate>(state: &mut A, at: Timestamp) {
+pub(crate) fn end_due<A: Aggregate>(state: &mut A, at: Timestamp) {
     while state.wake_at().is_some_and(|due| due <= at) {
         let events = state.due(at);
         if events.is_empty() {

@@ -13,7 +13,6 @@ use tornello_engine::slot::{Opening, Places, Slot};
 
 use crate::journal::writer::Lease;
 use crate::owner::{Kept, Tell};
-use crate::registry::ANSWER_WITHIN;
 
 /// The most days of one museum that are kept worked out: those that many ask for. A year of 250 museums would be as much memory as all the rest.
 const DAYS_MAX: usize = 64;
@@ -67,7 +66,7 @@ impl Museums {
     /// The turn of one who registers a museum, to be kept until that has come to its end: of two at once with one slug both would find it free, and it would stand for the one
     /// that was changed last. None if it is not to be had in time.
     pub async fn registering(&self) -> Option<Kept> {
-        tokio::time::timeout(ANSWER_WITHIN, Arc::clone(&self.registering).lock_owned()).await.ok().map(Kept::new)
+        Kept::turn(&self.registering).await
     }
 
     /// Puts a museum's new state in place of an older one.

@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::journal::StreamId;
 use crate::journal::wire::{self, Wire};
 use crate::journal::writer::{Lease, Lost, Pending, Permit, Queue};
+use crate::registry::ANSWER_WITHIN;
 use crate::views::Snapshot;
 
 /// How many commands and looks wait in one mailbox before callers are told `Busy`. The places are counted by the registry: actix bounds a mailbox for each copy
@@ -73,6 +74,11 @@ impl Kept {
     pub fn new(aside: impl Any + Send) -> Self {
         let aside: SetAside = Box::new(aside);
         Self(Some(Arc::new(Mutex::new(Some(aside)))))
+    }
+
+    /// Keeps a turn, for what one alone may do at a time, until that has come to its end; none if the turn is not to be had as long as anybody waits for an answer.
+    pub async fn turn(of: &Arc<tokio::sync::Mutex<()>>) -> Option<Self> {
+        tokio::time::timeout(ANSWER_WITHIN, Arc::clone(of).lock_owned()).await.ok().map(Self::new)
     }
 
     /// Lets it go, whoever else holds it.

@@ -47,7 +47,6 @@ use crate::node::Node;
 use crate::owner::Kept;
 use crate::pauses::go_on;
 use crate::payments;
-use crate::registry::ANSWER_WITHIN;
 
 /// How many quotes may be driven at once without waiting for each other by chance, and museums have quotes priced.
 const LOCKS: usize = 256;
@@ -104,8 +103,7 @@ impl Quoting {
 
     /// The turn of one who prices a quote of a museum, to be kept until that has come to its end; `Busy` if it is not to be had in time.
     async fn pricing(&self, museum: MuseumId) -> Step<Kept> {
-        let turn = Arc::clone(&self.pricing[usize::from(museum.0) % LOCKS]);
-        tokio::time::timeout(ANSWER_WITHIN, turn.lock_owned()).await.map(Kept::new).map_err(|_| Failure::Busy)
+        Kept::turn(&self.pricing[usize::from(museum.0) % LOCKS]).await.ok_or(Failure::Busy)
     }
 }
 

@@ -19,7 +19,6 @@ use crate::journal::StreamId;
 use crate::journal::writer::Lease;
 use crate::node::Node;
 use crate::owner::{Kept, Tell};
-use crate::registry::ANSWER_WITHIN;
 
 /// How many ids are tried for a new session.
 const SALTS: u8 = 16;
@@ -93,8 +92,7 @@ impl Tell<Till> for Tills {
 /// # Errors
 /// `till_already_open` if another session is open at the desk. `Busy` while it is not known whether the one before was opened.
 pub async fn open(node: &Node, envelope: Envelope, museum: MuseumId, till: Code, float_cents: Cents) -> Result<TillId, Failure<Refusal>> {
-    let waits = tokio::time::timeout(ANSWER_WITHIN, Arc::clone(&node.tills().opening).lock_owned());
-    let opening = waits.await.map_err(|_| Failure::Busy)?;
+    let opening = Kept::turn(&node.tills().opening).await.ok_or(Failure::Busy)?;
     for salt in 0..SALTS {
         let id = TillId(digest(&[b"till", &envelope.who.get().to_be_bytes(), &envelope.key.0.to_be_bytes(), &[salt]]).0 as u64);
         let asked = envelope.clone();
@@ -105,7 +103,7 @@ pub async fn open(node: &Node, envelope: Envelope, museum: MuseumId, till: Code,
                 if node.tills().at(museum, till).is_some() {
                     return Err(Failure::Refused(Refusal::AlreadyOpen));
                 }
-                return node.till_keeping(id, envelope, Command::Open { museum, till, float_cents }, Kept::new(opening)).await.map(|_| id);
+                return node.till_keeping(id, envelope, Command::Open { museum, till, float_cents }, opening).await.map(|_| id);
             }
             Ok((true, Recall::New)) => {}
             Err(failure) => return Err(failure),

@@ -19,6 +19,7 @@ use super::begin::{end_in, is_under_way, limits_places};
 use super::{ROUNDS, Refusal, SALTS, Step, left_of, note, of_slot, step};
 use crate::digest::{digest, mark_of};
 use crate::failure::Failure;
+use crate::history::end_due;
 use crate::journal::{JournalError, StreamId};
 use crate::node::Node;
 use crate::pauses::go_on;
@@ -193,13 +194,8 @@ fn why_gone(slot: &Slot, now: Timestamp, hold: HoldId, command: &slot::Command) 
     }
     // What is due is ended before anything is sold.
     let mut slot = Cow::Borrowed(slot);
-    for _ in 0..ROUNDS {
-        let events = if slot.wake_at().is_some_and(|at| at <= now) { slot.due(now) } else { Vec::new() };
-        if events.is_empty() {
-            break;
-        }
-        let record = slot.record(now, None, events);
-        slot.to_mut().apply(&record);
+    if slot.wake_at().is_some_and(|at| at <= now) {
+        end_due(slot.to_mut(), now);
     }
     let is_of_places =
         |why: &slot::Refusal| matches!(why, slot::Refusal::NotEnoughPlaces { .. } | slot::Refusal::SaleOver { .. } | slot::Refusal::SlotOver { .. });
