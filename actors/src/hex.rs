@@ -1,6 +1,6 @@
 //! Bytes as hexadecimal digits: how hashes, keys and whatever is signed are shown, listed and handed out.
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write as _};
 use std::str::FromStr;
 
 /// Bytes that are shown as lower-case digits, two for each.
@@ -9,7 +9,8 @@ pub struct Hex<T>(pub T);
 
 impl<T: AsRef<[u8]>> Display for Hex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let digits = self.0.as_ref().iter().flat_map(|&byte| [byte >> 4, byte & 15]);
+        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).try_for_each(|digit| f.write_char(digit))
     }
 }
 

@@ -43,7 +43,7 @@ use crate::secret_file;
 use crate::sqlite;
 
 /// Raised whenever a table, a head or a snapshot changes its form, or what is listed of the same journal: an older file is thrown away and built again.
-const FORMAT: i64 = 37;
+const FORMAT: i64 = 38;
 
 const SCHEMA: &str = "
     DROP TABLE IF EXISTS position; DROP TABLE IF EXISTS head; DROP TABLE IF EXISTS snapshot;

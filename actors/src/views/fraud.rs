@@ -43,8 +43,9 @@ use self::cases::write_case;
 use self::elsewhere::{Entered, write_met};
 use self::signs::{BY_BANK, CLEARED, CONFLICTS, MET, NOT_MET, Word, sign};
 use super::rows::{self, Text};
-use super::{Views, ViewsError, json as written};
+use super::{Views, ViewsError};
 use crate::fraud::{SignalEvent, SignalKind, Taking, hearing};
+use crate::hex::{self, Hex};
 use crate::journal::{Journal, JournalError};
 
 /// What was waited for, or kept, for longer before it was bought, in microseconds, counts when it was bought.
@@ -182,6 +183,16 @@ fn bad(error: BadId) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
 }
 
+/// What was said, as a list has it: the journal's form, as digits. It is a third as long as JSON, and most of it is never read.
+fn said(assessment: &Assessment) -> String {
+    Hex(postcard::to_allocvec(assessment).unwrap_or_default()).to_string()
+}
+
+/// None where nothing was said.
+fn read_said(digits: &str) -> Option<Assessment> {
+    postcard::from_bytes(&hex::bytes(digits)?).ok()
+}
+
 fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
     let subject: Subject = row.try_get::<String, _>(0)?.parse().map_err(bad)?;
     let wants: String = row.try_get(6)?;
@@ -192,7 +203,7 @@ fn wanting_row(row: &SqliteRow) -> Result<Wanting, sqlx::Error> {
             other => other,
         },
         museum: MuseumId(row.try_get(5)?),
-        assessment: serde_json::from_str(&row.try_get::<String, _>(1)?).ok(),
+        assessment: read_said(&row.try_get::<String, _>(1)?),
         channel: row.try_get(2)?,
         amount_cents: row.try_get(3)?,
         review_until: row.try_get::<Option<i64>, _>(4)?.map(Timestamp::from_micros),
@@ -361,7 +372,7 @@ impl Rows {
         let at = record.at.as_micros();
         self.of_parties(&envelope.parties, Subject::Sale(hold), at);
         let Some(assessment) = &envelope.assessment else { return };
-        let (score, severity, data) = (assessment.score, assessment.outcome as u8, written(assessment));
+        let (score, severity, data) = (assessment.score, assessment.outcome as u8, said(assessment));
         match self.assessed.entry(hold) {
             Entry::Vacant(none) => {
                 let (museum, holder) = (hold.slot().museum(), holder(envelope, channel, hold.slot().museum()));
@@ -401,7 +412,7 @@ impl Rows {
         let operator = Pseudonym(Digest(u128::from(envelope.who.0))).to_string();
         let (by_museum, picked) = (u8::from(cancelled.cause == CancelCause::Museum), u8::from(is_picked(of)));
         let (score, severity, cents) = (assessment.score, assessment.outcome as u8, cancelled.refund_cents.get());
-        self.returns.push(json!([subject, at, sale.to_string(), score, severity, written(assessment), cents, operator, by_museum, picked]));
+        self.returns.push(json!([subject, at, sale.to_string(), score, severity, said(assessment), cents, operator, by_museum, picked]));
     }
 
     /// A count of cash, by whoever counted; who opened the session takes part as well.
@@ -416,16 +427,7 @@ impl Rows {
             self.parties.entry((subject, PartyKind::Operator.name(), Digest(u128::from(who.0)))).or_insert(at);
             let (till::Event::Closed(closed), Some(assessment)) = (event, assessment) else { continue };
             let (score, severity, cents) = (assessment.score, assessment.outcome as u8, closed.difference_cents.get().saturating_abs());
-            self.counts.push(json!([
-                subject.to_string(),
-                at,
-                till.to_string(),
-                Channel::BoxOffice.name(),
-                score,
-                severity,
-                written(assessment),
-                cents
-            ]));
+            self.counts.push(json!([subject.to_string(), at, till.to_string(), Channel::BoxOffice.name(), score, severity, said(assessment), cents]));
         }
     }
 
@@ -438,7 +440,7 @@ impl Rows {
     /// What was said of a payment counts for its holds, whether it comes to a sale or not.
     fn of_payment(&mut self, opened: &payment::Opened, envelope: &Envelope) {
         let Some(assessment) = &envelope.assessment else { return };
-        let (score, severity, data) = (assessment.score, assessment.outcome as u8, written(assessment));
+        let (score, severity, data) = (assessment.score, assessment.outcome as u8, said(assessment));
         for hold in opened.items.iter().map(|item| item.hold) {
             match self.assessed.get_mut(&hold) {
                 Some(said) if severity > said.severity => (said.score, said.severity, said.data) = (score, severity, data.clone()),

@@ -9,7 +9,7 @@ use tornello_engine::ids::MuseumId;
 use tornello_engine::money::Cents;
 use tornello_engine::time::Timestamp;
 
-use super::bad;
+use super::{bad, read_said};
 use crate::views::{Views, ViewsError, json as written};
 
 /// Who is one person. Behind one network are many.
@@ -76,7 +76,7 @@ fn day_around(at: Timestamp) -> (Timestamp, Timestamp) {
 
 /// None if what was said cannot be read.
 fn strongest_row(row: &SqliteRow) -> Result<Option<Strongest>, sqlx::Error> {
-    let Ok(assessment) = serde_json::from_str(&row.try_get::<String, _>(4)?) else { return Ok(None) };
+    let Some(assessment) = read_said(&row.try_get::<String, _>(4)?) else { return Ok(None) };
     let is_sold = row.try_get::<i64, _>(5)? != 0;
     let subject = match row.try_get::<String, _>(0)?.parse::<Subject>().map_err(bad)? {
         Subject::Sale(hold) if !is_sold => Subject::Hold(hold),
@@ -91,15 +91,16 @@ mod tests {
     use tornello_engine::envelope::Outcome;
     use tornello_engine::ids::{HoldId, RouteId, SlotId};
 
+    use super::super::said;
     use super::super::tests::by;
     use super::*;
 
     /// Something of a museum that was scored so, in which these took part then.
     async fn put(views: &Views, hold: HoldId, at: Timestamp, score: u8, parties: &[(&str, &str)]) {
         const ASSESSED: &str = "INSERT INTO assessed VALUES (?, ?, ?, 'web', ?, 2, ?, 100, NULL, '', 0, 2, '')";
-        let said = by(1, Some((Outcome::Review, score))).assessment.map(|said| written(&said));
+        let of = by(1, Some((Outcome::Review, score))).assessment.map(|assessment| said(&assessment));
         let ask = sqlx::query(ASSESSED).bind(hold.to_string()).bind(at.as_micros()).bind(i64::from(hold.slot().museum().0));
-        ask.bind(i64::from(score)).bind(said.unwrap()).execute(&views.pool()).await.unwrap();
+        ask.bind(i64::from(score)).bind(of.unwrap()).execute(&views.pool()).await.unwrap();
         for (kind, pseudonym) in parties {
             let ask = sqlx::query("INSERT INTO party VALUES (?, ?, ?, ?)").bind(hold.to_string()).bind(*kind).bind(*pseudonym);
             ask.bind(at.as_micros()).execute(&views.pool()).await.unwrap();
