@@ -232,7 +232,8 @@ impl Node {
         all_of(self.journal.as_ref(), StreamId::Case(case)).await.map_err(|error| read_failed(&error))
     }
 
-    /// Gives a command to a museum. Another ceiling holds from now on: when it is answered, the slots that it concerns have written down what follows for them.
+    /// Gives a command to a museum. Another ceiling holds from now on, and slots that another plan adds have their part of the room: when it is answered, those that it concerns have written
+    /// down what follows for them.
     pub async fn museum(&self, museum: MuseumId, envelope: Envelope, command: museum::Command) -> Answer<Museum> {
         self.museum_keeping(museum, envelope, command, Kept::default()).await
     }
@@ -240,7 +241,7 @@ impl Node {
     /// As [`Node::museum`], with what is kept until the command has come to its end.
     pub async fn museum_keeping(&self, museum: MuseumId, envelope: Envelope, command: museum::Command, kept: Kept) -> Answer<Museum> {
         let record = self.museum_owners.send_keeping(StreamId::Museum(museum), self.clock.now(), envelope, command, kept)?.await?;
-        if record.events.iter().any(|event| matches!(event, museum::Event::CeilingSet(_))) {
+        if record.events.iter().any(|event| matches!(event, museum::Event::CeilingSet(_) | museum::Event::PlanSet(_))) {
             self.share_out(museum).await;
         }
         Ok(record)

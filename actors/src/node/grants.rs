@@ -1,5 +1,5 @@
-//! Shares the room in a building out among its slots, after each reading, when another ceiling is set and before a slot reopens in which places are held, one of these at a
-//! time. First the slots whose part shrinks write that down, and only then those whose part grows, or the one that reopens. So the parts in force never add up to more than
+//! Shares the room in a building out among its slots, after each reading, when another ceiling or plan is set and before a slot reopens in which places are held, one of these
+//! at a time. First the slots whose part shrinks write that down, and only then those whose part grows, or the one that reopens. So the parts in force never add up to more than
 //! the room, whatever fails in between. A restart misses nothing: what is in force stands in the slots' heads.
 
 use std::collections::{BTreeMap, HashMap};

@@ -514,6 +514,18 @@ async fn who_holds_a_ticket_and_finds_no_room_now_leaves_the_next_slot_less_to_s
 }
 
 #[actix_rt::test]
+async fn what_a_plan_adds_to_a_building_has_its_part_of_the_room_before_anybody_reads_anew() {
+    let house = House::new().await;
+    let (node, valid_from, [_, second]) = (house.node(), calendar::local_day(now()), both());
+    people(node, 0, 25).await;
+    let mut plan = plan();
+    plan.routes.push(Route { id: RouteId(2), code: code("tower"), ..plan.routes[0].clone() });
+    node.museum(MUSEUM, by(3_000), museum::Command::SetPlan { valid_from, plan }).await.unwrap();
+    assert_eq!((left(node).iter().sum::<u32>(), node.slot(second, by(1), sell_in(second, 1, 6)).await.is_ok()), (5, false));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn an_offer_in_a_closed_slot_keeps_no_room_from_others_and_stands_when_it_reopens() {
     let house = House::on(Arc::new(MemoryJournal::default())).await;
     let (node, [_, second]) = (house.node(), both());
