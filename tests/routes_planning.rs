@@ -375,6 +375,30 @@ async fn days_that_nobody_counted_are_counted_after_weeks_and_books_are_known_th
 }
 
 #[actix_rt::test]
+async fn nobody_came_by_what_was_called_off_though_it_is_counted_only_after_weeks() {
+    for (from, came) in [(None, 0), (Some("12:00"), 2)] {
+        let app = App::start().await;
+        let (manager, desk) = (app.key(Role::Manager).await, app.key(Role::BoxOffice).await);
+        for (hour, count) in [(10, 2), (15, 3)] {
+            sell(&app, &desk, hour, count).await;
+        }
+        let mut flood = json!({"reason": "flood"});
+        if let Some(from) = from {
+            flood["from"] = json!(from);
+        }
+        let (status, told) = app.post("/v1/museums/torre/days/2026-11-23/close", &manager, "flood", &flood).await;
+        assert_eq!((status, &told["done"]), (StatusCode::OK, &json!(true)), "{told}");
+        // The water is in the room of the server, too.
+        app.pass(12 * 86_400).await;
+        let app = app.restart().await;
+        assert_eq!(attended::count_days(app.node()).await, 1);
+        let read = app.get("/v1/museums/torre/attendance", &manager).await;
+        assert_eq!(read["days"], json!([{"date": "2026-11-23", "people": came, "provenance": "counted"}]), "{from:?}");
+        app.stop().await;
+    }
+}
+
+#[actix_rt::test]
 async fn a_day_of_which_some_slots_have_left_the_board_is_counted_whole() {
     let app = App::start().await;
     let (manager, desk) = (app.key(Role::Manager).await, app.key(Role::BoxOffice).await);

@@ -96,7 +96,10 @@ pub async fn count_days(node: &Node) -> usize {
         let mut long_ago = listed(views, &known, missed.iter().copied().filter(is_unknown)).await;
         for date in missed {
             let heads = is_on_board(node, date).then(|| heads_on(node, &known, date));
-            let is_off = heads.as_ref().is_some_and(|heads| is_called_off(&known, &attendance, heads) || is_said_off(&known, date, heads));
+            let is_off = match &heads {
+                Some(heads) => is_called_off(&known, &attendance, heads) || is_said_off(&known, date, heads),
+                None => has_called_off(&known, date) && long_ago.get(&date).is_some_and(Vec::is_empty),
+            };
             let slots = match heads {
                 // Nobody came by any of them.
                 Some(_) if is_off => Some((Vec::new(), Vec::new())),
@@ -224,7 +227,8 @@ async fn caught_up(node: &Node) -> Option<&Views> {
     }
 }
 
-/// What the slots of days had that are not on the board any more, by the lists of sales; nothing where there are no lists, or they cannot be read.
+/// What the slots of days had that took place and are not on the board any more, by the lists of sales; nothing where there are no lists, or they cannot be read. Whether staff had opened
+/// one all the same of a day that was called off the lists do not say: it took place if gates let anybody in.
 async fn listed(views: Option<&Views>, known: &Known, dates: impl Iterator<Item = Date>) -> HashMap<Date, Vec<SlotCount>> {
     let Some(views) = views else { return HashMap::new() };
     let mut days: HashMap<SlotId, Date> = HashMap::new();
@@ -246,7 +250,10 @@ async fn listed(views: Option<&Views>, known: &Known, dates: impl Iterator<Item 
     }
     let mut counts: HashMap<Date, Vec<SlotCount>> = HashMap::new();
     for (slot, (sold, admitted)) in sums {
-        if let (Some(date), Some(count)) = (days.get(&slot), slot_count(slot, sold, admitted)) {
+        let Some(date) = days.get(&slot) else { continue };
+        if admitted == 0 && known.museum.called_off(slot.start()).is_some() {
+            counts.entry(*date).or_default();
+        } else if let Some(count) = slot_count(slot, sold, admitted) {
             counts.entry(*date).or_default().push(count);
         }
     }

@@ -136,8 +136,8 @@ pub async fn close(
     say(node, known.museum.id(), by, DayWord::Off(DayCalledOff { date, from, reason })).await
 }
 
-/// Reopens the slots of a day that are closed for that reason, but those that the plan has no more and of which nobody has anything. One that nobody has written to is closed for none, and is
-/// left out.
+/// Reopens the slots of a day that are closed for that reason, but those that the plan has no more and of which nobody has anything. What the plan has and nobody has anything of is as it is
+/// planned by now. One that nobody has written to is closed for none, and is left out.
 ///
 /// # Errors
 /// As of [`close`].
@@ -220,7 +220,10 @@ async fn one(node: &Node, seen: SlotAvailability, said: Unheard, called_off: Opt
     let by = Envelope { who: said.who, ..Envelope::by_system(key) };
     let command = match said.word {
         DayWord::Off(off) => Command::CloseWithDay { reason: off.reason },
-        DayWord::On(up) => Command::ReopenWithDay { reason: up.reason, still: called_off },
+        DayWord::On(up) => match node.museums().opening(slot).filter(|_| called_off.is_none()) {
+            Some(opening) => Command::ReopenAsPlanned { reason: up.reason, opening: Box::new(opening) },
+            None => Command::ReopenWithDay { reason: up.reason, still: called_off },
+        },
     };
     let is_asked = if is_due { Ok(true) } else { node.knows(slot, &by).await };
     let (outcome, stands) = match is_asked {
@@ -228,6 +231,8 @@ async fn one(node: &Node, seen: SlotAvailability, said: Unheard, called_off: Opt
         Ok(false) => as_it_is(node, &seen).await,
         Err(failure) => (Outcome::Failed(failure), None),
     };
+    // It may have been planned anew.
+    let end = node.board().head(slot).map_or(end, |head| head.end);
     DaySlot { slot, end, outcome, stands }
 }
 

@@ -6,8 +6,8 @@
 
 pub mod then;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -15,8 +15,9 @@ use jiff::civil::Date;
 use parking_lot::Mutex;
 use tornello_engine::calendar;
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{HoldId, SlotId};
+use tornello_engine::ids::{HoldId, MuseumId, SlotId};
 use tornello_engine::limit::{BuyerAt, BuyerDay, DayCounts, OpenHolds, may_have, may_hold};
+use tornello_engine::museum;
 use tornello_engine::record::Record;
 use tornello_engine::slot::{Command, Event, Limits, Refusal, Slot};
 use tornello_engine::time::Timestamp;
@@ -188,8 +189,10 @@ const fn limits_over_slots(limits: &Limits) -> bool {
 pub struct Past {
     /// The beginning of the first day that still counts.
     from: Timestamp,
-    /// The slots whose first record limits what a buyer has over several slots.
+    /// The slots that limit what a buyer has over several slots, as they were opened last.
     limited: HashMap<SlotId, Limits>,
+    /// The days that took place after all: slots of theirs may have been opened anew.
+    taken_up: HashSet<(MuseumId, Date)>,
     counts: DayCounts,
     open: OpenHolds,
 }
@@ -202,18 +205,29 @@ impl Past {
         Self { from, ..Self::default() }
     }
 
-    /// Whether the record of that number of a slot is to be taken in: the first says whether the others are.
+    /// Takes in what a museum says of its days.
+    pub fn hear(&mut self, museum: MuseumId, record: &Record<museum::Event>) {
+        for event in &record.events {
+            if let museum::Event::DayTakenUp(up) = event {
+                self.taken_up.insert((museum, up.date));
+            }
+        }
+    }
+
+    /// Whether the record of that number of a slot is to be taken in: the first says whether the others are, unless the slot may have been opened anew.
     #[must_use]
     pub fn wants(&self, slot: SlotId, seq: u64) -> bool {
-        slot.start() >= self.from && (seq == 1 || self.limited.contains_key(&slot))
+        let may_be_anew = || !self.taken_up.is_empty() && self.taken_up.contains(&(slot.museum(), calendar::local_day(slot.start())));
+        slot.start() >= self.from && (seq == 1 || self.limited.contains_key(&slot) || may_be_anew())
     }
 
     /// Takes in a record of a slot that is wanted, in the order of the journal.
     pub fn take(&mut self, slot: SlotId, record: &Record<Event>) {
-        if let Some(Event::Opened(opened)) = record.events.first()
-            && limits_over_slots(&opened.opening.policy.limits)
-        {
-            self.limited.insert(slot, opened.opening.policy.limits);
+        if let Some(Event::Opened(opened)) = record.events.first() {
+            self.limited.remove(&slot);
+            if limits_over_slots(&opened.opening.policy.limits) {
+                self.limited.insert(slot, opened.opening.policy.limits);
+            }
         }
         let Some(limits) = self.limited.get(&slot) else { return };
         if limits.day_max.is_some() {
@@ -247,7 +261,7 @@ mod tests {
     use super::*;
     use tornello_engine::channel::Channel;
     use tornello_engine::envelope::{Party, PartyKind};
-    use tornello_engine::ids::{KeyId, MuseumId, RouteId};
+    use tornello_engine::ids::{KeyId, RouteId};
     use tornello_engine::money::Cents;
     use tornello_engine::slot::{Held, Line, Opened, Opening, Policy};
     use tornello_engine::tariff::Proof;
@@ -344,5 +358,37 @@ mod tests {
         assert_eq!(started.counts().has(&BuyerDay::of(slot(24), Digest(7))), 6);
         live.0.lock().counts.forget(calendar::local_day(slot(24).start()));
         assert_eq!(started.counts(), live.counts());
+    }
+
+    #[test]
+    fn a_start_reads_back_what_buyers_have_of_a_slot_that_was_opened_anew_with_its_day() {
+        let slot = SlotId::new(MuseumId(1), RouteId(1), Timestamp::from_seconds(1_780_300_800));
+        let date = calendar::local_day(slot.start());
+        let limits = |day_max| Limits { day_max, ..Limits::NONE };
+        let opened = |day_max| {
+            let (end, policy) = (slot.start().plus_seconds(3_600), Policy { limits: limits(day_max), ..Policy::default() });
+            Event::Opened(Opened { opening: Opening { slot, revision: 1, end, capacity: 20, quotas: Default::default(), policy } })
+        };
+        let held = |seq: u64| {
+            let lines = vec![Line { category: "full".parse().unwrap(), count: 2, price_cents: Cents::ZERO, proof: Proof::None }];
+            Event::Held(Held { hold: HoldId::new(slot, seq), channel: Channel::Web, lines, expires_at: Timestamp::MAX })
+        };
+        let parties = vec![Party { kind: PartyKind::Buyer, pseudonym: Digest(7) }];
+        let envelope = Envelope { who: KeyId(1), key: Digest(1), body: Digest(1), parties, assessment: None, order: None, formerly: Vec::new() };
+        let record = |seq: u64, event| Record { seq, at: Timestamp::from_seconds(0), envelope: Some(envelope.clone()), events: vec![event] };
+        let up = museum::Event::DayTakenUp(museum::DayTakenUp { date, reason: "strike".parse().unwrap() });
+        let taken_up = Record { seq: 1, at: Timestamp::from_seconds(0), envelope: None, events: vec![up] };
+        for (before, then, has) in [(None, Some(9), 2), (Some(9), None, 0)] {
+            let mut past = Past::since(slot.start());
+            past.take(slot, &record(1, opened(before)));
+            past.hear(MuseumId(1), &taken_up);
+            for record in [record(2, opened(then)), record(3, held(3))] {
+                assert!(past.wants(slot, record.seq), "limited before by {before:?}, and {then:?} from then on: record {}", record.seq);
+                past.take(slot, &record);
+            }
+            let started = DayLimits::default();
+            started.restore(past);
+            assert_eq!(started.counts().has(&BuyerDay::of(slot, Digest(7))), has, "limited before by {before:?}, and {then:?} from then on");
+        }
     }
 }

@@ -94,7 +94,8 @@ pub struct Settings {
     pub new_keys: bool,
     /// How the scorers of fraud are set up.
     pub scoring: Sizes,
-    /// Whether the node drives what goes on by itself: flows of money and reviews go on, scorers hear what happens, refusals at gates are noted. Moves always go on. A replay,
+    /// Whether the node drives what goes on by itself: flows of money and reviews go on, scorers hear what happens, refusals at gates are noted, slots make room for one that reopens. Moves
+    /// always go on. A replay,
     /// whose years are minutes, leaves all that to whoever opens its folder next: it would come at other times in each run.
     pub drives: bool,
     /// Whether owners, scorers and the journal's writer take turns on the thread that starts the node. It is for a simulation, in which a seed decides what comes after what.
@@ -453,7 +454,7 @@ impl Node {
             creditors: Creditors::default(),
             sensors,
             buildings,
-            grants: Grants::default(),
+            grants: Grants::new(settings.drives),
             gates: Gates::default(),
             refusals: Refusals::new(settings.drives),
             scoring,

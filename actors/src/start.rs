@@ -231,7 +231,11 @@ impl Memory {
         for frame in wire::frames(records) {
             let frame = frame?;
             match frame.stream {
-                StreamId::Museum(id) => self.museums.entry(id).or_insert_with(|| Museum::new(id)).apply(&frame.record()?),
+                StreamId::Museum(id) => {
+                    let record = frame.record()?;
+                    self.days.hear(id, &record);
+                    self.museums.entry(id).or_insert_with(|| Museum::new(id)).apply(&record);
+                }
                 StreamId::Slot(id) => self.take_slot(id, &frame, are_in_no_head)?,
                 StreamId::Voucher(_) | StreamId::Order(_) | StreamId::Attempts(_) => {}
                 StreamId::Account(id) => self.accounts.entry(id).or_insert_with(|| Account::new(id)).apply(&frame.record()?),

@@ -2,7 +2,8 @@
 //! off (`days`).
 //!
 //! The contract of every [`Aggregate`]: `decide` holds all rules, `apply` none, `check` asserts the invariants; there are no deadlines. The past cannot be
-//! changed: a version holds from today in Rome at the earliest, and slots that were opened keep the plan under which they were.
+//! changed: a version holds from today in Rome at the earliest, and slots that were opened keep the plan under which they were, but those of a day that was
+//! called off and of which nobody has anything.
 //!
 //! - MU-1: nothing is set for a museum that is not registered.
 //! - MU-2: of each kind there is one version per day from which it holds, in order of days, and no revision stands twice.

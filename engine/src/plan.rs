@@ -2,7 +2,8 @@
 //!
 //! Slots of the plan are computed, never stored: any date gives the same slots again, and an id finds its slot without a list. Civil time becomes instants
 //! through [`calendar::instant`] alone; from the opening on, slots follow each other in real time, so that a night in which the clocks change has one hour of
-//! slots less or more. A slot that somebody touched is a stream of its own (`slot`) and no later plan changes it. Plans with their dates: `museum`.
+//! slots less or more. A slot that somebody touched is a stream of its own (`slot`), and no later plan changes it once
+//! somebody has something of it. Plans with their dates: `museum`.
 
 mod fault;
 #[cfg(test)]

@@ -38,8 +38,17 @@ use crate::streams::{all_of, read_failed};
 impl Node {
     /// Gives a command to a slot; answers when what it did is on the disk.
     pub async fn slot(&self, slot: SlotId, envelope: Envelope, command: slot::Command) -> Answer<Slot> {
-        let kept = Kept::from(self.set_aside(slot, &envelope, &command).await?);
+        let kept = self.kept_for(slot, &envelope, &command).await?;
         self.slots.send_keeping(StreamId::Slot(slot), self.clock.now(), envelope, command, kept)?.await
+    }
+
+    /// What is kept until a slot has answered: what its buyer asks for, or the turn of whoever makes room for it to reopen.
+    async fn kept_for(&self, slot: SlotId, envelope: &Envelope, command: &slot::Command) -> Result<Kept, Failure<slot::Refusal>> {
+        if self.asks_for_room(slot, command) {
+            // Hardly any command does: none has room in its future for it.
+            return Box::pin(self.make_room(slot)).await;
+        }
+        Ok(Kept::from(self.set_aside(slot, envelope, command).await?))
     }
 
     /// Sets aside what a command asks for its buyer on the slot's day, until the slot has answered; a repeat is answered as before, whatever the buyer has by now.
@@ -92,7 +101,7 @@ impl Node {
         command: slot::Command,
         look: impl Fn(&Slot) -> R + Clone + Send + 'static,
     ) -> Result<(Record<slot::Event>, Option<R>), Failure<slot::Refusal>> {
-        let kept = Kept::from(self.set_aside(slot, &envelope, &command).await?);
+        let kept = self.kept_for(slot, &envelope, &command).await?;
         let look = move |slot: &Slot| (slot.seq(), look(slot));
         // The look waits in the mailbox right behind the command.
         let answer = self.slots.send_keeping(StreamId::Slot(slot), self.clock.now(), envelope, command, kept)?;
@@ -223,7 +232,8 @@ impl Node {
         all_of(self.journal.as_ref(), StreamId::Case(case)).await.map_err(|error| read_failed(&error))
     }
 
-    /// Gives a command to a museum. Another ceiling holds from now on: when it is answered, the slots that it concerns have written down what follows for them.
+    /// Gives a command to a museum. Another ceiling holds from now on, and slots that another plan adds have their part of the room: when it is answered, those that it concerns have written
+    /// down what follows for them.
     pub async fn museum(&self, museum: MuseumId, envelope: Envelope, command: museum::Command) -> Answer<Museum> {
         self.museum_keeping(museum, envelope, command, Kept::default()).await
     }
@@ -231,7 +241,7 @@ impl Node {
     /// As [`Node::museum`], with what is kept until the command has come to its end.
     pub async fn museum_keeping(&self, museum: MuseumId, envelope: Envelope, command: museum::Command, kept: Kept) -> Answer<Museum> {
         let record = self.museum_owners.send_keeping(StreamId::Museum(museum), self.clock.now(), envelope, command, kept)?.await?;
-        if record.events.iter().any(|event| matches!(event, museum::Event::CeilingSet(_))) {
+        if record.events.iter().any(|event| matches!(event, museum::Event::CeilingSet(_) | museum::Event::PlanSet(_))) {
             self.share_out(museum).await;
         }
         Ok(record)

@@ -1,6 +1,6 @@
-//! Shares the room in a building out among its slots, after each reading and when another ceiling is set, one reading at a time. First the slots whose part shrinks write
-//! that down, and only then those whose part grows. So the parts in force never add up to more than the room, whatever fails in between. A restart misses nothing: what is
-//! in force stands in the slots' heads.
+//! Shares the room in a building out among its slots, after each reading, when another ceiling or plan is set and before a slot reopens in which places are held, one of these
+//! at a time. First the slots whose part shrinks write that down, and only then those whose part grows, or the one that reopens. So the parts in force never add up to more than
+//! the room, whatever fails in between. A restart misses nothing: what is in force stands in the slots' heads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,21 +12,42 @@ use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::grant::{self, Claim, Grant};
 use tornello_engine::ids::{MuseumId, SlotId};
-use tornello_engine::slot::{Command, Places, Policy};
+use tornello_engine::slot::{Command, Places, Policy, Refusal};
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 
 use super::Node;
 use crate::board::{Board, SlotHead};
 use crate::digest::digest;
+use crate::failure::Failure;
+use crate::journal::StreamId;
 use crate::museums::Known;
+use crate::owner::Kept;
+use crate::registry::ANSWER_WITHIN;
 use crate::sensors::Occupancy;
 
-/// The turn of a museum: whoever holds it is the one allocator, and knows what the slots were told last; none: nobody has heard whether a slot was told.
-type Turn = Arc<tokio::sync::Mutex<HashMap<SlotId, Option<Told>>>>;
+/// What the slots of a museum were told last; none: nobody has heard whether a slot was told.
+type ToldLast = HashMap<SlotId, Option<Told>>;
+
+/// The turn of a museum: whoever holds it is the one allocator, and knows what the slots were told last.
+type Turn = Arc<tokio::sync::Mutex<ToldLast>>;
 
 /// The turns of all museums.
-#[derive(Debug, Default)]
-pub(super) struct Grants(Mutex<HashMap<MuseumId, Turn>>);
+#[derive(Debug)]
+pub(super) struct Grants {
+    turns: Mutex<HashMap<MuseumId, Turn>>,
+    /// Whether others make room for a slot that reopens.
+    make_room: bool,
+}
+
+impl Grants {
+    pub(super) fn new(make_room: bool) -> Self {
+        Self { turns: Mutex::default(), make_room }
+    }
+
+    fn turn(&self, museum: MuseumId) -> Turn {
+        Arc::clone(self.turns.lock().entry(museum).or_default())
+    }
+}
 
 /// What a slot was told last.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +69,8 @@ struct Standing {
     /// As last committed when the reading came. `admitted` of this moment is what all parts of this reading are counted from.
     places: Places,
     room: u32,
+    /// Whether it is just about to be reopened: it counts as open.
+    reopens: bool,
 }
 
 impl Standing {
@@ -75,7 +98,10 @@ impl Standing {
 
     /// How many people may come in by it as things are on the board, counted from the same moment as its part.
     fn has(&self, board: &Board, now: Timestamp) -> u32 {
-        let places = board.head(self.slot).map_or(self.places, |head| head.places);
+        let mut places = board.head(self.slot).map_or(self.places, |head| head.places);
+        if self.reopens {
+            places.closed = None;
+        }
         let most = if now < self.end { in_force(&places, now).unwrap_or(places.for_sale()) } else { 0 };
         most.max(promised(&places)).saturating_sub(self.places.admitted)
     }
@@ -96,8 +122,36 @@ impl Node {
     /// Shares the room of a museum out by its newest reading, if that reading or another ceiling changes enough, or what the slots were told last is getting old. A caller that
     /// comes while another one shares out waits, and finds it done.
     pub(super) async fn share_out(&self, museum: MuseumId) {
-        let turn = Arc::clone(self.grants.0.lock().entry(museum).or_default());
+        let turn = self.grants.turn(museum);
         let mut told = turn.lock().await;
+        self.share(&mut told, museum, None).await;
+    }
+
+    /// Whether a command reopens a slot in which places are held, which others may have been given meanwhile.
+    pub(super) fn asks_for_room(&self, slot: SlotId, command: &Command) -> bool {
+        let closed_for = match command {
+            Command::Reopen => None,
+            Command::ReopenWithDay { reason, still: None } | Command::ReopenAsPlanned { reason, .. } => Some(*reason),
+            _ => return false,
+        };
+        let is_it = |places: &Places| places.closed.is_some_and(|reason| closed_for.is_none_or(|of_day| of_day == reason));
+        self.grants.make_room && self.board.head(slot).is_some_and(|head| is_it(&head.places) && head.places.taken() > promised(&head.places))
+    }
+
+    /// Has the others give up what is held in a closed slot, before it reopens and all of that can be bought. Answers with the turn, to be kept until the slot has answered: whoever
+    /// shares out before that finds it closed.
+    ///
+    /// # Errors
+    /// `Busy` if one of the others may have it still.
+    pub(super) async fn make_room(&self, slot: SlotId) -> Result<Kept, Failure<Refusal>> {
+        let turn = self.grants.turn(slot.museum());
+        let mut told = tokio::time::timeout(ANSWER_WITHIN, turn.lock_owned()).await.map_err(|_| Failure::Busy)?;
+        if self.share(&mut told, slot.museum(), Some(slot)).await { Ok(Kept::new(told)) } else { Err(Failure::Busy) }
+    }
+
+    /// Shares the room of a museum out, if it is time to, or a closed slot `reopens`, which counts as open from now on. False if it
+    /// does, and somebody who was to have less for it may have as much as before.
+    async fn share(&self, told: &mut ToldLast, museum: MuseumId, reopens: Option<SlotId>) -> bool {
         // Whoever brought a reading may have gone away while the slots were told: what was sent to them is done before anything else is shared out.
         let mut unheard: Vec<SlotId> = told.iter().filter(|(_, told)| told.is_none()).map(|(slot, _)| *slot).collect();
         unheard.sort_unstable();
@@ -106,7 +160,7 @@ impl Node {
         for (slot, _) in settled.into_iter().filter(|(_, is_settled)| *is_settled) {
             told.remove(&slot);
         }
-        let (Some(known), Some(occupancy)) = (self.museums.get(museum), self.sensors.occupancy(museum)) else { return };
+        let (Some(known), Some(occupancy)) = (self.museums.get(museum), self.sensors.occupancy(museum)) else { return true };
         let now = self.clock.now();
         let today = calendar::local_day(now);
         let Some(ceiling) = known.museum.ceiling_on(today) else {
@@ -115,7 +169,7 @@ impl Node {
             if known.museum.has_no_ceiling_on(today) {
                 self.lift(&occupancy, now).await;
             }
-            return;
+            return true;
         };
         // Before it is asked who has come in: whoever does so from here on counts as inside and as still to come, and not as neither.
         let heads = self.board.heads_of(museum);
@@ -124,7 +178,12 @@ impl Node {
         // the next reading tells.
         let came = u32::try_from(self.buildings.since(museum, (occupancy.at, occupancy.inside)).max(0)).unwrap_or(u32::MAX);
         let upper = measured.saturating_add(came);
-        let standings = standings(&known, heads, now, ceiling, upper);
+        let mut standings = standings(&known, heads, now, ceiling, upper);
+        let reopening = standings.iter_mut().find(|standing| Some(standing.slot) == reopens);
+        let is_reopened = reopening.is_some();
+        if let Some(standing) = reopening {
+            (standing.places.closed, standing.reopens) = (None, true);
+        }
         // A gate by whose last word nobody else fits in hears of the first who leave.
         let keeps_out = |standing: &Standing| measured < ceiling && standing.places.people_upper(now).is_some_and(|people| people >= ceiling);
         let is_news = |standing: &Standing| {
@@ -135,8 +194,8 @@ impl Node {
             })
         };
         let due = |standing: &Standing| standing.hears(occupancy.at, now) && (keeps_out(standing) || is_news(standing));
-        if !standings.iter().any(due) {
-            return;
+        if !is_reopened && !standings.iter().any(due) {
+            return true;
         }
         told.retain(|slot, _| standings.iter().any(|standing| standing.slot == *slot));
 
@@ -172,6 +231,7 @@ impl Node {
                 told.insert(standing.slot, Some(Told { at: now, upper, ceiling, size: standing.size() }));
             }
         }
+        all_cut || !is_reopened
     }
 
     /// Tells some slots at once; answers for each whether it has written that down.
@@ -193,7 +253,8 @@ impl Node {
     /// Tells one slot, of which so many records are known, a reading, with its part of the room under a ceiling, if there is one; answers whether it has written that down.
     async fn tell_one(&self, (slot, seq): (SlotId, u64), occupancy: &Occupancy, limit: Option<(u32, Grant)>) -> bool {
         let (envelope, command) = told((slot, seq), occupancy, limit);
-        let answer = self.slot(slot, envelope, command).await;
+        // Nobody's places are asked for, and nothing is reopened.
+        let answer = self.slots.ask(StreamId::Slot(slot), envelope, command).await;
         if let Err(failure) = &answer {
             tracing::debug!(%slot, %failure, "a slot did not take a reading");
         }
@@ -215,7 +276,7 @@ fn standings(known: &Known, heads: Vec<(SlotId, SlotHead)>, now: Timestamp, ceil
     let standing = |((start, slot), (seq, end, policy, places)): ((Timestamp, SlotId), (u64, Timestamp, Policy, Places))| {
         let concerns = now <= end.plus_seconds(i64::from(policy.admit_late_s)) && start < now.plus_seconds(i64::from(policy.dwell_s));
         let room = grant::room(ceiling, upper, start.micros_since(now), policy.dwell_s)?;
-        concerns.then_some(Standing { slot, seq, end, policy, places, room })
+        concerns.then_some(Standing { slot, seq, end, policy, places, room, reopens: false })
     };
     slots.into_iter().filter_map(standing).collect()
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::{Arrived, CancelCause, Keeper, Line, Scan, Settlement};
-use super::opening::Quota;
+use super::opening::{Opening, Quota};
 use super::refusal::Refusal;
 use super::verdict::Room;
 use crate::channel::Channel;
@@ -160,6 +160,14 @@ pub enum Command {
         reason: Code,
         /// For what else it is called off, if it is: then the slot stays closed, and for that from now on.
         still: Option<Code>,
+    },
+    /// As [`Command::ReopenWithDay`] where it is called off for nothing else, by what is planned by now: a slot of which nobody has anything, and whose places nobody has set by hand,
+    /// is opened anew as that says.
+    ReopenAsPlanned {
+        /// Why the day was called off, in one word.
+        reason: Code,
+        /// The slot as it is planned now.
+        opening: Box<Opening>,
     },
     /// What sensors say of the people inside the building.
     Observe {

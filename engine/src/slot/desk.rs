@@ -1,7 +1,8 @@
-//! What staff, sensors and the planning change: closing and reopening, by itself or with the whole day, the live cap that follows from the people inside, what is sold beyond the places.
+//! What staff, sensors and the planning change: closing and reopening, by itself or with the whole day (by the plan of then), the live cap that follows
+//! from the people inside, what is sold beyond the places.
 
-use super::event::{BeyondSet, Closed, Event, Observed, QuotasSet, Reopened};
-use super::{Quota, Refusal, Slot};
+use super::event::{BeyondSet, Closed, Event, Observed, Opened, QuotasSet, Reopened};
+use super::{Opening, Quota, Refusal, Slot};
 use crate::channel::Channel;
 use crate::grant::{self, Grant};
 use crate::ids::Code;
@@ -56,6 +57,22 @@ impl Slot {
             Some(_) => still.map_or_else(|| self.reopen(now), |still| self.close(still)),
             None => Err(Refusal::NotClosed),
         }
+    }
+
+    /// That its day was called off is written down in every slot of it, and so how each was planned then. It binds nobody: where nobody has anything of a slot, a plan that was set meanwhile
+    /// holds for it as for one to which nobody has written.
+    pub(super) fn reopen_as_planned(&self, now: Timestamp, reason: Code, opening: &Opening) -> Result<Vec<Event>, Refusal> {
+        let reopened = self.reopen_with_day(now, reason, None)?;
+        let is_another = opening.slot == self.opening.slot && opening.revision != self.opening.revision;
+        let anew = (self.opened && is_another && self.is_nobodys()).then(|| Event::Opened(Opened { opening: opening.clone() }));
+        Ok(anew.into_iter().chain(reopened).collect())
+    }
+
+    /// Whether nobody has, or ever bought, anything of it, and its places and quotas are as they were planned.
+    fn is_nobodys(&self) -> bool {
+        let (places, ledger) = (&self.places, &self.ledger);
+        let is_by_hand = places.beyond.is_none() || places.quotas != self.opening.quotas;
+        !is_by_hand && places.taken() == 0 && places.conflicts == 0 && ledger.sales.is_empty() && ledger.list.is_empty()
     }
 
     /// A reading, and what follows for this slot. Readings count in the order in which they were measured, of the same instant the one that comes last; a late

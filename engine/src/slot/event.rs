@@ -95,7 +95,7 @@ pub enum CancelCause {
     Museum,
 }
 
-/// The slot was touched for the first time: how it was planned.
+/// The slot was touched for the first time: how it was planned. Or its day takes place after all and nobody has anything of it: how it is planned by then.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Opened {
     /// As planned at that moment.

@@ -118,6 +118,7 @@ impl Aggregate for Slot {
             Command::Reopen => self.reopen(now),
             Command::CloseWithDay { reason } => self.close_with_day(now, *reason),
             Command::ReopenWithDay { reason, still } => self.reopen_with_day(now, *reason, *still),
+            Command::ReopenAsPlanned { reason, opening } => self.reopen_as_planned(now, *reason, opening),
             Command::Observe { source, inside, sd, measured_at, ceiling, grant } => {
                 self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling, *grant)
             }
@@ -248,8 +249,11 @@ impl Slot {
     fn apply_event(&mut self, record: &Record<Event>, event: &Event) {
         match event {
             Event::Opened(opened) => {
+                // What it has heard of its day and of its building holds on where it is opened anew.
+                let (closed, live) = if self.opened { (self.places.closed, self.places.live) } else { (None, None) };
                 self.opened = true;
-                self.places = Places::untouched(opened.opening.slot.start(), opened.opening.capacity, opened.opening.quotas);
+                let Opening { slot, capacity, quotas, .. } = opened.opening;
+                self.places = Places { closed, live, ..Places::untouched(slot.start(), capacity, quotas) };
                 self.opening = opened.opening.clone();
             }
             Event::Held(held) => self.ledger.held(&mut self.places, held, record),

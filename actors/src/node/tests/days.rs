@@ -168,6 +168,43 @@ async fn what_the_plan_has_no_more_when_its_day_takes_place_after_all_is_sold_on
 }
 
 #[actix_rt::test]
+async fn what_nobody_has_anything_of_is_sold_as_it_is_planned_when_its_day_takes_place_after_all() {
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
+    let house = House::on(Arc::clone(&journal)).await;
+    let (node, date) = (house.node(), calendar::local_day(tomorrow().start()));
+    open_museum(node).await;
+    let sold = SlotId::new(MUSEUM, RouteId(1), tomorrow().start().plus_seconds(3_600));
+    node.slot(sold, by(20), sell_in(sold, 1, 2)).await.unwrap();
+    assert_eq!(call_off(node).await.len(), 9);
+    // Every half an hour, twelve at a time.
+    let mut smaller = plan();
+    for session in smaller.routes[0].week.iter_mut().flatten() {
+        (session.slot_minutes, session.capacity) = (30, 12);
+    }
+    node.museum(MUSEUM, by(2_000), museum::Command::SetPlan { valid_from: date, plan: smaller }).await.unwrap();
+    let known = node.museums().get(MUSEUM).unwrap();
+    let told = days::reopen(node, &known, date, &by(21), code("strike")).await.unwrap();
+    assert_eq!(told.iter().filter(|told| told.outcome == Outcome::Done).count(), 9, "{told:?}");
+    let half_past = tomorrow().start().plus_seconds(1_800);
+    assert_eq!(told.iter().find(|told| told.slot == tomorrow()).map(|told| told.end), Some(half_past));
+    assert_eq!(days::reopen(node, &known, date, &by(21), code("strike")).await, Ok(told), "a repeat tells the same");
+    let is_sold_as_planned = async |node: &Arc<Node>| {
+        let seen = |slot: SlotId| node.board().head(slot).map(|head| (head.end, head.places.available(Channel::Web, now()).0));
+        // Whoever has bought finds the slot as it was.
+        assert_eq!((seen(tomorrow()), seen(sold)), (Some((half_past, 12)), Some((sold.start().plus_seconds(3_600), 18))));
+        assert_eq!(node.look(tomorrow(), |slot| slot.opening().revision).await, Ok(2));
+    };
+    is_sold_as_planned(node).await;
+    let many = Command::Hold { hold: HoldId::new(tomorrow(), 1), channel: Channel::Web, lines: lines(13) };
+    let refused = node.slot(tomorrow(), by(22), many).await;
+    assert!(matches!(refused, Err(Failure::Refused(Refusal::NotEnoughPlaces { available: 12, .. }))), "{refused:?}");
+    house.running.stop().await;
+    let again = House::on(journal).await;
+    is_sold_as_planned(again.node()).await;
+    again.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_request_under_the_key_of_another_one_closes_no_slot_at_all() {
     let house = House::new().await;
     let (node, date) = (house.node(), calendar::local_day(tomorrow().start()));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use futures_util::FutureExt;
+use tornello_engine::ids::QuoteId;
 use tornello_engine::slot::{CancelCause, Direction, Event, Reentry, Scan};
 use tornello_models::occupancy::Quality;
 
@@ -513,6 +514,18 @@ async fn who_holds_a_ticket_and_finds_no_room_now_leaves_the_next_slot_less_to_s
 }
 
 #[actix_rt::test]
+async fn what_a_plan_adds_to_a_building_has_its_part_of_the_room_before_anybody_reads_anew() {
+    let house = House::new().await;
+    let (node, valid_from, [_, second]) = (house.node(), calendar::local_day(now()), both());
+    people(node, 0, 25).await;
+    let mut plan = plan();
+    plan.routes.push(Route { id: RouteId(2), code: code("tower"), ..plan.routes[0].clone() });
+    node.museum(MUSEUM, by(3_000), museum::Command::SetPlan { valid_from, plan }).await.unwrap();
+    assert_eq!((left(node).iter().sum::<u32>(), node.slot(second, by(1), sell_in(second, 1, 6)).await.is_ok()), (5, false));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn an_offer_in_a_closed_slot_keeps_no_room_from_others_and_stands_when_it_reopens() {
     let house = House::on(Arc::new(MemoryJournal::default())).await;
     let (node, [_, second]) = (house.node(), both());
@@ -528,7 +541,43 @@ async fn an_offer_in_a_closed_slot_keeps_no_room_from_others_and_stands_when_it_
     people(node, 0, 70).await;
     assert_eq!(left(node), [15, 0], "fifteen have tickets for the closed slot; the five with an offer cannot take it");
     node.slot(second, by(5), Command::Reopen).await.unwrap();
+    assert_eq!((left(node), offer().await), ([10, 0], Ok(Some(lines(5)))), "now they can, and the other has five less");
     people(node, 1, 70).await;
-    assert_eq!((left(node), offer().await), ([10, 0], Ok(Some(lines(5)))), "now they can");
+    assert_eq!((left(node), offer().await), ([10, 0], Ok(Some(lines(5)))));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_slot_whose_held_places_others_may_still_sell_does_not_reopen() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let (node, [first, second]) = (house.node(), both());
+    open_two_routes(node).await;
+    let held = Command::HoldFor {
+        hold: HoldId::new(second, 2),
+        channel: Channel::BoxOffice,
+        lines: lines(5),
+        until: now().plus_seconds(1_800),
+        cause: slot::Keeper::Quote(QuoteId(4)),
+    };
+    for (key, command) in [(1, sell_in(second, 1, 15)), (2, held), (3, Command::Close { reason: code("flood") })] {
+        node.slot(second, by(key), command).await.unwrap();
+    }
+    people(node, 0, 70).await;
+    assert_eq!(left(node), [15, 0]);
+    journal.faults.lock().extend(vec![Fault::Full; 50]);
+    assert_eq!(node.slot(second, by(4), Command::Reopen).await.map(drop), Err(Failure::Busy));
+    journal.faults.lock().clear();
+    assert_eq!((left(node), node.board().head(second).and_then(|head| head.places.closed)), ([15, 0], Some(code("flood"))));
+    house.running.stop().await;
+
+    let house = House::on(journal).await;
+    let node = house.node();
+    // Whoever buys all that the other may sell comes before it, or finds what is left.
+    let sold = node.slot(first, by(5), sell_in(first, 1, 4)).await;
+    assert!(sold.is_ok(), "{sold:?}");
+    node.slot(second, by(6), Command::Reopen).await.unwrap();
+    assert_eq!(left(node), [6, 0]);
+    assert!(node.slot(second, by(7), Command::Reopen).await.is_ok(), "it is open, and says so again");
     house.running.stop().await;
 }

@@ -141,6 +141,41 @@ fn a_slot_is_closed_and_reopened_with_its_day_unless_it_is_closed_for_something_
 }
 
 #[test]
+fn a_slot_of_which_nobody_has_anything_reopens_with_its_day_as_it_is_planned_by_then() {
+    let (strike, works) = (code("strike"), code("works"));
+    let close = |time: i64| (time, Command::CloseWithDay { reason: strike });
+    let planned = Opening { revision: 4, end: at(20 * MIN), ..opening(9) };
+    let as_planned = |opening: &Opening| Command::ReopenAsPlanned { reason: strike, opening: Box::new(opening.clone()) };
+    let (anew, reopened) = (Event::Opened(Opened { opening: planned.clone() }), Event::Reopened(Reopened {}));
+    // What sensors say of the building holds on: six more fit in.
+    let mut world = given(&[close(-MIN), (-MIN, observe(95, 0, -MIN))]);
+    assert_eq!(world.ask(-MIN, &as_planned(&planned)), Ok(vec![anew.clone(), reopened.clone()]));
+    assert_eq!((world.slot.opening(), world.slot.places().capacity, world.left(-MIN, Channel::BoxOffice)), (&planned, 9, 6));
+    assert_eq!(Slot::replay(&world.records).as_ref(), Some(&world.slot), "SL-4: replay equals live");
+    world.refuses(20 * MIN, direct(1, &[full(1)], desk()), Refusal::SlotOver { ended_at: at(20 * MIN) });
+
+    let held = (-DAY, hold(1, Channel::Web, &[full(1)]));
+    let by_hand = Command::SetQuotas { quotas: quotas(&[(Channel::Web, 2, None, 0)]) };
+    let sold_and_cancelled = [(-DAY, direct(1, &[full(1)], desk())), (-DAY, cancel(1, &[]))];
+    let cases = [
+        (vec![held.clone(), close(-DAY)], "a hold"),
+        ([&sold_and_cancelled[..], &[close(-DAY)]].concat(), "a sale, whatever became of it"),
+        (vec![(-DAY, Command::SetCapacity { capacity: 12 }), close(-DAY)], "places that staff have set"),
+        (vec![(-DAY, by_hand), close(-DAY)], "quotas that staff have set"),
+    ];
+    for (done, why) in cases {
+        let mut world = given(&done);
+        assert_eq!(world.ask(-DAY, &as_planned(&planned)), Ok(vec![reopened.clone()]), "{why}");
+        assert_eq!(world.slot.opening(), &opening(20), "{why}");
+    }
+    let mut lapsed = given(&[held, close(-DAY)]);
+    assert_eq!(lapsed.ask(-DAY + 900, &as_planned(&planned)), Ok(vec![anew, reopened.clone()]));
+    given(&[close(-DAY)]).then(-DAY, as_planned(&opening(20)), Ok(reopened));
+    given(&[(-DAY, Command::Close { reason: works })]).refuses(-DAY, as_planned(&planned), Refusal::SlotClosed { reason: works });
+    given(&[]).refuses(-DAY, as_planned(&planned), Refusal::NotClosed);
+}
+
+#[test]
 fn a_slot_of_a_day_that_was_called_off_before_is_closed_from_its_first_record_on() {
     let (strike, works) = (code("strike"), code("works"));
     let closed = Event::Closed(Closed { reason: strike });
