@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use tornello_engine::attendance::DoorDay;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId};
-use tornello_engine::slot::Live;
+use tornello_engine::slot::{Live, Words};
 use tornello_engine::time::Timestamp;
 pub use tornello_models::dwell::Inside;
 use tornello_models::occupancy::{Balance, Quality};
@@ -21,8 +21,10 @@ use tornello_models::occupancy::{Balance, Quality};
 use crate::attended::{Attended, balance_of};
 use crate::board::{Board, SlotHead};
 use crate::buildings::Buildings;
+use crate::journal::JournalError;
 use crate::museums::Museums;
 use crate::plans::Plans;
+use crate::streams::Streams;
 use cells::{Around, Seen};
 use site::Site;
 
@@ -243,10 +245,10 @@ impl Beside<'_> {
     }
 }
 
-/// The last reading that slots were told of a building. Of one instant several may have been told, as when a door was behind the others: then the one by which more may be
-/// inside, which errs on the safe side.
-pub(crate) fn last_told(heads: &[(SlotId, SlotHead)]) -> Option<Live> {
-    heads.iter().filter_map(|(_, head)| head.places.live).max_by_key(|live| (live.measured_at, live.upper()))
+/// The last reading that slots were told of a building, and one that was. Of one instant several may have been told, as when a door was behind the others: then the one by which
+/// more may be inside, which errs on the safe side.
+pub(crate) fn last_told(heads: &[(SlotId, SlotHead)]) -> Option<(SlotId, Live)> {
+    heads.iter().filter_map(|(slot, head)| Some((*slot, head.places.live?))).max_by_key(|(_, live)| (live.measured_at, live.upper()))
 }
 
 /// The day of a building in Rome: it ends in the night, when nobody is inside, by the clocks and not so many hours after midnight.
@@ -367,22 +369,36 @@ impl Sensors {
         self.feed.subscribe()
     }
 
-    /// Starts from what the slots were told last: after a restart nobody has left meanwhile, which errs on the safe side.
-    pub fn restore(&self, board: &Board, museums: &Museums) {
-        let mut sites = self.sites.lock();
+    /// The last estimate of a museum, with that of which it was made, as slots are told it.
+    pub(crate) fn to_tell(&self, museum: MuseumId) -> Option<(Occupancy, Words)> {
+        self.sites.lock().get(&museum)?.to_tell()
+    }
+
+    /// Starts from what the slots were told last: after a restart nobody has left meanwhile, which errs on the safe side. What sensors say once more of what they had said by then
+    /// is known.
+    ///
+    /// # Errors
+    /// Those of the journal, which has what they had said.
+    pub async fn restore(&self, board: &Board, museums: &Museums, streams: &Streams, now: Timestamp) -> Result<(), JournalError> {
         for known in museums.all() {
             let museum = known.museum.id();
             let heads = board.heads_of(museum);
-            if let Some(live) = last_told(&heads) {
-                let inside = Inside { people: live.people, sd: live.sd };
-                let site = sites.entry(museum).or_default();
-                site.occupancy =
-                    Some(Occupancy { museum, inside, quality: Quality::Uncalibrated, at: live.measured_at, sensor: live.source, who: KeyId::SYSTEM });
-                site.begin_with(inside, live.measured_at);
-                for live in heads.iter().filter_map(|(_, head)| head.places.live) {
-                    site.has_heard(live.source, live.measured_at);
-                }
+            let Some((slot, live)) = last_told(&heads) else { continue };
+            // What was said long before is refused as old, and nobody has to know of it.
+            let is_fresh = live.measured_at.plus_seconds(2 * OLD_S) > now;
+            let last = heads.iter().find(|(other, _)| is_fresh && *other == slot).map_or(0, |(_, head)| head.seq);
+            let observed = streams.last_observed(slot, last).await?;
+            let words = observed.filter(|observed| observed.measured_at == live.measured_at).map(|observed| observed.words).unwrap_or_default();
+            let inside = Inside { people: live.people, sd: live.sd };
+            let mut sites = self.sites.lock();
+            let site = sites.entry(museum).or_default();
+            site.occupancy =
+                Some(Occupancy { museum, inside, quality: Quality::Uncalibrated, at: live.measured_at, sensor: live.source, who: KeyId::SYSTEM });
+            site.begin_with(inside, live.measured_at, &words);
+            for live in heads.iter().filter_map(|(_, head)| head.places.live) {
+                site.has_heard(live.source, live.measured_at);
             }
         }
+        Ok(())
     }
 }

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use jiff::civil::Date;
 use tornello_engine::attendance::DoorDay;
 use tornello_engine::ids::Code;
+use tornello_engine::slot::Words;
 use tornello_engine::time::{DAY_S, MICROS_PER_S, Timestamp};
 use tornello_models::ModelError;
 use tornello_models::dwell::{Dwell, Entries, Inside};
 use tornello_models::occupancy::{Counts, Filter, Quality};
 
 use super::cells::Cells;
-use super::{Measured, Occupancy, Reading, Rejected, Setting, Summed};
+use super::{AHEAD_S, Measured, OLD_S, Occupancy, Reading, Rejected, Setting, Summed};
 
 /// The most doors or zones of one museum.
 const DOORS_MAX: usize = 256;
@@ -170,9 +171,29 @@ impl Site {
         Ok(Inside::counted(doors.chain(before).fold(0, u32::saturating_add)))
     }
 
-    /// Begins with people who are inside, as at a start.
-    pub(super) fn begin_with(&mut self, inside: Inside, at: Timestamp) {
+    /// Begins with people who are inside, as at a start, and with what sensors had said of them.
+    pub(super) fn begin_with(&mut self, inside: Inside, at: Timestamp, words: &Words) {
         (self.before, self.read_at) = (Some(just_in(inside.people, at)), Some(at));
+        self.measured = words.measured.map(|measured_at| (measured_at, just_in(inside.people, at)));
+        for (sensor, last) in &words.counted {
+            self.has_heard(*sensor, *last);
+        }
+    }
+
+    /// The last estimate, and of what it was made, as far as it may be said once more.
+    pub(super) fn to_tell(&self) -> Option<(Occupancy, Words)> {
+        let occupancy = self.occupancy?;
+        let may_be_sent = |last: Timestamp| last > occupancy.at.plus_seconds(-AHEAD_S - OLD_S);
+        let mut counted = BTreeMap::new();
+        let alone = self.doors.iter().map(|(sensor, door)| (*sensor, door.last));
+        let followed = self.flow.iter().flat_map(|flow| &flow.doors).chain(&self.heard).map(|(sensor, last)| (*sensor, *last));
+        for (sensor, last) in alone.chain(followed).filter(|(_, last)| may_be_sent(*last)) {
+            let known = counted.entry(sensor).or_insert(last);
+            *known = last.max(*known);
+        }
+        let alone = || self.measured.as_ref().map(|(measured_at, _)| *measured_at);
+        let measured = self.flow.as_ref().map_or_else(alone, |flow| flow.measured_at).filter(|measured_at| may_be_sent(*measured_at));
+        Some((occupancy, Words { counted: counted.into_iter().collect(), measured }))
     }
 
     /// What a sensor said up to some time was heard before the start: sent again, as where its answer was lost, it is not counted once more.
@@ -620,7 +641,7 @@ mod tests {
     #[test]
     fn after_a_start_nobody_has_left_before_every_zone_has_had_time_to_speak() {
         let mut site = Site::default();
-        site.begin_with(Inside { people: 150, sd: 4 }, at(0));
+        site.begin_with(Inside { people: 150, sd: 4 }, at(0), &Words::default());
         for (zone, s, people, inside, quality) in [
             ("hall", 60, 80, 150, Quality::Uncalibrated),
             ("garden", 65, 75, 155, Quality::Good),
