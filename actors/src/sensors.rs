@@ -199,6 +199,8 @@ struct Setting {
     date: Date,
     /// Its first midnight, in minutes since 1970.
     midnight_min: i64,
+    /// When its first slot begins, or the day itself where none is planned.
+    opens: Timestamp,
     balance: Balance,
     /// Share of entries that pass a gate, if the museum knows it.
     gated: Option<f64>,
@@ -221,6 +223,7 @@ impl Beside<'_> {
         Setting {
             date,
             midnight_min: calendar::instant(date.at(0, 0, 0, 0)).as_seconds().div_euclid(60),
+            opens: known.as_ref().and_then(|known| Some(known.day(date).first()?.slot.start())).unwrap_or_else(|| day_begins(date)),
             balance: balance_of(&self.attended.get(museum)),
             gated: self.plans.policy_on(museum, date).gated_percent.map(|percent| f64::from(percent) / 100.0),
             // In the night another ceiling may hold by now than that of the evening.
@@ -375,13 +378,14 @@ impl Sensors {
     }
 
     /// Starts from what the slots were told last: after a restart nobody has left meanwhile, which errs on the safe side. What sensors say once more of what they had said by then
-    /// is known.
+    /// is known. Of the day so far nobody knows what the doors of a museum had counted that was there before.
     ///
     /// # Errors
     /// Those of the journal, which has what they had said.
     pub async fn restore(&self, board: &Board, museums: &Museums, streams: &Streams, now: Timestamp) -> Result<(), JournalError> {
         for known in museums.all() {
             let museum = known.museum.id();
+            self.sites.lock().entry(museum).or_default().started_at = Some(now);
             let heads = board.heads_of(museum);
             let Some((slot, live)) = last_told(&heads) else { continue };
             // What was said long before is refused as old, and nobody has to know of it.

@@ -37,6 +37,8 @@ pub(super) struct Site {
     before: Option<Entries>,
     /// When people inside were measured last, and these, as if they had all come in then: they stand for whoever was inside before.
     measured: Option<(Timestamp, Entries)>,
+    /// When the program started, if the museum was there before: what its doors had counted by then is not known.
+    pub(super) started_at: Option<Timestamp>,
     /// The last word of sensors of which that was made. What doors had counted by then is among them.
     heard: HashMap<Code, Timestamp>,
     /// Those who came and went, minute by minute; none as long as no door counts both.
@@ -212,7 +214,8 @@ impl Site {
         let flow = self.flow.get_or_insert_with(|| {
             let mut filter = Filter::new(&setting.balance, setting.gated, setting.room);
             filter.begin_day(&setting.balance, setting.gated, setting.room, setting.midnight_min);
-            let mut is_torn = setting.scanned > 0;
+            // Also where slots are told nothing, as without a ceiling.
+            let mut is_torn = setting.scanned > 0 || self.started_at.is_some_and(|started_at| started_at > setting.opens);
             // Who was inside before is known at least as well as nobody.
             if let Some(last) = self.occupancy.filter(|last| super::building_day(last.at) == setting.date) {
                 filter.set(minute(last.at.min(now)), f64::from(last.inside.people), f64::from(last.inside.sd));
@@ -462,7 +465,8 @@ mod tests {
     fn setting(days: i32, scanned: u32) -> Setting {
         let date = jiff::civil::date(2026, 5, 28).saturating_add(jiff::Span::new().days(days));
         let midnight_min = minute(tornello_engine::calendar::instant(date.at(0, 0, 0, 0)));
-        Setting { date, midnight_min, balance: Balance::default(), gated: None, room: 1_000.0, scanned, late: 0 }
+        let (opens, balance) = (super::super::day_begins(date), Balance::default());
+        Setting { date, midnight_min, opens, balance, gated: None, room: 1_000.0, scanned, late: 0 }
     }
 
     #[test]
