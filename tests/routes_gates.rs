@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_api::server::{self, ServerSettings};
 use tornello_engine::ids::{HoldId, TicketId};
-use tornello_engine::slot::Command;
+use tornello_engine::slot::{Command, Words};
 use tornello_engine::tariff::Proof;
 use tornello_engine::ticket::{Payload, SigningKey, TicketCode};
 
@@ -98,7 +98,8 @@ async fn every_verdict_of_the_gate_has_its_status_and_code() {
     refuses(&app, &[("back again", admissions(), &gate, shown("code", &good), 409, "ticket_used")]).await;
 
     // The building is full: wait, the ticket stays good.
-    tell(&app, nine, 60, Command::Observe { source: code("door"), inside: 60, sd: 0, measured_at: now, ceiling: Some(60), grant: None }).await;
+    let (source, ceiling, words) = (code("door"), Some(60), Words::default());
+    tell(&app, nine, 60, Command::Observe { source, inside: 60, sd: 0, measured_at: now, ceiling, grant: None, words }).await;
     let waiting = shown("ticket", &ticket(&sale, 0));
     let (status, problem) = app.post("/v1/admissions", &gate, "wait", &waiting).await;
     assert_eq!((status, &problem["code"], &problem["verdict"]), (StatusCode::CONFLICT, &json!("wait"), &json!("wait")), "{problem}");

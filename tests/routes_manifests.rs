@@ -6,7 +6,7 @@ use tornello_actors::keys::{Museums, Role};
 use tornello_api::routes::manifests::Manifest;
 use tornello_engine::ids::SlotId;
 use tornello_engine::offline::Verdict;
-use tornello_engine::slot::{Command, Direction, Reentry, Refusal};
+use tornello_engine::slot::{Command, Direction, Reentry, Refusal, Words};
 
 use crate::routes_sales::{desk, free, hold, tell, ticket};
 use crate::support::{App, MARE, TORRE, body_of, code, plan, slot};
@@ -166,7 +166,8 @@ async fn it_is_sent_again_only_when_tickets_or_keys_have_changed() {
     assert!(first.starts_with("W/\""), "{first}");
     app.pass(60).await;
     let now = app.node().now();
-    tell(&app, nine, 60, Command::Observe { source: code("door"), inside: 5, sd: 0, measured_at: now, ceiling: Some(60), grant: None }).await;
+    let (source, ceiling, words) = (code("door"), Some(60), Words::default());
+    tell(&app, nine, 60, Command::Observe { source, inside: 5, sd: 0, measured_at: now, ceiling, grant: None, words }).await;
     let (status, tag, body) = ask(&app, PATH, &gate, &format!("\"other\", {first}")).await;
     assert_eq!((status, &tag, body), (StatusCode::NOT_MODIFIED, &first, Value::Null), "what sensors say does not matter to it");
     for tags in [["\"other\"", first.as_str()], ["\"other\"", "*"]] {

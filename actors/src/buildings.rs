@@ -217,7 +217,7 @@ impl Buildings {
     pub fn restore(&self, board: &Board, museums: &Museums) {
         for known in museums.all() {
             let heads = board.heads_of(known.museum.id());
-            let Some(last) = last_told(&heads) else { continue };
+            let Some((_, last)) = last_told(&heads) else { continue };
             let mut building = Building { heard: Some((last.measured_at, Inside { people: last.people, sd: last.sd })), ..Building::default() };
             for (slot, head) in &heads {
                 let inside = head.places.inside.cast_signed();

@@ -396,7 +396,7 @@ impl Node {
         quotes.forget(clock.now().plus_seconds(-FORGET_AFTER_S));
         cases.passes().forget(clock.now());
         let sensors = Sensors::default();
-        sensors.restore(&board, &museums);
+        sensors.restore(&board, &museums, &streams, clock.now()).await?;
         let buildings = Arc::new(Buildings::default());
         buildings.restore(&board, &museums);
 

@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use tornello_engine::attendance::DoorDay;
 use tornello_engine::calendar;
 use tornello_engine::ids::{Code, KeyId, MuseumId, SlotId};
-use tornello_engine::slot::Live;
+use tornello_engine::slot::{Live, Words};
 use tornello_engine::time::Timestamp;
 pub use tornello_models::dwell::Inside;
 use tornello_models::occupancy::{Balance, Quality};
@@ -21,8 +21,10 @@ use tornello_models::occupancy::{Balance, Quality};
 use crate::attended::{Attended, balance_of};
 use crate::board::{Board, SlotHead};
 use crate::buildings::Buildings;
+use crate::journal::JournalError;
 use crate::museums::Museums;
 use crate::plans::Plans;
+use crate::streams::Streams;
 use cells::{Around, Seen};
 use site::Site;
 
@@ -197,6 +199,8 @@ struct Setting {
     date: Date,
     /// Its first midnight, in minutes since 1970.
     midnight_min: i64,
+    /// When its first slot begins, or the day itself where none is planned.
+    opens: Timestamp,
     balance: Balance,
     /// Share of entries that pass a gate, if the museum knows it.
     gated: Option<f64>,
@@ -219,6 +223,7 @@ impl Beside<'_> {
         Setting {
             date,
             midnight_min: calendar::instant(date.at(0, 0, 0, 0)).as_seconds().div_euclid(60),
+            opens: known.as_ref().and_then(|known| Some(known.day(date).first()?.slot.start())).unwrap_or_else(|| day_begins(date)),
             balance: balance_of(&self.attended.get(museum)),
             gated: self.plans.policy_on(museum, date).gated_percent.map(|percent| f64::from(percent) / 100.0),
             // In the night another ceiling may hold by now than that of the evening.
@@ -243,10 +248,10 @@ impl Beside<'_> {
     }
 }
 
-/// The last reading that slots were told of a building. Of one instant several may have been told, as when a door was behind the others: then the one by which more may be
-/// inside, which errs on the safe side.
-pub(crate) fn last_told(heads: &[(SlotId, SlotHead)]) -> Option<Live> {
-    heads.iter().filter_map(|(_, head)| head.places.live).max_by_key(|live| (live.measured_at, live.upper()))
+/// The last reading that slots were told of a building, and one that was. Of one instant several may have been told, as when a door was behind the others: then the one by which
+/// more may be inside, which errs on the safe side.
+pub(crate) fn last_told(heads: &[(SlotId, SlotHead)]) -> Option<(SlotId, Live)> {
+    heads.iter().filter_map(|(slot, head)| Some((*slot, head.places.live?))).max_by_key(|(_, live)| (live.measured_at, live.upper()))
 }
 
 /// The day of a building in Rome: it ends in the night, when nobody is inside, by the clocks and not so many hours after midnight.
@@ -367,22 +372,37 @@ impl Sensors {
         self.feed.subscribe()
     }
 
-    /// Starts from what the slots were told last: after a restart nobody has left meanwhile, which errs on the safe side.
-    pub fn restore(&self, board: &Board, museums: &Museums) {
-        let mut sites = self.sites.lock();
+    /// The last estimate of a museum, with that of which it was made, as slots are told it.
+    pub(crate) fn to_tell(&self, museum: MuseumId) -> Option<(Occupancy, Words)> {
+        self.sites.lock().get(&museum)?.to_tell()
+    }
+
+    /// Starts from what the slots were told last: after a restart nobody has left meanwhile, which errs on the safe side. What sensors say once more of what they had said by then
+    /// is known. Of the day so far nobody knows what the doors of a museum had counted that was there before.
+    ///
+    /// # Errors
+    /// Those of the journal, which has what they had said.
+    pub async fn restore(&self, board: &Board, museums: &Museums, streams: &Streams, now: Timestamp) -> Result<(), JournalError> {
         for known in museums.all() {
             let museum = known.museum.id();
+            self.sites.lock().entry(museum).or_default().started_at = Some(now);
             let heads = board.heads_of(museum);
-            if let Some(live) = last_told(&heads) {
-                let inside = Inside { people: live.people, sd: live.sd };
-                let site = sites.entry(museum).or_default();
-                site.occupancy =
-                    Some(Occupancy { museum, inside, quality: Quality::Uncalibrated, at: live.measured_at, sensor: live.source, who: KeyId::SYSTEM });
-                site.begin_with(inside, live.measured_at);
-                for live in heads.iter().filter_map(|(_, head)| head.places.live) {
-                    site.has_heard(live.source, live.measured_at);
-                }
+            let Some((slot, live)) = last_told(&heads) else { continue };
+            // What was said long before is refused as old, and nobody has to know of it.
+            let is_fresh = live.measured_at.plus_seconds(2 * OLD_S) > now;
+            let last = heads.iter().find(|(other, _)| is_fresh && *other == slot).map_or(0, |(_, head)| head.seq);
+            let observed = streams.last_observed(slot, last).await?;
+            let words = observed.filter(|observed| observed.measured_at == live.measured_at).map(|observed| observed.words).unwrap_or_default();
+            let inside = Inside { people: live.people, sd: live.sd };
+            let mut sites = self.sites.lock();
+            let site = sites.entry(museum).or_default();
+            site.occupancy =
+                Some(Occupancy { museum, inside, quality: Quality::Uncalibrated, at: live.measured_at, sensor: live.source, who: KeyId::SYSTEM });
+            site.begin_with(inside, live.measured_at, &words);
+            for live in heads.iter().filter_map(|(_, head)| head.places.live) {
+                site.has_heard(live.source, live.measured_at);
             }
         }
+        Ok(())
     }
 }

@@ -27,7 +27,7 @@ use tornello_engine::payment::{self, Payment};
 use tornello_engine::planning::{self, Planning};
 use tornello_engine::quote::{self, Quote};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{self, Slot};
+use tornello_engine::slot::{self, Observed, Slot};
 use tornello_engine::till::{self, Till};
 use tornello_engine::voucher::{self, Voucher};
 
@@ -43,6 +43,8 @@ use crate::views::{Snapshot, Snapshots};
 
 /// How many of a stream's batches are in memory at once; a full one has about a megabyte.
 const PAGE: u32 = 16;
+/// Among how many of its last records the last reading that a slot was told is looked for first.
+const LOOK_BACK: u64 = 64;
 /// How long a snapshot may take to come; without it all of the stream is read.
 const SNAPSHOT_WITHIN: Duration = Duration::from_secs(1);
 
@@ -241,6 +243,32 @@ impl Streams {
             self.keep_long(stream, slot, after);
         }
         Ok(slot)
+    }
+
+    /// The last reading that a slot was told, as it stands among its records up to that number: from there it is looked for backwards.
+    pub async fn last_observed(&self, id: SlotId, last: u64) -> Result<Option<Observed>, JournalError> {
+        let (mut last, mut length) = (last, LOOK_BACK);
+        while last > 0 {
+            let after = last.saturating_sub(length);
+            let mut found = None;
+            let look = |record: Record<slot::Event>| -> Result<ControlFlow<()>, JournalError> {
+                if record.seq > last {
+                    return Ok(ControlFlow::Break(()));
+                }
+                for event in record.events {
+                    if let slot::Event::Observed(observed) = event {
+                        found = Some(observed);
+                    }
+                }
+                Ok(ControlFlow::Continue(()))
+            };
+            visit(self.journal.as_ref(), StreamId::Slot(id), after, look).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            (last, length) = (after, length.saturating_mul(8));
+        }
+        Ok(None)
     }
 
     /// A stream that begins empty, after its last record on the disk.

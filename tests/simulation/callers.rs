@@ -5,7 +5,7 @@ use tornello_engine::envelope::{self, Digest, Envelope, PartyKind};
 use tornello_engine::grant::Grant;
 use tornello_engine::ids::{Code, HoldId, KeyId, PaymentId, PersonId, QuoteId, SlotId, TicketId};
 use tornello_engine::money::Cents;
-use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, Keeper, Line, Quota, Scan, Settlement};
+use tornello_engine::slot::{CancelCause, Command, DeskMethod, Direction, Keeper, Line, Quota, Scan, Settlement, Words};
 use tornello_engine::tariff::Proof;
 use tornello_engine::time::Timestamp;
 
@@ -233,6 +233,7 @@ impl Callers {
                 measured_at: now.plus_seconds(dice.within(-600, 90)),
                 ceiling: dice.chance(80).then(|| 15 + dice.below(20) as u32),
                 grant: dice.chance(30).then(|| Grant { admitted: naive.map_or(0, Naive::admitted), share: dice.below(9) as u32 }),
+                words: Words::default(),
             },
             Ask::Merge => {
                 let taken: Vec<Scan> = naive.iter().flat_map(|naive| &naive.scans).copied().collect();

@@ -13,7 +13,7 @@ use tornello_engine::model_registry::{Evidence, Promoted};
 use tornello_engine::money::Cents;
 use tornello_engine::plan::{Exception, OpeningPlan, Route, Session};
 use tornello_engine::planning::policy::{Exhibition, Span};
-use tornello_engine::slot::{Arrived, Limits, Line, Opened, Opening, Policy, Quota, Reentry, Refund, Settlement, Sold};
+use tornello_engine::slot::{Arrived, Limits, Line, Observed, Opened, Opening, Policy, Quota, Reentry, Refund, Settlement, Sold, Words};
 use tornello_engine::text::Text;
 use tornello_engine::time::Timestamp;
 use tornello_engine::{museum, planning, till};
@@ -428,6 +428,27 @@ impl From<Sold1> for Sold {
     }
 }
 
+/// [`Observed`] before it said of what people inside were counted.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct Observed1 {
+    source: Code,
+    inside: u32,
+    sd: u32,
+    measured_at: Timestamp,
+    ceiling: Option<u32>,
+    share: Option<u32>,
+    sellable: Option<u32>,
+    until: Timestamp,
+}
+
+impl From<Observed1> for Observed {
+    fn from(before: Observed1) -> Self {
+        let Observed1 { source, inside, sd, measured_at, ceiling, share, sellable, until } = before;
+        Self { source, inside, sd, measured_at, ceiling, share, sellable, until, words: Words::default() }
+    }
+}
+
 /// [`Arrived`] before it said who buys.
 #[derive(Deserialize)]
 pub(super) struct Arrived1 {
@@ -564,6 +585,21 @@ mod tests {
         let (now, mut written) = (sold(Some(KeyId(5))), Vec::new());
         now.write(&mut written);
         assert_eq!((now.tag(), Event::read(6, 2, &written)), ((6, 2), Some(now)));
+    }
+
+    #[test]
+    fn a_reading_that_did_not_say_of_what_people_were_counted_is_still_read() {
+        use crate::journal::wire::Wire;
+        use tornello_engine::slot::Event;
+
+        let (source, measured_at, until): (Code, _, _) = ("door".parse().unwrap(), Timestamp::from_micros(11), Timestamp::from_micros(12));
+        let (inside, sd, ceiling, share, sellable) = (9, 3, Some(30), None, Some(12));
+        let bytes = postcard::to_allocvec(&Observed1 { source, inside, sd, measured_at, ceiling, share, sellable, until }).unwrap();
+        let observed = |words| Event::Observed(Observed { source, inside, sd, measured_at, ceiling, share, sellable, until, words });
+        assert_eq!((Event::read(16, 1, &bytes), Event::read(16, 2, &bytes)), (Some(observed(Words::default())), None));
+        let (now, mut written) = (observed(Words { counted: vec![(source, measured_at)], measured: Some(measured_at) }), Vec::new());
+        now.write(&mut written);
+        assert_eq!((now.tag(), Event::read(16, 2, &written)), ((16, 2), Some(now)));
     }
 
     /// An assessment as it was, and as it is read.

@@ -223,7 +223,7 @@ wire!(slot::Event {
     13 1 QuotasSet(slot::QuotasSet),
     14 1 Closed(slot::Closed),
     15 1 Reopened(slot::Reopened),
-    16 1 Observed(slot::Observed),
+    16 2 Observed(slot::Observed),
     17 1 Waited(slot::Waited),
     18 1 WaitingLeft(slot::WaitingLeft),
     19 1 Offered(slot::Offered),
@@ -251,6 +251,7 @@ wire!(slot::Event {
     1 2 Opened(before::Opened2),
     1 3 Opened(before::Opened3),
     6 1 Sold(before::Sold1),
+    16 1 Observed(before::Observed1),
     22 1 Arrived(before::Arrived1),
 });
 

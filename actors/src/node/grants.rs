@@ -12,7 +12,7 @@ use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::grant::{self, Claim, Grant};
 use tornello_engine::ids::{MuseumId, SlotId};
-use tornello_engine::slot::{Command, Places, Policy, Refusal};
+use tornello_engine::slot::{Command, Places, Policy, Refusal, Words};
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 
 use super::Node;
@@ -30,6 +30,9 @@ type ToldLast = HashMap<SlotId, Option<Told>>;
 
 /// The turn of a museum: whoever holds it is the one allocator, and knows what the slots were told last.
 type Turn = Arc<tokio::sync::Mutex<ToldLast>>;
+
+/// What slots are told: people inside, and of what they were counted.
+type Estimate = (Occupancy, Words);
 
 /// The turns of all museums.
 #[derive(Debug)]
@@ -160,14 +163,15 @@ impl Node {
         for (slot, _) in settled.into_iter().filter(|(_, is_settled)| *is_settled) {
             told.remove(&slot);
         }
-        let (Some(known), Some(occupancy)) = (self.museums.get(museum), self.sensors.occupancy(museum)) else { return true };
+        let (Some(known), Some(estimate)) = (self.museums.get(museum), self.sensors.to_tell(museum)) else { return true };
+        let occupancy = estimate.0;
         let now = self.clock.now();
         let today = calendar::local_day(now);
         let Some(ceiling) = known.museum.ceiling_on(today) else {
             told.clear();
             // By a clock that was set back it may be a day before the first ceiling: what slots have heard stands then.
             if known.museum.has_no_ceiling_on(today) {
-                self.lift(&occupancy, now).await;
+                self.lift(&estimate, now).await;
             }
             return true;
         };
@@ -207,7 +211,7 @@ impl Node {
         // Until they have answered nobody knows what they have heard.
         told.extend(heard().map(|(_, standing)| (standing.slot, None)));
         let cuts: Vec<_> = heard().filter(|(i, _)| !grows(*i)).map(|(i, _)| (i, part(i, shares[i]))).collect();
-        let written = self.tell_all(&standings, cuts, &occupancy, ceiling).await;
+        let written = self.tell_all(&standings, cuts, &estimate, ceiling).await;
         let cut_is_lost = |&(i, written): &(usize, bool)| {
             // One that is over sells nothing, whatever it has heard.
             !written && now < standings[i].end && in_force(&standings[i].places, now) != Some(part(i, shares[i]).places())
@@ -223,7 +227,7 @@ impl Node {
                 has[i].1 = share;
                 raises.push((i, part(i, share)));
             }
-            outcomes.extend(self.tell_all(&standings, raises, &occupancy, ceiling).await);
+            outcomes.extend(self.tell_all(&standings, raises, &estimate, ceiling).await);
         }
         // Who has not heard it is told of the next reading, whatever that says.
         for (i, standing) in heard() {
@@ -235,24 +239,24 @@ impl Node {
     }
 
     /// Tells some slots at once; answers for each whether it has written that down.
-    async fn tell_all(&self, standings: &[Standing], parts: Vec<(usize, Grant)>, occupancy: &Occupancy, ceiling: u32) -> Vec<(usize, bool)> {
+    async fn tell_all(&self, standings: &[Standing], parts: Vec<(usize, Grant)>, estimate: &Estimate, ceiling: u32) -> Vec<(usize, bool)> {
         let tell = |(i, part): (usize, Grant)| async move {
             let Standing { slot, seq, .. } = standings[i];
-            (i, self.tell_one((slot, seq), occupancy, Some((ceiling, part))).await)
+            (i, self.tell_one((slot, seq), estimate, Some((ceiling, part))).await)
         };
         join_all(parts.into_iter().map(tell)).await
     }
 
     /// Where a museum has no ceiling any more, what its slots were told under one limits nothing from now on.
-    async fn lift(&self, occupancy: &Occupancy, now: Timestamp) {
-        let heads = self.board.heads_of(occupancy.museum).into_iter();
+    async fn lift(&self, estimate: &Estimate, now: Timestamp) {
+        let heads = self.board.heads_of(estimate.0.museum).into_iter();
         let limited = heads.filter(|(_, head)| head.places.live_at(now).is_some_and(|live| live.ceiling.is_some()));
-        join_all(limited.map(|(slot, head)| self.tell_one((slot, head.seq), occupancy, None))).await;
+        join_all(limited.map(|(slot, head)| self.tell_one((slot, head.seq), estimate, None))).await;
     }
 
     /// Tells one slot, of which so many records are known, a reading, with its part of the room under a ceiling, if there is one; answers whether it has written that down.
-    async fn tell_one(&self, (slot, seq): (SlotId, u64), occupancy: &Occupancy, limit: Option<(u32, Grant)>) -> bool {
-        let (envelope, command) = told((slot, seq), occupancy, limit);
+    async fn tell_one(&self, (slot, seq): (SlotId, u64), estimate: &Estimate, limit: Option<(u32, Grant)>) -> bool {
+        let (envelope, command) = told((slot, seq), estimate, limit);
         // Nobody's places are asked for, and nothing is reopened.
         let answer = self.slots.ask(StreamId::Slot(slot), envelope, command).await;
         if let Err(failure) = &answer {
@@ -283,7 +287,7 @@ fn standings(known: &Known, heads: Vec<(SlotId, SlotHead)>, now: Timestamp, ceil
 
 /// What a slot is told of one reading: its part of the room, or none where nothing limits it. The key also follows from the slot's last record: if a ceiling is set to and fro
 /// the slot may be told the same again, and that is no repeat.
-fn told((slot, seq): (SlotId, u64), occupancy: &Occupancy, limit: Option<(u32, Grant)>) -> (Envelope, Command) {
+fn told((slot, seq): (SlotId, u64), (occupancy, words): &Estimate, limit: Option<(u32, Grant)>) -> (Envelope, Command) {
     let Occupancy { inside, at, sensor, who, .. } = *occupancy;
     let of_part = limit.map_or_else(Vec::new, |(ceiling, part)| vec![ceiling, part.admitted, part.share]);
     let numbers: Vec<u8> = [inside.people, inside.sd].into_iter().chain(of_part).flat_map(u32::to_be_bytes).collect();
@@ -291,6 +295,7 @@ fn told((slot, seq): (SlotId, u64), occupancy: &Occupancy, limit: Option<(u32, G
     let key = digest(&[b"reading", sensor.as_str().as_bytes(), &at_us, &numbers, &slot, &seq]);
     let envelope = Envelope { who, key, body: key, parties: Vec::new(), assessment: None, order: None, formerly: Vec::new() };
     let (ceiling, grant) = limit.unzip();
-    let command = Command::Observe { source: sensor, inside: inside.people, sd: inside.sd, measured_at: at, ceiling, grant };
+    let words = words.clone();
+    let command = Command::Observe { source: sensor, inside: inside.people, sd: inside.sd, measured_at: at, ceiling, grant, words };
     (envelope, command)
 }

@@ -15,6 +15,8 @@ const OLD_S: i64 = 1_800;
 const WINDOW_S: i64 = 3_600;
 /// How often admissions are noted, in seconds: a little less than the minute after which that is done, which is never quite one.
 const NOTED_EVERY_S: i64 = 50;
+/// How far back at least it is known how many had been let in, for what is said of an hour, in seconds: by so much the oldest moment that is noted may be younger.
+const KNOWN_S: i64 = WINDOW_S - 120;
 /// The most cells times operators of one museum.
 const CELLS_MAX: usize = 512;
 
@@ -38,7 +40,7 @@ pub struct Around {
     pub at: Timestamp,
     /// How many; none: too few to tell.
     pub present: Option<Present>,
-    /// Those let in within an hour for each person present; none: too few to tell.
+    /// Those let in within an hour for each person present; none: too few to tell, or not known of the whole hour.
     pub conversion: Option<Conversion>,
 }
 
@@ -81,7 +83,9 @@ impl Cells {
     /// People present now, `scanned` people having been let in by gates today so far.
     pub(super) fn at(&self, now: Timestamp, scanned: u32) -> Option<Around> {
         let within = |(at, count): &&(Timestamp, u32)| now.micros_since(*at) <= WINDOW_S * MICROS_PER_S && *count <= scanned;
-        let before = self.admitted.iter().find(within).map_or(scanned, |(_, count)| *count);
+        // After a start, or where no cell had spoken for long, they are known of a shorter time; but before the first of a day nobody was let in.
+        let is_known = |(at, count): &&(Timestamp, u32)| *count == 0 || now.micros_since(*at) >= KNOWN_S * MICROS_PER_S;
+        let before = self.admitted.iter().find(within).filter(is_known).map_or(scanned, |(_, count)| *count);
         let fresh = || self.seen.iter().filter(|(_, seen)| is_fresh(seen.at, now));
         let at = fresh().map(|(_, seen)| seen.at).max()?;
         // Cells of one operator add up; its share is that of the cell that spoke last.
@@ -145,5 +149,25 @@ mod tests {
         assert!((later.share - 0.4).abs() < 1e-9);
         assert_eq!(cells.at(at(1_700), 3).unwrap().conversion, None, "a new day counts anew");
         assert_eq!(cells.at(at(4_000), 400), None, "what was said half an hour ago is not now");
+    }
+
+    #[test]
+    fn who_was_let_in_within_the_hour_is_told_when_it_is_known_of_the_whole_hour() {
+        let mut cells = Cells::default();
+        cells.take(cell("north", "alfa"), seen(0, 300)).unwrap();
+        let told = |cells: &Cells, s: i64, scanned| {
+            let around = cells.at(at(s), scanned).unwrap();
+            around.conversion.map(|conversion| (conversion.share * 1_000.0).round())
+        };
+        // As after a start at noon: 300 had been let in by then, and four are each minute.
+        for minute in 0..=59 {
+            cells.note(at(60 * minute), 300 + 4 * minute as u32);
+            if minute == 20 {
+                cells.take(cell("north", "alfa"), seen(60 * minute, 300)).unwrap();
+                assert_eq!(told(&cells, 60 * minute, 380), None, "eighty in twenty minutes are not those of an hour");
+            }
+        }
+        cells.take(cell("north", "alfa"), seen(3_540, 300)).unwrap();
+        assert_eq!(told(&cells, 3_540, 536), Some(236.0));
     }
 }

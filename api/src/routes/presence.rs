@@ -42,7 +42,7 @@ pub struct PresenceView {
     /// People present; absent: too few to tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     present: Option<PresentView>,
-    /// Which share of them came in within an hour; absent: too few to tell.
+    /// Which share of them came in within an hour; absent: too few to tell, or not known of the whole hour, as after a start.
     #[serde(skip_serializing_if = "Option::is_none")]
     conversion: Option<ConversionView>,
     /// Fewer people than this are neither used nor told.

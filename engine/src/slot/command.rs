@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Arrived, CancelCause, Keeper, Line, Scan, Settlement};
+use super::event::{Arrived, CancelCause, Keeper, Line, Scan, Settlement, Words};
 use super::opening::{Opening, Quota};
 use super::refusal::Refusal;
 use super::verdict::Room;
@@ -183,6 +183,8 @@ pub enum Command {
         ceiling: Option<u32>,
         /// This slot's part of the room that the reading leaves, where the museum shares it out; none: all of it.
         grant: Option<Grant>,
+        /// Of what the people inside were counted.
+        words: Words,
     },
     /// Take in what a gate without a network has let in or out.
     Merge {

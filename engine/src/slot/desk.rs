@@ -1,7 +1,7 @@
 //! What staff, sensors and the planning change: closing and reopening, by itself or with the whole day (by the plan of then), the live cap that follows
 //! from the people inside, what is sold beyond the places.
 
-use super::event::{BeyondSet, Closed, Event, Observed, Opened, QuotasSet, Reopened};
+use super::event::{BeyondSet, Closed, Event, Observed, Opened, QuotasSet, Reopened, Words};
 use super::{Opening, Quota, Refusal, Slot};
 use crate::channel::Channel;
 use crate::grant::{self, Grant};
@@ -81,7 +81,7 @@ impl Slot {
     pub(super) fn observe(
         &self,
         now: Timestamp,
-        source: Code,
+        (source, words): (Code, &Words),
         (inside, sd): (u32, u32),
         measured_at: Timestamp,
         ceiling: Option<u32>,
@@ -101,7 +101,8 @@ impl Slot {
         let room = ceiling.and_then(|ceiling| self.live_cap(now, upper, ceiling));
         let sellable = room.map(|places| grant.map_or(places, |grant| places.min(grant.places())));
         let share = grant.map(|grant| grant.share);
-        Ok(vec![Event::Observed(Observed { source, inside, sd, measured_at, ceiling, share, sellable, until })])
+        let words = words.clone();
+        Ok(vec![Event::Observed(Observed { source, inside, sd, measured_at, ceiling, share, sellable, until, words })])
     }
 
     /// The most places of this slot that may be taken, given the upper bound of the people inside the building now. Who has a ticket of this slot and is not

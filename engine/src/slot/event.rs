@@ -311,6 +311,17 @@ pub struct Observed {
     pub sellable: Option<u32>,
     /// Until when this is believed.
     pub until: Timestamp,
+    /// Of what the people inside were counted.
+    pub words: Words,
+}
+
+/// What sensors had said when people inside were estimated: what of it is sent once more, also after a restart, is known by that.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Words {
+    /// The last word of each sensor that counts who comes and goes, as far as it is not too old to be sent again.
+    pub counted: Vec<(Code, Timestamp)>,
+    /// When people inside were measured last: whom sensors had counted by then is among these.
+    pub measured: Option<Timestamp>,
 }
 
 /// A ticket at a gate without a network. It is known by all its parts: the same scan sent again is the same scan.

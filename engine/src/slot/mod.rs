@@ -119,8 +119,8 @@ impl Aggregate for Slot {
             Command::CloseWithDay { reason } => self.close_with_day(now, *reason),
             Command::ReopenWithDay { reason, still } => self.reopen_with_day(now, *reason, *still),
             Command::ReopenAsPlanned { reason, opening } => self.reopen_as_planned(now, *reason, opening),
-            Command::Observe { source, inside, sd, measured_at, ceiling, grant } => {
-                self.observe(now, *source, (*inside, *sd), *measured_at, *ceiling, *grant)
+            Command::Observe { source, inside, sd, measured_at, ceiling, grant, words } => {
+                self.observe(now, (*source, words), (*inside, *sd), *measured_at, *ceiling, *grant)
             }
             Command::Merge { scan, issue, museum } => self.merge(now, *scan, *issue, *museum),
             Command::Wait { entry, who, channel, lines } => self.wait(now, *entry, *who, *channel, lines),

@@ -144,7 +144,7 @@ fn merge_in(gate: &str, s: i64) -> Command {
 }
 
 fn observe(inside: u32, sd: u32, measured: i64) -> Command {
-    Command::Observe { source: code("door"), inside, sd, measured_at: at(measured), ceiling: Some(100), grant: None }
+    Command::Observe { source: code("door"), inside, sd, measured_at: at(measured), ceiling: Some(100), grant: None, words: Words::default() }
 }
 
 fn quotas(entries: &[(Channel, u32, Option<u32>, u32)]) -> [Quota; 5] {

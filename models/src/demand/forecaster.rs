@@ -21,6 +21,8 @@ pub const HORIZON_MAX: u16 = 300;
 pub const HELD_OUT_DAYS: i32 = 84;
 /// Every so many days of them is an origin: the errors of neighbouring origins are much the same.
 const HELD_OUT_STEP: usize = 3;
+/// In so many parts, three weeks each, they are judged: each by the bands that the others correct, as a band holds whatever has corrected it.
+const HELD_OUT_PARTS: i32 = 4;
 
 /// What was added up may be off by so much of a level: floats have no more places.
 const EXPLAINED: f32 = 5e-5;
@@ -68,7 +70,7 @@ pub struct Why {
     pub reasons: Vec<Reason>,
 }
 
-/// How good the forecasts of a site were on the newest days, which the trees that were measured had not seen, beside two floors.
+/// How good the forecasts of a site were on the newest days, which neither the trees that were measured nor their bands had seen, beside two floors.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// The site's code.
@@ -180,7 +182,7 @@ impl Forecaster {
             let misses = misses(&lookbacks, unseeing, before, origin, books, settings)?;
             let all: Vec<Miss> = misses.iter().map(|held| held.miss).collect();
             stored.correction = Correction::of(&all, settings.share_80, 0.95);
-            stored.quality = quality(&misses, &stored.correction);
+            stored.quality = quality(&misses, settings.share_80);
         }
         Ok(Self { stored, trees: Some(trees) })
     }
@@ -305,6 +307,8 @@ impl Forecaster {
 /// A forecast of a held-out day.
 struct Held {
     site: u32,
+    /// In which of the parts the day is.
+    part: i32,
     miss: Miss,
     naive: f64,
     median: f64,
@@ -330,7 +334,8 @@ fn misses(
                 }
                 if let Some(quantiles) = champion::quantiles(trees, lookback, from, horizon, books)? {
                     let (naive, median) = lookback.floors(from, horizon);
-                    misses.push(Held { site: lookback.site().code, miss: Miss { horizon, quantiles, actual }, naive, median });
+                    let part = (day.since(before) - 1) * HELD_OUT_PARTS / HELD_OUT_DAYS;
+                    misses.push(Held { site: lookback.site().code, part, miss: Miss { horizon, quantiles, actual }, naive, median });
                 }
             }
         }
@@ -338,10 +343,16 @@ fn misses(
     Ok(misses)
 }
 
-fn quality(misses: &[Held], correction: &Correction) -> Vec<Quality> {
+fn quality(misses: &[Held], share_80: f64) -> Vec<Quality> {
+    let by_others = |part: i32| {
+        let others: Vec<Miss> = misses.iter().filter(|held| held.part != part).map(|held| held.miss).collect();
+        (part, Correction::of(&others, share_80, 0.95))
+    };
+    let corrections: BTreeMap<i32, Correction> = (0..HELD_OUT_PARTS).map(by_others).collect();
     let mut quality: BTreeMap<(u32, u8), Quality> = BTreeMap::new();
     for held in misses {
         let Miss { horizon, quantiles, actual } = held.miss;
+        let correction = corrections.get(&held.part).unwrap_or(&Correction::NONE);
         let (site, bucket) = (held.site, super::bands::bucket(horizon) as u8);
         let none = Score::default();
         let line = quality.entry((site, bucket)).or_insert(Quality { site, bucket, champion: none, naive: none, median: none });
@@ -358,6 +369,19 @@ fn quality(misses: &[Held], correction: &Correction) -> Vec<Quality> {
 mod tests {
     use super::*;
     use crate::demand::{Calendar, DayFlags};
+
+    /// Shares of covered days would be those that the bands were fitted to, whatever comes.
+    #[test]
+    fn no_day_corrects_the_band_by_which_it_is_judged() {
+        let held = |part: i32| {
+            // In the newest three weeks ten times as many come as ever.
+            let actual = if part == 3 { 1_000.0 } else { 100.0 };
+            Held { site: 1, part, miss: Miss { horizon: 5, quantiles: [90.0, 100.0, 110.0], actual }, naive: 100.0, median: 100.0 }
+        };
+        let misses: Vec<Held> = (0..400).map(|number| held(number / 100)).collect();
+        let lines = quality(&misses, 0.8);
+        assert_eq!((lines.len(), lines[0].champion.count, lines[0].champion.coverage()), (1, 400, 0.75));
+    }
 
     /// Base and reasons are the forecast: with nothing else could it be told why it is what it is.
     #[test]

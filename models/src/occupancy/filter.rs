@@ -118,30 +118,67 @@ pub struct Filter {
     learned: Learned,
 }
 
-/// People who passed one way by what stood in for a dead counter.
+/// People who passed one way, minute by minute, and of whom something stood in for a dead counter.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct StandIn {
-    /// How many of them no counter has told of since.
-    people: f64,
-    /// The last minute of theirs.
-    until: Option<i64>,
+    /// The minutes of the day in which somebody passed, the newest last.
+    minutes: VecDeque<Passed>,
     /// How many of those whom the running minute has counted are known already.
     known: f64,
 }
 
+/// People who passed one way in a minute.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Passed {
+    minute: i64,
+    /// Whom counters told of, where nothing stood in for any.
+    counted: f64,
+    /// Who were taken to pass, and no counter has told of them since.
+    stood_in: f64,
+}
+
 impl StandIn {
-    /// In a minute so many were taken to pass, of whom counters have told of so many.
-    fn stand(&mut self, minute: i64, people: f64, told: f64) {
-        self.people += (people - told).max(0.0);
-        self.until = Some(minute);
+    /// Counters told of so many in a minute, and nothing stood in for any.
+    fn count(&mut self, minute: i64, counted: f64) {
+        self.note(Passed { minute, counted, stood_in: 0.0 });
     }
 
-    /// A counter that had said nothing after a minute, or nothing at all, tells of so many.
-    fn tell(&mut self, counted: f64, since: Option<i64>) {
-        if self.until.is_some_and(|until| since.is_none_or(|since| since < until)) {
-            let known = counted.min(self.people);
-            self.people -= known;
-            self.known += known;
+    /// Something has stood in since after a minute, as is known now: whom counters told of since are no others.
+    fn begin(&mut self, since: i64) {
+        self.minutes.iter_mut().rev().take_while(|passed| passed.minute > since).for_each(|passed| passed.counted = 0.0);
+    }
+
+    /// In a minute so many were taken to pass, of whom counters have told of so many.
+    fn stand(&mut self, minute: i64, people: f64, told: f64) {
+        self.note(Passed { minute, counted: 0.0, stood_in: people - told });
+    }
+
+    fn note(&mut self, passed: Passed) {
+        if passed.counted > 0.0 || passed.stood_in > 0.0 {
+            self.minutes.push_back(passed);
+        }
+    }
+
+    /// A counter that had said nothing after a minute, or nothing at all, tells of so many up to a minute. Of a long silence some may have passed while nothing stood in for it: who
+    /// is known already is as large a share of them as of all who have passed since.
+    fn tell(&mut self, counted: f64, since: Option<i64>, until: i64) {
+        if counted <= 0.0 {
+            return;
+        }
+        let first = self.minutes.partition_point(|passed| since.is_some_and(|since| passed.minute <= since));
+        let is_told = |passed: &&Passed| passed.minute <= until;
+        let stood_in: f64 = self.minutes.range(first..).map(|passed| passed.stood_in).sum();
+        let others: f64 = self.minutes.range(first..).filter(is_told).map(|passed| passed.counted).sum();
+        if stood_in <= 0.0 {
+            return;
+        }
+        let known = (counted * stood_in / (stood_in + others)).min(stood_in);
+        self.known += known;
+        let mut left = known;
+        for passed in self.minutes.range_mut(first..) {
+            let told = left.min(passed.stood_in);
+            passed.stood_in -= told;
+            left -= told;
         }
     }
 }
@@ -226,12 +263,12 @@ impl Filter {
     }
 
     /// As [`Filter::count`], by a counter that had said nothing after the minute `since`, or nothing at all. For whom something stood in meanwhile, as it was taken for dead, has come
-    /// in or gone out already.
+    /// in or gone out already; if other counters have told of people meanwhile, only a part of those whom this one tells of is among these.
     pub fn count_since(&mut self, minute: i64, since: Option<i64>, counts: Counts) {
         self.count(minute, counts);
         let (entered, left) = self.stands_for(counts);
-        self.came_in.tell(entered, since);
-        self.went_out.tell(left, since);
+        self.came_in.tell(entered, since, minute);
+        self.went_out.tell(left, since, minute);
     }
 
     /// As [`Filter::count`], where somebody has counted the people inside since by other means: whoever came in or went out by then is of the day, and among these.
@@ -357,13 +394,17 @@ impl Filter {
             // Those whom the dead counter missed so far come in at once; this minute's are among them.
             let (told, passed) = self.since_seen(&self.entry_window, minute);
             let missed = passed - (told - counted_in);
+            self.came_in.begin(minute - ENTRY_WINDOW_MIN as i64);
             self.came_in.stand(minute, missed, entered);
             entered = missed;
         } else if self.entries_dead && sum_entered >= ALIVE_SHARE * sum_scanned.max(1.0) {
             self.entries_dead = false;
+            self.came_in.count(minute, entered);
         } else if self.entries_dead {
             self.came_in.stand(minute, scanned, entered);
             entered = scanned;
+        } else {
+            self.came_in.count(minute, entered);
         }
 
         let expected = self.leaving();
@@ -373,13 +414,17 @@ impl Filter {
             self.exits_dead = true;
             let (told, passed) = self.since_seen(&self.exit_window, minute);
             let missed = passed - (told - counted_out);
+            self.went_out.begin(minute - EXIT_WINDOW_MIN as i64);
             self.went_out.stand(minute, missed, left);
             left = missed;
         } else if self.exits_dead && sum_left >= ALIVE_SHARE * sum_expected.max(1.0) {
             self.exits_dead = false;
+            self.went_out.count(minute, left);
         } else if self.exits_dead {
             self.went_out.stand(minute, expected, left);
             left = expected;
+        } else {
+            self.went_out.count(minute, left);
         }
         self.day.dead_minutes += u32::from(self.entries_dead || self.exits_dead);
 
@@ -531,6 +576,28 @@ mod tests {
         assert_eq!(filter.day().entered, 156, "the day has all of them");
         filter.count_since(582, Some(581), counts(4, 0, 4));
         assert!((people(&filter) - before - 4.0).abs() < 1e-6, "who comes now is new");
+    }
+
+    #[test]
+    fn of_whom_a_counter_tells_that_was_silent_for_long_those_came_in_who_are_not_known() {
+        let mut filter = Filter::new(&balance(), None, 10_000.0);
+        filter.count(540, counts(0, 0, 0));
+        for minute in 541..580 {
+            filter.count(minute, counts(0, 0, 4));
+        }
+        // Of those for whom gates stood in no counter ever tells; then the large door counts again.
+        for minute in 580..700 {
+            filter.count_since(minute, Some(minute - 1), counts(4, 4, 4));
+        }
+        filter.advance(700);
+        let before = people(&filter);
+        // A group by the side door, which nobody had used all day.
+        filter.count_since(700, Some(540), counts(100, 0, 0));
+        let came = people(&filter) - before;
+        assert!((60.0..90.0).contains(&came), "{came} of a hundred");
+        filter.advance(701);
+        assert!((people(&filter) - before - came).abs() < 20.0, "{before} before, {} since", people(&filter));
+        assert_eq!(filter.estimate().quality, Quality::Good);
     }
 
     #[test]

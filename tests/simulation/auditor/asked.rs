@@ -67,8 +67,9 @@ pub(super) fn did(command: &Command, events: &[Event]) -> bool {
         ) => *reason == closed.reason,
         // For which reason it was closed, the naive slot knows.
         (Command::Reopen | Command::ReopenWithDay { still: None, .. }, Event::Reopened(_)) => true,
-        (Command::Observe { source, inside, sd, measured_at, ceiling, .. }, Event::Observed(observed)) => {
-            (source, inside, sd, measured_at, ceiling) == (&observed.source, &observed.inside, &observed.sd, &observed.measured_at, &observed.ceiling)
+        (Command::Observe { source, inside, sd, measured_at, ceiling, words, .. }, Event::Observed(observed)) => {
+            (source, inside, sd, measured_at) == (&observed.source, &observed.inside, &observed.sd, &observed.measured_at)
+                && (ceiling, words) == (&observed.ceiling, &observed.words)
         }
         (Command::Wait { entry, channel, lines, .. }, Event::Waited(waited)) => {
             (entry, channel, lines) == (&waited.entry, &waited.channel, &waited.lines)

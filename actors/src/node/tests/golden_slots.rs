@@ -50,7 +50,8 @@ async fn every_event() -> Arc<MemoryJournal> {
     };
     let (payment, quote) = (PaymentId::new(1, 99), slot::Keeper::Quote(QuoteId(4)));
     let grant = Some(Grant { admitted: 0, share: 12 });
-    let observed = Command::Observe { source: code("door"), inside: 9, sd: 3, measured_at: start, ceiling: Some(30), grant };
+    let words = slot::Words { counted: vec![(code("door"), start)], measured: None };
+    let observed = Command::Observe { source: code("door"), inside: 9, sd: 3, measured_at: start, ceiling: Some(30), grant, words };
     let script = [
         (now(), hold(1, 2)),
         (now(), Command::Extend { hold: id(1), owner: None }),

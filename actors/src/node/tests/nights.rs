@@ -103,28 +103,54 @@ async fn what_doors_have_summed_up_waits_for_the_night_that_can_write_it_down() 
     house.running.stop().await;
 }
 
+/// Where there is a ceiling slots are told of people inside, and so a start knows of them; or else nobody is.
 #[actix_rt::test]
 async fn a_day_of_which_doors_alone_know_a_part_is_not_counted() {
+    for ceiling in [Some(40), None] {
+        let journal = Arc::new(MemoryJournal::default());
+        let house = House::on(Arc::clone(&journal) as _).await;
+        open_museum(house.node()).await;
+        let valid_from = calendar::local_day(now());
+        house.node().museum(MUSEUM, by(2_000), museum::Command::SetCeiling { valid_from, ceiling }).await.unwrap();
+        let count = async |house: &House, at_s: i64, entered: u32| {
+            let door = Reading { museum: MUSEUM, sensor: code("door"), at: now().plus_seconds(at_s), measured: Measured::Flow { entered, left: 0 } };
+            house.node().read(door, KeyId(3)).await.unwrap();
+        };
+        count(&house, 0, 20).await;
+        house.running.stop().await;
+        // It is started again in the middle of the day: how many the door had counted nobody knows any more.
+        let house = House::on(journal).await;
+        count(&house, 10, 5).await;
+        house.clock.set(now().plus_seconds(20 * 3_600));
+        assert_eq!(attended::count_days(house.node()).await, 0, "{ceiling:?}");
+        assert!(house.node().attended().get(MUSEUM).days().is_empty(), "nor does a part of it stand in the way of whoever brings the day in");
+        // The next day is whole.
+        count(&house, 20 * 3_600, 7).await;
+        house.clock.set(now().plus_seconds(44 * 3_600));
+        assert_eq!(attended::count_days(house.node()).await, 1, "{ceiling:?}");
+        assert_eq!(house.node().attended().get(MUSEUM).days().values().map(|day| day.people).collect::<Vec<_>>(), [7]);
+        house.running.stop().await;
+    }
+}
+
+/// As it is started again by night, or before anybody has come.
+#[actix_rt::test]
+async fn a_day_before_which_the_program_was_started_again_is_whole() {
     let journal = Arc::new(MemoryJournal::default());
     let house = House::on(Arc::clone(&journal) as _).await;
     open_museum(house.node()).await;
-    let count = async |house: &House, at_s: i64, entered: u32| {
-        let door = Reading { museum: MUSEUM, sensor: code("door"), at: now().plus_seconds(at_s), measured: Measured::Flow { entered, left: 0 } };
-        house.node().read(door, KeyId(3)).await.unwrap();
-    };
-    count(&house, 0, 20).await;
     house.running.stop().await;
-    // It is started again in the middle of the day: how many the door had counted nobody knows any more.
-    let house = House::on(journal).await;
-    count(&house, 10, 5).await;
-    house.clock.set(now().plus_seconds(20 * 3_600));
-    assert_eq!(attended::count_days(house.node()).await, 0);
-    assert!(house.node().attended().get(MUSEUM).days().is_empty(), "nor does a part of it stand in the way of whoever brings the day in");
-    // The next day is whole.
-    count(&house, 20 * 3_600, 7).await;
-    house.clock.set(now().plus_seconds(44 * 3_600));
+    // It is eight in Rome; the museum opens at nine.
+    let early = now().plus_seconds(22 * 3_600);
+    let clock = Arc::new(ManualClock::new(early));
+    let running = Node::start_on(journal, Arc::clone(&clock) as _, Limits::default()).await.unwrap();
+    let house = House { running, clock };
+    house.clock.set(early.plus_seconds(2 * 3_600));
+    let door = Reading { museum: MUSEUM, sensor: code("door"), at: house.node().now(), measured: Measured::Flow { entered: 9, left: 0 } };
+    house.node().read(door, KeyId(3)).await.unwrap();
+    house.clock.set(early.plus_seconds(20 * 3_600 + 1_800));
     assert_eq!(attended::count_days(house.node()).await, 1);
-    assert_eq!(house.node().attended().get(MUSEUM).days().values().map(|day| day.people).collect::<Vec<_>>(), [7]);
+    assert_eq!(house.node().attended().get(MUSEUM).days().values().map(|day| day.people).collect::<Vec<_>>(), [9]);
     house.running.stop().await;
 }
 

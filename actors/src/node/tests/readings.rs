@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futures_util::FutureExt;
 use tornello_engine::ids::QuoteId;
-use tornello_engine::slot::{CancelCause, Direction, Event, Reentry, Scan};
+use tornello_engine::slot::{CancelCause, Direction, Event, Reentry, Scan, Words};
 use tornello_models::occupancy::Quality;
 
 use super::*;
@@ -389,12 +389,68 @@ async fn what_a_door_that_is_behind_the_others_counts_after_a_restart_is_counted
 }
 
 #[actix_rt::test]
+async fn what_any_door_counted_before_a_restart_is_known_when_it_is_sent_again() {
+    let ways: [fn(u32) -> Measured; 2] = [|people| Measured::Entries { people }, |entered| Measured::Flow { entered, left: 0 }];
+    for measured in ways {
+        let journal = Arc::new(MemoryJournal::default());
+        let house = House::on(Arc::clone(&journal) as _).await;
+        open_museum(house.node()).await;
+        let inside = async |house: &House, sensor: &str, at_s: i64, people: u32| {
+            let reading = Reading { museum: MUSEUM, sensor: code(sensor), at: now().plus_seconds(at_s), measured: measured(people) };
+            let read = house.node().read(reading, KeyId(3)).await;
+            read.map(|occupancy| occupancy.map(|occupancy| occupancy.inside.people))
+        };
+        for (sensor, at_s, people, all) in [("north", 0, 10, 10), ("south", 5, 3, 13), ("east", 10, 4, 17)] {
+            assert_eq!(inside(&house, sensor, at_s, people).await, Ok(Some(all)), "{sensor}");
+        }
+        house.running.stop().await;
+        // And so after another start, before which nothing new was said.
+        for _ in 0..2 {
+            let house = House::on(Arc::clone(&journal) as _).await;
+            // As their answers were lost.
+            for (sensor, at_s, people) in [("north", 0, 10), ("south", 5, 3), ("east", 10, 4)] {
+                assert_eq!(inside(&house, sensor, at_s, people).await, Err(Rejected::OutOfOrder), "{sensor}");
+            }
+            assert_eq!(house.node().sensors().occupancy(MUSEUM).map(|last| last.inside.people), Some(17));
+            house.running.stop().await;
+        }
+        let house = House::on(journal).await;
+        assert_eq!(inside(&house, "south", 8, 2).await, Ok(Some(19)), "south had said nothing of what came after 5");
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn whom_a_camera_had_seen_before_a_restart_no_door_brings_in_again() {
+    let ways: [fn(u32) -> Measured; 2] = [|people| Measured::Entries { people }, |entered| Measured::Flow { entered, left: 0 }];
+    for measured in ways {
+        let journal = Arc::new(MemoryJournal::default());
+        let house = House::on(Arc::clone(&journal) as _).await;
+        open_museum(house.node()).await;
+        let read = async |house: &House, sensor: &str, at_s: i64, measured: Measured| {
+            let reading = Reading { museum: MUSEUM, sensor: code(sensor), at: now().plus_seconds(at_s), measured };
+            let read = house.node().read(reading, KeyId(3)).await;
+            read.map(|occupancy| occupancy.map(|occupancy| occupancy.inside.people))
+        };
+        assert_eq!(read(&house, "north", 0, measured(10)).await, Ok(Some(10)));
+        assert_eq!(read(&house, "camera", 30, Measured::Inside { people: 8, sd: Some(0) }).await, Ok(Some(8)));
+        house.running.stop().await;
+        let house = House::on(journal).await;
+        // It was on its way when the camera saw them.
+        assert_eq!(read(&house, "south", 29, measured(3)).await, Ok(Some(8)));
+        assert_eq!(read(&house, "south", 31, measured(2)).await, Ok(Some(10)));
+        house.running.stop().await;
+    }
+}
+
+#[actix_rt::test]
 async fn of_two_words_of_one_instant_a_restart_believes_the_one_by_which_more_are_inside() {
     let journal = Arc::new(MemoryJournal::default());
     let house = House::on(Arc::clone(&journal) as _).await;
     open_two_routes(house.node()).await;
     for (slot, inside) in both().into_iter().zip([40, 30]) {
-        let told = Command::Observe { source: code("door"), inside, sd: 0, measured_at: now(), ceiling: Some(100), grant: None };
+        let words = Words::default();
+        let told = Command::Observe { source: code("door"), inside, sd: 0, measured_at: now(), ceiling: Some(100), grant: None, words };
         house.node().slot(slot, by(u128::from(inside)), told).await.unwrap();
     }
     house.running.stop().await;

@@ -313,12 +313,14 @@ fn people_inside_limit_what_may_be_sold_and_who_may_enter() {
     assert_eq!(given(&[(0, observe(5, 0, 0)), (1, observe(90, 0, 0))]).left(1, Channel::BoxOffice), 10);
     given(&[(0, observe(5, 0, 60))]).refuses(0, observe(5, 0, 59), Refusal::ReadingOutOfOrder);
     // The museum's ceiling of today counts, whatever it was when the slot was opened.
-    let lowered = Command::Observe { source: code("door"), inside: 4, sd: 0, measured_at: at(0), ceiling: Some(5), grant: None };
+    let lowered =
+        Command::Observe { source: code("door"), inside: 4, sd: 0, measured_at: at(0), ceiling: Some(5), grant: None, words: Words::default() };
     let mut narrow = given(&[(-DAY, direct(1, &[full(2)], desk())), (0, lowered)]);
     assert_eq!(narrow.left(0, Channel::BoxOffice), 0);
     assert!(narrow.ask(1, &admit(1, 0)).is_ok());
     assert_eq!(narrow.ask(2, &admit(1, 1)), Err(Refusal::Wait { inside: 5, ceiling: 5 }));
-    let unlimited = Command::Observe { source: code("door"), inside: 9_000, sd: 0, measured_at: at(0), ceiling: None, grant: None };
+    let unlimited =
+        Command::Observe { source: code("door"), inside: 9_000, sd: 0, measured_at: at(0), ceiling: None, grant: None, words: Words::default() };
     assert_eq!(given(&[(0, unlimited)]).left(0, Channel::BoxOffice), 20);
     // Of the room the slot has what it is granted, beyond those who were in when that was said; never more than all of it.
     for (admitted, share, left) in [(1, 4, 2), (0, 4, 1), (1, 0, 0), (1, 40, 8)] {
@@ -329,6 +331,7 @@ fn people_inside_limit_what_may_be_sold_and_who_may_enter() {
             measured_at: at(2),
             ceiling: Some(100),
             grant: Some(Grant { admitted, share }),
+            words: Words::default(),
         };
         let world = given(&[(-DAY, direct(1, &[full(3)], desk())), (1, admit(1, 0)), (2, granted)]);
         assert_eq!(world.left(2, Channel::BoxOffice), left, "{share} beyond {admitted}");
@@ -347,6 +350,7 @@ fn people_inside_limit_what_may_be_sold_and_who_may_enter() {
             share: None,
             sellable: Some(0),
             until: at(899),
+            words: Words::default(),
         })),
     );
 }

@@ -579,6 +579,7 @@ impl Naive {
                 measured_at: at(self.now),
                 ceiling: Some(100),
                 grant: share.map(|share| Grant { admitted: self.admitted(), share }),
+                words: Words::default(),
             },
             Ask::Wait { channel, people } => Command::Wait { entry: id(self.next), who: KeyId(1), channel, lines: vec![full(people)] },
             Ask::Leave(i) => Command::LeaveWaiting { entry: id(n(i)), owner: None },
