@@ -488,6 +488,37 @@ async fn of_those_who_have_a_party_in_common_one_appeal_waits_at_a_time() {
     house.running.stop().await;
 }
 
+/// Whoever is first goes away while the disk stands still: nobody knows yet what becomes of the appeal. Chance has picked the attempt before, so there is a case about it.
+#[actix_rt::test]
+async fn who_has_a_party_in_common_with_an_appeal_on_its_way_waits_for_it_and_joins() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    let node = house.node();
+    let device = Party { kind: PartyKind::Device, pseudonym: Digest(2) };
+    let (first, second) = (refused(node, 1, &[device]).await, refused(node, 2, &[device]).await);
+    let case = case_of(first.subject());
+    let opened = Opened { origin: Origin::Picked, parties: vec![device], ..suspicion(first.subject(), None, None, now().plus_seconds(7_200)) };
+    node.case(case, by(1), case::Command::Open(Box::new(opened))).await.unwrap();
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let (mut going, mut next) = (Box::pin(appeals::appeal(node, &first, by(2))), Box::pin(appeals::appeal(node, &second, by(3))));
+    tokio::select! {
+        biased;
+        answer = &mut going => panic!("the disk stands still: {answer:?}"),
+        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
+    }
+    drop(going);
+    tokio::select! {
+        biased;
+        answer = &mut next => panic!("nobody knows yet whether an appeal waits: {answer:?}"),
+        () = let_go_on(1_000) => {}
+    }
+    drop(stall);
+    assert_eq!(next.await, Ok(case));
+    assert_eq!((stand(node, &[&first, &second]).await, node.cases().open()), (vec![case::AppealState::Received; 2], 1));
+    house.running.stop().await;
+}
+
 #[actix_rt::test]
 async fn who_joins_costs_no_place_among_those_that_are_written_because_somebody_appeals() {
     let house = House::new().await;
