@@ -6,6 +6,8 @@
 //! Of those who have a buyer, a device, a card or a network in common one appeal about an attempt waits at a time, at each museum: more join its case. So one who throws names
 //! away stands in the queue once. What is said of the case holds for those of the same buyer or device; the others wait for their turn.
 
+use std::sync::Arc;
+
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attempts::{self, Attempt};
 use tornello_engine::case::{AppealState, Case, Command, Followed, Origin, Refusal, Subject};
@@ -196,6 +198,17 @@ pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<Ca
     }
     let id = open_attempt(node, attempt, Origin::Appeal).await?;
     said(node, id, by, Command::Appeal { gate_opens_at }, turn).await
+}
+
+/// As [`appeal`], to its end also if whoever asks goes away. It is several records, and the first ones alone are a case in the queue that nobody has appealed to, or one that somebody has
+/// joined whose code says nothing of it.
+///
+/// # Errors
+/// Those of [`appeal`].
+pub async fn appeal_to_its_end(node: &Arc<Node>, appealed: &Appealed, by: Envelope) -> Result<CaseId, Failure<Refusal>> {
+    let (node, appealed) = (Arc::clone(node), appealed.clone());
+    let made = tokio::spawn(async move { appeal(&node, &appealed, by).await });
+    made.await.unwrap_or(Err(Failure::OutcomeUnknown))
 }
 
 /// One key may be used for several codes: each is another request.

@@ -519,6 +519,30 @@ async fn who_has_a_party_in_common_with_an_appeal_on_its_way_waits_for_it_and_jo
     house.running.stop().await;
 }
 
+/// An appeal is two records, and the case is opened by the first.
+#[actix_rt::test]
+async fn an_appeal_is_made_to_its_end_whoever_goes_away_before_that() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    let node = house.node();
+    let device = Party { kind: PartyKind::Device, pseudonym: Digest(2) };
+    let (first, second) = (refused(node, 1, &[device]).await, refused(node, 2, &[device]).await);
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let mut going = Box::pin(appeals::appeal_to_its_end(node, &first, by(1)));
+    tokio::select! {
+        biased;
+        answer = &mut going => panic!("the disk stands still: {answer:?}"),
+        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
+    }
+    drop(going);
+    drop(stall);
+    // Who has the device in common waits for it, and joins.
+    assert_eq!(appeals::appeal(node, &second, by(2)).await, Ok(case_of(first.subject())));
+    assert_eq!((stand(node, &[&first, &second]).await, node.cases().open()), (vec![case::AppealState::Received; 2], 1));
+    house.running.stop().await;
+}
+
 #[actix_rt::test]
 async fn who_joins_costs_no_place_among_those_that_are_written_because_somebody_appeals() {
     let house = House::new().await;
