@@ -11,7 +11,7 @@ use tornello_engine::model_registry::{self, ModelKind};
 use super::limits::an_hour_later;
 use super::*;
 use crate::cases::appeals::{self, Appealed};
-use crate::cases::{Blocked, blocked_of as blocked_by_verdict, case_of, decide, fraud_said_of, label, resume, undo};
+use crate::cases::{Blocked, blocked_of as blocked_by_verdict, case_of, decide, fraud_said_of, label, resume, step_at, undo};
 use crate::moves::{self, move_tickets};
 
 fn sale() -> HoldId {
@@ -98,6 +98,28 @@ async fn what_a_verdict_asks_for_is_done_after_a_crash_and_undone_once() {
     house.running.stop().await;
     let verified = crate::verify::verify(journal.as_ref(), false, |_| {}).await.unwrap();
     assert_eq!(verified.beside, 1);
+}
+
+/// What the case is told of it is what the report counts by: whoever was blocked by mistake, and is so no more before they complained, was not hurt.
+#[actix_rt::test]
+async fn a_block_that_was_lifted_before_a_crash_is_noted_as_lifted() {
+    let (house, id) = suspected().await;
+    let node = house.node();
+    decide(node, id, by(11), Verdict::Fraud, code("resold")).await.unwrap();
+    // The slot has lifted it, and whoever asked for that ended before the case was told.
+    let acting = node.cases().acting().await;
+    node.case(id, by(12), case::Command::Undo).await.unwrap();
+    let seq = node.look_case(id, |case| case.seq()).await.unwrap();
+    let lift = Command::Unblock { sale: sale(), tickets: vec![0, 1], reason: Some(code("fraud")), keeps: None };
+    node.slot(tomorrow(), step_at(id, b"unblock", seq, sale(), &[]), lift).await.unwrap();
+    drop(acting);
+    resume(node).await.unwrap();
+    let acted = |event| if let case::Event::Acted(acted) = event { Some((acted.action, acted.done)) } else { None };
+    let records = node.case_records(id).await.unwrap();
+    let acted: Vec<_> = records.into_iter().flat_map(|record| record.events).filter_map(acted).collect();
+    assert_eq!(acted, [(case::Action::Block, true), (case::Action::Unblock, true)]);
+    assert_eq!((blocked(node).await, node.cases().working()), (vec![false, false], vec![]));
+    house.running.stop().await;
 }
 
 /// Nobody acts in between, as when a slot does not answer for a while, or several analysts decide at once.
