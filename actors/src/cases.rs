@@ -83,7 +83,7 @@ fn envelope(case: CaseId, step: &[u8], number: u64) -> Envelope {
 }
 
 /// The envelope of a step with tickets of a sale: a verdict is followed by one for each sale that they have become, and by another one when others are found there.
-fn step_at(case: CaseId, step: &[u8], number: u64, sale: HoldId, tickets: &[u16]) -> Envelope {
+pub(crate) fn step_at(case: CaseId, step: &[u8], number: u64, sale: HoldId, tickets: &[u16]) -> Envelope {
     let (case, number, sale) = (case.get().to_be_bytes(), number.to_be_bytes(), sale.get().to_be_bytes());
     let tickets: Vec<u8> = tickets.iter().flat_map(|ticket| ticket.to_be_bytes()).collect();
     Envelope::by_system(digest(&[b"case at", &case, step, &number, &sale, &tickets]))
@@ -362,11 +362,15 @@ async fn unblock(node: &Node, id: CaseId, sale: HoldId, seq: u64) -> Told {
     let (trail, _) = moves::trail(node, sale).await?;
     let mut done = false;
     for sale in trail {
-        let blocked = tickets(node, sale, is_ours).await?;
-        if blocked.is_empty() || fraud_said_beside(node, sale, Some(id)).await?.is_some() {
+        let (step, blocked) = (step_at(id, b"unblock", seq, sale, &[]), tickets(node, sale, is_ours).await?);
+        if blocked.is_empty() {
+            // Whoever lifted it may have been cut off before that was noted.
+            done |= node.knows(sale.slot(), &step).await?;
             continue;
         }
-        let step = step_at(id, b"unblock", seq, sale, &blocked);
+        if fraud_said_beside(node, sale, Some(id)).await?.is_some() {
+            continue;
+        }
         done |= told(node.slot(sale.slot(), step, slot::Command::Unblock { sale, tickets: blocked, reason: Some(reason), keeps: None }).await)?;
     }
     Ok(done)

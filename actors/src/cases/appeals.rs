@@ -6,6 +6,8 @@
 //! Of those who have a buyer, a device, a card or a network in common one appeal about an attempt waits at a time, at each museum: more join its case. So one who throws names
 //! away stands in the queue once. What is said of the case holds for those of the same buyer or device; the others wait for their turn.
 
+use std::sync::Arc;
+
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::attempts::{self, Attempt};
 use tornello_engine::case::{AppealState, Case, Command, Followed, Origin, Refusal, Subject};
@@ -23,6 +25,7 @@ use crate::hex::{self, Hex};
 use crate::journal::wire::Wire;
 use crate::moves::trail_back;
 use crate::node::Node;
+use crate::owner::Kept;
 use crate::people::{MasterKey, Sealer};
 
 /// What a code begins with in which an attempt is carried: its form, which changes with that of an attempt. The last one is written, and codes of the others are read, each as
@@ -153,7 +156,7 @@ pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<Ca
         Appealed::Attempt(attempt) => attempt_of(node, *attempt).await.ok_or(Failure::Refused(Refusal::UnknownCase))?,
         Appealed::Carried(attempt) => (**attempt).clone(),
     };
-    let _turn = node.cases().appealing().await;
+    let turn = node.cases().appealing().await.ok_or(Failure::Busy)?;
     let gate_opens_at = gate_opens_at(node, attempt.slot).await;
     let own = case_of(Subject::Attempt(attempt.id));
     let by_joining = Envelope { key: joining_key(&by, attempt.id), ..by.clone() };
@@ -163,7 +166,7 @@ pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<Ca
         Stage::Open => false,
         Stage::Following { other: Followed { case, is_same }, waits, .. } if waits || is_same => {
             let again = if waits { joining(&attempt, gate_opens_at) } else { Command::Appeal { gate_opens_at } };
-            return said(node, case, by_joining, again).await;
+            return said(node, case, by_joining, again, turn).await;
         }
         // Nothing is said of it by what was said of somebody else: it is its turn, if nobody else is before it. The request that joined there is no other appeal.
         Stage::Following { other: Followed { case, .. }, is_open, .. } => {
@@ -175,7 +178,7 @@ pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<Ca
         }
     };
     if !is_new {
-        return said(node, own, by, Command::Appeal { gate_opens_at }).await;
+        return said(node, own, by, Command::Appeal { gate_opens_at }, turn).await;
     }
     if let Some(other) = node.cases().appeal_of(attempt.museum, &attempt.parties) {
         match node.case(other, by_joining, joining(&attempt, gate_opens_at)).await {
@@ -194,7 +197,18 @@ pub async fn appeal(node: &Node, appealed: &Appealed, by: Envelope) -> Result<Ca
         claim(node, attempt).await?;
     }
     let id = open_attempt(node, attempt, Origin::Appeal).await?;
-    said(node, id, by, Command::Appeal { gate_opens_at }).await
+    said(node, id, by, Command::Appeal { gate_opens_at }, turn).await
+}
+
+/// As [`appeal`], to its end also if whoever asks goes away. It is several records, and the first ones alone are a case in the queue that nobody has appealed to, or one that somebody has
+/// joined whose code says nothing of it.
+///
+/// # Errors
+/// Those of [`appeal`].
+pub async fn appeal_to_its_end(node: &Arc<Node>, appealed: &Appealed, by: Envelope) -> Result<CaseId, Failure<Refusal>> {
+    let (node, appealed) = (Arc::clone(node), appealed.clone());
+    let made = tokio::spawn(async move { appeal(&node, &appealed, by).await });
+    made.await.unwrap_or(Err(Failure::OutcomeUnknown))
 }
 
 /// One key may be used for several codes: each is another request.
@@ -229,14 +243,15 @@ async fn follow(node: &Node, own: CaseId, other: CaseId, attempt: AttemptId) -> 
     node.case(own, Envelope::by_system(key), Command::Follow { case: other, is_same }).await.map(drop)
 }
 
-async fn said(node: &Node, case: CaseId, by: Envelope, command: Command) -> Result<CaseId, Failure<Refusal>> {
-    node.case(case, by, command).await.map(|_| case)
+/// The last step of an appeal: the turn of whoever makes it is over when that has come to its end, also if they have gone away by then. Who comes next finds whether it waits.
+async fn said(node: &Node, case: CaseId, by: Envelope, command: Command, turn: Kept) -> Result<CaseId, Failure<Refusal>> {
+    node.case_keeping(case, by, command, turn).await.map(|_| case)
 }
 
 async fn appeal_sale(node: &Node, sale: HoldId, by: Envelope) -> Result<CaseId, Failure<Refusal>> {
     let id = case_about(node, sale).await?;
     let gate_opens_at = gate_opens_at(node, Some(sale.slot())).await;
-    match said(node, id, by, Command::Appeal { gate_opens_at }).await {
+    match said(node, id, by, Command::Appeal { gate_opens_at }, Kept::default()).await {
         // Whether somebody looks at a sale, or did, is not told to whoever has its id: one without a case is answered as one whose case blocks nothing.
         Err(Failure::Refused(Refusal::UnknownCase)) => Err(Failure::Refused(Refusal::NothingToAppeal)),
         answer => answer,

@@ -18,7 +18,7 @@ use super::passes::{Passes, pass_of};
 use crate::deadlines::{Deadlines, First};
 use crate::journal::StreamId;
 use crate::journal::writer::Lease;
-use crate::owner::Tell;
+use crate::owner::{Kept, Tell};
 
 /// How many new cases a slow watcher may be behind before it loses some and is told so, and how many are remembered for one who comes again.
 const FEED: usize = 256;
@@ -152,7 +152,7 @@ pub struct Cases {
     /// The last that were told, the oldest first.
     told: Mutex<VecDeque<News>>,
     acting: tokio::sync::Mutex<()>,
-    appealing: tokio::sync::Mutex<()>,
+    appealing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Default for Cases {
@@ -168,7 +168,7 @@ impl Default for Cases {
             feed: broadcast::channel(FEED).0,
             told: Mutex::default(),
             acting: tokio::sync::Mutex::default(),
-            appealing: tokio::sync::Mutex::default(),
+            appealing: Arc::default(),
         }
     }
 }
@@ -226,9 +226,9 @@ impl Cases {
         told_by(parties).into_iter().find_map(|party| waiting.by.get(&(museum, party))?.first().copied())
     }
 
-    /// Whoever holds this appeals alone: two at once would each find no appeal of the other.
-    pub(super) async fn appealing(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.appealing.lock().await
+    /// The turn of one who appeals, to be kept until it is known what becomes of that: of two at once each would find no appeal of the other. None if it is not to be had in time.
+    pub(super) async fn appealing(&self) -> Option<Kept> {
+        Kept::turn(&self.appealing).await
     }
 
     /// How many somebody should look at.

@@ -366,9 +366,14 @@ impl Node {
 
     /// Gives a command to a fraud case.
     pub async fn case(&self, case: CaseId, envelope: Envelope, command: case::Command) -> Answer<Case> {
+        self.case_keeping(case, envelope, command, Kept::default()).await
+    }
+
+    /// As [`Node::case`], with what is kept until the command has come to its end.
+    pub(crate) async fn case_keeping(&self, case: CaseId, envelope: Envelope, command: case::Command, kept: Kept) -> Answer<Case> {
         let stream = StreamId::Case(case);
         let _creating = matches!(command, case::Command::Open(_) | case::Command::Follow { .. }).then(|| self.creating.begin(stream));
-        self.case_owners.ask(stream, envelope, command).await
+        self.case_owners.send_keeping(stream, self.clock.now(), envelope, command, kept)?.await
     }
 
     /// Looks at a fraud case; answers when all that was seen is on the disk.

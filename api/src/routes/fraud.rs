@@ -374,7 +374,7 @@ pub async fn appeal(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     let unread = || if appeals::looks_carried(&form.code) { Problem::from(Refusal::UnknownCase) } else { no_code() };
     let appealed = Appealed::read(&node, &form.code).ok_or_else(unread)?;
     may_appeal(&node, &caller, &appealed).await?;
-    let case = appeals::appeal(&node, &appealed, by.clone()).await?;
+    let case = appeals::appeal_to_its_end(&node, &appealed, by.clone()).await?;
     let view = match appeals::as_made(&node, case, &appealed, &by).await? {
         Some(standing) => standing.into(),
         None => standing(&node, &appealed).await?,

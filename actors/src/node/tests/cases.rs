@@ -11,7 +11,7 @@ use tornello_engine::model_registry::{self, ModelKind};
 use super::limits::an_hour_later;
 use super::*;
 use crate::cases::appeals::{self, Appealed};
-use crate::cases::{Blocked, blocked_of as blocked_by_verdict, case_of, decide, fraud_said_of, label, resume, undo};
+use crate::cases::{Blocked, blocked_of as blocked_by_verdict, case_of, decide, fraud_said_of, label, resume, step_at, undo};
 use crate::moves::{self, move_tickets};
 
 fn sale() -> HoldId {
@@ -98,6 +98,28 @@ async fn what_a_verdict_asks_for_is_done_after_a_crash_and_undone_once() {
     house.running.stop().await;
     let verified = crate::verify::verify(journal.as_ref(), false, |_| {}).await.unwrap();
     assert_eq!(verified.beside, 1);
+}
+
+/// What the case is told of it is what the report counts by: whoever was blocked by mistake, and is so no more before they complained, was not hurt.
+#[actix_rt::test]
+async fn a_block_that_was_lifted_before_a_crash_is_noted_as_lifted() {
+    let (house, id) = suspected().await;
+    let node = house.node();
+    decide(node, id, by(11), Verdict::Fraud, code("resold")).await.unwrap();
+    // The slot has lifted it, and whoever asked for that ended before the case was told.
+    let acting = node.cases().acting().await;
+    node.case(id, by(12), case::Command::Undo).await.unwrap();
+    let seq = node.look_case(id, |case| case.seq()).await.unwrap();
+    let lift = Command::Unblock { sale: sale(), tickets: vec![0, 1], reason: Some(code("fraud")), keeps: None };
+    node.slot(tomorrow(), step_at(id, b"unblock", seq, sale(), &[]), lift).await.unwrap();
+    drop(acting);
+    resume(node).await.unwrap();
+    let acted = |event| if let case::Event::Acted(acted) = event { Some((acted.action, acted.done)) } else { None };
+    let records = node.case_records(id).await.unwrap();
+    let acted: Vec<_> = records.into_iter().flat_map(|record| record.events).filter_map(acted).collect();
+    assert_eq!(acted, [(case::Action::Block, true), (case::Action::Unblock, true)]);
+    assert_eq!((blocked(node).await, node.cases().working()), (vec![false, false], vec![]));
+    house.running.stop().await;
 }
 
 /// Nobody acts in between, as when a slot does not answer for a while, or several analysts decide at once.
@@ -485,6 +507,61 @@ async fn of_those_who_have_a_party_in_common_one_appeal_waits_at_a_time() {
     house.running.stop().await;
     let house = House::on(journal).await;
     assert_eq!(stand(house.node(), &[&later, &neighbour]).await, [Granted, Received]);
+    house.running.stop().await;
+}
+
+/// Whoever is first goes away while the disk stands still: nobody knows yet what becomes of the appeal. Chance has picked the attempt before, so there is a case about it.
+#[actix_rt::test]
+async fn who_has_a_party_in_common_with_an_appeal_on_its_way_waits_for_it_and_joins() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    let node = house.node();
+    let device = Party { kind: PartyKind::Device, pseudonym: Digest(2) };
+    let (first, second) = (refused(node, 1, &[device]).await, refused(node, 2, &[device]).await);
+    let case = case_of(first.subject());
+    let opened = Opened { origin: Origin::Picked, parties: vec![device], ..suspicion(first.subject(), None, None, now().plus_seconds(7_200)) };
+    node.case(case, by(1), case::Command::Open(Box::new(opened))).await.unwrap();
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let (mut going, mut next) = (Box::pin(appeals::appeal(node, &first, by(2))), Box::pin(appeals::appeal(node, &second, by(3))));
+    tokio::select! {
+        biased;
+        answer = &mut going => panic!("the disk stands still: {answer:?}"),
+        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
+    }
+    drop(going);
+    tokio::select! {
+        biased;
+        answer = &mut next => panic!("nobody knows yet whether an appeal waits: {answer:?}"),
+        () = let_go_on(1_000) => {}
+    }
+    drop(stall);
+    assert_eq!(next.await, Ok(case));
+    assert_eq!((stand(node, &[&first, &second]).await, node.cases().open()), (vec![case::AppealState::Received; 2], 1));
+    house.running.stop().await;
+}
+
+/// An appeal is two records, and the case is opened by the first.
+#[actix_rt::test]
+async fn an_appeal_is_made_to_its_end_whoever_goes_away_before_that() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    open_museum(house.node()).await;
+    let node = house.node();
+    let device = Party { kind: PartyKind::Device, pseudonym: Digest(2) };
+    let (first, second) = (refused(node, 1, &[device]).await, refused(node, 2, &[device]).await);
+    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
+    let mut going = Box::pin(appeals::appeal_to_its_end(node, &first, by(1)));
+    tokio::select! {
+        biased;
+        answer = &mut going => panic!("the disk stands still: {answer:?}"),
+        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
+    }
+    drop(going);
+    drop(stall);
+    // Who has the device in common waits for it, and joins.
+    assert_eq!(appeals::appeal(node, &second, by(2)).await, Ok(case_of(first.subject())));
+    assert_eq!((stand(node, &[&first, &second]).await, node.cases().open()), (vec![case::AppealState::Received; 2], 1));
     house.running.stop().await;
 }
 

@@ -1,7 +1,12 @@
 //! Given events, then features: each feature by the behaviour that it is there for, and what must hold of all of them.
 
 use super::*;
+use crate::fraud::behaviours::Plan;
 use crate::fraud::decay::ln_1p;
+use crate::fraud::preparation::Treatment;
+use crate::fraud::rows::Rows;
+use crate::fraud::scorer::Scorer;
+use crate::fraud::select::Unsupervised;
 
 const MINUTE_US: i64 = 60_000_000;
 const START_US: i64 = 1_764_000_000_000_000;
@@ -476,4 +481,77 @@ fn a_count_of_cash_is_asked_about_with_its_own_difference_and_the_voids_before_i
     assert!(value(&store, &event(10, SignalKind::Voided, &[operator]), "operator_gap_7d").abs() < 1e-6, "no other command is a count");
     store.fold(&count);
     assert!((value(&store, &event(10, SignalKind::Voided, &[operator]), "operator_gap_7d") - ln_1p(4_000.0)).abs() < 1e-2);
+}
+
+/// What somebody does, the events of it, what is asked for then, and the feature in which it shows; without events it shows in what is asked for.
+type Sign<'a> = (&'a str, Vec<SignalEvent>, &'a SignalEvent, &'a str);
+
+/// The scorer that a node fits by itself is more suspicious for each behaviour. Circumstances, which by themselves speak against nobody there, count for those in the shadow.
+#[test]
+fn each_signal_has_a_feature_that_alone_makes_a_score_higher() {
+    let (network, account, group) = (taking(Role::Network, 14), taking(Role::Account, 15), taking(Role::Group, 16));
+    let (operator, kiosk) = (taking(Role::Operator, 5), taking(Role::Kiosk, 6));
+    let all = [BUYER, DEVICE, CARD, network];
+    let did = |kind: SignalKind, parties: &[Taking]| (0..6).map(|minute| event(minute, kind, parties)).collect::<Vec<_>>();
+    let each = |change: &dyn Fn(u128) -> SignalEvent| (0..6).map(change).collect::<Vec<_>>();
+    let held = |minute: u128| event(minute as i64, SignalKind::Held, &all);
+    let paid = |minute: u128, device: Taking, card: Taking| event(minute as i64, SignalKind::PaymentBegun, &[BUYER, device, card]);
+    let void = SignalKind::Voided;
+    let now = event(10, SignalKind::Held, &all);
+    let count = event(10, SignalKind::TillClosed { difference_cents: 0 }, &[operator]);
+    let [by_account, by_group, at_kiosk] = [account, group, kiosk].map(|party| event(10, SignalKind::Held, &[party]));
+    let reduced = SignalEvent { cheap: 2, ..now.clone() };
+    let below_list = SignalEvent { list_cents: 2 * now.list_cents, ..now.clone() };
+    let at_the_last_moment = SignalEvent { lead_s: 60, ..now.clone() };
+    let signs: [Sign<'_>; 26] = [
+        ("many holds", did(SignalKind::Held, &all), &now, "person_holds_10m"),
+        ("many purchases", did(SignalKind::Sold { held: false }, &all), &now, "person_sales_1h"),
+        ("holds that are not bought", did(SignalKind::Held, &all), &now, "person_unsold_1h"),
+        ("holds that are given back", did(SignalKind::Released, &all), &now, "person_released_1h"),
+        ("holds that run out", did(SignalKind::Expired, &all), &now, "person_expired_1h"),
+        ("many slots", each(&|n| SignalEvent { slot: 100 + n as u64, ..held(n) }), &now, "person_slots_10m"),
+        ("many museums", each(&|n| SignalEvent { museum: 100 + n as u16, ..held(n) }), &now, "person_museums_10m"),
+        ("many cards of a device", each(&|n| paid(n, DEVICE, taking(Role::Card, 800 + n))), &now, "device_cards_1h"),
+        ("many devices of a card", each(&|n| paid(n, taking(Role::Device, 700 + n), CARD)), &now, "card_devices_1d"),
+        ("payments that fail", did(SignalKind::PaymentFailed, &all), &now, "person_failed_1h"),
+        ("tickets that are given back", did(SignalKind::Refunded, &all), &now, "person_refunds_7d"),
+        (
+            "reduced tickets before",
+            each(&|n| SignalEvent { cheap: 2, kind: SignalKind::Sold { held: false }, ..held(n) }),
+            &now,
+            "person_cheap_share_7d",
+        ),
+        ("reduced tickets now", Vec::new(), &reduced, "cheap_share"),
+        ("a price below the list's", Vec::new(), &below_list, "price_ratio"),
+        ("a purchase at the last moment", Vec::new(), &at_the_last_moment, "lead_s"),
+        ("a ticket that is shown twice", did(SignalKind::AdmittedTwice { apart: false }, &all), &now, "person_twice_7d"),
+        ("at gates far apart", did(SignalKind::AdmittedTwice { apart: true }, &all), &now, "person_apart_7d"),
+        ("at a gate without a network", did(SignalKind::Conflict, &all), &now, "person_twice_7d"),
+        ("what rules refused", did(SignalKind::Blocked, &all), &now, "person_blocked_1d"),
+        ("much of one network", did(SignalKind::Held, &all), &now, "network_holds_10m"),
+        ("an account's holds that are not bought", did(SignalKind::Held, &[account]), &by_account, "account_unsold_1d"),
+        ("a group's holds", did(SignalKind::Held, &[group]), &by_group, "account_holds_1h"),
+        ("tickets that a desk takes back", did(void, &[operator]), &count, "operator_voids_1d"),
+        ("shortly before its cash is counted", did(void, &[operator]), &count, "operator_late_voids_7d"),
+        ("cash that is off", did(SignalKind::TillClosed { difference_cents: -1_500 }, &[operator]), &count, "operator_gap_7d"),
+        ("tickets that a totem takes back", did(void, &[kiosk]), &at_kiosk, "operator_voids_1h"),
+    ];
+    let (groups, treatment) = (behaviours(), Treatment { logarithm: false, clip: false });
+    for (what, story, asked, feature) in signs {
+        let (place, mut store) = (index_of(feature).expect(feature), Store::new(1_000));
+        let before = store.features(if story.is_empty() { &now } else { asked });
+        story.iter().for_each(|event| store.fold(event));
+        let after = store.features(asked);
+        // Nothing else of what was done counts here.
+        let mut alone = before;
+        alone[place] = after[place];
+        let usual = Rows::new(N, (0..200).flat_map(|_| before.map(f64::from)).collect()).expect("whole rows");
+        let scorer = match family(feature) {
+            Family::Circumstance => Scorer::fit(Unsupervised::Tails, &usual, treatment, 1),
+            _ => Scorer::fit_behaviours(&usual, treatment, Plan { groups: &groups, weights: &WEIGHTS }),
+        };
+        let scorer = scorer.expect("it fits");
+        let score = |row: FeatureVector| scorer.rate(row.into_iter().map(f64::from)).score;
+        assert!(score(alone) > score(before), "{what}: {feature} was {} and is {}", before[place], after[place]);
+    }
 }
