@@ -267,7 +267,7 @@ pub async fn known(node: &Node, person: PersonId) -> Result<Option<PersonView>, 
 /// Read a contact.
 #[utoipa::path(
     tag = "People", operation_id = "get_person", security(("key" = ["desk"])),
-    params(("person" = String, Path, description = "The person, as a sale names it")),
+    params(("person" = String, Path, description = "The person, as a sale, a ticket, a payment or a quote names it")),
     responses((status = 200, description = "The contact", body = PersonView), crate::openapi::Problems),
 )]
 #[get("/people/{person}")]
@@ -284,7 +284,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, person: web::Path<Person
 /// erased. That holds for somebody too whom the databases do not know now, as they are older or were moved away. Sales and tickets stay. Doing it twice does no harm.
 #[utoipa::path(
     tag = "People", operation_id = "erase_person", security(("key" = ["administer"])),
-    params(("person" = String, Path, description = "The person, as a sale names it")),
+    params(("person" = String, Path, description = "The person, as a sale, a ticket, a payment or a quote names it")),
     responses((status = 204, description = "There is no such contact any more"), crate::openapi::Problems),
 )]
 #[delete("/people/{person}")]
