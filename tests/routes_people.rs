@@ -83,6 +83,28 @@ async fn an_erased_person_is_nowhere_and_does_not_come_back() {
     app.stop().await;
 }
 
+/// Of what is not bought after all no sale names who was to pay: nobody could write to them, nor erase them.
+#[actix_rt::test]
+async fn a_desk_reads_who_was_to_pay_also_where_nothing_was_bought_and_they_can_be_erased() {
+    let app = App::start().await;
+    let (web, office, admin) = (app.key(Role::Web).await, app.key(Role::BoxOffice).await, app.key(Role::Admin).await);
+    let held = hold(&app, &web, slot(TORRE, 11), "full", 1, "hold").await;
+    let body = json!({"holds": [held], "gateway": {"notice": {}}, "payer": contact()});
+    let (status, begun) = app.post("/v1/payments", &web, "pay", &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{begun}");
+    let path = format!("/v1/payments/{}", begun["payment"].as_str().unwrap());
+    let (status, over) = app.post(&format!("{path}/cancel"), &web, "cancel", &json!({})).await;
+    assert_eq!((status, &over["state"]), (StatusCode::OK, &json!("cancelled")), "{over}");
+    assert_eq!(app.get(&path, &web).await.get("payer"), None, "whoever sells does not read it back");
+    let payer = app.get(&path, &office).await["payer"].clone();
+    assert_eq!(payer["email"], "zebedea.canarini@example.org");
+    let person = format!("/v1/people/{}", payer["person"].as_str().unwrap());
+    assert_eq!(app.get(&person, &office).await, payer);
+    assert_eq!(app.request(Method::DELETE, &person, &admin).send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert_eq!(app.get(&path, &office).await.get("payer"), None);
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_backup_that_is_put_back_brings_nobody_back_who_was_erased_since() {
     let app = App::start().await;

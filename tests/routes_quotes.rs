@@ -355,6 +355,41 @@ async fn a_revision_moves_places_in_one_step_or_not_at_all() {
 }
 
 #[actix_rt::test]
+async fn a_contact_is_kept_for_the_visit_that_a_quote_is_revised_to_and_not_for_one_that_is_refused() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let at = |day: i8, hour: i8| SlotId::new(TORRE, RouteId(1), calendar::instant(date(2026, 12, day).at(hour, 0, 0, 0)));
+    let to = |hour: i8| json!({"slots": [at(23, hour).to_string()], "lines": [{"category": "full", "count": 12}]});
+    let mut quotes = Vec::new();
+    for hour in 10..=13 {
+        let mut form = company(&format!("{hour}:00"), 12);
+        form["contact"] = contact();
+        quotes.push(draft(&app, &office, &format!("draft-{hour}"), &form).await);
+    }
+    let [refused, without_places, moved, drafted] = &quotes[..] else { panic!("four quotes") };
+    for quote in [refused, without_places, moved] {
+        act(&app, &office, quote, "send", &json!({})).await;
+    }
+    act(&app, &office, refused, "refuse", &json!({})).await;
+    let mut others = company("14:00", 12);
+    others["visit"] = to(10);
+    act(&app, &office, &draft(&app, &office, "others", &others).await, "send", &json!({})).await;
+    let revised =
+        [(refused, 14, Some("quote_in_other_state")), (without_places, 10, Some("not_enough_places")), (moved, 11, None), (drafted, 12, None)];
+    for (quote, hour, code) in revised {
+        let (status, body) = app.ask(Method::PUT, &path(quote), &office, &format!("revise-{hour}"), &to(hour)).await;
+        assert_eq!((status.as_u16(), body["code"].as_str()), (if code.is_some() { 409 } else { 200 }, code), "{body}");
+    }
+    // The gate lets in for a quarter of an hour after the slot.
+    let due = |day, hour| at(day, hour).start().plus_seconds(3_600 + 900 + 90 * 86_400);
+    let people = &app.node().files().unwrap().people;
+    assert_eq!(people.erase_due(due(16, 13)).await.unwrap(), 2, "no visit of theirs is on the later day");
+    assert_eq!(people.erase_due(due(23, 11).plus_seconds(-1)).await.unwrap(), 0);
+    assert_eq!(people.erase_due(due(23, 12)).await.unwrap(), 2);
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn an_operator_has_its_own_quotes_at_its_own_prices() {
     let app = App::start().await;
     let (office, operator) = (app.key(Role::GroupOffice).await, app.key(Role::Operator).await);

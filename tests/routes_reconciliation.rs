@@ -541,8 +541,8 @@ fn put_back(folder: &Path) {
     }
 }
 
-#[actix_rt::test]
-async fn what_a_flow_paid_is_paid_again_when_an_older_journal_is_put_back() {
+/// A payment that a flow has paid, of which the copy of the journal knows nothing: with the keys of a shop and of a manager, and where the payment is.
+async fn paid_by_a_flow_after_a_backup() -> (App, [String; 2], String) {
     let app = App::start().await;
     let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
     let (reported, number) = notice(&app, &web, "1").await;
@@ -550,6 +550,12 @@ async fn what_a_flow_paid_is_paid_again_when_an_older_journal_is_put_back() {
     let app = app.restart_after(backup).await;
     assert_eq!(send(&app, "/v1/reconciliation/flows", &manager, &document).await.1["paid"], 1);
     app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    (app, [web, manager], reported)
+}
+
+#[actix_rt::test]
+async fn what_a_flow_paid_is_paid_again_when_an_older_journal_is_put_back() {
+    let (app, [web, manager], reported) = paid_by_a_flow_after_a_backup().await;
     let settings = Pagopa::demo_settings().unwrap();
     let tell = async |app: &App| app.reconciliation.as_ref().unwrap().tell_untold(&app.shared_node(), &settings).await;
     let app = app.restart_after(put_back).await;
@@ -565,13 +571,7 @@ async fn what_a_flow_paid_is_paid_again_when_an_older_journal_is_put_back() {
 /// As when a payment could not be told at the first start on an older journal, and that has grown as long as the other one was by the second.
 #[actix_rt::test]
 async fn what_a_flow_could_not_tell_an_older_journal_is_told_after_another_start_too() {
-    let app = App::start().await;
-    let (web, manager) = (app.key(Role::Web).await, app.key(Role::Manager).await);
-    let (reported, number) = notice(&app, &web, "1").await;
-    let document = flow("2026-11-24T06:00:00", "77777777777", "12.00", &[line(&number[1..], "token-1", "12.00", 0)]);
-    let app = app.restart_after(backup).await;
-    assert_eq!(send(&app, "/v1/reconciliation/flows", &manager, &document).await.1["paid"], 1);
-    app.until(&reported, &web, |seen| seen["items"][0]["state"] == "sold").await;
+    let (app, [web, _], reported) = paid_by_a_flow_after_a_backup().await;
     let told = app.node().head().number;
     let app = app.restart_after(put_back).await;
     assert!(app.node().head().number < told);

@@ -461,6 +461,30 @@ async fn a_file_that_was_begun_is_finished_with_what_can_still_go() {
     app.stop().await;
 }
 
+/// Who has lost the answer asks again, and at midnight for another day: all of it is sent already, and the file that has it would be nobody's.
+#[actix_rt::test]
+async fn no_other_file_is_made_under_the_key_of_one() {
+    let app = App::start().await;
+    let office = app.key(Role::GroupOffice).await;
+    let path = refund(&app, &office, "1").await;
+    name_payee(&app, &office, &path, "Maria Rossi").await;
+    let (first, mut other) = (export(&[&path]), export(&[&path]));
+    other["execution_date"] = json!("2099-12-31");
+    let sent = send_file(&app, &office, "e", &first).await;
+    let (batch, file) = (sent.headers()["refund-batch"].clone(), sent.text().await.unwrap());
+    let app = app.restart().await;
+    let (status, reused) = app.post("/v1/refunds/export", &office, "e", &other).await;
+    assert_eq!((status.as_u16(), &reused["code"]), (422, &json!("idempotency_key_reused")), "{reused}");
+    let again = send_file(&app, &office, "e", &first).await;
+    assert_eq!((again.headers()["refund-batch"].clone(), again.text().await.unwrap()), (batch, file));
+    for (key, after_s) in [("e2", 0), ("e", 86_401)] {
+        app.pass(after_s).await;
+        let (status, sent) = app.post("/v1/refunds/export", &office, key, &other).await;
+        assert_eq!((status.as_u16(), &sent["code"]), (409, &json!("refund_not_open")), "another key, and one that is forgotten: {sent}");
+    }
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_file_is_spelled_again_as_it_was_when_it_was_made() {
     let app = App::start().await;

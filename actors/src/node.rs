@@ -70,7 +70,7 @@ use house::Creditors;
 pub use house::{ErasureError, keep_time, keep_watch};
 use refusals::Refusals;
 use startup::{Built, check_clock, check_keys, doubt_keys, erases_from, rebuild};
-pub use startup::{FolderLock, KeyFile, StartError, lock};
+pub use startup::{FolderLock, KeyFile, StartError, lock, lock_to_read};
 
 /// Slots that ended so long ago leave the board, in seconds.
 pub const FORGET_AFTER_S: i64 = 3 * DAY_S;

@@ -47,6 +47,7 @@ use crate::node::Node;
 use crate::owner::Kept;
 use crate::pauses::go_on;
 use crate::payments;
+use crate::people::RETENTION_S;
 
 /// How many quotes may be driven at once without waiting for each other by chance, and museums have quotes priced.
 const LOCKS: usize = 256;
@@ -152,11 +153,36 @@ pub async fn revise(node: &Node, id: QuoteId, envelope: Envelope, owner: Option<
     let record = {
         let pricing = node.quoting().pricing(about.museum).await?;
         let (asked, rules) = looked_up(node, id, &about, asked).await?;
-        let holds = new_options(id, &envelope, &asked.slots);
+        let (holds, slots) = (new_options(id, &envelope, &asked.slots), asked.slots.clone());
         let command = Command::Revise { owner, asked, rules: Box::new(rules), holds };
+        // Of what was sent the old visit stands until the options of the new one are taken.
+        if about.contact.is_some() && changes_draft(node, id, &envelope, &command).await? {
+            keep_contact(node, &about, &slots).await?;
+        }
         node.quote_keeping(id, envelope, command, pricing).await.map_err(of_quote)?
     };
     optioned(node, id, &record).await
+}
+
+/// Whether a quote would be revised in place by a command that it has not heard under this key: what it says no to must not keep its contact longer.
+async fn changes_draft(node: &Node, id: QuoteId, envelope: &Envelope, command: &Command) -> Step<bool> {
+    let (envelope, command, now) = (envelope.clone(), command.clone(), node.now());
+    let look = move |quote: &Quote| quote.status() == Status::Draft && quote.recall(&envelope) == Recall::New && quote.decide(now, &command).is_ok();
+    node.look_quote(id, look).await.map_err(of_quote)
+}
+
+/// Until when the contact of a group is kept that comes by some slots.
+#[must_use]
+pub fn contact_until(node: &Node, slots: &[SlotId]) -> Timestamp {
+    let until = |slot: &SlotId| node.kept_until(*slot).unwrap_or_else(|| slot.start().plus_seconds(RETENTION_S));
+    slots.iter().map(until).max().unwrap_or_else(|| node.now().plus_seconds(RETENTION_S))
+}
+
+/// Sees to it that whoever is written to about a group is known as long after a visit by these slots as after the one before. To be asked before the visit is written down.
+async fn keep_contact(node: &Node, about: &About, slots: &[SlotId]) -> Step<()> {
+    let Some((files, person)) = node.files().zip(about.contact) else { return Ok(()) };
+    let kept = files.people.keep_until(person, contact_until(node, slots)).await;
+    kept.map_err(|error| Failure::Journal(error.to_string()))
 }
 
 /// Whether a revision was asked for under this key before: then it is answered as it was, whatever slots and prices have become.

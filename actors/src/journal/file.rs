@@ -128,17 +128,31 @@ impl Damage {
 impl FileJournal {
     /// Opens or makes the file, and reads all headers.
     pub async fn open(path: &Path) -> Result<Self, JournalError> {
-        let path = path.to_owned();
+        Self::opened(path.to_owned(), false).await
+    }
+
+    /// As [`FileJournal::open`]; on a disk that takes no writes the file is opened all the same, and nothing can be appended.
+    pub async fn open_to_read(path: &Path) -> Result<Self, JournalError> {
+        Self::opened(path.to_owned(), true).await
+    }
+
+    async fn opened(path: PathBuf, reading_will_do: bool) -> Result<Self, JournalError> {
         let open = move || {
             let fail = |what: &str, error: &io::Error| JournalError::Unreachable(format!("{} cannot be {what}: {error}", path.display()));
             // Codes of vouchers, and secrets of waiting rooms, are in it.
             let mut private = OpenOptions::new();
             private.read(true).write(true).create(true).truncate(false).mode(0o600);
-            let file = private.open(&path).map_err(|error| fail("opened", &error))?;
-            secret_file::tighten(&path);
-            // The name of a new file is as good as its content only when its folder is on the disk too.
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| fail("kept", &error))?;
+            let (file, is_kept) = match private.open(&path) {
+                Err(error) if reading_will_do && error.kind() == ErrorKind::ReadOnlyFilesystem => (File::open(&path), true),
+                opened => (opened, false),
+            };
+            let file = file.map_err(|error| fail("opened", &error))?;
+            if !is_kept {
+                secret_file::tighten(&path);
+                // The name of a new file is as good as its content only when its folder is on the disk too.
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| fail("kept", &error))?;
+            }
             let (state, filled) = State::read(&file).map_err(|error| fail("read", &error))?;
             let writing = Mutex::new(Writing { filled, trouble: Trouble::None });
             Ok(Self { inner: Arc::new(Inner { path, file, writing, state: Mutex::new(state) }) })

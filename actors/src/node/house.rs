@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::ids::{Code, MuseumId, PaymentId, PersonId};
+use tornello_engine::ids::{Code, MuseumId, PaymentId, PersonId, SlotId};
 use tornello_engine::payment::{self, Payment};
+use tornello_engine::slot::verdict::Window;
 use tornello_engine::time::{DAY_S, Timestamp};
 
 use super::{FORGET_AFTER_S, Node, Running, Writing};
@@ -19,7 +20,7 @@ use crate::clock::{RealClock, Stopwatch};
 use crate::failure::{Failure, why};
 use crate::journal::writer::{Health, STALLED_AFTER_US};
 use crate::pauses::{Pauses, keep_on};
-use crate::people::PeopleError;
+use crate::people::{PeopleError, RETENTION_S};
 use crate::{accounts, cases, days, limits, moves, payments, quotes};
 
 /// Owners that nobody asked for so long are retired.
@@ -106,6 +107,15 @@ impl Node {
         self.cases.passes().forget(self.clock.now());
         self.tidy_rooms();
         limits::forget(self);
+    }
+
+    /// Until when somebody is kept whom a sale or a quote of a slot names: as long after its tickets have let in for the last time, which may be days or a season after the slot. None:
+    /// there is no such slot.
+    #[must_use]
+    pub fn kept_until(&self, slot: SlotId) -> Option<Timestamp> {
+        let planned = || self.museums.opening(slot).map(|opening| Window::of(&opening));
+        let opened = self.board.head(slot).map(|head| Window::planned(slot, head.end, &head.policy));
+        Some(opened.or_else(planned)?.over_at().plus_seconds(RETENTION_S))
     }
 
     /// Erases the contacts whose time is over, if [`Node::erases_by_date`]. Whoever is owed money, or paid what is contested, is kept from day to day until that has ended: somebody has to

@@ -1,6 +1,7 @@
 //! What a node is rebuilt from when it starts, and why it may not start: the data folder is in use, the journal damaged, the clock wrong.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -368,23 +369,36 @@ pub(super) fn erases_from(started: &Checked, wall: Timestamp, accept: bool) -> T
 /// A data folder that is this process's alone, until this is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
-    _folder: File,
+    /// None where no file can be made: there the journal's alone is taken.
+    _folder: Option<File>,
     /// Whoever reads that the folder is in use may remove the file above, as left over: then two would write over each other in the journal.
     _journal: File,
 }
 
 /// Takes the data folder for this process alone, until what is returned is dropped; what [`Node::start`](super::Node::start) does first.
 pub fn lock(data: &Path) -> Result<FolderLock, StartError> {
-    let take = |name: &str| {
-        let folder = |source| StartError::Folder { folder: data.to_owned(), source };
-        // What the journal holds is for its owner alone, and it may be made here.
-        let opened = secret_file::open_or_make(&data.join(name), OpenOptions::new().write(true).create(true).truncate(false).mode(0o600));
-        let file = opened.map_err(|error| folder(error.into()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(StartError::InUse(data.to_owned())),
-            Err(TryLockError::Error(error)) => Err(folder(error)),
+    // What the journal holds is for its owner alone, and it may be made here.
+    let mut private = OpenOptions::new();
+    private.write(true).create(true).truncate(false).mode(0o600);
+    Ok(FolderLock { _folder: Some(take(data, "lock", &private)?), _journal: take(data, journal::file::FILE, &private)? })
+}
+
+/// As [`lock`], for whoever only reads what is there: a snapshot, or a backup on a disk that takes no writes, will do.
+pub fn lock_to_read(data: &Path) -> Result<FolderLock, StartError> {
+    match lock(data) {
+        Err(StartError::Folder { source, .. }) if source.kind() == ErrorKind::ReadOnlyFilesystem => {
+            Ok(FolderLock { _folder: None, _journal: take(data, journal::file::FILE, OpenOptions::new().read(true))? })
         }
-    };
-    Ok(FolderLock { _folder: take("lock")?, _journal: take(journal::file::FILE)? })
+        taken => taken,
+    }
+}
+
+fn take(data: &Path, name: &str, options: &OpenOptions) -> Result<File, StartError> {
+    let folder = |source| StartError::Folder { folder: data.to_owned(), source };
+    let file = secret_file::open_or_make(&data.join(name), options).map_err(|error| folder(error.into()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse(data.to_owned())),
+        Err(TryLockError::Error(error)) => Err(folder(error)),
+    }
 }

@@ -3,12 +3,12 @@
 
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::Envelope;
-use tornello_engine::ids::{HoldId, KeyId, QuoteId};
+use tornello_engine::ids::{HoldId, KeyId, QuoteId, SlotId};
 use tornello_engine::quote::{Command, Part, Quote};
 use tornello_engine::slot::{self, Keeper, Line, Slot, people};
 use tornello_engine::time::Timestamp;
 
-use super::{Step, for_system, group_of, note, of_slot, step};
+use super::{Step, for_system, group_of, keep_contact, note, of_slot, step};
 use crate::failure::Failure;
 use crate::fraud::{SignalKind, of_option, signal_of};
 use crate::node::Node;
@@ -68,6 +68,10 @@ pub(super) async fn take_options(node: &Node, quote: &Quote, attempt: u32) -> St
         };
         let key = step(id, "options refused", u64::from(attempt));
         return note(node, id, key, Command::NoteOptionsRefused { attempt, part: number, why }).await;
+    }
+    if let Some(about) = quote.about() {
+        let slots: Vec<SlotId> = asked.offer.parts.iter().map(|part| part.slot).collect();
+        keep_contact(node, about, &slots).await?;
     }
     note(node, id, step(id, "optioned", u64::from(attempt)), Command::NoteOptioned { attempt }).await
 }

@@ -398,6 +398,14 @@ impl Views {
         };
         self.found(query, read).await
     }
+
+    /// When something was put last into a file whose name begins so; none: there is no such file.
+    pub async fn last_batch(&self, beginning: &str) -> Result<Option<Timestamp>, ViewsError> {
+        // No name has a character beyond that.
+        const QUERY: &str = "SELECT max(exported_at) FROM refund_batch WHERE batch BETWEEN ?1 AND ?1 || '~'";
+        let last: Option<i64> = sqlx::query_scalar(QUERY).bind(beginning).fetch_one(&self.pool()).await.map_err(|error| self.noted(error))?;
+        Ok(last.map(Timestamp::from_micros))
+    }
 }
 
 fn payment_row(row: &SqliteRow) -> Result<PaymentRow, sqlx::Error> {

@@ -40,8 +40,13 @@ pub(super) struct Arguments {
 pub(super) async fn verify(arguments: Arguments) -> anyhow::Result<()> {
     let folder = arguments.data.with(FILE)?;
     let path = folder.join(FILE);
-    let _alone = node::lock(folder)?;
-    let journal = FileJournal::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
+    // A snapshot, or a backup on a disk that takes no writes, can be read; what is torn can be cut off nowhere else than where it can be written.
+    let (_alone, opened) = if arguments.cut_torn_tail {
+        (node::lock(folder)?, FileJournal::open(&path).await)
+    } else {
+        (node::lock_to_read(folder)?, FileJournal::open_to_read(&path).await)
+    };
+    let journal = opened.with_context(|| format!("cannot open {}", path.display()))?;
     if arguments.cut_torn_tail
         && let Some((first, last)) = journal.cut_gap().await.with_context(|| format!("cannot cut {}", path.display()))?
     {

@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, delete, get, post, put, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::accounts;
 use tornello_actors::failure::Failure;
-use tornello_actors::fraud::SignalKind;
+use tornello_actors::fraud::{SignalKind, Taking};
 use tornello_actors::node::Node;
 use tornello_actors::payments::{self, Confirmation};
 use tornello_actors::rooms;
@@ -181,6 +181,42 @@ pub fn order_of(order: Option<&str>) -> Result<Option<OrderId>, Problem> {
     order.map(str::parse).transpose().map_err(|error: BadId| Problem::invalid(format!("order: {error}")))
 }
 
+/// What a slot has answered to whoever asked it for places.
+pub struct Placed {
+    /// What was written for it, now or when it was asked for the first time.
+    pub record: Record<Event>,
+    /// The id under which it was asked for now.
+    pub id: HoldId,
+    /// Who takes part, as the counters know them.
+    pub parties: Vec<Taking>,
+}
+
+/// Asks a slot for places, to hold or to wait for: with what the waiting room gave, at their prices, and assessed. The command is made of the new id, the channel and the lines; `what`
+/// names the operation.
+pub async fn place(
+    node: &Node,
+    slot: SlotId,
+    (caller, key): (&Caller, &IdempotencyKey),
+    form: &HoldForm,
+    (admission, proof): &(Admission, Proof),
+    (what, kind): (&str, SignalKind),
+    command: impl FnOnce(HoldId, Channel, Vec<Line>) -> Command,
+) -> Result<Placed, Problem> {
+    let channel = caller.channel();
+    let mut envelope = envelope(node, caller, key, &[what, &slot.to_string()], form, &form.parties, order_of(form.order.as_deref())?)?;
+    known_before(node, &[slot], &form.parties, &mut envelope);
+    // An offer is a hold too: whoever waits for one must not pass by those who wait for the opening.
+    let passage = waiting_rooms::passage(node, (slot, &envelope), (slot, channel), admission, &form.parties).await?;
+    let lines = priced(node, slot, caller, &form.lines, &envelope).await?;
+    let id = HoldId::new(slot, random());
+    let asked = Asked { kind, channel, hold: id, lines: &lines, proven: caller.is_desk() };
+    let parties = acting::weigh(node, &mut envelope, asked, proof).await?;
+    let command = command(id, channel, lines).drawn(draw());
+    let answer = rooms::through(passage, pin!(node.slot(slot, envelope, command))).await;
+    let record = answer.map_err(|failure| alternatives(node, slot, channel, failure))?;
+    Ok(Placed { record, id, parties })
+}
+
 /// Keep places.
 ///
 /// All or nothing, at today's prices (an operator's as they were agreed with it), for the time that the museum sets. Where places are short the answer names the nearest slots that have them,
@@ -207,22 +243,12 @@ pub async fn create(
 ) -> Result<HttpResponse, Problem> {
     let slot = slot.into_inner();
     caller.may_at(Scope::Book, slot.museum())?;
-    let channel = caller.channel();
-    let mut envelope = envelope(&node, &caller, &key, &["hold", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
-    known_before(&node, &[slot], &form.parties, &mut envelope);
-    let (admission, proof) = given;
-    let passage = waiting_rooms::passage(&node, (slot, &envelope), (slot, channel), &admission, &form.parties).await?;
-    let lines = priced(&node, slot, &caller, &form.lines, &envelope).await?;
-    let hold = HoldId::new(slot, random());
-    let asked = Asked { kind: SignalKind::Held, channel, hold, lines: &lines, proven: caller.is_desk() };
-    let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
-    let command = Command::Hold { hold, channel, lines }.drawn(draw());
-    let answer = rooms::through(passage, pin!(node.slot(slot, envelope, command))).await;
-    let record = answer.map_err(|failure| alternatives(&node, slot, channel, failure))?;
+    let command = |hold, channel, lines| Command::Hold { hold, channel, lines };
+    let Placed { record, id, parties } = place(&node, slot, (&caller, &key), &form, &given, ("hold", SignalKind::Held), command).await?;
     let held = record.events.iter().find_map(|event| if let Event::Held(held) = event { Some(held) } else { None });
     let held = held.ok_or_else(not_rebuilt)?;
     // A repeat is told what was held then; what is by now, which may be fewer, the slot knows.
-    if held.hold == hold {
+    if held.hold == id {
         node.scoring().remember(held.hold, held.channel, &held.lines, parties);
     }
     let view = HoldView::new(held.hold, held.channel, &held.lines, held.expires_at);

@@ -573,7 +573,7 @@ pub async fn page_for(
 
 /// Read a payment.
 ///
-/// As it is now: what is due, what came, what became of the places and what goes back.
+/// As it is now: what is due, what came, what became of the places and what goes back; with desk rights also who pays.
 #[utoipa::path(
     tag = "Payments", operation_id = "get_payment", security(("key" = ["book"])),
     params(("payment" = String, Path, description = "The payment")),
@@ -583,7 +583,13 @@ pub async fn page_for(
 pub async fn get(node: web::Data<Node>, connected: Connected, caller: Caller, payment: web::Path<PaymentId>) -> Result<HttpResponse, Problem> {
     caller.may(Scope::Book)?;
     let id = payment.into_inner();
-    let mut view = view(&node, &caller, &connected, id).await?;
+    let creditor = creditor_of(&connected, id);
+    let look = move |payment: &Payment, opened: &Opened| (PaymentView::new(payment, opened, creditor.as_ref()), opened.payer);
+    let (mut view, payer) = seen(&node, &caller, Scope::Book, id, look).await?;
+    // No sale names them where nothing was bought: whoever owes them money, or is asked to erase them, has this alone.
+    if let Some(person) = payer.filter(|_| caller.is_desk()) {
+        view.payer = people::known(&node, person).await?;
+    }
     if caller.may(Scope::Settle).is_ok() {
         view.ledger = Some(ledger_of(&node, id).await?);
     }

@@ -11,7 +11,6 @@ use tornello_actors::node::Node;
 use tornello_actors::people::{self, Contact, MixedScripts, PeopleError, RETENTION_S, Turn, museum_of};
 use tornello_engine::envelope::Envelope;
 use tornello_engine::ids::{MuseumId, PersonId, SlotId};
-use tornello_engine::slot::verdict::Window;
 use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
@@ -157,7 +156,7 @@ pub async fn keep_both(
     if !wanted {
         return Ok((contact, Some(person_of(slot.museum(), &named, 0))));
     }
-    let until = kept_until(node, slot)?;
+    let until = node.kept_until(slot).ok_or_else(Problem::not_found)?;
     let is_done = async || -> Result<bool, Problem> { Ok(node.knows(slot, envelope).await?) };
     Ok((contact, Some(Box::pin(put(node, slot.museum(), &named, &holder, until, is_done)).await?)))
 }
@@ -218,16 +217,8 @@ async fn store(node: &Node, slot: SlotId, envelope: &Envelope, contact: &Contact
     if !wanted {
         return Ok(person_of(slot.museum(), envelope, 0));
     }
-    let until = kept_until(node, slot)?;
+    let until = node.kept_until(slot).ok_or_else(Problem::not_found)?;
     put(node, slot.museum(), envelope, contact, until, async || -> Result<bool, Problem> { Ok(node.knows(slot, envelope).await?) }).await
-}
-
-/// Until when somebody is kept whom a sale or a quote of a slot names: as long after its tickets have let in for the last time, which may be days or a season after the slot.
-pub fn kept_until(node: &Node, slot: SlotId) -> Result<Timestamp, Problem> {
-    let planned = || node.museums().opening(slot).map(|opening| Window::of(&opening));
-    let opened = node.board().head(slot).map(|head| Window::planned(slot, head.end, &head.policy));
-    let window = opened.or_else(planned).ok_or_else(Problem::not_found)?;
-    Ok(window.over_at().plus_seconds(RETENTION_S))
 }
 
 /// Stores somebody under the first number that is free for what is asked.
@@ -276,7 +267,7 @@ pub async fn known(node: &Node, person: PersonId) -> Result<Option<PersonView>, 
 /// Read a contact.
 #[utoipa::path(
     tag = "People", operation_id = "get_person", security(("key" = ["desk"])),
-    params(("person" = String, Path, description = "The person, as a sale names it")),
+    params(("person" = String, Path, description = "The person, as a sale, a ticket, a payment or a quote names it")),
     responses((status = 200, description = "The contact", body = PersonView), crate::openapi::Problems),
 )]
 #[get("/people/{person}")]
@@ -293,7 +284,7 @@ pub async fn get(node: web::Data<Node>, caller: Caller, person: web::Path<Person
 /// erased. That holds for somebody too whom the databases do not know now, as they are older or were moved away. Sales and tickets stay. Doing it twice does no harm.
 #[utoipa::path(
     tag = "People", operation_id = "erase_person", security(("key" = ["administer"])),
-    params(("person" = String, Path, description = "The person, as a sale names it")),
+    params(("person" = String, Path, description = "The person, as a sale, a ticket, a payment or a quote names it")),
     responses((status = 204, description = "There is no such contact any more"), crate::openapi::Problems),
 )]
 #[delete("/people/{person}")]

@@ -15,7 +15,6 @@ use tornello_actors::availability::{self, SlotAvailability, Status as Bookable, 
 use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
-use tornello_actors::people::RETENTION_S;
 use tornello_actors::quotes::{self, Refusal};
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
@@ -28,7 +27,6 @@ use tornello_engine::quote::pricing::price;
 use tornello_engine::quote::{self, About, Asked, CancelCause, Command, Extra, Kind, Quote, Settle, Status};
 use tornello_engine::recall::Recall;
 use tornello_engine::slot::{self, Line, people as people_of, sale_ends_at, sale_opens_at};
-use tornello_engine::time::Timestamp;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{self, Problem};
@@ -37,7 +35,7 @@ use crate::routes::holds::LineForm;
 use crate::routes::payments::{Connected, creditor_of_museum, has_payment_pages, no_payment_pages, not_connected};
 use crate::routes::people::{self, ContactForm};
 use crate::routes::readings::MuseumName;
-use crate::routes::{alternatives, created, files as kept, museum_of, not_rebuilt};
+use crate::routes::{alternatives, created, museum_of, not_rebuilt};
 use crate::words::{GroupKindWord, SettleWord};
 use view::{QuoteView, view, view_after};
 
@@ -320,12 +318,6 @@ fn party_max(node: &Node, known: &Known, slots: &[SlotId]) -> u16 {
     slots.iter().filter_map(|slot| seen_slot(node, known, *slot)).map(|seen| seen.policy.party_max).min().unwrap_or(u16::MAX)
 }
 
-/// Until when the contact of a group is kept that comes by some slots.
-fn kept_until(node: &Node, slots: &[SlotId]) -> Timestamp {
-    let of_slot = |slot: &SlotId| people::kept_until(node, *slot).unwrap_or_else(|_| slot.start().plus_seconds(RETENTION_S));
-    slots.iter().map(of_slot).max().unwrap_or_else(|| node.now().plus_seconds(RETENTION_S))
-}
-
 /// The first slots of a day, from a time on, that have the places of a part each.
 fn slots_from(node: &Node, known: &Known, kind: Kind, (day, form): (Date, &VisitForm), asked: &Asked, kept: &Kept) -> Result<Vec<SlotId>, Problem> {
     let museum = known.museum.id();
@@ -413,7 +405,7 @@ pub async fn draft(
     // A contact is stored for what can be quoted.
     let day = asked.slots.first().map(|slot| calendar::local_day(slot.start())).unwrap_or_default();
     price(&known.museum.group_policy_on(day).1, form.kind, &asked, 0, party_max(&node, &known, &asked.slots))?;
-    let until = kept_until(&node, &asked.slots);
+    let until = quotes::contact_until(&node, &asked.slots);
     let drafted = async || -> Result<bool, Problem> { Ok(quotes::free_id(&node, &envelope).await.is_ok_and(|(_, is_new)| !is_new)) };
     let _turn = people::turn(&node, museum, &envelope, form.contact.is_some()).await?;
     let contact = people::keep_for(&node, museum, &envelope, form.contact.as_ref(), until, drafted).await?;
@@ -460,9 +452,6 @@ pub async fn revise(
         return Ok(HttpResponse::Ok().json(told(&node, &connected, &caller, (id, envelope)).await?));
     }
     let asked = asked(&node, &caller, &known, about.kind, &form, &kept_by(&found))?;
-    if let Some(person) = about.contact {
-        kept(&node)?.people.keep_until(person, kept_until(&node, &asked.slots)).await?;
-    }
     after(&node, &connected, &caller, (id, envelope.clone()), quotes::revise(&node, id, envelope, caller.acts_for()?, asked)).await
 }
 

@@ -1,10 +1,13 @@
 //! Reconciliation: what banks report of the money they send, held against the receipts that came and the lines of the bank's statement.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use actix_web::error::PayloadError;
 use actix_web::{HttpResponse, get, post, web};
-use futures_util::StreamExt;
+use futures_util::Stream;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -12,20 +15,22 @@ use tornello_actors::keys::Museums;
 use tornello_actors::node::Node;
 use tornello_actors::views::payments::ReceiptRow;
 use tornello_engine::calendar;
-use tornello_engine::ids::PaymentId;
+use tornello_engine::ids::{KeyId, PaymentId};
 use tornello_engine::money::Cents;
 
 use crate::auth::{Caller, Scope};
 use crate::bank::statement::STATEMENT_BYTES_MAX;
+use crate::entrance::Shared;
 use crate::pagopa::fdr::{self, Collection, FLOW_MAX, Flow, Quarantine, Reading, Taken};
 use crate::pagopa::gateway::Pagopa;
 use crate::pagopa::matching::{self, BankLine, KnownReceipt, Match, Transfer};
 use crate::pagopa::reconciliation::{Papers, Reconciliation, TakeError, blocking, known, payment_of};
 use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
-use crate::request::IdempotencyKey;
+use crate::request::{IdempotencyKey, Turn, Turns, next_piece};
 use crate::routes::files;
 use crate::routes::payments::Connected;
+use crate::server::BODY_MAX;
 
 /// What was taken in so far, if there is a data folder to keep it.
 pub type Kept = web::ThinData<Option<Arc<Reconciliation>>>;
@@ -36,6 +41,13 @@ const DAYS: i64 = 30;
 const FLOWS_MAX: usize = 500;
 /// The most receipts that a report looks through for those that no flow has.
 const RECEIPTS_MAX: u32 = 50_000;
+/// How many flows and statements that are larger than other requests are read and taken in at once: a flow may be 64 megabytes, and each is taken in after the one before.
+const LARGE_MAX: usize = 4;
+/// How many of them of one key.
+const LARGE_OF_KEY_MAX: usize = 2;
+
+/// The turns of large ones.
+static LARGE: Turns = Turns::new(LARGE_MAX, LARGE_OF_KEY_MAX);
 
 /// The connection, for keys that are good for all museums: a flow is over all that a creditor was paid.
 fn open<'a>(caller: &Caller, connected: &'a Connected, kept: &'a Kept) -> Result<(&'a Pagopa, &'a Reconciliation), Problem> {
@@ -49,16 +61,24 @@ fn open<'a>(caller: &Caller, connected: &'a Connected, kept: &'a Kept) -> Result
     }
 }
 
-async fn body(mut payload: web::Payload, max: usize) -> Result<Vec<u8>, Problem> {
-    let mut body = Vec::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Problem::malformed("the body cannot be read to its end"))?;
+/// A document of at most so many bytes; with its turn, to be kept until it is taken in, if it is larger than other requests.
+async fn body(
+    mut payload: impl Stream<Item = Result<web::Bytes, PayloadError>> + Unpin,
+    max: usize,
+    key: KeyId,
+    within: Duration,
+) -> Result<(Vec<u8>, Option<Turn>), Problem> {
+    let (mut body, mut turn) = (Vec::new(), None);
+    while let Some(chunk) = next_piece(&mut payload, turn.as_mut(), within).await? {
         if body.len() + chunk.len() > max {
             return Err(Problem::too_large(max));
         }
+        if turn.is_none() && body.len() + chunk.len() > BODY_MAX {
+            turn = Some(LARGE.take(key)?);
+        }
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
+    Ok((body, turn))
 }
 
 impl From<TakeError> for Problem {
@@ -98,7 +118,8 @@ pub struct FlowTaken {
 /// Take a reporting flow in.
 ///
 /// A FlussoRiversamento document. It is kept as it came, and doing it again changes nothing. A payment that it names and that has no such receipt is paid by it: its
-/// receipt says `report`. What it names as revoked is taken back of the receipt that had come.
+/// receipt says `report`. What it names as revoked is taken back of the receipt that had come. Of flows and statements beyond 64 KiB four are taken in at once, two of one key; one of which less
+/// than 64 KiB come in 15 seconds is given up (`malformed`).
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "take_flow", security(("key" = ["settle"])), params(FlowQuery, ("Idempotency-Key" = String, Header, description = "A new value for each request")),
     request_body(content = String, content_type = "application/xml", example = "<FlussoRiversamento/>"),
@@ -107,15 +128,15 @@ pub struct FlowTaken {
 #[post("/reconciliation/flows")]
 pub async fn take_flow(
     node: web::Data<Node>,
-    connected: Connected,
-    kept: Kept,
+    shared: web::ThinData<Rc<Shared>>,
+    here: (Connected, Kept),
     caller: Caller,
     _key: IdempotencyKey,
     query: web::Query<FlowQuery>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let (pagopa, kept) = open(&caller, &connected, &kept)?;
-    let document = body(payload, FLOW_MAX).await?;
+    let (pagopa, kept) = open(&caller, &here.0, &here.1)?;
+    let (document, _turn) = body(payload, FLOW_MAX, caller.id(), shared.body_within()).await?;
     let done = kept.take_flow(&node.into_inner(), pagopa.settings(), document, query.revision).await?;
     let taken = match done.taken {
         Taken::New => "new",
@@ -135,7 +156,7 @@ pub struct StatementTaken {
 
 /// Take a bank's statement in.
 ///
-/// As CSV or camt.053. It is kept as it came until 90 days after its last day, then its lines that quote flows alone; a line that is known counts once. One that went out, quotes a flow and is as much as one that came books that back.
+/// As CSV or camt.053. It is kept as it came until 90 days after its last day, then its lines that quote flows alone; a line that is known counts once. One that went out, quotes a flow and is as much as one that came books that back. Large ones wait for their turn as flows do.
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "take_statement", security(("key" = ["settle"])),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -144,6 +165,7 @@ pub struct StatementTaken {
 )]
 #[post("/reconciliation/statements")]
 pub async fn take_statement(
+    shared: web::ThinData<Rc<Shared>>,
     connected: Connected,
     kept: Kept,
     caller: Caller,
@@ -151,7 +173,8 @@ pub async fn take_statement(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let (_, kept) = open(&caller, &connected, &kept)?;
-    let lines = kept.take_statement(body(payload, STATEMENT_BYTES_MAX).await?).await?;
+    let (document, _turn) = body(payload, STATEMENT_BYTES_MAX, caller.id(), shared.body_within()).await?;
+    let lines = kept.take_statement(document).await?;
     Ok(HttpResponse::Ok().json(StatementTaken { lines: lines as u32 }))
 }
 
@@ -398,5 +421,29 @@ fn flow_view(flow: &Flow, report: &matching::Report, paid_by_report: &BTreeSet<(
         lines,
         matched: (report.payments.len() - others.len()) as u32,
         unmatched: others,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flow_that_is_larger_than_other_requests_waits_for_its_turn() {
+        let (key, max) = (KeyId(7), 2 * BODY_MAX);
+        let read = async |length: usize| {
+            let pieces = [length / 2, length - length / 2].map(|length| Ok::<_, PayloadError>(web::Bytes::from(vec![b' '; length])));
+            let read = body(stream::iter(pieces), max, key, Duration::from_secs(15)).await;
+            read.map(|(body, turn)| (body.len(), turn.is_some())).map_err(|problem| problem.code())
+        };
+        let mut turns: Vec<Turn> = (0..LARGE_OF_KEY_MAX).map(|_| LARGE.take(key).unwrap()).collect();
+        assert_eq!(read(BODY_MAX).await, Ok((BODY_MAX, false)), "most are small, and wait for nobody");
+        assert_eq!(read(BODY_MAX + 1).await, Err("too_many_requests"));
+        turns.pop();
+        assert_eq!(read(BODY_MAX + 1).await, Ok((BODY_MAX + 1, true)));
+        assert_eq!(read(max).await, Ok((max, true)));
+        assert_eq!(read(max + 1).await, Err("body_too_large"));
     }
 }

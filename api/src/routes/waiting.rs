@@ -6,18 +6,17 @@ use serde::{Deserialize, Serialize};
 use tornello_actors::fraud::SignalKind;
 use tornello_actors::node::Node;
 use tornello_actors::payments;
-use tornello_actors::rooms;
 use tornello_engine::channel::Channel;
 use tornello_engine::ids::{HoldId, SlotId};
-use tornello_engine::slot::{Command, Event, Line, Offer, Slot, Standing, Waiting, WaitingEnd, people as people_of, total};
+use tornello_engine::slot::{Command, Event, Offer, Slot, Standing, Waiting, WaitingEnd, people as people_of, total};
 
-use crate::acting::{self, Asked, Proof};
+use crate::acting::Proof;
 use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
-use crate::request::{IdempotencyKey, Json, draw, envelope, known_before, random};
-use crate::routes::holds::{HoldForm, HoldView, LineView, ShrinkForm, order_of, priced};
-use crate::routes::waiting_rooms::{self, Admission};
-use crate::routes::{alternatives, created, not_rebuilt, page, page_size};
+use crate::request::{IdempotencyKey, Json, draw, envelope};
+use crate::routes::holds::{HoldForm, HoldView, LineView, Placed, ShrinkForm, place};
+use crate::routes::waiting_rooms::Admission;
+use crate::routes::{created, not_rebuilt, page, page_size};
 use crate::words::ChannelWord;
 
 /// The most overtakings that an entry shows, the latest ones.
@@ -263,23 +262,12 @@ pub async fn join(
 ) -> Result<HttpResponse, Problem> {
     let slot = slot.into_inner();
     caller.may_at(Scope::Book, slot.museum())?;
-    let channel = caller.channel();
-    let mut envelope = envelope(&node, &caller, &key, &["wait", &slot.to_string()], &*form, &form.parties, order_of(form.order.as_deref())?)?;
-    known_before(&node, &[slot], &form.parties, &mut envelope);
-    let (admission, proof) = given;
-    // An offer is a hold: whoever waits here must not pass by those who wait for the opening.
-    let passage = waiting_rooms::passage(&node, (slot, &envelope), (slot, channel), &admission, &form.parties).await?;
-    let lines: Vec<Line> = priced(&node, slot, &caller, &form.lines, &envelope).await?;
-    let entry = HoldId::new(slot, random());
-    let asked = Asked { kind: SignalKind::Waited, channel, hold: entry, lines: &lines, proven: caller.is_desk() };
-    let parties = acting::weigh(&node, &mut envelope, asked, &proof).await?;
-    let command = Command::Wait { entry, who: caller.id(), channel, lines }.drawn(draw());
-    let answer = rooms::through(passage, node.slot(slot, envelope, command)).await;
-    let record = answer.map_err(|failure| alternatives(&node, slot, channel, failure))?;
+    let command = |entry, channel, lines| Command::Wait { entry, who: caller.id(), channel, lines };
+    let Placed { record, id, parties } = place(&node, slot, (&caller, &key), &form, &given, ("wait", SignalKind::Waited), command).await?;
     let waited = record.events.iter().find_map(|event| if let Event::Waited(waited) = event { Some(waited) } else { None });
     let waited = waited.ok_or_else(not_rebuilt)?;
     // Whoever waited takes part when the offer is bought, whatever name is given then. A repeat is told for how many they waited at first, which may be fewer by now.
-    if waited.entry == entry {
+    if waited.entry == id {
         node.scoring().remember(waited.entry, waited.channel, &waited.lines, parties);
     }
     let view = JoinedView {

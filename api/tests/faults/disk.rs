@@ -263,6 +263,21 @@ async fn a_start_on_a_read_only_disk_says_so() {
     refuses_to_start(&mount);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_on_a_read_only_disk_can_be_verified_and_not_cut() {
+    let mount = Mount::small(128);
+    Shop::open(&mount).await.server.kill();
+    mount.read_only();
+    let verify = |arguments: &[&str]| {
+        let verified = mount.tornello().arg("verify").args(arguments).arg("--data").arg(mount.inside().join("data")).output().unwrap();
+        (verified.status.code(), String::from_utf8_lossy(&[verified.stdout, verified.stderr].concat()).into_owned())
+    };
+    let (status, said) = verify(&[]);
+    assert!(status == Some(0) && said.contains("the journal is sound"), "{said}");
+    let (status, said) = verify(&["--cut-torn-tail"]);
+    assert!(status == Some(1) && said.contains("Read-only file system"), "{said}");
+}
+
 fn refuses_to_start(mount: &Mount) {
     let data = mount.inside().join("data");
     let (status, log) = Server::run(serve(mount.tornello(), &data)).err().expect("a server does not start where it cannot write");

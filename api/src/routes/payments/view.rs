@@ -14,6 +14,7 @@ use tornello_engine::slot::DeskMethod;
 
 use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
+use crate::routes::people::PersonView;
 use crate::routes::refunds::RefundView;
 use crate::words::{DeskMethodWord, RefundedWord};
 
@@ -110,7 +111,7 @@ fn account() -> utoipa::openapi::Schema {
 }
 
 /// A payment, and what became of it.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 pub struct PaymentView {
     /// Its id.
     payment: String,
@@ -173,6 +174,9 @@ pub struct PaymentView {
     charged_back: bool,
     /// What payers' banks took back of all that came, in euro cents: it is not there any more, whatever the tickets cost. Of disputes that ended before this was noted it is not known.
     taken_back_cents: i64,
+    /// Who pays, for callers with desk rights who read the payment, while it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payer: Option<PersonView>,
     /// The double entry of it all, for callers with the scope `settle`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Vec<LedgerLineView>>,
@@ -212,6 +216,7 @@ impl PaymentView {
             disputed: payment.is_disputed(),
             charged_back: payment.dispute().is_some_and(|dispute| dispute.upheld == Some(true)),
             taken_back_cents: payment.taken_back().get(),
+            payer: None,
             ledger: None,
         }
     }

@@ -23,7 +23,8 @@ use tornello_engine::iban::Iban;
 use tornello_engine::ids::{Code, KeyId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment::{self, Command, Refund};
-use tornello_engine::time::Timestamp;
+use tornello_engine::recall::REMEMBERED_S;
+use tornello_engine::time::{MICROS_PER_S, Timestamp};
 
 use super::{RefundId, account_of, payee_for_banks, view};
 use crate::auth::{Caller, Scope};
@@ -36,6 +37,8 @@ use crate::routes::payments::museums;
 
 /// How many refunds one file takes at most.
 const TRANSFERS_MAX: u32 = 1_000;
+/// From which of its 13 characters on what was asked for stands in the name of its file: 6 of them, so that it is no longer than a name may be.
+const BODY_AT: usize = 7;
 
 /// The account that refunds are paid from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -90,15 +93,13 @@ pub async fn export(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, 
     let form = form.into_inner();
     let iban: Iban = form.debtor.iban.parse().map_err(|error| Problem::invalid(format!("debtor.iban: {error}")))?;
     let asked = envelope(&node, &caller, &key, &["export refunds"], &form, &[], None)?;
-    // The file's name follows from who asks what under which key.
-    let opaque = digest(&[b"refund batch", &asked.who.get().to_be_bytes(), &asked.key.0.to_be_bytes(), &asked.body.0.to_be_bytes()]);
     let views = &files(&node)?.views;
     // One at a time: a repeat that comes while the first is not answered yet must not take half a file for a whole one.
     let exporting = Arc::new(tokio::time::timeout(ANSWER_WITHIN, EXPORTING.lock()).await.map_err(|_| Problem::busy())?);
     // To the end that the journal itself knows: everybody else is told of its last batch a moment after whoever had the turn before.
     let last = node.journal().head().await.map_or(0, |head| head.number);
     views.catch_up(last.max(node.head().number)).await?;
-    let (batch, spelling, mut sent) = file_of(views, KeyId((opaque.0 >> 64) as u64)).await?;
+    let (batch, spelling, mut sent) = file_of(views, &asked, node.now()).await?;
     // A file that was made stays what it is, also when its day has come.
     let today = calendar::local_day(node.now());
     if sent.is_empty() && form.execution_date < today {
@@ -144,17 +145,32 @@ static EXPORTING: Mutex<()> = Mutex::const_new(());
 
 /// The file that a request makes: its name, how it is spelled, and what stands in it. One that was begun has the name, and with it the spelling, that it was begun with, whatever
 /// this program would do by now.
-async fn file_of(views: &Views, name: KeyId) -> Result<(Code, Spelling, Vec<BatchRow>), Problem> {
-    let named =
-        |spelling: Spelling| format!("r{name}{}", spelling.mark()).parse::<Code>().map_err(|_| Problem::unavailable("the file cannot be named"));
-    for spelling in Spelling::ALL {
-        let batch = named(spelling)?;
-        let sent = views.batch(batch.as_str()).await?;
-        if !sent.is_empty() {
-            return Ok((batch, spelling, sent));
+///
+/// The name follows from who asks what under which key, and begins with the key alone: as long as keys are remembered nobody makes another file under that of one. Whoever has lost the
+/// answer, and asks anew for another day, would be told that nothing is left to send, and the file that has it would be nobody's.
+async fn file_of(views: &Views, asked: &Envelope, now: Timestamp) -> Result<(Code, Spelling, Vec<BatchRow>), Problem> {
+    let (who, key, body) = (asked.who.get().to_be_bytes(), asked.key.0.to_be_bytes(), asked.body.0.to_be_bytes());
+    let opaque = |parts: &[&[u8]]| KeyId((digest(parts).0 >> 64) as u64).to_string();
+    let (of_key, of_all) = (opaque(&[b"refund file", &who, &key]), opaque(&[b"refund batch", &who, &key, &body]));
+    let named = |name: &str, spelling: Spelling| {
+        format!("{name}{}", spelling.mark()).parse::<Code>().map_err(|_| Problem::unavailable("the file cannot be named"))
+    };
+    // Before names began with the key they had what was asked alone.
+    let (name, before) = (format!("r{of_key}{}", of_all.split_at(BODY_AT).1), format!("r{of_all}"));
+    for name in [&name, &before] {
+        for spelling in Spelling::ALL {
+            let batch = named(name, spelling)?;
+            let sent = views.batch(batch.as_str()).await?;
+            if !sent.is_empty() {
+                return Ok((batch, spelling, sent));
+            }
         }
     }
-    Ok((named(Spelling::IN_USE)?, Spelling::IN_USE, Vec::new()))
+    let last = views.last_batch(&format!("r{of_key}")).await?;
+    if last.is_some_and(|last| now.micros_since(last) <= REMEMBERED_S * MICROS_PER_S) {
+        return Err(Failure::<payment::Refusal>::KeyReused.into());
+    }
+    Ok((named(&name, Spelling::IN_USE)?, Spelling::IN_USE, Vec::new()))
 }
 
 /// A refund that can go into a file, how much it is, and to whom it goes.
