@@ -7,7 +7,7 @@
 //!
 //! Fractions go to the largest remainders, of equal ones to the earlier slot. A later start finds more room, as some will have left by then; so slots stand in the
 //! order of their starts, and all that begin up to an instant together get no more than the room of that instant. Who was promised a place for which there is no room
-//! comes in as soon as there is some: slots that begin later have that much less to sell.
+//! comes in as soon as there is some: all others have that much less to sell, and of what a slot has promised beyond its room nothing is sold again if it ends.
 
 use serde::{Deserialize, Serialize};
 
@@ -73,16 +73,13 @@ pub fn shares(claims: &[Claim]) -> Vec<u32> {
     shares.into_iter().map(|share| u32::try_from(share).unwrap_or(u32::MAX)).collect()
 }
 
-/// What the shares come to beside what was promised beyond them by earlier claims; one part for each claim. What it promised itself none loses by that.
+/// What the shares come to beside what was promised beyond them; one part for each claim. While more is promised than there is room for, none has a place to give to somebody
+/// else that it had promised: of a hold that ends there, nothing is sold again.
 #[must_use]
 pub fn parts(claims: &[Claim]) -> Vec<u32> {
-    let mut parts = shares(claims);
-    let mut has: Vec<(u32, u32)> = claims.iter().zip(&parts).map(|(claim, share)| (claim.room, *share)).collect();
-    for (i, claim) in claims.iter().enumerate() {
-        parts[i] = parts[i].min(spare(&has, i).max(claim.promised));
-        has[i].1 = parts[i].max(claim.promised);
-    }
-    parts
+    let shares = shares(claims);
+    let has: Vec<(u32, u32)> = claims.iter().zip(&shares).map(|(claim, share)| (claim.room, claim.promised.max(*share))).collect();
+    shares.iter().enumerate().map(|(i, share)| spare(&has, i).min(*share)).collect()
 }
 
 /// How much one claim may have if all others keep what they have now.
@@ -173,8 +170,8 @@ mod tests {
         for (claims, expected, why) in [
             (vec![claim(4, 9, 0), claim(22, 0, 20)], vec![4, 13], "five more will come in before it begins"),
             (vec![claim(4, 4, 16), claim(22, 0, 20)], vec![4, 18], "all who were promised a place have one"),
-            (vec![claim(4, 9, 0), claim(22, 15, 5)], vec![4, 15], "what it has promised itself stays"),
-            (vec![claim(6, 9, 50), claim(6, 3, 50)], vec![5, 1], "there is nothing to sell in either"),
+            (vec![claim(4, 9, 0), claim(22, 15, 5)], vec![4, 13], "two who were promised a place in it have none until others have left"),
+            (vec![claim(6, 9, 50), claim(6, 3, 50)], vec![3, 0], "there is nothing to sell in either, and nothing of what ends there"),
             (vec![claim(4, 0, 20), claim(22, 30, 0)], vec![0, 22], "a later promise comes before an earlier sale, and takes nothing beyond that"),
         ] {
             assert_eq!(parts(&claims), expected, "{why}");
@@ -237,8 +234,9 @@ mod tests {
         fn nothing_is_left_to_sell_that_a_promise_needs(claims in claims()) {
             let (shares, parts) = (shares(&claims), parts(&claims));
             prop_assert!(parts.iter().zip(&shares).all(|(part, share)| part <= share));
-            for i in (0..claims.len()).filter(|i| parts[*i] > claims[*i].promised) {
-                let has = |j: usize| if j < i { parts[j].max(claims[j].promised) } else { parts[j] };
+            for i in (0..claims.len()).filter(|i| parts[*i] > 0) {
+                // Whatever ends in it is sold again up to its part, while the others keep what they have promised.
+                let has = |j: usize| if j == i { parts[j] } else { parts[j].max(claims[j].promised) };
                 prop_assert!((i + 1..=claims.len()).all(|end| (0..end).map(has).sum::<u32>() <= claims[end - 1].room));
             }
             if claims.iter().zip(&shares).all(|(claim, share)| *share >= claim.promised) {

@@ -130,6 +130,8 @@ pub struct Auditor {
     known_from: usize,
     /// The slots that were to give up some of the room by the last reading, and have not written that down.
     uncut: BTreeSet<SlotId>,
+    /// What each slot of the museum had promised when its room was last shared out.
+    promised: BTreeMap<SlotId, u32>,
     /// How many there were in all.
     pub lost_cuts: u64,
     /// Each slot as its records say.

@@ -219,12 +219,12 @@ impl Node {
         let all_cut = !written.iter().any(cut_is_lost);
         let mut outcomes = written;
         if all_cut {
-            // What was sold meanwhile under an older part is sold: the raises get what is there now.
+            // What was sold meanwhile under an older part is sold: the raises get what is there now. Of what a slot has promised beyond that nothing is sold again when it ends.
             let mut has: Vec<_> = standings.iter().map(|standing| (standing.room, standing.has(&self.board, now))).collect();
             let mut raises = Vec::new();
             for (i, _) in heard().filter(|(i, _)| grows(*i)) {
-                let share = shares[i].min(grant::spare(&has, i)).max(has[i].1);
-                has[i].1 = share;
+                let share = shares[i].min(grant::spare(&has, i));
+                has[i].1 = share.max(has[i].1);
                 raises.push((i, part(i, share)));
             }
             outcomes.extend(self.tell_all(&standings, raises, &estimate, ceiling).await);

@@ -46,6 +46,8 @@ impl Auditor {
     pub fn shares(&mut self, shared: Shared) {
         self.uncut.clear();
         self.shared = Some(shared);
+        let of_museum = self.slots.iter().filter(|(slot, _)| slot.museum() == shared.museum);
+        self.promised = of_museum.map(|(slot, naive)| (*slot, naive.promised())).collect();
     }
 
     /// A batch is lost. A slot that was to give up some of the room by it has that still, and no other one is given it.
@@ -262,7 +264,9 @@ impl Auditor {
             if (sells || naive.taken() > 0) && !(is_last && naive.has_share_of(shared.measured_at)) {
                 return Ok(());
             }
-            may_come += i64::from(naive.may_come(now));
+            // Of what was promised beyond the room nothing is given to anybody else when it ends meanwhile.
+            let promised = self.promised.get(slot).copied().unwrap_or(0);
+            may_come += i64::from(naive.may_come(now).max(promised));
             let room = (i64::from(shared.ceiling) - staying(upper, wait_us, dwell_us)).max(0);
             concerned.push((*slot, sells, room - may_come));
         }

@@ -120,9 +120,14 @@ impl Naive {
     /// How many people may still come in by this slot: as many as its places in force let, or are taken, less those let in. While it is closed nobody buys what is held there.
     pub fn may_come(&self, now: Timestamp) -> u32 {
         let most = if now < self.opening.end { self.in_force(now).unwrap_or(self.capacity + self.beyond.unwrap_or(0)) } else { 0 };
+        most.saturating_sub(self.admitted()).max(self.promised())
+    }
+
+    /// How many people who have been promised a place have not come in.
+    pub fn promised(&self) -> u32 {
         let sold = Channel::ALL.into_iter().map(|channel| self.sold_by(channel)).sum::<u32>();
         let promised = if self.closed.is_some() { sold } else { self.taken() };
-        most.max(promised).saturating_sub(self.admitted())
+        promised.saturating_sub(self.admitted())
     }
 
     /// How many places rest, without those of a hold that is just about to lose them.

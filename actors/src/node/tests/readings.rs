@@ -570,6 +570,24 @@ async fn who_holds_a_ticket_and_finds_no_room_now_leaves_the_next_slot_less_to_s
 }
 
 #[actix_rt::test]
+async fn of_what_was_promised_beyond_the_room_nothing_is_sold_again_when_it_ends() {
+    let house = House::new().await;
+    let (node, running) = (house.node(), SlotId::new(MUSEUM, RouteId(1), now()));
+    let next = SlotId::new(MUSEUM, RouteId(1), now().plus_seconds(3_600));
+    for (n, slot, count) in [(1, running, 9), (2, next, 10), (3, next, 5)] {
+        node.slot(slot, by(u128::from(n)), sell_in(slot, n, count)).await.unwrap();
+    }
+    people(node, 0, 26).await;
+    let available = || node.board().head(next).map(|head| head.places.available(Channel::BoxOffice, now()).0);
+    assert_eq!(available(), Some(0));
+    let cancel = Command::Cancel { sale: HoldId::new(next, 3), owner: None, tickets: vec![], cause: CancelCause::Visitor };
+    node.slot(next, by(4), cancel).await.unwrap();
+    // Of the 21 for whom there is room then, 9 come by the slot that runs, and 10 have tickets still.
+    assert_eq!(available(), Some(30 - 9 - 9 - 10));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_a_plan_adds_to_a_building_has_its_part_of_the_room_before_anybody_reads_anew() {
     let house = House::new().await;
     let (node, valid_from, [_, second]) = (house.node(), calendar::local_day(now()), both());
