@@ -164,8 +164,8 @@ pub async fn weigh_move(
     Ok(signal.parties)
 }
 
-/// As [`weigh`], when tickets are given back or taken back; none named: all that still stand; no list: money alone, of what was cancelled before. One more proof helps nobody here: only
-/// a rule's word stops it, all else is looked at later. Whoever does it by a key of staff, a totem or a reseller is a party of the command when this returns.
+/// As [`weigh`], when tickets are given back or taken back; none named: all that still stand; no list: money alone, of what was cancelled before, which counts as one. One more proof
+/// helps nobody here: only a rule's word stops it, all else is looked at later. Whoever does it by a key of staff, a totem or a reseller is a party of the command when this returns.
 pub async fn weigh_return(
     node: &Node,
     envelope: &mut Envelope,
@@ -175,7 +175,7 @@ pub async fn weigh_return(
     tickets: Option<&[u16]>,
 ) -> Result<(), Problem> {
     // One that is named twice goes back once.
-    let different = tickets.map_or(0, |tickets| tickets.iter().collect::<HashSet<_>>().len());
+    let different = tickets.map_or(1, |tickets| tickets.iter().collect::<HashSet<_>>().len());
     let is_all = tickets.is_some_and(<[u16]>::is_empty);
     // Most go back long after they were held, when nothing is remembered any more.
     let (held, people) = match node.scoring().held(sale) {
