@@ -448,6 +448,29 @@ async fn envelope_of(app: &App, slot: SlotId, is_it: impl Fn(&Event) -> bool) ->
     records.into_iter().find(|record| record.events.iter().any(&is_it)).unwrap().envelope.unwrap()
 }
 
+/// Money alone goes back where a cause is corrected: it counts for whoever does it as a ticket that they take back, and is assessed as it is heard.
+#[actix_rt::test]
+async fn a_clerk_who_corrects_a_cause_is_a_party_of_it() {
+    let app = App::start().await;
+    let (office, slot) = (app.key(Role::BoxOffice).await, slot(TORRE, 15));
+    let desk = json!({"lines": [{"category": "full", "count": 3}], "settlement": {"desk": {"till": "till-1", "method": "card", "reference": "R-1"}}});
+    let (status, sold) = app.post(&format!("/v1/slots/{slot}/sales"), &office, "sell", &desk).await;
+    assert_eq!(status, StatusCode::CREATED, "{sold}");
+    let id: HoldId = sold["sale"].as_str().unwrap().parse().unwrap();
+    for (name, form) in [("back", json!({"tickets": [0, 1], "cause": "visitor"})), ("correct", json!({"cause": "museum", "corrects": true}))] {
+        app.node().scoring().counters().heard(app.node().head().number).await;
+        let (status, done) = app.post(&format!("/v1/sales/{id}/cancel"), &office, name, &form).await;
+        assert_eq!(status, StatusCode::OK, "{done}");
+    }
+    let envelope = envelope_of(&app, slot, |event| matches!(event, Event::Cancelled(cancelled) if cancelled.tickets.is_empty())).await;
+    assert_eq!(envelope.parties, [Party { kind: PartyKind::Operator, pseudonym: Digest(u128::from(envelope.who.get())) }]);
+    let (fold, _) = replay_to(app.node().journal().as_ref(), app.node().head().number, Sizes::default().parties).await.unwrap();
+    let row = fold.rows().filter(|row| row.subject == id.get()).last().unwrap();
+    let heard = digest_of(row.features.as_slice().try_into().unwrap());
+    assert_eq!(Some(heard), envelope.assessment.map(|assessment| assessment.features), "assessed as it is heard");
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn a_clerk_who_gives_back_what_the_web_sold_is_a_party_of_it() {
     let app = App::start().await;

@@ -371,6 +371,43 @@ async fn what_a_visitor_cancels_is_paid_back_by_policy() {
     app.stop().await;
 }
 
+/// A desk that named the visitor as the cause names the museum: the rest goes back, once, also after a restart.
+#[actix_rt::test]
+async fn a_desk_corrects_a_cause_that_it_named_by_mistake() {
+    let app = App::start().await;
+    let (office, web, group) = (app.key(Role::BoxOffice).await, app.key(Role::Web).await, app.key(Role::GroupOffice).await);
+    let body = json!({"lines": [{"category": "full", "count": 3}], "settlement": desk("R")});
+    let (_, sale) = app.post(&format!("/v1/slots/{}/sales", slot(TORRE, 15)), &office, "sell", &body).await;
+    let sale = sale["sale"].as_str().unwrap().to_owned();
+    let cancel = format!("/v1/sales/{sale}/cancel");
+    let corrects = json!({"cause": "museum", "corrects": true});
+    let (status, early) = app.post(&cancel, &office, "early", &corrects).await;
+    assert_eq!((status.as_u16(), &early["code"]), (409, &json!("nothing_to_pay_back")), "{early}");
+    let (status, cancelled) = app.post(&cancel, &office, "cancel", &json!({"cause": "visitor", "tickets": [0, 2]})).await;
+    assert_eq!((status, &cancelled["refund_cents"]), (StatusCode::OK, &json!(0)), "{cancelled}");
+    let wrong = [("w1", json!({"cause": "visitor", "corrects": true})), ("w2", json!({"cause": "museum", "corrects": true, "tickets": [0]}))];
+    for (name, wrong) in wrong {
+        let (status, refused) = app.post(&cancel, &office, name, &wrong).await;
+        assert_eq!((status.as_u16(), &refused["code"]), (422, &json!("invalid")), "{refused}");
+    }
+    assert_eq!(app.post(&cancel, &web, "shop", &corrects).await.0, StatusCode::FORBIDDEN);
+    let (status, corrected) = app.post(&cancel, &office, "correct", &corrects).await;
+    assert_eq!((status, &corrected["refund_cents"], &corrected["tickets"]), (StatusCode::OK, &json!(2_400), &json!([])), "{corrected}");
+    let app = app.restart().await;
+    assert_eq!(app.post(&cancel, &office, "correct", &corrects).await, (StatusCode::OK, corrected), "a repeat");
+    let (status, again) = app.post(&cancel, &office, "again", &corrects).await;
+    assert_eq!((status.as_u16(), &again["code"]), (409, &json!("nothing_to_pay_back")), "{again}");
+    let now = app.get(&format!("/v1/sales/{sale}"), &office).await;
+    let states: Vec<&str> = now["tickets"].as_array().unwrap().iter().map(|ticket| ticket["state"].as_str().unwrap()).collect();
+    assert_eq!((states, &now["refunded_cents"]), (vec!["cancelled", "valid", "cancelled"], &json!(2_400)), "{now}");
+    // What its till took goes back as one task.
+    tornello_actors::payments::resume(app.node()).await;
+    let open = app.until("/v1/refunds?state=open&museum=torre", &group, |page| !page["items"].as_array().unwrap().is_empty()).await;
+    let amounts: Vec<&Value> = open["items"].as_array().unwrap().iter().map(|refund| &refund["amount_cents"]).collect();
+    assert_eq!(amounts, [&json!(2_400)], "{open}");
+    app.stop().await;
+}
+
 #[actix_rt::test]
 async fn what_a_desk_sells_of_a_shops_holds_stays_the_shops_and_is_listed_for_both() {
     let app = App::start().await;

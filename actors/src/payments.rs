@@ -24,7 +24,9 @@ pub use release::{Confirmation, leave_waiting, release, shrink, wait_for_fewer};
 pub(crate) use resume::keep_paying;
 pub use resume::resume;
 pub use settle::gone;
+pub use tell::is_for_closed;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -93,6 +95,10 @@ pub trait Gateway: Send + Sync + 'static {
     fn publish<'a>(&'a self, payment: PaymentId, opened: &'a Opened) -> BoxFuture<'a, Result<(), GatewayError>>;
     /// Lets it be payable no more. One that is not known there is not.
     fn withdraw(&self, payment: PaymentId) -> BoxFuture<'_, Result<(), GatewayError>>;
+    /// Lets it be paid, or not, while our station cannot be asked: then nobody there knows that a slot is closed.
+    fn stand_in<'a>(&'a self, _payment: PaymentId, _opened: &'a Opened, _may: bool) -> BoxFuture<'a, Result<(), GatewayError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
     /// Says that it was paid on another way.
     fn paid_elsewhere<'a>(&'a self, payment: PaymentId, receipt: &'a Receipt) -> BoxFuture<'a, Result<(), GatewayError>>;
     /// Where to send the payer's browser.
@@ -128,12 +134,15 @@ pub struct Paying {
     settling: [Mutex<()>; LOCKS],
     telling: [Mutex<()>; LOCKS],
     driven: Arc<Semaphore>,
+    /// The positions whose gateway has heard that what they are for is closed. After a start it hears that anew.
+    closed: parking_lot::Mutex<BTreeSet<PaymentId>>,
 }
 
 impl Default for Paying {
     fn default() -> Self {
         let locks = || std::array::from_fn(|_| Mutex::default());
-        Self { beginning: locks(), settling: locks(), telling: locks(), driven: Arc::new(Semaphore::new(DRIVEN)) }
+        let (driven, closed) = (Arc::new(Semaphore::new(DRIVEN)), parking_lot::Mutex::default());
+        Self { beginning: locks(), settling: locks(), telling: locks(), driven, closed }
     }
 }
 

@@ -14,7 +14,7 @@ mod settling;
 mod tickets;
 
 pub use board::{QuoteHead, Quotes};
-pub use gone::tickets_cancelled;
+pub use gone::{cause_corrected, tickets_cancelled};
 pub(crate) use resuming::keep_quoting;
 #[cfg(test)]
 pub(crate) use resuming::resume_due;

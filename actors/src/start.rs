@@ -359,7 +359,7 @@ impl Memory {
             board.restore(*id, SlotHead::of(slot));
             board.not_saved(*id);
         }
-        self.payments.values().for_each(|payment| payments.publish(payment.id(), PaymentHead::of(payment)));
+        self.payments.values().for_each(|payment| payments.put(payment));
         self.quotes.values().for_each(|quote| quotes.publish(quote.id(), QuoteHead::of(quote)));
         self.ticketed.into_iter().for_each(|(id, head)| quotes.publish(id, head));
         self.tills.values().for_each(|till| tills.publish(till));
@@ -378,7 +378,7 @@ impl Memory {
         }
         self.accounts.values().for_each(|account| accounts.publish(account));
         for id in self.reopened {
-            payments.publish(id, PaymentHead::of(&streams.payment(id).await?));
+            payments.put(&streams.payment(id).await?);
         }
         for id in self.revived {
             quotes.publish(id, QuoteHead::of(&streams.quote(id).await?));

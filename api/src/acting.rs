@@ -164,21 +164,22 @@ pub async fn weigh_move(
     Ok(signal.parties)
 }
 
-/// As [`weigh`], when tickets are given back or taken back; none named: all that still stand. One more proof helps nobody here: only a rule's word stops it, all else is
-/// looked at later. Whoever does it by a key of staff, a totem or a reseller is a party of the command when this returns.
+/// As [`weigh`], when tickets are given back or taken back; none named: all that still stand; no list: money alone, of what was cancelled before, which counts as one. One more proof
+/// helps nobody here: only a rule's word stops it, all else is looked at later. Whoever does it by a key of staff, a totem or a reseller is a party of the command when this returns.
 pub async fn weigh_return(
     node: &Node,
     envelope: &mut Envelope,
     cause: CancelCause,
     sale: HoldId,
     channel: Channel,
-    tickets: &[u16],
+    tickets: Option<&[u16]>,
 ) -> Result<(), Problem> {
     // One that is named twice goes back once.
-    let different = tickets.iter().collect::<HashSet<_>>().len();
+    let different = tickets.map_or(1, |tickets| tickets.iter().collect::<HashSet<_>>().len());
+    let is_all = tickets.is_some_and(<[u16]>::is_empty);
     // Most go back long after they were held, when nothing is remembered any more.
     let (held, people) = match node.scoring().held(sale) {
-        Some(held) if !tickets.is_empty() => (held, different),
+        Some(held) if !is_all => (held, different),
         remembered => {
             let stands = |ticket: &&Ticket| ticket.state == TicketState::Valid;
             let known = move |sale: &Sale| (Held::in_slot(sale.channel, sale.lines.clone(), sale.buyer), sale.tickets.iter().filter(stands).count());
@@ -189,7 +190,7 @@ pub async fn weigh_return(
                 Some(held) => held,
                 None => Arc::new(node.scoring().recalled(sale, in_slot).await),
             };
-            (held, if tickets.is_empty() { standing } else { different })
+            (held, if is_all { standing } else { different })
         }
     };
     let people = u32::try_from(people).unwrap_or(u32::MAX);

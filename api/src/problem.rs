@@ -295,7 +295,8 @@ fn refusal_status(refusal: &slot::Refusal) -> StatusCode {
         | R::HoldQuoted { .. }
         | R::PlacesByHand
         | R::BeyondStands { .. }
-        | R::NotClosed => StatusCode::CONFLICT,
+        | R::NotClosed
+        | R::NothingToPayBack => StatusCode::CONFLICT,
     }
 }
 
@@ -367,6 +368,7 @@ fn refusal_title(refusal: &slot::Refusal) -> &'static str {
         R::PlacesByHand => "staff set the places of this slot by hand",
         R::BeyondStands { .. } => "so many places are sold beyond the slot's own already",
         R::NotClosed => "the slot is not closed",
+        R::NothingToPayBack => "nothing is left to pay back of what is cancelled",
         R::BuyerMissing => "this museum keeps places over the web for somebody only",
         R::HoldRenewed { .. } => "places that were held and not bought are for others first",
     }
@@ -448,7 +450,7 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::HoldKept { .. } => "Let `payment` be paid, at a desk too: it makes the sale by itself. Or cancel it first.",
         R::HoldQuoted { .. } => "It becomes tickets, or is given back, with its `quote`: accept, revise or cancel that.",
         R::PlacesByHand => "Set them by hand again.",
-        R::BeyondStands { .. } | R::NotClosed => "Nothing has to be done.",
+        R::BeyondStands { .. } | R::NotClosed | R::NothingToPayBack => "Nothing has to be done.",
         R::BuyerMissing => {
             "Name who buys in `parties`, as `buyer`, or the browser, as `device`, when places are asked for: asking at the checkout is too late. Tickets that were bought without are moved here at a desk."
         }

@@ -3,14 +3,20 @@
 use std::net::TcpListener;
 
 use reqwest::Url;
+use tornello_actors::payments::{Gateway, GatewayError};
 use tornello_api::pagopa::checkout::{Cart, Checkout, ReturnUrls};
+use tornello_api::pagopa::gateway::Pagopa;
 use tornello_api::pagopa::gpd::{Gpd, Position, Status, iupd};
 use tornello_api::pagopa::settings::Settings;
 use tornello_api::pagopa::soap::Debtor;
 use tornello_api::pagopa::wire::CallError;
-use tornello_engine::ids::{MuseumId, PaymentId};
+use tornello_engine::channel::Channel;
+use tornello_engine::ids::{HoldId, KeyId, MuseumId, PaymentId, RouteId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::notice::FiscalCode;
+use tornello_engine::payment::{self, Item, Opened};
+use tornello_engine::slot::Line;
+use tornello_engine::tariff::Proof;
 use tornello_engine::time::Timestamp;
 
 use super::platform::{Platform, Trouble};
@@ -86,6 +92,51 @@ async fn a_position_is_created_published_changed_and_withdrawn() {
     let asked = platform.asked();
     assert_eq!(asked[0], "POST /gpd/debt-positions-service/v1/organizations/97832870584/debtpositions?toPublish=false");
     assert!(asked.last().unwrap().ends_with("/debtpositions/a%2F..%2Fb"), "a name cannot leave its place");
+    platform.stop().await;
+}
+
+/// What is for a slot that is closed is not to be paid while the station is down, and may be when it reopens; what is paid there meanwhile stays as it is.
+#[actix_rt::test]
+async fn a_position_for_a_closed_slot_is_not_paid_in_stand_in() {
+    let platform = Platform::start();
+    let pagopa = Pagopa::new(platform.settings()).unwrap();
+    let slot = SlotId::new(MuseumId(1), RouteId(1), at("2026-11-30T14:00:00Z"));
+    let price_cents = Cents::new(1_200);
+    let line = Line { category: "full".parse().unwrap(), count: 1, price_cents, proof: Proof::None };
+    let opened = Opened {
+        who: KeyId(7),
+        order: None,
+        quote: None,
+        channel: Channel::Web,
+        items: vec![Item { hold: HoldId::new(slot, 1), lines: vec![line], amount_cents: price_cents }],
+        extras: Vec::new(),
+        amount_cents: price_cents,
+        payer: None,
+        museum: MuseumId(1),
+        subject: "Biglietti".to_owned(),
+        gateway: payment::Gateway::Notice,
+        due_at: at("2026-11-30T12:00:00Z"),
+    };
+    let name = iupd(PAYMENT);
+    let stored = || platform.stored("97832870584", &name).unwrap();
+    pagopa.publish(PAYMENT, &opened).await.unwrap();
+    assert_eq!((&stored().model["payStandIn"], stored().status), (&true.into(), "VALID"));
+    for may in [false, false, true] {
+        pagopa.stand_in(PAYMENT, &opened, may).await.unwrap();
+        assert_eq!((&stored().model["payStandIn"], stored().status), (&may.into(), "VALID"));
+        assert_eq!(stored().model["paymentOption"][0]["dueDate"], "2026-11-30T12:00:00Z");
+    }
+    // A repeat of what was published changes nothing of it.
+    pagopa.stand_in(PAYMENT, &opened, false).await.unwrap();
+    pagopa.publish(PAYMENT, &opened).await.unwrap();
+    assert_eq!(stored().model["payStandIn"], false);
+    for status in ["PAID", "INVALID"] {
+        platform.change(&name, |stored| stored.status = status);
+        assert_eq!(pagopa.stand_in(PAYMENT, &opened, true).await, Ok(()));
+        assert_eq!((&stored().model["payStandIn"], stored().status), (&false.into(), status));
+    }
+    platform.trouble([Trouble::Status(503)]);
+    assert!(matches!(pagopa.stand_in(PAYMENT, &opened, true).await, Err(GatewayError::Later(_))));
     platform.stop().await;
 }
 

@@ -471,7 +471,8 @@ impl Hearing {
         let taker = taker.unwrap_or(if kind == SignalKind::Voided { Outlet::BoxOffice } else { Outlet::Web });
         signal.parties = parties(envelope.unwrap_or(&nobody), taker);
         join(&mut signal.parties, but_operators(&origin.parties));
-        signal.people = cancelled.tickets.len() as u32;
+        // Of a cause that is corrected the record names no tickets: it counts as one, so that whoever pays much back like that is seen too.
+        signal.people = cancelled.tickets.len().max(1) as u32;
         signal.cents = 0;
         Some(signal)
     }

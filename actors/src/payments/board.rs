@@ -1,12 +1,13 @@
 //! The payments that somebody has still to do something about: a payer, the clock, the driver, an operator. Those that are finished are found in the journal
 //! when they are asked for, so memory holds as many as are under way. All of it can be rebuilt from the journal.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::ids::{MuseumId, PaymentId};
+use tornello_engine::ids::{MuseumId, PaymentId, SlotId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment::{Event, Payment, Stage};
 use tornello_engine::record::Record;
@@ -77,6 +78,14 @@ struct Known {
     heads: HashMap<PaymentId, PaymentHead>,
     deadlines: Deadlines<PaymentId>,
     working: BTreeSet<PaymentId>,
+    /// The positions that can be paid, each with the slots of what it is for.
+    positions: BTreeMap<PaymentId, Arc<[SlotId]>>,
+}
+
+/// The slots of what a payment is for, while it is a position that can be paid.
+fn slots_of(payment: &Payment) -> Arc<[SlotId]> {
+    let opened = payment.opened().filter(|opened| opened.gateway.is_position() && payment.stage() == Stage::Pending);
+    opened.map(|opened| opened.items.iter().map(|item| item.hold.slot()).collect()).unwrap_or_default()
 }
 
 /// The heads of all payments that are not finished.
@@ -87,8 +96,13 @@ pub struct Payments {
 }
 
 impl Payments {
-    /// Publishes a payment's new head. Called in the order of commits; a head that is older than the known one changes nothing.
-    pub fn publish(&self, payment: PaymentId, head: PaymentHead) {
+    /// Publishes a payment as it is.
+    pub fn put(&self, payment: &Payment) {
+        self.publish(payment.id(), PaymentHead::of(payment), slots_of(payment));
+    }
+
+    /// Publishes a payment's new head, and the slots of a position. Called in the order of commits; a head that is older than the known one changes nothing.
+    fn publish(&self, payment: PaymentId, head: PaymentHead, slots: Arc<[SlotId]>) {
         let mut known = self.known.lock();
         if known.heads.get(&payment).is_some_and(|before| before.seq > head.seq) {
             return;
@@ -98,6 +112,11 @@ impl Payments {
             known.working.insert(payment);
         } else {
             known.working.remove(&payment);
+        }
+        if slots.is_empty() {
+            known.positions.remove(&payment);
+        } else {
+            known.positions.insert(payment, slots);
         }
         if known.deadlines.replace(payment, before.and_then(|before| before.wake_at), head.wake_at) != First::Same {
             self.sooner.notify_one();
@@ -134,6 +153,12 @@ impl Payments {
         self.working_that(|head| head.awaits_gateway)
     }
 
+    /// The positions that can be paid, each with the slots of what it is for.
+    #[must_use]
+    pub fn positions(&self) -> BTreeMap<PaymentId, Arc<[SlotId]>> {
+        self.known.lock().positions.clone()
+    }
+
     fn working_that(&self, is_such: impl Fn(&PaymentHead) -> bool) -> Vec<PaymentId> {
         let known = self.known.lock();
         known.working.iter().copied().filter(|payment| known.heads.get(payment).is_some_and(&is_such)).collect()
@@ -158,22 +183,20 @@ impl Payments {
 }
 
 impl Tell<Payment> for Payments {
-    type View = PaymentHead;
+    type View = (PaymentHead, Arc<[SlotId]>);
 
-    fn view(&self, state: &Payment) -> PaymentHead {
-        PaymentHead::of(state)
+    fn view(&self, state: &Payment) -> Self::View {
+        (PaymentHead::of(state), slots_of(state))
     }
 
-    fn committed(&self, stream: &Lease, _: &Record<Event>, view: PaymentHead, _: u64) {
+    fn committed(&self, stream: &Lease, _: &Record<Event>, (head, slots): Self::View, _: u64) {
         if let StreamId::Payment(payment) = stream.stream {
-            self.publish(payment, view);
+            self.publish(payment, head, slots);
         }
     }
 
-    fn rebuilt(&self, stream: &Lease, state: &Payment) {
-        if let StreamId::Payment(payment) = stream.stream {
-            self.publish(payment, PaymentHead::of(state));
-        }
+    fn rebuilt(&self, _: &Lease, state: &Payment) {
+        self.put(state);
     }
 }
 
@@ -191,18 +214,18 @@ mod tests {
     #[test]
     fn who_is_finished_leaves_and_deadlines_and_work_follow_the_heads() {
         let (board, [one, two]) = (Payments::default(), [1, 2].map(PaymentId::from_raw));
-        board.publish(one, head(1, Some(50), true));
-        board.publish(two, head(1, Some(30), false));
+        board.publish(one, head(1, Some(50), true), Arc::default());
+        board.publish(two, head(1, Some(30), false), Arc::default());
         assert_eq!((board.next_wake(), board.working()), (Some(Timestamp::from_seconds(30)), vec![one]));
         assert_eq!(board.due(Timestamp::from_seconds(49)), [two]);
-        board.publish(two, PaymentHead { awaits_gateway: true, ..head(1, Some(30), true) });
+        board.publish(two, PaymentHead { awaits_gateway: true, ..head(1, Some(30), true) }, Arc::default());
         assert_eq!((board.settling(), board.telling(), board.working()), (vec![one], vec![two], vec![one, two]));
-        board.publish(two, PaymentHead { awaits_gateway: true, is_settled: false, ..head(1, Some(30), true) });
+        board.publish(two, PaymentHead { awaits_gateway: true, is_settled: false, ..head(1, Some(30), true) }, Arc::default());
         assert_eq!((board.settling(), board.telling()), (vec![one, two], vec![two]), "neither waits for the other");
-        board.publish(two, head(2, None, false));
-        board.publish(one, head(0, None, false));
+        board.publish(two, head(2, None, false), Arc::default());
+        board.publish(one, head(0, None, false), Arc::default());
         assert_eq!((board.heads().len(), board.head(two), board.next_wake()), (1, None, Some(Timestamp::from_seconds(50))));
-        board.publish(one, PaymentHead { owed: 1, ..head(2, None, false) });
+        board.publish(one, PaymentHead { owed: 1, ..head(2, None, false) }, Arc::default());
         assert_eq!((board.working(), board.due(Timestamp::MAX), board.heads().len()), (vec![], vec![], 1), "an operator has to pay back");
     }
 }

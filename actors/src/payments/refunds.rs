@@ -63,8 +63,14 @@ async fn hand_one_over(node: &Node, sale: HoldId, seq: u64, amount_cents: Cents)
         Some(Settlement::Free | Settlement::Moved { .. }) | None => {}
     }
     if let Some(quote) = quote_of(node, settlement.as_ref()).await? {
-        let cause = cause_of(node, sale.slot(), seq).await?;
-        quotes::tickets_cancelled(node, quote, cause).await.map_err(|failure| failure.map(|_| Refusal::Payment(payment::Refusal::UnknownSale)))?;
+        let cancelled = cancelled_by(node, sale.slot(), seq).await?;
+        // None: another cause is named of what was cancelled before.
+        let told = if cancelled.tickets.is_empty() {
+            quotes::cause_corrected(node, quote).await
+        } else {
+            quotes::tickets_cancelled(node, quote, cancelled.cause).await
+        };
+        told.map_err(|failure| failure.map(|_| Refusal::Payment(payment::Refusal::UnknownSale)))?;
     }
     let key = digest(&[b"handed over", &sale.get().to_be_bytes(), &seq.to_be_bytes()]);
     match node.slot(sale.slot(), by(key), slot::Command::HandedOver { sale, seq }).await {
@@ -84,12 +90,12 @@ async fn quote_of(node: &Node, settlement: Option<&Settlement>) -> Step<Option<Q
     }
 }
 
-/// Why a record of a slot cancelled tickets, from the record itself.
-async fn cause_of(node: &Node, slot: SlotId, seq: u64) -> Step<slot::CancelCause> {
+/// What a record of a slot cancelled, and why, from the record itself.
+async fn cancelled_by(node: &Node, slot: SlotId, seq: u64) -> Step<slot::Cancelled> {
     let stream = StreamId::Slot(slot);
     let record = record_of::<slot::Event>(node.journal().as_ref(), stream, seq).await.map_err(|error| read_failed(&error))?;
-    let cause = |event: &slot::Event| if let slot::Event::Cancelled(cancelled) = event { Some(cancelled.cause) } else { None };
-    let found = record.and_then(|record| record.events.iter().find_map(cause));
+    let cancelled = |event: slot::Event| if let slot::Event::Cancelled(cancelled) = event { Some(cancelled) } else { None };
+    let found = record.and_then(|record| record.events.into_iter().find_map(cancelled));
     found.ok_or_else(|| Failure::OutOfOrder(format!("record {seq} of {slot} cancels nothing")))
 }
 

@@ -5,6 +5,7 @@ use futures_util::StreamExt;
 use tornello_engine::ids::{PaymentId, SlotId};
 
 use super::refunds::hand_over;
+use super::tell::unheard;
 use super::{Step, drive, drive_without_gateway};
 use crate::node::Node;
 use crate::pauses::{Pauses, RESUME_EVERY_S};
@@ -16,7 +17,7 @@ const RESUMED: usize = 16;
 pub async fn resume(node: &Node) -> usize {
     resume_settling(node, &mut Pauses::default(), &mut Pauses::default()).await;
     let handed = hand_over_each(node, node.board().owing()).await;
-    let driven = resume_each(node.payments().working(), |id| drive(node, id)).await;
+    let driven = resume_each(with_unheard(node, node.payments().working()), |id| drive(node, id)).await;
     handed.iter().filter(|(_, is_done)| !is_done).count() + driven.iter().filter(|(_, is_done)| !is_done).count()
 }
 
@@ -56,7 +57,7 @@ async fn resume_settling(node: &Node, payments: &mut Pauses<PaymentId>, slots: &
 async fn keep_telling(node: &Node) {
     let mut pauses = Pauses::default();
     loop {
-        let mut due = pauses.due(node.payments().telling(), node.now());
+        let mut due = pauses.due(with_unheard(node, node.payments().telling()), node.now());
         let is_last = due.len() <= RESUMED;
         due.truncate(RESUMED);
         for (id, is_done) in resume_each(due, |id| drive(node, id)).await {
@@ -66,6 +67,14 @@ async fn keep_telling(node: &Node) {
             node.clock().sleep_until(node.now().plus_seconds(RESUME_EVERY_S)).await;
         }
     }
+}
+
+/// Some payments, and those that have nothing else to do whose gateway has yet to hear that a slot is closed, or open again.
+fn with_unheard(node: &Node, mut payments: Vec<PaymentId>) -> Vec<PaymentId> {
+    payments.extend(unheard(node));
+    payments.sort_unstable();
+    payments.dedup();
+    payments
 }
 
 /// Drives some payments, several at once; answers for each whether that came to its end.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tornello_engine::aggregate::Aggregate;
-use tornello_engine::ids::{HoldId, PaymentId, VoucherId};
+use tornello_engine::ids::{HoldId, PaymentId, SlotId, VoucherId};
 use tornello_engine::money::Cents;
 use tornello_engine::payment::{self, Closing, Command, Opened, Payment, Receipt, Source, Stage};
 use tornello_engine::slot::{self, Keeper, Slot};
@@ -19,14 +19,57 @@ use crate::node::Node;
 /// Tells the gateway what it is to hear; answers whether that was nothing.
 pub(super) async fn tell(node: &Node, id: PaymentId) -> Step<bool> {
     let _telling = node.paying().telling(id.get()).lock().await;
-    let Some((opened, _, work)) = left_of(node, id).await? else { return Ok(true) };
+    let Some((opened, stage, work)) = left_of(node, id).await? else { return Ok(true) };
     if work.publish {
         publish(node, id, &opened).await?;
     }
     if let Some(closing) = work.close {
         close(node, id, &opened, closing).await?;
     }
+    if stage == Stage::Pending && opened.gateway.is_position() {
+        tell_closed(node, id, &opened).await?;
+    }
     Ok(!work.publish && work.close.is_none())
+}
+
+/// Whether one of these slots is closed: nobody is asked for money for places there, as it would go back.
+#[must_use]
+pub fn is_for_closed(node: &Node, slots: &[SlotId]) -> bool {
+    slots.iter().any(|slot| node.board().head(*slot).is_some_and(|head| head.places.closed.is_some()))
+}
+
+/// The positions of which the gateway has yet to hear that a slot is closed, or that all are open again. What has ended has no need of it.
+pub(super) fn unheard(node: &Node) -> Vec<PaymentId> {
+    if node.gateway().is_none() {
+        return Vec::new();
+    }
+    let positions = node.payments().positions();
+    let mut heard = node.paying().closed.lock();
+    heard.retain(|id| positions.contains_key(id));
+    let is_unheard = |id: &PaymentId, slots: &[SlotId]| is_for_closed(node, slots) != heard.contains(id);
+    positions.iter().filter(|(id, slots)| is_unheard(id, slots)).map(|(id, _)| *id).collect()
+}
+
+/// Tells the gateway that what a position is for is closed, or open again, unless it has heard that.
+async fn tell_closed(node: &Node, id: PaymentId, opened: &Opened) -> Step<()> {
+    let slots: Vec<SlotId> = opened.items.iter().map(|item| item.hold.slot()).collect();
+    let is_closed = is_for_closed(node, &slots);
+    if node.paying().closed.lock().contains(&id) == is_closed {
+        return Ok(());
+    }
+    // From then on nobody begins to pay it anywhere.
+    if node.now() < opened.due_at
+        && let Err(GatewayError::Later(why)) = gateway(node)?.stand_in(id, opened, !is_closed).await
+    {
+        return Err(Failure::Gateway(why));
+    }
+    let mut heard = node.paying().closed.lock();
+    if is_closed {
+        heard.insert(id);
+    } else {
+        heard.remove(&id);
+    }
+    Ok(())
 }
 
 /// Keeps the places until the payment can no longer be started, then tells its gateway. If a hold is lost before, the payment is cancelled.

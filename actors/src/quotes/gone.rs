@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use futures_util::StreamExt;
 use tornello_engine::ids::{HoldId, QuoteId};
-use tornello_engine::quote::{self, Command, Stage};
+use tornello_engine::quote::{self, Command, Quote, Stage};
 use tornello_engine::record::Record;
 use tornello_engine::slot::{self, Slot};
 use tornello_engine::time::{DAY_S, Timestamp};
@@ -37,6 +37,24 @@ pub(super) struct Followed {
 /// Whatever keeps the quote, or a slot, from being asked.
 pub async fn tickets_cancelled(node: &Node, id: QuoteId, cause: slot::CancelCause) -> Step<()> {
     if has_none_left(node, id).await? { note_cancelled(node, id, cause).await } else { Ok(()) }
+}
+
+/// Follows tickets of a quote of which the museum is said to be the cause that they were cancelled before, and the group was: if the quote is cancelled with them already, that is the
+/// museum's doing from now on, and the fee and the extras go back too.
+///
+/// # Errors
+/// As of [`tickets_cancelled`].
+pub async fn cause_corrected(node: &Node, id: QuoteId) -> Step<()> {
+    tickets_cancelled(node, id, slot::CancelCause::Museum).await?;
+    let is_the_groups = |quote: &Quote| matches!(quote.stage(), Stage::CalledOff { cause: quote::CancelCause::Group, .. });
+    match node.look_quote(id, is_the_groups).await {
+        Ok(true) => {
+            let museum = Command::Cancel { owner: None, cause: quote::CancelCause::Museum };
+            note(node, id, step(id, "cause corrected", 0), museum).await
+        }
+        Ok(false) | Err(Failure::Refused(_)) => Ok(()),
+        Err(failure) => Err(of_quote(failure)),
+    }
 }
 
 /// Whether a quote has tickets of which none stands any more, or was used.

@@ -100,9 +100,19 @@ impl Gateway for Pagopa {
         Box::pin(async move {
             let creditor = self.creditor(payment)?;
             let Some(gpd) = &self.gpd else { return Ok(()) };
-            let Opened { museum, amount_cents, due_at, subject, .. } = opened;
-            let position = Position::new(creditor, payment, *museum, *amount_cents, *due_at, subject, &Debtor::anonymous());
-            gpd.create(&position, true).await.map_err(|error| told("a position is not published", &error))
+            gpd.create(&position(creditor, payment, opened), true).await.map_err(|error| told("a position is not published", &error))
+        })
+    }
+
+    fn stand_in<'a>(&'a self, payment: PaymentId, opened: &'a Opened, may: bool) -> BoxFuture<'a, Result<(), GatewayError>> {
+        Box::pin(async move {
+            let creditor = self.creditor(payment)?;
+            let Some(gpd) = &self.gpd else { return Ok(()) };
+            match gpd.update(&position(creditor, payment, opened).standing_in(may), true).await {
+                // What is paid there meanwhile, or over, is not paid again.
+                Ok(()) | Err(CallError::NotFound | CallError::Conflict { .. }) => Ok(()),
+                Err(error) => Err(told("a position does not hear that its slot is closed, or open again", &error)),
+            }
         })
     }
 
@@ -131,6 +141,12 @@ impl Gateway for Pagopa {
     fn checkout<'a>(&'a self, cart: &'a payments::Cart) -> BoxFuture<'a, Result<String, GatewayError>> {
         Box::pin(self.leave(cart))
     }
+}
+
+/// What the archive has of a payment.
+fn position(creditor: &Creditor, payment: PaymentId, opened: &Opened) -> Position {
+    let Opened { museum, amount_cents, due_at, subject, .. } = opened;
+    Position::new(creditor, payment, *museum, *amount_cents, *due_at, subject, &Debtor::anonymous())
 }
 
 /// What the driver is told. A key that is not taken is an operator's to put right: until then it is asked again.

@@ -98,6 +98,13 @@ impl Position {
         Self { creditor: creditor.fiscal_code, notice, model }
     }
 
+    /// The same, to be paid or not while our station cannot be asked.
+    #[must_use]
+    pub fn standing_in(mut self, may: bool) -> Self {
+        self.model.pay_stand_in = may;
+        self
+    }
+
     /// The archive's name of it.
     #[must_use]
     pub fn iupd(&self) -> &str {

@@ -258,6 +258,7 @@ fn refusals() -> Vec<slot::Refusal> {
         R::BuyerMissing,
         R::HoldRenewed { again_at: at, wait_s: 60 },
         R::NotClosed,
+        R::NothingToPayBack,
     ];
     let of_word = |word: &Code| [R::SlotClosed { reason: *word }, R::TicketBlocked { reason: *word }, R::NotSoldThere { category: *word }];
     all.extend(word.iter().flat_map(of_word));

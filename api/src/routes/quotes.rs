@@ -617,7 +617,8 @@ pub struct CancelQuoteForm {
 ///
 /// Until it is paid: its places are free again, its payment is withdrawn. When it has tickets, the `museum` cancels all of it: every ticket that still stands, wherever it
 /// has moved, and the fee and the extras; all of that is to go back as refunds of its payment, or is taken off its account. Tickets that were let in stay used. A `group`
-/// that comes no more cancels its tickets, sale by sale, and the refund policy decides.
+/// that comes no more cancels its tickets, sale by sale, and the refund policy decides. If that was the museum's doing after all, a quote that is cancelled with its tickets is cancelled
+/// again by the `museum`: fee and extras go back then; what the tickets cost, by `corrects` of each sale.
 #[utoipa::path(
     tag = "Quotes", operation_id = "cancel_quote", security(("key" = ["quote"])),
     request_body(content = CancelQuoteForm, example = json!({"cause": "group"})),

@@ -269,6 +269,10 @@ pub struct CancelForm {
     /// `visitor`: the refund policy decides. `museum`: all that the tickets cost is paid back; needs desk rights.
     #[schema(value_type = CancelCauseWord)]
     pub cause: CancelCause,
+    /// Whether another cause was named by mistake: nothing is cancelled then, but of all tickets of the sale that are cancelled already what was not paid back is. With the cause
+    /// `museum` and no tickets alone: what a visitor was promised is not taken away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub corrects: bool,
 }
 
 /// Tickets were cancelled.
@@ -276,7 +280,7 @@ pub struct CancelForm {
 pub struct CancelledView {
     /// Of which sale.
     sale: String,
-    /// Their numbers, ascending.
+    /// Their numbers, ascending; none where the cause was corrected of those that were cancelled before.
     tickets: Vec<u16>,
     /// What is to be paid back, in euro cents.
     refund_cents: i64,
@@ -291,6 +295,9 @@ pub struct CancelledView {
 ///
 /// All or nothing: a ticket that was let in cannot be cancelled. With cause `visitor` neither can one that is blocked or under review; the museum can. The answer says what is to be paid back for tickets. The fee and the extras of a group's quote are not of
 /// a sale: they go back when the museum cancels the quote, or the last of its tickets; the quote is `cancelled` then.
+///
+/// Where `visitor` was named and the museum was the cause, `corrects` pays back the rest of all that is cancelled of the sale, once: after that it is `nothing_to_pay_back`. A quote that is
+/// cancelled with its tickets becomes the museum's doing by it.
 #[utoipa::path(
     tag = "Sales", operation_id = "cancel_sale", security(("key" = ["book"])),
     request_body(content = CancelForm, example = json!({"tickets": [0], "cause": "visitor"})),
@@ -310,11 +317,16 @@ pub async fn cancel(
     if form.cause == CancelCause::Museum {
         caller.may(Scope::Desk)?;
     }
+    if form.corrects && (form.cause != CancelCause::Museum || !form.tickets.is_empty()) {
+        return Err(Problem::invalid("corrects: the cause `museum` and no tickets are expected with it"));
+    }
     let mut envelope = envelope(&node, &caller, &key, &["cancel", &sale.to_string()], &*form, &[], None)?;
-    let CancelForm { tickets, cause } = form.into_inner();
-    acting::weigh_return(&node, &mut envelope, cause, sale, caller.channel(), &tickets).await?;
+    let CancelForm { tickets, cause, corrects } = form.into_inner();
+    let returned = if corrects { None } else { Some(tickets.as_slice()) };
+    acting::weigh_return(&node, &mut envelope, cause, sale, caller.channel(), returned).await?;
     let owner = owner(&node, &caller, sale).await?;
-    let record = node.slot(sale.slot(), envelope, Command::Cancel { sale, owner, tickets, cause }).await?;
+    let command = if corrects { Command::CorrectCause { sale, owner } } else { Command::Cancel { sale, owner, tickets, cause } };
+    let record = node.slot(sale.slot(), envelope, command).await?;
     let cancelled = record.events.iter().find_map(|event| if let Event::Cancelled(cancelled) = event { Some(cancelled) } else { None });
     let cancelled = cancelled.ok_or_else(not_rebuilt)?;
     // Where money goes back, whoever hands that over tells the quote. Where none does it hears of it here, or else from whoever resumes quotes.

@@ -58,8 +58,7 @@ impl Payments {
         let looked = looked.map_err(|failure| failed(asked.payment, failure.map(payments::Refusal::Payment)))?;
         let (position, slots) = looked.map_err(|refusal: Refusal| fault(&refusal))?;
         // What is paid for a slot that is closed goes back, by a transfer that somebody has to make.
-        let is_closed = |slot: &SlotId| self.node.board().head(*slot).is_some_and(|head| head.places.closed.is_some());
-        if slots.iter().any(is_closed) { Err(Fault::Cancelled) } else { Ok(position) }
+        if payments::is_for_closed(&self.node, &slots) { Err(Fault::Cancelled) } else { Ok(position) }
     }
 
     async fn take(&self, asked: Asked<'_>, receipt: &soap::Receipt) -> Result<(), Fault> {

@@ -100,7 +100,8 @@ pub enum Command {
         /// For which account it must be.
         owner: Option<Code>,
     },
-    /// Take it back. What has tickets only the museum takes back, all of it; a group that comes no more cancels its tickets.
+    /// Take it back. What has tickets only the museum takes back, all of it; a group that comes no more cancels its tickets. What went with these as
+    /// the group's doing becomes the museum's so.
     Cancel {
         /// For which account it must be.
         owner: Option<Code>,

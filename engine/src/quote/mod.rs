@@ -173,7 +173,10 @@ impl Aggregate for Quote {
                 self.may_end(*owner)?;
                 Event::Refused(Refused {})
             }
-            Command::Cancel { owner, cause: CancelCause::Museum } if matches!(self.stage, Stage::Ticketed { .. }) => {
+            // What the group is said to have called off may be the museum's doing after all.
+            Command::Cancel { owner, cause: CancelCause::Museum }
+                if matches!(self.stage, Stage::Ticketed { .. } | Stage::CalledOff { cause: CancelCause::Group, .. }) =>
+            {
                 self.owned(*owner)?;
                 Event::CalledOff(CalledOff { cause: CancelCause::Museum })
             }

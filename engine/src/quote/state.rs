@@ -76,7 +76,7 @@ impl Quote {
             Event::Reminded(reminded) => drop(self.reminded.insert((self.revision, reminded.deadline))),
             Event::CalledOff(called) => {
                 let (cause, unwound) = (called.cause, called.cause != CancelCause::Museum);
-                if let Stage::Ticketed { sales, missing } = self.stage.clone() {
+                if let Stage::Ticketed { sales, missing } | Stage::CalledOff { sales, missing, .. } = self.stage.clone() {
                     self.become_at(record.at, Stage::CalledOff { cause, sales, missing, unwound });
                 }
             }

@@ -92,6 +92,13 @@ pub enum Command {
         /// Why, which decides the refund.
         cause: CancelCause,
     },
+    /// Say of what is cancelled of a sale already that the museum was the cause of it, and not the visitor: what was not paid back of it is.
+    CorrectCause {
+        /// Which sale.
+        sale: HoldId,
+        /// Whose sale it must be.
+        owner: Option<KeyId>,
+    },
     /// Keep tickets from being admitted.
     Block {
         /// Which sale.

@@ -177,12 +177,12 @@ pub struct Sold {
     pub held_by: Option<KeyId>,
 }
 
-/// Tickets were cancelled.
+/// Tickets were cancelled; or the museum was the cause of what was cancelled of the sale before, and not the visitor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cancelled {
     /// Of which sale.
     pub sale: HoldId,
-    /// Their numbers, ascending.
+    /// Their numbers, ascending; none, where another cause is named of those that were cancelled before.
     pub tickets: Vec<u16>,
     /// What is to be paid back.
     pub refund_cents: Cents,

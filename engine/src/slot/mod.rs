@@ -104,6 +104,7 @@ impl Aggregate for Slot {
             Command::Sell { .. } | Command::SellPaid { .. } | Command::SellDirect { .. } => self.selling(now, command),
             Command::SellNamed { sell, holder } => self.sell_named(now, sell, *holder),
             Command::Cancel { sale, owner, tickets, cause } => self.cancel(now, *sale, *owner, tickets, *cause),
+            Command::CorrectCause { sale, owner } => self.correct_cause(*sale, *owner),
             Command::Block { sale, tickets, reason } => self.block(*sale, tickets, *reason),
             Command::Unblock { sale, tickets, reason, keeps } => self.unblock(*sale, tickets, *reason, *keeps),
             Command::Admit { ticket, issue, gate, museum } => self.admit(now, Shown { ticket: *ticket, issue: *issue, museum: *museum }, *gate, None),

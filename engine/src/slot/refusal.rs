@@ -8,7 +8,7 @@
 //! 3. the state of the slot: `slot_closed`, `sale_not_open`, `sale_over`, `slot_over`, `not_closed`;
 //! 4. the state of the thing: `already_extended`, `hold_kept`, `ticket_cancelled`, `ticket_used`, `ticket_moving`, `ticket_moved`, `ticket_blocked`,
 //!    `ticket_under_review`, `not_blocked`, `not_under_review`, `review_too_late`, `issues_used_up`;
-//! 5. money: `settlement_mismatch`, `settlement_not_allowed`, `not_sold_there`, `price_differs`;
+//! 5. money: `settlement_mismatch`, `settlement_not_allowed`, `not_sold_there`, `price_differs`, `nothing_to_pay_back`;
 //! 6. places: `not_enough_places`; of staff: `quotas_too_large`; of the planning: `places_by_hand`, `beyond_stands`; of those who would wait:
 //!    `places_available`, `waiting_list_full`, `too_many_waiting`;
 //! 7. the buyer: `buyer_missing`, `hold_renewed`, `too_many_for_buyer`, `too_many_open_holds`, `too_many_for_day`.
@@ -63,7 +63,7 @@ pub const STEPS: [(&str, &[&str]); 7] = [
             "issues_used_up",
         ],
     ),
-    ("money", &["settlement_mismatch", "settlement_not_allowed", "not_sold_there", "price_differs"]),
+    ("money", &["settlement_mismatch", "settlement_not_allowed", "not_sold_there", "price_differs", "nothing_to_pay_back"]),
     (
         "places",
         &["not_enough_places", "quotas_too_large", "places_by_hand", "beyond_stands", "places_available", "waiting_list_full", "too_many_waiting"],
@@ -343,6 +343,8 @@ pub enum Refusal {
     },
     /// The slot is not closed, so that there is nothing to take back.
     NotClosed,
+    /// All that the cancelled tickets of the sale cost goes back already, or none is cancelled.
+    NothingToPayBack,
 }
 
 /// What holds places back.
@@ -430,6 +432,7 @@ impl Refusal {
             Self::BuyerMissing => "buyer_missing",
             Self::HoldRenewed { .. } => "hold_renewed",
             Self::NotClosed => "not_closed",
+            Self::NothingToPayBack => "nothing_to_pay_back",
         }
     }
 }

@@ -127,6 +127,18 @@ impl Slot {
         Ok(vec![Event::Cancelled(Cancelled { sale: id, tickets: numbers, refund_cents, cause })])
     }
 
+    /// All that is cancelled of a sale is the museum's doing: what its tickets cost goes back, less what was paid back of them. Then nothing is left, however often it is asked.
+    pub(super) fn correct_cause(&self, id: HoldId, owner: Option<KeyId>) -> Result<Vec<Event>, Refusal> {
+        let sale = self.ledger.sales.get(&id).filter(|sale| owner.is_none_or(|owner| owner == sale.who)).ok_or(Refusal::UnknownSale)?;
+        let cancelled = (0_u16..).zip(&sale.tickets).filter(|(_, ticket)| ticket.state == TicketState::Cancelled);
+        let cost_cents: Cents = cancelled.filter_map(|(number, _)| line_of(&sale.lines, number)).map(|line| line.price_cents).sum();
+        let refund_cents = cost_cents.minus(sale.refunded_cents);
+        if refund_cents <= Cents::ZERO {
+            return Err(Refusal::NothingToPayBack);
+        }
+        Ok(vec![Event::Cancelled(Cancelled { sale: id, tickets: Vec::new(), refund_cents, cause: CancelCause::Museum })])
+    }
+
     /// Whoever has the money knows of a refund: the slot owes that word no more.
     pub(super) fn handed_over(&self, sale: HoldId, seq: u64) -> Result<Vec<Event>, Refusal> {
         if self.ledger.owed.contains_key(&(sale, seq)) { Ok(vec![Event::HandedOver(HandedOver { sale, seq })]) } else { Err(Refusal::NotOwed) }

@@ -46,8 +46,10 @@ pub(super) fn did(command: &Command, events: &[Event]) -> bool {
             !sold.held && (sale, channel, lines, settlement, contact) == (&sold.sale, &sold.channel, &sold.lines, &sold.settlement, &sold.contact)
         }
         (Command::Cancel { sale, tickets, cause, .. }, Event::Cancelled(cancelled)) => {
-            (sale, cause) == (&cancelled.sale, &cancelled.cause) && named(tickets, &cancelled.tickets)
+            (sale, cause) == (&cancelled.sale, &cancelled.cause) && named(tickets, &cancelled.tickets) && !cancelled.tickets.is_empty()
         }
+        // What follows of it the naive slot knows.
+        (Command::CorrectCause { sale, .. }, Event::Cancelled(cancelled)) => *sale == cancelled.sale && cancelled.tickets.is_empty(),
         (Command::Block { sale, tickets, reason }, Event::Blocked(blocked)) => {
             (sale, reason) == (&blocked.sale, &blocked.reason) && named(tickets, &blocked.tickets)
         }

@@ -45,10 +45,13 @@ impl Naive {
 
     /// Tickets are cancelled by the record of that number.
     pub(super) fn cancel(&mut self, at: Timestamp, cancelled: &Cancelled, seq: u64) -> Result<(), String> {
+        if cancelled.tickets.is_empty() {
+            return self.correct(cancelled, seq);
+        }
         rule(cancelled.cause == CancelCause::Museum || at < self.opening.end, "a visitor cancels when the slot is over")?;
         let percent = self.percent(at, cancelled.sale, cancelled.cause);
         let sale = self.sales.get_mut(&cancelled.sale).ok_or("an unknown sale is cancelled")?;
-        rule(!cancelled.tickets.is_empty() && cancelled.tickets.is_sorted(), "tickets are not cancelled in order")?;
+        rule(cancelled.tickets.is_sorted(), "tickets are not cancelled in order")?;
         let mut refund = 0;
         for number in &cancelled.tickets {
             let ticket = sale.tickets.get_mut(usize::from(*number)).ok_or("an unknown ticket is cancelled")?;
@@ -63,6 +66,18 @@ impl Naive {
         if refund > 0 {
             self.owed.insert((cancelled.sale, seq), refund);
         }
+        Ok(())
+    }
+
+    /// All that is cancelled of a sale was the museum's doing: what was not paid back of it is.
+    fn correct(&mut self, corrected: &Cancelled, seq: u64) -> Result<(), String> {
+        let sale = self.sales.get_mut(&corrected.sale).ok_or("the cause of an unknown sale is corrected")?;
+        let cost: i64 = sale.tickets.iter().filter(|ticket| ticket.cancelled).map(|ticket| ticket.line.price_cents.get()).sum();
+        let left = cost - sale.refunded;
+        rule(corrected.cause == CancelCause::Museum && left > 0, "a cause is corrected of which nothing follows")?;
+        rule(corrected.refund_cents.get() == left, "another sum is paid back than was not")?;
+        sale.refunded += left;
+        self.owed.insert((corrected.sale, seq), left);
         Ok(())
     }
 }

@@ -52,6 +52,9 @@ impl Gateway for Told {
     fn withdraw(&self, id: PaymentId) -> BoxFuture<'_, Result<(), GatewayError>> {
         self.answer("withdraw", id)
     }
+    fn stand_in<'a>(&'a self, id: PaymentId, _: &'a payment::Opened, may: bool) -> BoxFuture<'a, Result<(), GatewayError>> {
+        self.answer(if may { "stand_in" } else { "no_stand_in" }, id)
+    }
     fn paid_elsewhere<'a>(&'a self, id: PaymentId, _: &'a Receipt) -> BoxFuture<'a, Result<(), GatewayError>> {
         self.answer("paid_elsewhere", id)
     }
@@ -260,6 +263,45 @@ async fn a_repeat_of_the_key_is_the_same_payment_and_ids_that_nobody_opened_do_n
     let free = Request { gateway: payment::Gateway::Free, ..request(&[1]) };
     let mismatch = payment::Refusal::GatewayMismatch { due_cents: Cents::new(3_600) };
     assert_eq!(begin(203, free).await, Err(Failure::Refused(payments::Refusal::Payment(mismatch))));
+    shop.stop().await;
+}
+
+/// While a slot is closed nobody is to pay for its places where our station cannot be asked: the gateway hears that of what can still be paid, and that the slot is open again. Each
+/// once, however often it does not answer; after a start anew.
+#[actix_rt::test]
+async fn the_gateway_hears_which_positions_are_for_a_slot_that_is_closed() {
+    let journal = Arc::new(MemoryJournal::default());
+    let shop = Shop::on(Arc::clone(&journal) as _).await;
+    open_museum(shop.node()).await;
+    let [waits, paid, cancelled] = [shop.due(1, 2).await, shop.due(2, 1).await, shop.due(3, 1).await];
+    shop.pay(paid, node_says("a", 1_200)).await.unwrap();
+    payments::cancel(shop.node(), cancelled, by(60), None, code("buyer")).await.unwrap();
+    let heard = |shop: &Shop| {
+        let words = shop.gateway.heard.lock();
+        words.iter().filter(|(what, _)| what.ends_with("stand_in")).copied().collect::<Vec<_>>()
+    };
+    shop.house.ask(50, Command::Close { reason: code("strike") }).await.unwrap();
+    shop.gateway.answers.lock().push_back(GatewayError::Later("busy".to_owned()));
+    let mut left = 1;
+    for _ in 0..3 {
+        left = resume(shop.node()).await;
+    }
+    assert_eq!((left, heard(&shop)), (0, vec![("no_stand_in", waits)]));
+    shop.house.ask(51, Command::Reopen).await.unwrap();
+    for _ in 0..2 {
+        shop.settle().await;
+        assert_eq!(heard(&shop), [("no_stand_in", waits), ("stand_in", waits)]);
+    }
+    shop.house.ask(52, Command::Close { reason: code("flood") }).await.unwrap();
+    shop.stop().await;
+    let shop = Shop::on(journal).await;
+    shop.settle().await;
+    assert_eq!(heard(&shop), [("no_stand_in", waits)]);
+    // What is over hears nothing of it.
+    payments::cancel(shop.node(), waits, by(61), None, code("buyer")).await.unwrap();
+    shop.house.ask(53, Command::Reopen).await.unwrap();
+    shop.settle().await;
+    assert_eq!(heard(&shop), [("no_stand_in", waits)]);
     shop.stop().await;
 }
 

@@ -277,6 +277,36 @@ fn a_refund_is_owed_to_its_payment_until_it_is_handed_over() {
     assert_eq!(owed(&gone), [(id(1), 4, 4_803)]);
 }
 
+/// What a visitor is said to have cancelled may be the museum's doing after all: what was not paid back of it goes back, once, whatever was cancelled for which cause.
+#[test]
+fn a_wrong_cause_is_corrected_once_and_pays_the_rest_back() {
+    let correct = Command::CorrectCause { sale: id(1), owner: None };
+    let corrected =
+        |cents| Event::Cancelled(Cancelled { sale: id(1), tickets: Vec::new(), refund_cents: Cents::new(cents), cause: CancelCause::Museum });
+    let sold = [(-3 * DAY, direct(1, &[full(4), free(1)], paid()))];
+    let mut world = given(&sold);
+    assert_eq!(world.ask(-3 * DAY, &correct), Err(Refusal::NothingToPayBack), "nothing is cancelled");
+    // Half of one, nothing of two others, all of a fourth, by the museum; the fifth cost nothing.
+    assert!(world.ask(-DAY + 1, &cancel(1, &[0])).is_ok() && world.ask(-MIN, &cancel(1, &[1, 2])).is_ok());
+    let museum = Command::Cancel { sale: id(1), owner: None, tickets: vec![3], cause: CancelCause::Museum };
+    assert!(world.ask(0, &museum).is_ok());
+    let standing = world.slot.places().sold;
+    let other = Command::CorrectCause { sale: id(1), owner: Some(KeyId(2)) };
+    assert_eq!(world.ask(0, &other), Err(Refusal::UnknownSale));
+    assert_eq!(world.ask(0, &Command::CorrectCause { sale: id(2), owner: None }), Err(Refusal::UnknownSale));
+    assert_eq!(world.ask(90 * DAY, &correct), Ok(vec![corrected(801 + 2 * 1_601)]));
+    assert_eq!(world.ask(90 * DAY, &correct), Err(Refusal::NothingToPayBack), "once, under whichever key");
+    assert_eq!((world.slot.places().sold, world.slot.money().1), (standing, Cents::new(4 * 1_601)), "and nothing else is cancelled");
+    // Whoever has the money hears of it as of any refund, and what is cancelled after that is a cancellation like any other.
+    assert_eq!(owed(&world).iter().map(|(.., cents)| *cents).collect::<Vec<_>>(), [800, 1_601, 801 + 2 * 1_601]);
+    world.refuses(90 * DAY, cancel(1, &[4]), Refusal::SlotOver { ended_at: at(30 * MIN) });
+    // What has moved away is not of this sale any more.
+    let mut moved = given(&sold);
+    assert!(moved.ask(-2 * DAY, &begin_move(1, &[0], 9)).is_ok() && moved.ask(-2 * DAY, &finish_move(9)).is_ok());
+    assert!(moved.ask(-MIN, &cancel(1, &[1])).is_ok());
+    moved.then(0, correct, Ok(corrected(1_601)));
+}
+
 /// What a quote keeps is the system's: nobody sells it, changes it or gives it back but by what becomes of the quote.
 #[test]
 fn options_of_a_quote_are_left_alone_by_staff() {

@@ -32,6 +32,8 @@ pub struct Group {
     pub sales: Vec<HoldId>,
     /// Whether it is called off by the museum, and what that asks for is not done yet.
     pub unwinds: bool,
+    /// Whether it is called off by the group: the museum may say that it was its own doing.
+    by_group: bool,
     records: u64,
     at: Timestamp,
 }
@@ -47,6 +49,7 @@ impl Default for Group {
             paid: None,
             sales: Vec::new(),
             unwinds: false,
+            by_group: false,
             records: 0,
             at: Timestamp::MIN,
         }
@@ -123,8 +126,9 @@ impl Group {
                 Ok(())
             }
             Event::CalledOff(called) => {
-                rule(self.state == State::Ticketed, "what has no tickets is called off")?;
-                (self.state, self.unwinds) = (State::Over, called.cause == CancelCause::Museum);
+                let by_museum = called.cause == CancelCause::Museum;
+                rule(self.state == State::Ticketed || (self.by_group && by_museum), "what has no tickets is called off, or twice")?;
+                (self.state, self.unwinds, self.by_group) = (State::Over, by_museum, !by_museum);
                 Ok(())
             }
             Event::Unwound(_) => rule(std::mem::take(&mut self.unwinds), "what is not called off is unwound, or twice"),

@@ -232,7 +232,10 @@ impl World {
         let cause = if self.dice.chance(60) { CancelCause::Museum } else { CancelCause::Visitor };
         let tickets = if self.dice.chance(50) { Vec::new() } else { vec![self.dice.below(2) as u16] };
         let envelope = self.envelope();
-        self.slot(sale.slot(), envelope, Command::Cancel { sale, owner: None, tickets, cause });
+        // Or the museum was the cause of what is cancelled already.
+        let corrects = cause == CancelCause::Museum && tickets.is_empty() && self.dice.chance(30);
+        let command = if corrects { Command::CorrectCause { sale, owner: None } } else { Command::Cancel { sale, owner: None, tickets, cause } };
+        self.slot(sale.slot(), envelope, command);
     }
 
     pub fn move_tickets(&mut self) {

@@ -84,6 +84,42 @@ async fn a_quote_follows_the_last_of_its_tickets() {
     }
 }
 
+/// The office named the group as the cause, and it was the museum: what was not paid back of the tickets goes back, and the fee with it, once.
+#[actix_rt::test]
+async fn a_quote_hears_that_the_museum_was_the_cause_after_all() {
+    for settle in [Settle::Notice, Settle::OnAccount] {
+        let office = Office::new().await;
+        let node = office.node();
+        let (id, sales) = with_tickets(&office, settle).await;
+        // So late that nothing goes back by the policy.
+        office.house.clock.set(slot_at(0).start());
+        for (key, sale) in [(4, sales[0]), (5, sales[1])] {
+            let cancel = Command::Cancel { sale, owner: None, tickets: vec![], cause: slot::CancelCause::Visitor };
+            node.slot(sale.slot(), by(key), cancel).await.unwrap();
+        }
+        quotes::tickets_cancelled(node, id, slot::CancelCause::Visitor).await.unwrap();
+        office.settle().await;
+        let called_off = |quote: &Quote, by: quote::CancelCause| matches!(quote.stage(), Stage::CalledOff { cause, .. } if *cause == by);
+        assert!(called_off(&office.quote(id).await, quote::CancelCause::Group), "{settle:?}");
+        assert_eq!(node.board().owing(), vec![], "{settle:?}: nothing is handed over");
+        for (key, sale) in [(6, sales[0]), (7, sales[1])] {
+            node.slot(sale.slot(), by(key), Command::CorrectCause { sale, owner: None }).await.unwrap();
+        }
+        for _ in 0..2 {
+            office.settle().await;
+            let quote = office.quote(id).await;
+            assert!(called_off(&quote, quote::CancelCause::Museum) && quote.work().is_none(), "{settle:?}: {:?}", quote.stage());
+            assert_eq!((office.owed().await, node.board().owing()), (0, vec![]), "{settle:?}");
+            if settle == Settle::Notice {
+                assert_eq!(kept(&office, id).await, [0, 0, 18_500]);
+            }
+        }
+        let again = node.slot(sales[0].slot(), by(8), Command::CorrectCause { sale: sales[0], owner: None }).await;
+        assert_eq!(again.map(drop), Err(Failure::Refused(slot::Refusal::NothingToPayBack)), "{settle:?}");
+        office.stop().await;
+    }
+}
+
 /// Twenty pupils who enter free, five of whom are beyond the free quota of the fee: 5.00, and nothing that a slot would have to hand over when their tickets are cancelled.
 async fn pupils_with_tickets(office: &Office) -> (QuoteId, Vec<HoldId>) {
     let id = office.sent(1, about(Kind::School, None), pupils(20)).await;
