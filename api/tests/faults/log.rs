@@ -43,7 +43,7 @@ async fn no_name_and_no_secret_stands_in_the_log_whatever_is_asked() {
         {"kind": "device", "value": "device-4711-of-nobody"}]);
     let named = server.post(&holds, &web, "named", &json!({"lines": lines, "parties": parties})).await;
     assert!([StatusCode::CREATED, StatusCode::FORBIDDEN].contains(&named.status), "{}", named.body);
-    let issued = json!({"museum": "parco-colosseo", "amount_cents": 5_000, "valid_until": "2099-12-31"});
+    let issued = json!({"museum": "parco-colosseo", "amount_cents": 50_000, "valid_until": "2099-12-31"});
     let voucher = server.post("/v1/vouchers", &manager, "voucher", &issued).await.expect(StatusCode::CREATED)["code"].as_str().unwrap().to_owned();
     let held = server.post(&holds, &desk, "held", &json!({"lines": lines})).await.expect(StatusCode::CREATED);
     let paid = json!({"holds": [held["hold"]], "gateway": {"voucher": {"code": voucher}}});
