@@ -17,7 +17,8 @@ use tornello_engine::time::DAY_S;
 
 use crate::support::{App, TORRE, receipt, settings, slot};
 
-fn line(iuv: &str, iur: &str, euros: &str, code: u8) -> String {
+/// What a flow says of one payment.
+pub fn line(iuv: &str, iur: &str, euros: &str, code: u8) -> String {
     format!(
         "<datiSingoliPagamenti><identificativoUnivocoVersamento>{iuv}</identificativoUnivocoVersamento>\
          <identificativoUnivocoRiscossione>{iur}</identificativoUnivocoRiscossione><indiceDatiSingoloPagamento>1</indiceDatiSingoloPagamento>\
@@ -30,7 +31,8 @@ fn flow(at: &str, receiver: &str, total: &str, lines: &[String]) -> String {
     named_flow("2026-11-24BANCA-1", at, receiver, total, lines)
 }
 
-fn named_flow(name: &str, at: &str, receiver: &str, total: &str, lines: &[String]) -> String {
+/// A flow of payments, as pagoPA sends it.
+pub fn named_flow(name: &str, at: &str, receiver: &str, total: &str, lines: &[String]) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><FlussoRiversamento xmlns=\"http://www.digitpa.gov.it/schemas/2011/Pagamenti/\">\
          <versioneOggetto>1.0</versioneOggetto><identificativoFlusso>{name}</identificativoFlusso><dataOraFlusso>{at}</dataOraFlusso>\

@@ -1,17 +1,41 @@
 //! Who may do what: every operation of the contract, asked without a key and with a key of every role. The scope that is published is the one that is asked for.
 
+use std::collections::BTreeMap;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tornello_actors::keys::{Museums, Role};
 use tornello_api::auth::Scope;
 use tornello_api::server;
+use tornello_engine::envelope::Outcome;
 
+use crate::routes_fraud::{case_path, look, sell_assessed};
+use crate::routes_sales::{desk, lines, ticket};
 use crate::support::{App, MARE, TORRE, body_of, slot};
 
 /// Open to everybody, and published.
 const PUBLIC: [&str; 3] = ["get_metrics", "get_status", "list_ticket_keys"];
 /// Open to everybody, and not part of the contract.
 const UNPUBLISHED: [&str; 4] = ["/docs/", "/docs/problems", "/docs/swagger-ui.css", "/openapi.json"];
+
+/// What is no museum's own: accounts, models and rules are there for all, and a voucher for whoever has its code.
+const SHARED: [&str; 4] = ["{account}", "{artifact}", "{rule}", "/v1/vouchers/{code}"];
+/// Where each kind of thing is read.
+const READ: [(&str, &str); 13] = [
+    ("museums", "museum"),
+    ("slots", "slot"),
+    ("holds", "hold"),
+    ("sales", "sale"),
+    ("tickets", "ticket"),
+    ("people", "person"),
+    ("payments", "payment"),
+    ("refunds", "refund"),
+    ("refunds/batches", "batch"),
+    ("quotes", "quote"),
+    ("tills", "session"),
+    ("waiting", "entry"),
+    ("fraud/cases", "case"),
+];
 
 struct Operation {
     id: String,
@@ -207,5 +231,151 @@ async fn the_things_of_another_museum_do_not_exist() {
     assert_eq!(listed["items"].as_array().unwrap().iter().map(|museum| &museum["slug"]).collect::<Vec<_>>(), ["mare"]);
     let (status, body) = app.post(&format!("/v1/slots/{theirs}/close"), &manager, "k", &json!({"reason": "strike"})).await;
     assert_eq!((status.as_u16(), &body["code"]), (404, &json!("not_found")));
+    app.stop().await;
+}
+
+/// One thing of each kind at `torre`, by the names that paths have for them.
+async fn things_of_torre(app: &App) -> BTreeMap<&'static str, String> {
+    let (key, sixteen, full) = (app.key(Role::Manager).await, slot(TORRE, 16), slot(TORRE, 17));
+    let post = async |path: &str, name: &str, body: Value| -> Value {
+        let (status, answer) = app.post(path, &key, name, &body).await;
+        assert!(status.is_success(), "{path}: {status} {answer}");
+        answer
+    };
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let contact = json!({"given_name": "Maria", "family_name": "Rossi", "email": "maria.rossi@example.it"});
+    let bought = json!({"lines": [{"category": "full", "count": 2}], "settlement": desk("R-1"), "contact": contact});
+    let sale = text(&post(&format!("/v1/slots/{sixteen}/sales"), "sale", bought).await["sale"]);
+    let person = text(&app.get(&format!("/v1/sales/{sale}"), &key).await["contact"]["person"]);
+    let hold = app.hold(sixteen, &key, "hold", json!([{"category": "full", "count": 1}])).await;
+    // Money that goes back, in a file for the bank.
+    let paid = app.hold(sixteen, &key, "paid", json!([{"category": "full", "count": 2}])).await;
+    let payment = text(&post("/v1/payments", "payment", json!({"holds": [paid], "gateway": desk("R-2")})).await["payment"]);
+    post(&format!("/v1/sales/{paid}/cancel"), "cancel", json!({"cause": "museum"})).await;
+    tornello_actors::payments::resume(app.node()).await;
+    let (refund, iban) = (format!("{payment}-0"), "IT60X0542811101000000123456");
+    let payee = json!({"iban": iban, "holder": "Maria Rossi"});
+    let (status, named) = app.ask(Method::PUT, &format!("/v1/refunds/{refund}/payee"), &key, "payee", &payee).await;
+    assert!(status.is_success(), "{named}");
+    let file = json!({"debtor": {"name": "Musei di prova", "iban": iban}, "execution_date": "2026-11-25", "refunds": [refund]});
+    let sent = app.request(Method::POST, "/v1/refunds/export", &key).header("Idempotency-Key", "file").json(&file).send().await.unwrap();
+    let batch = sent.headers()["refund-batch"].to_str().unwrap().to_owned();
+    let visit = json!({"day": "2026-12-16", "time": "10:00", "lines": [{"category": "full", "count": 12}]});
+    let group = json!({"museum": "torre", "kind": "company", "visit": visit, "institution": {"vat": "12345678903"}});
+    let quote = text(&post("/v1/quotes", "quote", group).await["quote"]);
+    let session = text(&post("/v1/tills", "session", json!({"museum": "torre", "till": "till-9", "float_cents": 10_000})).await["session"]);
+    app.hold(full, &key, "all", json!([{"category": "full", "count": 20}])).await;
+    let entry = text(&post(&format!("/v1/slots/{full}/waiting"), "entry", lines("full", 2)).await["entry"]);
+    let suspected = sell_assessed(app, slot(TORRE, 15), 1, 70, Outcome::Review, 80).await;
+    look(app).await;
+    let case = case_path(suspected).rsplit_once('/').unwrap().1.to_owned();
+    let room = json!({"code": "spring", "slots_from": "2026-11-23T00:00:00Z", "slots_to": "2026-12-24T00:00:00Z", "opens_at": "2026-11-23T09:00:00Z",
+        "closes_at": "2026-11-23T10:00:00Z", "per_minute": 60});
+    post("/v1/museums/torre/waiting-rooms", "room", room).await;
+    BTreeMap::from([
+        ("museum", "torre".to_owned()),
+        ("date", "2026-12-24".to_owned()),
+        ("room", "spring".to_owned()),
+        ("slot", sixteen.to_string()),
+        ("hold", hold),
+        ("ticket", ticket(&sale, 0)),
+        ("code", sale.clone()),
+        ("sale", sale),
+        ("person", person),
+        ("payment", payment),
+        ("refund", refund),
+        ("batch", batch),
+        ("quote", quote),
+        ("session", session),
+        ("entry", entry),
+        ("case", case),
+    ])
+}
+
+/// Where an operation asks for something of `torre`; none if it names nothing that is a museum's.
+fn at_torre(template: &str, operation: &Value, things: &BTreeMap<&str, String>) -> Option<String> {
+    if SHARED.iter().any(|shared| template.contains(shared)) {
+        return None;
+    }
+    let named = |place: &str| -> Vec<&str> {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        parameters.filter(|parameter| parameter["in"] == place).map(|parameter| parameter["name"].as_str().unwrap()).collect()
+    };
+    let mut filled = template.to_owned();
+    for name in named("path") {
+        let thing = things.get(name).unwrap_or_else(|| panic!("{template}: make a {name} at torre"));
+        filled = filled.replace(&format!("{{{name}}}"), thing);
+    }
+    let of_museum = named("query").contains(&"museum");
+    if filled == template && !of_museum {
+        return None;
+    }
+    let path = nowhere(&filled, operation).replace("museum=nowhere", "museum=torre");
+    if !of_museum || path.contains("museum=torre") {
+        return Some(path);
+    }
+    Some(format!("{path}{}museum=torre", if path.contains('?') { '&' } else { '?' }))
+}
+
+/// What names a thing of `torre` in its body.
+fn in_bodies(things: &BTreeMap<&str, String>) -> Vec<(&'static str, Scope, Value)> {
+    let at_gate = json!({"ticket": things["ticket"], "gate": "north", "museum": "torre"});
+    let visit = json!({"day": "2026-12-16", "time": "10:00", "lines": [{"category": "full", "count": 12}]});
+    let debtor = json!({"name": "Musei di prova", "iban": "IT60X0542811101000000123456"});
+    let urls = json!({"ok": "https://shop.example.it/ok", "cancel": "https://shop.example.it/no", "error": "https://shop.example.it/error"});
+    vec![
+        ("/v1/admissions", Scope::Gate, at_gate.clone()),
+        ("/v1/exits", Scope::Gate, at_gate),
+        ("/v1/payments", Scope::Book, json!({"holds": [things["hold"]], "gateway": {"notice": {}}})),
+        ("/v1/carts", Scope::Book, json!({"payments": [things["payment"]], "return_urls": urls})),
+        ("/v1/quotes", Scope::Quote, json!({"museum": "torre", "kind": "company", "visit": visit, "institution": {"vat": "12345678903"}})),
+        ("/v1/tills", Scope::Desk, json!({"museum": "torre", "till": "till-8", "float_cents": 0})),
+        ("/v1/vouchers", Scope::Settle, json!({"museum": "torre", "amount_cents": 5_000, "valid_until": "2027-12-31"})),
+        ("/v1/refunds/export", Scope::Settle, json!({"debtor": debtor, "execution_date": "2026-11-25", "refunds": [things["refund"]]})),
+    ]
+}
+
+/// Every role that may do something, at another museum, with a thing that there is: by every operation it is as if there were none.
+#[actix_rt::test]
+async fn by_no_operation_does_any_role_find_a_thing_of_another_museum() {
+    let app = App::start().await;
+    let things = things_of_torre(&app).await;
+    let theirs = app.key_for(Role::Manager, Museums::Only(vec![TORRE])).await;
+    let stand = async || {
+        for (list, kind) in READ {
+            app.get(&format!("/v1/{list}/{}", things[kind]), &theirs).await;
+        }
+    };
+    stand().await;
+    let contract = serde_json::to_value(server::contract()).unwrap();
+    let mut asked = Vec::new();
+    for (template, item) in contract["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let Some(path) = at_torre(template, operation, &things) else { continue };
+            let name = operation["security"][0]["key"][0].as_str().unwrap_or_else(|| panic!("{method} {path} names no scope"));
+            let scope = Scope::ALL.into_iter().find(|scope| scope.name() == name).unwrap();
+            asked.push((method.to_uppercase().parse::<Method>().unwrap(), path, scope, body(&contract, operation)));
+        }
+    }
+    let json = |body: Value| Some(("application/json".to_owned(), body));
+    asked.extend(in_bodies(&things).into_iter().map(|(path, scope, body)| (Method::POST, path.to_owned(), scope, json(body))));
+    assert!(asked.len() > 100, "only {} operations ask for something of a museum", asked.len());
+    let mut wrong = Vec::new();
+    for role in Role::ALL {
+        let key = app.key_for(role, Museums::Only(vec![MARE])).await;
+        for (number, (method, path, scope, body)) in asked.iter().enumerate() {
+            if !scope.is_open_to(role) {
+                continue;
+            }
+            let mut request = app.request(method.clone(), path, &key).header("Idempotency-Key", number.to_string());
+            if let Some((kind, body)) = body {
+                request = request.header("Content-Type", kind).body(body.to_string());
+            }
+            let status = request.send().await.unwrap().status().as_u16();
+            wrong.extend((status != 404).then(|| format!("{method} {path} as {role:?}: {status}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    stand().await;
     app.stop().await;
 }

@@ -136,7 +136,8 @@ fn the_engine_keeps_its_promises_whatever_happens() {
     let at_gates = [total.late_scans, total.conflicts, total.judged_anew];
     let seldom = [total.offered, total.offers_taken, total.renamed, total.moved, total.moves_undone];
     let of_payments = [total.prolonged, total.amended, total.handed_over, total.beyond];
-    let of_gates = [total.passed, total.told, total.merged, total.told_and_lost, total.stalls, total.lost_entries, total.blocked_outside];
+    let of_stalls = [total.stalls, total.killed_in_stalls];
+    let of_gates = [total.passed, total.told, total.merged, total.told_and_lost, total.lost_entries, total.blocked_outside];
     let of_room = [total.shared, total.raised];
     let of_house =
         [total.retired, total.died_in_start, total.behind, total.states, total.refused_buyers, total.unsure, total.together, total.lost_cuts];
@@ -145,7 +146,7 @@ fn the_engine_keeps_its_promises_whatever_happens() {
     let of_cases = [total.moved_under_review, total.verdicts_taken_back, total.said_under_way, total.followed, total.followed_along];
     let of_days = [total.called_off, total.taken_up, total.days_cut, total.days_heard];
     let all = seldom.iter().chain(&at_gates).chain(&of_payments).chain(&of_gates).chain(&of_room).chain(&of_house).chain(&of_rests).chain(&of_cases);
-    let all = all.chain(&of_days);
+    let all = all.chain(&of_days).chain(&of_stalls);
     assert!(seeds < 100 || !all.into_iter().any(|count| *count == 0), "{total:?}");
 }
 

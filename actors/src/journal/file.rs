@@ -9,6 +9,7 @@
 //!
 //! In memory is only where each stream's last batch stands. The start reads all headers, and [`crate::start::check`] all records after that.
 
+mod disk;
 mod layout;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,8 @@ pub struct FileJournal {
 struct Inner {
     path: PathBuf,
     file: File,
+    /// How far ahead the file is filled with zeros.
+    ahead: u64,
     /// Taken for a whole write, flush included; before `state`.
     writing: Mutex<Writing>,
     /// Taken for a moment only: who reads does not wait for the disk of who writes.
@@ -155,7 +158,7 @@ impl FileJournal {
             }
             let (state, filled) = State::read(&file).map_err(|error| fail("read", &error))?;
             let writing = Mutex::new(Writing { filled, trouble: Trouble::None });
-            Ok(Self { inner: Arc::new(Inner { path, file, writing, state: Mutex::new(state) }) })
+            Ok(Self { inner: Arc::new(Inner { path, file, ahead: AHEAD, writing, state: Mutex::new(state) }) })
         };
         tokio::task::spawn_blocking(open).await.unwrap_or_else(|error| Err(JournalError::Unreachable(error.to_string())))
     }
@@ -269,11 +272,11 @@ impl Inner {
         self.put_in_order(&mut writing)?;
         let (bytes, end) = self.bytes_of(batch, hash)?;
         writing.trouble = Trouble::Write;
-        if let Err(error) = self.file.write_all_at(&bytes, end) {
+        if let Err(error) = disk::write(&self.file, &bytes, end) {
             return Err(self.not_written(&mut writing, &error));
         }
         self.fill_ahead(&mut writing, end + bytes.len() as u64);
-        if let Err(error) = self.file.sync_data() {
+        if let Err(error) = disk::flush(&self.file) {
             writing.trouble = Trouble::Flush(error.to_string());
             return Err(JournalError::FlushFailed(error.to_string()));
         }
@@ -291,8 +294,8 @@ impl Inner {
             (state.last, state.end)
         };
         let mut bytes = vec![0; (end - last) as usize];
-        self.file.read_exact_at(&mut bytes, last).and_then(|()| self.file.write_all_at(&bytes, last)).map_err(unreachable)?;
-        self.file.sync_all().map_err(|error| JournalError::FlushFailed(error.to_string()))
+        self.file.read_exact_at(&mut bytes, last).and_then(|()| disk::write(&self.file, &bytes, last)).map_err(unreachable)?;
+        disk::flush_all(&self.file).map_err(|error| JournalError::FlushFailed(error.to_string()))
     }
 
     /// The bytes of a batch that follows, and where they go.
@@ -314,8 +317,8 @@ impl Inner {
     /// Fills the file with zeros behind `end` if they are running out. The disk may be full: then the file grows with the batches, as long as it can.
     fn fill_ahead(&self, writing: &mut Writing, end: u64) {
         writing.filled = writing.filled.max(end);
-        if writing.filled - end < AHEAD / 2 && self.file.write_all_at(&vec![0; AHEAD as usize], writing.filled).is_ok() {
-            writing.filled += AHEAD;
+        if writing.filled - end < self.ahead / 2 && disk::write(&self.file, &vec![0; self.ahead as usize], writing.filled).is_ok() {
+            writing.filled += self.ahead;
         }
     }
 
@@ -339,8 +342,8 @@ impl Inner {
             Trouble::Flush(what) => Err(JournalError::FlushFailed(what.clone())),
             Trouble::Write => {
                 let end = self.cut_behind_the_end(writing).map_err(unreachable)?;
-                self.file.write_all_at(&vec![0; AHEAD as usize], end).map_err(unreachable)?;
-                *writing = Writing { filled: end + AHEAD, trouble: Trouble::None };
+                disk::write(&self.file, &vec![0; self.ahead as usize], end).map_err(unreachable)?;
+                *writing = Writing { filled: end + self.ahead, trouble: Trouble::None };
                 Ok(())
             }
         }
@@ -348,7 +351,7 @@ impl Inner {
 
     fn cut_behind_the_end(&self, writing: &mut Writing) -> io::Result<u64> {
         let end = self.state.lock().end;
-        self.file.set_len(end)?;
+        disk::cut(&self.file, end)?;
         writing.filled = end;
         Ok(end)
     }
@@ -478,7 +481,7 @@ impl Inner {
     }
 
     fn cut_at(&self, end: u64, writing: &mut Writing, state: &mut State) -> Result<(), JournalError> {
-        self.file.set_len(end).and_then(|()| self.file.sync_all()).map_err(unreachable)?;
+        disk::cut(&self.file, end).and_then(|()| disk::flush_all(&self.file)).map_err(unreachable)?;
         (*state, writing.filled) = State::read(&self.file).map_err(unreachable)?;
         Ok(())
     }

@@ -55,11 +55,18 @@ fn compare(
     let ceiling = Target::start(Which::Ceiling, bench.place)?;
     let theirs = Template::new(method, &format!("/bytes/{length}"), &ceiling.seller, body, 0);
     let (mut our_rounds, mut their_rounds) = (Rounds::default(), Rounds::default());
-    for _ in 0..bench.rounds {
-        let loaded = run(bench, installed.address, CLIENTS, Loop::Closed, bench.seconds);
-        our_rounds.add("", drive(&installed.watched(), &loaded, Work::Same(Same::new(ours.clone(), status)))?);
-        let loaded = run(bench, ceiling.address, CLIENTS, Loop::Closed, bench.seconds);
-        their_rounds.add("Ceiling: ", drive(&ceiling.watched(), &loaded, Work::Same(Same::new(theirs.clone(), 200)))?);
+    for round in 0..bench.rounds {
+        // Forth and back, as all who are compared.
+        let turns = if round.is_multiple_of(2) { [true, false] } else { [false, true] };
+        for is_ours in turns {
+            if is_ours {
+                let loaded = run(bench, installed.address, CLIENTS, Loop::Closed, bench.seconds);
+                our_rounds.add("", drive(&installed.watched(), &loaded, Work::Same(Same::new(ours.clone(), status)))?);
+            } else {
+                let loaded = run(bench, ceiling.address, CLIENTS, Loop::Closed, bench.seconds);
+                their_rounds.add("Ceiling: ", drive(&ceiling.watched(), &loaded, Work::Same(Same::new(theirs.clone(), 200)))?);
+            }
+        }
     }
     bench.note(format!("{what}: {} microseconds of processor time each, {length} bytes answered", our_rounds.cost()));
     bench.beside(what, our_rounds.rate(), "Ceiling", their_rounds.rate(), LEAST);

@@ -11,6 +11,8 @@ mod rest;
 mod scans;
 mod waiting;
 
+use proptest::prelude::ProptestConfig;
+
 use super::*;
 use crate::envelope::Digest;
 use crate::ids::{Code, KeyId, MuseumId, OrderId, PersonId, RouteId};
@@ -24,6 +26,12 @@ pub(super) const DAY: i64 = 24 * HOUR;
 /// The slot of the tests starts here and lasts half an hour; all times below are seconds relative to it.
 pub(super) const START: i64 = 1_780_000_020;
 const MUSEUM: MuseumId = MuseumId(7);
+
+/// So many cases, or as many more as `PROPTEST_CASES` asks for.
+pub(super) fn at_least(cases: u32) -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases.max(cases), failure_persistence: None, ..usual }
+}
 
 pub(super) fn code(text: &str) -> Code {
     text.parse().unwrap()

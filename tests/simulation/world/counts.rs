@@ -47,6 +47,7 @@ pub struct Counts {
     pub lost_entries: u64,
     pub blocked_outside: u64,
     pub stalls: u64,
+    pub killed_in_stalls: u64,
     pub moved_under_review: u64,
     pub verdicts: u64,
     pub verdicts_taken_back: u64,
@@ -101,6 +102,7 @@ impl Counts {
         self.lost_entries += other.lost_entries;
         self.blocked_outside += other.blocked_outside;
         self.stalls += other.stalls;
+        self.killed_in_stalls += other.killed_in_stalls;
         self.moved_under_review += other.moved_under_review;
         self.verdicts += other.verdicts;
         self.verdicts_taken_back += other.verdicts_taken_back;

@@ -1,9 +1,12 @@
 //! What is promised of the file beyond what all journals promise: what is found in many batches, and what a write, a flush or a newer program that went wrong leaves.
 
+use std::iter::once;
+
 use tempfile::TempDir;
 use tornello_engine::ids::MuseumId;
 use tornello_engine::time::Timestamp;
 
+use super::disk::faults::{self, Fault};
 use super::layout::HEADER;
 use super::*;
 
@@ -210,4 +213,102 @@ async fn what_a_newer_program_wrote_is_not_taken_for_torn() {
         assert!(matches!(refused, Err(JournalError::Newer { batch: 2, .. })), "{refused:?}");
     }
     assert!(std::fs::read(&path).unwrap() == bytes, "nothing was cut off");
+}
+
+/// How many batches there are before anything goes wrong, how many are appended then, and how large the records of each are.
+const BEFORE: u64 = 4;
+const APPENDED: u64 = 4;
+const LENGTH: usize = 2_000;
+/// Up to which call another one goes wrong soon after it.
+const TWICE: usize = 5;
+/// More starts than there are calls that go wrong.
+const STARTS: usize = 5;
+
+fn head_of(batches: &[Batch]) -> Head {
+    let last = batches.last().unwrap();
+    Head { number: last.number, hash: last.hash(), at: last.at }
+}
+
+/// A file that is filled with few zeros: they run out while a few batches are appended, and are read in no time.
+async fn open_with_few(path: &Path) -> FileJournal {
+    let mut journal = FileJournal::open(path).await.unwrap();
+    Arc::get_mut(&mut journal.inner).unwrap().ahead = 16 * 1_024;
+    journal
+}
+
+/// As a start does: it cuts a torn end off and writes the last batch once more. Where that goes wrong it ends, and there is another one.
+async fn started(path: &Path) -> FileJournal {
+    for _ in 0..STARTS {
+        let journal = open_with_few(path).await;
+        let last = journal.head().await.unwrap().number;
+        let is_torn = matches!(journal.batches(last - 1, 1).await, Err(JournalError::Corrupt { .. }));
+        let is_cut = !is_torn || journal.inner.cut_last(last).is_ok();
+        if is_cut && journal.inner.settle().is_ok() {
+            return journal;
+        }
+        faults::was_killed();
+    }
+    panic!("there is no start in {STARTS}")
+}
+
+/// Appends some batches as the writer does, while calls go wrong, and starts anew where it would have to; answers how many calls there were.
+async fn appends(path: &Path, before: &[Batch], planned: &[(usize, Fault)]) -> usize {
+    let mut journal = open_with_few(path).await;
+    faults::plan(planned);
+    let mut written = before.to_vec();
+    for _ in 0..APPENDED {
+        let head = head_of(&written);
+        let batch = next(&head, MUSEUM, head.number + 1, LENGTH);
+        let Err(error) = journal.append(&batch).await else {
+            written.push(batch);
+            continue;
+        };
+        let found = loop {
+            if faults::was_killed() || matches!(error, JournalError::FlushFailed(_)) {
+                journal = started(path).await;
+                break journal.head().await.unwrap();
+            }
+            if let Ok(head) = journal.recover().await {
+                break head;
+            }
+        };
+        let is_written = found.number == batch.number;
+        assert!(!is_written || !matches!(error, JournalError::Full(_)), "{planned:?}: what surely was not written is there");
+        if is_written {
+            written.push(batch);
+        }
+        assert_eq!(found, head_of(&written), "{planned:?}: after {error} it ends elsewhere");
+    }
+    let journal = started(path).await;
+    let calls = faults::calls();
+    faults::plan(&[]);
+    assert_eq!(journal.batches(0, 100).await, Ok(written), "{planned:?}");
+    let head = journal.head().await.unwrap();
+    assert_eq!(journal.append(&next(&head, MUSEUM, head.number + 1, LENGTH)).await, Ok(()), "{planned:?}: it goes on");
+    calls
+}
+
+/// Each call by which the file is changed goes wrong in each way, alone and with another one soon after it, also in the starts that follow.
+#[tokio::test]
+async fn whatever_call_to_the_disk_goes_wrong_what_was_answered_is_there_and_what_surely_was_not_written_is_not() {
+    let folder = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
+    let (path, sound) = (folder.path().join(FILE), folder.path().join("sound.log"));
+    let journal = open_with_few(&sound).await;
+    write(&journal, BEFORE, LENGTH).await;
+    let (before, bytes) = (journal.batches(0, 100).await.unwrap(), std::fs::read(&sound).unwrap());
+    let (mut at, mut calls) = (0, 1);
+    while at < calls {
+        calls = 0;
+        for fault in Fault::ALL {
+            let soon = (at < TWICE).then_some(1..=3).into_iter().flatten();
+            let twice = soon.flat_map(|later| Fault::ALL.map(|other| vec![(at, fault), (at + later, other)]));
+            for planned in once(vec![(at, fault)]).chain(twice) {
+                std::fs::write(&path, &bytes).unwrap();
+                calls = calls.max(appends(&path, &before, &planned).await);
+            }
+        }
+        at += 1;
+    }
+    // A write and a flush of each batch, zeros behind one of them, and the last batch once more in the last start.
+    assert!(at as u64 > 2 * APPENDED + 2, "only {at} calls went wrong");
 }

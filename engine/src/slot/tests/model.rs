@@ -781,7 +781,7 @@ impl StateMachineTest for Real {
 }
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(at_least(400))]
     /// The slot and the naive model grant the same questions and count the same people, whatever is asked.
     #[test]
     fn the_slot_agrees_with_a_naive_model(sequential 1..120 => Real);

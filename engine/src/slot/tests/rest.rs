@@ -579,7 +579,7 @@ impl Plain {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(at_least(300))]
     /// The slot and a plain list of guests grant the same and count the same places, whatever is held, let go, paid late and changed.
     #[test]
     fn the_slot_lets_rest_what_a_plain_list_does(script in prop::collection::vec(asks(), 1..80)) {

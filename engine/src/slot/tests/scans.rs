@@ -92,7 +92,7 @@ fn whoever_left_twice_left_when_they_were_seen_last() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(at_least(500))]
     /// Each gate in one go, in any order of gates; scan by scan in any order; or all at once in the order in which it happened: it is the same in the end. Whole minutes,
     /// so that much happens in one instant.
     #[test]
