@@ -322,7 +322,7 @@ fn is_read(framed: &[u8]) -> bool {
     wire::frames(framed).all(|frame| {
         let Ok(frame) = frame else { return false };
         match frame.stream {
-            StreamId::Slot(_) => frame.record::<slot::Event>().is_ok(),
+            StreamId::Slot(_) => frame.record::<Event>().is_ok(),
             StreamId::Museum(_) => frame.record::<museum::Event>().is_ok(),
             StreamId::Payment(_) => frame.record::<payment::Event>().is_ok(),
             StreamId::Quote(_) => frame.record::<quote::Event>().is_ok(),

@@ -115,7 +115,7 @@ async fn a_quote_hears_that_the_museum_was_the_cause_after_all() {
             }
         }
         let again = node.slot(sales[0].slot(), by(8), Command::CorrectCause { sale: sales[0], owner: None }).await;
-        assert_eq!(again.map(drop), Err(Failure::Refused(slot::Refusal::NothingToPayBack)), "{settle:?}");
+        assert_eq!(again.map(drop), Err(Failure::Refused(Refusal::NothingToPayBack)), "{settle:?}");
         office.stop().await;
     }
 }
