@@ -171,6 +171,7 @@ async fn the_pages_bear_our_name_and_load_nothing_from_elsewhere() {
     let bare = app.request(Method::GET, "/docs/", "").send().await.unwrap().text().await.unwrap();
     let said = bare.split_once("<noscript>").and_then(|(_, rest)| rest.split_once("</noscript>")).map(|(said, _)| said).unwrap();
     assert!(said.contains("href=\"/openapi.json\"") && said.contains("href=\"/docs/problems\""), "without scripts the page is not empty: {said}");
+    assert!(problems.contains("@media (max-width: 45rem) {\ntable, tbody, tr, td { display: block }"), "a telephone has no room for four columns");
     assert!(problems.contains("<tr id=\"not_enough_places\">") && problems.contains("<tr id=\"outcome_unknown\">"));
     app.stop().await;
 }

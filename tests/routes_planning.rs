@@ -459,6 +459,22 @@ async fn months_are_forecast_for_the_budget_and_days_add_up_to_them() {
 }
 
 #[actix_rt::test]
+async fn a_day_that_was_told_of_years_ago_changes_no_month_to_come() {
+    let app = App::start().await;
+    let (manager, ministry) = (app.key(Role::Manager).await, app.key(Role::Ministry).await);
+    with_past(&app, &manager).await;
+    // From the fourth month on no day is forecast by itself.
+    let later = async || app.get("/v1/museums/torre/forecast/months", &ministry).await["months"].as_array().unwrap()[3..].to_vec();
+    let before = later().await;
+    assert_eq!(before.len(), 9);
+    let day = json!({"source": "guest book", "days": [{"date": "2020-06-14", "people": 40}]});
+    let taken = app.ask(Method::PUT, "/v1/museums/torre/attendance", &manager, "stray", &day).await;
+    assert_eq!(taken.0, StatusCode::OK, "{}", taken.1);
+    assert_eq!(later().await, before, "of the years between nobody said anything");
+    app.stop().await;
+}
+
+#[actix_rt::test]
 async fn open_days_of_this_month_that_nobody_counted_have_had_visitors_too() {
     let app = App::start().await;
     let (manager, ministry) = (app.key(Role::Manager).await, app.key(Role::Ministry).await);

@@ -241,6 +241,8 @@ pub fn make_folder(path: &Path) -> Result<(), SecretFileError> {
     match builder.create(path) {
         // Somebody else was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        // That a file exists says nothing of what is the matter with it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(failed("use as a folder", path)(Errno::NOTDIR.into())),
         Err(error) => Err(failed("make", path)(error)),
         Ok(()) => flush_folder(path),
     }
@@ -343,6 +345,10 @@ mod tests {
         std::os::unix::fs::symlink(folder.path().join("nowhere.db"), &gone).unwrap();
         let error = ensure_usable(&gone).unwrap_err().to_string();
         assert!(error.contains("cannot read and write") && error.contains("gone.db"), "{error}");
+        let file = folder.path().join("a file");
+        std::fs::write(&file, b"").unwrap();
+        let error = io::Error::from(make_folder(&file).unwrap_err()).to_string();
+        assert!(error.contains("cannot use as a folder") && error.contains("Not a directory"), "{error}");
     }
 
     #[cfg(unix)]

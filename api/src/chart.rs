@@ -23,8 +23,11 @@ const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 360.0;
 /// Room around the picture: left, top, right, bottom.
 const MARGIN: (f64, f64, f64, f64) = (64.0, 44.0, 16.0, 44.0);
-/// About how many labels fit below.
-const LABELS: usize = 14;
+/// How many labels stand below at most.
+const LABELS: f64 = 14.0;
+/// About how wide a letter of a label is, and what is left free between two labels.
+const LETTER: f64 = 7.0;
+const APART: f64 = 12.0;
 
 /// The picture. The title is text and escaped.
 #[must_use]
@@ -36,6 +39,10 @@ pub fn svg(title: &str, points: &[Point]) -> String {
     let (inner, high) = (WIDTH - left - right, HEIGHT - above - below);
     let x = |at: usize| left + inner * (at as f64 + 0.5) / points.len().max(1) as f64;
     let y = |value: f64| above + high * (1.0 - value / top);
+    let letters = points.iter().map(|point| point.label.chars().count()).max().unwrap_or(0);
+    let wide = letters as f64 * LETTER;
+    let fitting = (inner / (wide + APART)).clamp(1.0, LABELS).floor();
+    let every = (points.len() as f64 / fitting).ceil().max(1.0) as usize;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" font-family=\"sans-serif\" font-size=\"12\">\
         <title>{0}</title><rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/><text x=\"{left}\" y=\"24\" font-size=\"16\">{0}</text>",
@@ -74,7 +81,8 @@ pub fn svg(title: &str, points: &[Point]) -> String {
     let _ = write!(out, "<path d=\"M{}\" fill=\"none\" stroke=\"#12436d\" stroke-width=\"2\"/>", line.join("L"));
     for (at, point) in points.iter().enumerate() {
         let _ = write!(out, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.5\" fill=\"#12436d\"/>", x(at), y(point.mid));
-        if at % points.len().div_ceil(LABELS).max(1) == 0 {
+        // One at the right end may have no room.
+        if at % every == 0 && x(at) + wide / 2.0 <= WIDTH {
             let _ = write!(
                 out,
                 "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555\">{}</text>",
@@ -116,6 +124,20 @@ mod tests {
                 }
             }
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        }
+    }
+
+    #[test]
+    fn labels_leave_each_other_room() {
+        for (label, count) in [("27/11", 60), ("27/11", 1), ("27/11 08:15", 56), ("27/11 08:15", 1_000), ("27/11 08:15", 3)] {
+            let point = Point { label: label.to_owned(), mid: 1.0, band_80: (1.0, 1.0), band_95: (1.0, 1.0), booked: 0.0 };
+            let svg = svg("Torre", &vec![point; count]);
+            let middles: Vec<f64> =
+                svg.split("<text x=\"").filter(|text| text.contains(label)).map(|text| text.split('"').next().unwrap().parse().unwrap()).collect();
+            let wide = label.len() as f64 * 6.5;
+            assert!(!middles.is_empty() && middles.len() <= 14, "{count} of {label}: {middles:?}");
+            assert!(middles.windows(2).all(|two| two[1] - two[0] > wide), "{count} of {label}: {middles:?}");
+            assert!(middles.iter().all(|middle| middle - wide / 2.0 >= 0.0 && middle + wide / 2.0 <= WIDTH), "{count} of {label}: {middles:?}");
         }
     }
 

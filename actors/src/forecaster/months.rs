@@ -48,7 +48,9 @@ impl Forecaster {
         let this = today.first_of_month();
         let oldest = this.saturating_sub(PAST_MONTHS.months());
         let first = attendance.days().range(oldest..this).next().map_or(this, |(date, _)| date.first_of_month());
-        let series: Vec<f64> = first.series(1.month()).take_while(|month| *month < this).map(|month| each_day(known, &attendance, month)).collect();
+        let past: Vec<(Date, f64)> =
+            first.series(1.month()).take_while(|month| *month < this).map(|month| (month, each_day(known, &attendance, month))).collect();
+        let series: Vec<f64> = past[begin(&attendance, &past)..].iter().map(|(_, each)| *each).collect();
         let (count, spread) = (count.min(MONTHS_MAX), Spread::of(&series));
         // Where no month was counted whole, the days that are forecast say what a day is like.
         let mids = || days.values().map(|(mid, _)| *mid).filter(|mid| *mid > 0.0);
@@ -85,6 +87,15 @@ impl Forecaster {
 
 fn came_in(attendance: &Attendance, month: Date) -> u32 {
     attendance.days().range(month..=month.last_of_month()).map(|(_, day)| day.people).fold(0, u32::saturating_add)
+}
+
+/// Where the series of past months begins: at the first that was counted whole, or at the one before, if that was counted in part. A day that somebody told of years
+/// before would make months without a figure of all between, and forecasts and bands of what nobody counted.
+fn begin(attendance: &Attendance, past: &[(Date, f64)]) -> usize {
+    let whole = past.iter().position(|(_, each)| each.is_finite()).unwrap_or(0);
+    let is_begun =
+        |place: &usize| past.get(*place).is_some_and(|(month, _)| attendance.days().range(*month..=month.last_of_month()).next().is_some());
+    whole.checked_sub(1).filter(is_begun).unwrap_or(whole)
 }
 
 /// How many came on an open day of a past month, on average; no number where too few of its days were counted.

@@ -61,6 +61,11 @@ fn broker(text: &str) -> Result<Result<Broker, BadBroker>, Infallible> {
     Ok(text.parse())
 }
 
+/// How many requests a second, or that there have to be some: none at all would serve nobody.
+fn per_second(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| format!("a whole number from 1 to {} is expected", u32::MAX))
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -102,7 +107,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "CHANNEL=N,..", env = "TORNELLO_ALERTS_PER_DAY")]
     alerts_per_day: Option<Alerts>,
     /// How many requests per second one key may send, on average; twice as many at once [default: 2000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = per_second)]
     per_key: Option<NonZeroU32>,
     /// Follow the readings that sensors publish at this broker, as mqtt://[user:password@]host[:port]
     #[arg(long, value_name = "URL", env = "TORNELLO_MQTT", hide_env_values = true, value_parser = broker)]
@@ -418,6 +423,16 @@ mod tests {
         for text in ["localhost:8080", ":8080", "8080", "127.0.0.1"] {
             let told = Line::try_parse_from(["serve", "--listen", text]).unwrap_err().to_string();
             assert!(told.contains("as 127.0.0.1:8080"), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_key_may_send_some_requests_a_second() {
+        for (text, expected) in [("1", NonZeroU32::new(1)), ("0", None), ("-1", None), ("4294967296", None), ("many", None)] {
+            match Line::try_parse_from(["serve".to_owned(), format!("--per-key={text}")]) {
+                Ok(line) => assert_eq!(line.arguments.per_key, expected, "{text}"),
+                Err(told) => assert!(expected.is_none() && told.to_string().contains("from 1 to 4294967295 is expected"), "{text}: {told}"),
+            }
         }
     }
 

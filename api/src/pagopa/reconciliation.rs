@@ -321,12 +321,19 @@ impl Reconciliation {
     /// Tells the payments of flows of which the telling broke off; then takes every flow in that stands in a folder, if there is one: what was taken goes to
     /// `done/` in it, what cannot be read to `refused/`. Again and again, until dropped.
     pub async fn follow(&self, node: &Arc<Node>, settings: &Settings, folder: Option<&Path>) {
+        let mut is_unread = false;
         loop {
             self.tell_untold(node, settings).await;
-            if let Some(folder) = folder
-                && let Err(error) = self.sweep(node, settings, folder).await
-            {
-                tracing::error!(%error, folder = %folder.display(), "the folder of flows cannot be read");
+            if let Some(folder) = folder {
+                let swept = self.sweep(node, settings, folder).await;
+                let (was_unread, shown) = (std::mem::replace(&mut is_unread, swept.is_err()), folder.display());
+                match swept {
+                    Ok(_) if was_unread => tracing::info!(folder = %shown, "the folder of flows can be read again"),
+                    Err(error) if !was_unread => {
+                        tracing::error!(%error, folder = %shown, "the folder of flows cannot be read; it is tried again and again");
+                    }
+                    _ => {}
+                }
             }
             tokio::time::sleep(SWEEP_EVERY).await;
         }

@@ -77,7 +77,7 @@ pub struct PrintedTicket {
 pub struct Letterhead {
     /// Its name; the first letters of it stand where a logo would.
     pub name: String,
-    /// The office, or the museum.
+    /// The office, or the museum; empty where the name says it.
     pub office: String,
     /// Its postal address.
     pub address: String,

@@ -108,7 +108,7 @@ const OTHERS: [(&str, u16, &str, &str); 66] = [
         "Letters of two alphabets can look the same: write each word in one, as the document has it. `member` is the name, `letter` what is of another alphabet.",
     ),
     ("day_over", 422, "the day that is to be called off is over", "The title says which day is today. Look at the year."),
-    ("valid_from_past", 422, "the past cannot be changed", "Let a version hold from today at the earliest."),
+    ("valid_from_past", 422, "the past cannot be changed", "Let a version hold from today, as it is in Rome, at the earliest."),
     ("invalid_plan", 422, "the plan cannot be followed", "The title says where and why."),
     ("invalid_tariff", 422, "the tariff cannot be used", "The title says where and why."),
     (

@@ -249,7 +249,12 @@ fn table(body: &[u8]) -> Result<Vec<DayForm>, Problem> {
         Some((separator, column("date")?, column("people")?))
     };
     let found = [',', ';'].into_iter().find_map(columns);
-    let (separator, date, people) = found.ok_or_else(|| Problem::invalid("a head with the columns date and people is expected"))?;
+    let headless = || {
+        let told = Problem::invalid("a head with the columns date and people is expected");
+        let runs_on = "The table has one line alone: send it with its line breaks, as curl does with --data-binary and not with -d.";
+        if text.is_empty() || text.contains('\n') { told } else { told.detail(runs_on) }
+    };
+    let (separator, date, people) = found.ok_or_else(headless)?;
     let day = |row: Result<CsvRecord, (u32, CsvFault)>| {
         let CsvRecord { line, cells } = row.map_err(|(line, fault)| Problem::invalid(format!("line {line}: {fault}")))?;
         let bad = |what: &str| Problem::invalid(format!("line {line}: {what}"));
@@ -285,6 +290,11 @@ mod tests {
         ] {
             assert_eq!(table(text.as_bytes()).unwrap_err().title(), told);
         }
+        // So curl's -d sends a file.
+        let said = |text: &str| serde_json::to_value(table(text.as_bytes()).unwrap_err().body()).unwrap()["detail"].to_string();
+        assert!(
+            said("date;people2025-06-10;52025-06-11;6").contains("--data-binary") && !said("day;people\n2025-06-10;5\n").contains("--data-binary")
+        );
     }
 
     #[test]

@@ -89,7 +89,10 @@ fn page() -> String {
          <title>Problems - Tornello</title>\n<style>\n\
          body {{ font: 1rem/1.5 system-ui, sans-serif; color: #17324d; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }}\n\
          table {{ border-collapse: collapse; width: 100% }}\nth, td {{ text-align: left; vertical-align: top; padding: .5rem; border-bottom: 1px solid #d9dadb }}\n\
-         tr:target {{ background: #e6f0fa }}\na {{ color: #0059b3 }}\n</style></head>\n<body>\n<h1>Problems</h1>\n\
+         tr:target {{ background: #e6f0fa }}\na {{ color: #0059b3 }}\n\
+         @media (max-width: 45rem) {{\ntable, tbody, tr, td {{ display: block }}\nthead {{ display: none }}\n\
+         tr {{ padding: .5rem 0; border-bottom: 1px solid #d9dadb }}\ntd {{ padding: .1rem 0; border: 0; overflow-wrap: anywhere }}\n}}\n\
+         </style></head>\n<body>\n<h1>Problems</h1>\n\
          <p>What does not work is answered as <code>application/problem+json</code> (RFC 9457). Match on <code>code</code>: it is stable. \
          Beside it stand the data of the code, such as <code>available</code> or <code>opens_at</code>. The interface: <a href=\"/docs/\">/docs</a>.</p>\n\
          <table>\n<thead><tr><th scope=\"col\">Code</th><th scope=\"col\">Status</th><th scope=\"col\">Meaning</th><th scope=\"col\">What to do</th></tr></thead>\n\

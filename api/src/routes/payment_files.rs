@@ -22,7 +22,8 @@ fn issuer(known: &Known, creditor: Option<&Creditor>) -> Letterhead {
     let name = profile.map(|profile| profile.name.clone()).unwrap_or_default();
     Letterhead {
         name: creditor.map_or_else(|| name.clone(), |creditor| creditor.company_name.clone()),
-        office: creditor.and_then(|creditor| creditor.office_name.clone()).unwrap_or(name),
+        // A museum that issues it itself is named once.
+        office: creditor.map(|creditor| creditor.office_name.clone().unwrap_or(name)).unwrap_or_default(),
         address: profile.map(|profile| profile.city.clone()).unwrap_or_default(),
         fiscal_code: creditor.map(|creditor| creditor.fiscal_code.to_string()).unwrap_or_default(),
         contact: String::new(),
@@ -104,7 +105,7 @@ pub async fn receipt_file(
     let creditor = creditor_of(&connected, id).filter(|_| opened.gateway.is_position());
     let known = node.museums().get(opened.museum).ok_or_else(Problem::not_found)?;
     let notice = creditor.as_ref().map(|creditor| creditor.notice(id));
-    let (method_it, method_en) = method_words(&receipt);
+    let (number, (method_it, method_en)) = (number_of(&receipt, id), method_words(&receipt));
     let tickets = opened.items.iter().flat_map(|item| item.lines.iter().map(|line| paid_item(&known, item.hold.slot(), line)));
     let extras = opened.extras.iter().map(|extra| PaidItem {
         what_it: extra.code.to_string(),
@@ -129,7 +130,7 @@ pub async fn receipt_file(
         psp: receipt.psp,
         notice_number: notice.map(|notice| notice.to_string()).unwrap_or_default(),
         iuv: notice.map(|notice| notice.iuv()).unwrap_or_default(),
-        receipt: receipt.id,
+        receipt: number,
         reference: id.to_string(),
     };
     Ok(document(&id.to_string(), drawn(move || receipt_pdf(&printed)).await?))
@@ -153,4 +154,34 @@ fn method_words(receipt: &Receipt) -> (String, String) {
         Source::Sale { .. } => ("Alla cassa", "At the desk"),
     };
     (it.to_owned(), en.to_owned())
+}
+
+/// The number under which a receipt is found again. What a desk had taken before there was a payment has that of its sale, which its tickets show; nothing at all, that of
+/// the payment.
+fn number_of(receipt: &Receipt, payment: PaymentId) -> String {
+    match receipt.source {
+        Source::Sale { sale } => sale.to_string(),
+        Source::Free => payment.to_string(),
+        _ => receipt.id.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tornello_engine::money::Cents;
+    use tornello_engine::time::Timestamp;
+
+    #[test]
+    fn what_is_printed_bears_numbers_that_people_know() {
+        let (sale, payment): (HoldId, PaymentId) = ("00040660e8pcm0mmqqwvbz4000".parse().unwrap(), "00004zz2801d5".parse().unwrap());
+        for (id, source, expected) in [
+            ("sale", Source::Sale { sale }, "00040660e8pcm0mmqqwvbz4000"),
+            ("free", Source::Free, "00004zz2801d5"),
+            ("a1b2c3d4", Source::Node, "a1b2c3d4"),
+        ] {
+            let receipt = Receipt::without_provider(id.to_owned(), source, Cents::new(3_600), Timestamp::from_micros(0));
+            assert_eq!(number_of(&receipt, payment), expected);
+        }
+    }
 }

@@ -440,7 +440,14 @@ fn read(body: &[u8], is_array: bool) -> Result<Vec<Line>, Problem> {
     let lines = || body.strip_suffix(b"\n").unwrap_or(body).split(|byte| *byte == b'\n');
     counted(lines().count())?;
     let written = (1..).zip(lines()).filter(|(_, line)| !line.trim_ascii().is_empty());
-    Ok(written.map(|(number, line)| (number, of_json(strict::from_slice(line)))).collect())
+    // What leaves the breaks of a file out, as curl's -d does, sends all of its scans on one line.
+    let of_line = |line: &[u8]| match strict::from_slice(line) {
+        Err(error) if error.to_string().starts_with("trailing characters") => Err(Problem::malformed(
+            "one scan on a line is expected: send the file with its line breaks, as curl does with --data-binary and not with -d",
+        )),
+        form => of_json(form),
+    };
+    Ok(written.map(|(number, line)| (number, of_line(line))).collect())
 }
 
 /// Send in what a gate without a network has done.
@@ -558,5 +565,17 @@ mod tests {
             assert_eq!(count(several.join("\n") + "\n", false), expected, "a line may end the body");
             assert_eq!(count(format!("[{}]", several.join(",")), true), expected);
         }
+    }
+
+    #[test]
+    fn a_file_without_its_line_breaks_is_told_what_it_lacks() {
+        let scan =
+            r#"{"ticket": "00040660e8j8e9zteyv8dmw000", "gate": "north", "museum": 1, "scanned_at": "2026-11-23T08:40:00Z", "direction": "in"}"#;
+        let of = |body: String| read(body.as_bytes(), false).unwrap();
+        let whole = of(format!("{scan}\n{scan}\n"));
+        assert!(whole.len() == 2 && whole.iter().all(|(_, form)| form.is_ok()));
+        let joined = of(format!("{scan}{scan}"));
+        let [(1, Err(problem))] = &joined[..] else { panic!("one line, and no scan") };
+        assert!(problem.code() == "malformed" && problem.title().contains("--data-binary"), "{}", problem.title());
     }
 }
