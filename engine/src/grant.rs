@@ -77,9 +77,13 @@ pub fn shares(claims: &[Claim]) -> Vec<u32> {
 /// else that it had promised: of a hold that ends there, nothing is sold again.
 #[must_use]
 pub fn parts(claims: &[Claim]) -> Vec<u32> {
-    let shares = shares(claims);
-    let has: Vec<(u32, u32)> = claims.iter().zip(&shares).map(|(claim, share)| (claim.room, claim.promised.max(*share))).collect();
-    shares.iter().enumerate().map(|(i, share)| spare(&has, i).min(*share)).collect()
+    let mut parts = shares(claims);
+    let mut has: Vec<(u32, u32)> = claims.iter().zip(&parts).map(|(claim, share)| (claim.room, claim.promised.max(*share))).collect();
+    for (i, claim) in claims.iter().enumerate() {
+        parts[i] = parts[i].min(spare(&has, i));
+        has[i].1 = parts[i].max(claim.promised);
+    }
+    parts
 }
 
 /// How much one claim may have if all others keep what they have now.

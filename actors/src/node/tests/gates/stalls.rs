@@ -91,7 +91,7 @@ async fn while_the_disk_stalls_gates_go_on_by_themselves_and_nobody_is_let_in_tw
             assert_eq!(house.pass(key, enter(1)).await, Err(Failure::OutcomeUnknown), "it may be written at any time");
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), told).await.expect("gates do not wait for the disk");
+    tokio::time::timeout(Duration::from_secs(30), told).await.expect("gates do not wait for the disk");
     assert_eq!(house.node().unrecorded(), 2);
     drop(stall);
     house.merged().await;
@@ -208,7 +208,7 @@ async fn nobody_is_refused_whom_the_slot_may_have_let_in_before_the_disk_was_fou
             "too many scans" => house.node().gates.waiting.store(crate::node::gates::SCANS_MAX, Ordering::Relaxed),
             _ => {}
         }
-        let answer = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("gates do not wait for the disk");
+        let answer = tokio::time::timeout(Duration::from_secs(30), asked).await.expect("gates do not wait for the disk");
         assert_eq!(answer, Err(Failure::OutcomeUnknown), "{why}");
         match house.pass(11, enter(1)).await {
             Err(Failure::Refused(refusal)) => assert_eq!(refusal.code(), why, "of another ticket all is known"),
@@ -265,7 +265,7 @@ async fn a_doubt_outlives_a_disk_that_goes_on_for_a_moment() {
         house.stalls_after(4).await;
         house.pass(17, enter(1)).await
     };
-    let unknown = tokio::time::timeout(Duration::from_secs(5), unknown).await.expect("gates do not wait for the disk");
+    let unknown = tokio::time::timeout(Duration::from_secs(30), unknown).await.expect("gates do not wait for the disk");
     assert_eq!(unknown, Err(Failure::OutcomeUnknown), "another request with that ticket may be written at any time");
     drop(stall);
     assert!(first.await.unwrap().is_ok());
@@ -331,7 +331,7 @@ async fn of_a_request_that_is_on_its_way_no_gate_hears_that_nothing_was_changed_
     // So it asks the slot again, which waits for the second one.
     assert!((&mut asked).now_or_never().is_none());
     house.stalls_after(4).await;
-    let answer = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("gates do not wait for the disk");
+    let answer = tokio::time::timeout(Duration::from_secs(30), asked).await.expect("gates do not wait for the disk");
     assert_eq!(answer, Err(Failure::OutcomeUnknown));
     drop(stall);
     assert!(first.await.unwrap().is_ok() && look.await.is_ok());
