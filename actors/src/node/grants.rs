@@ -125,10 +125,11 @@ fn in_force(places: &Places, now: Timestamp) -> Option<u32> {
 
 impl Node {
     /// Shares the room of a museum out by its newest reading, if that reading or another ceiling changes enough, or what the slots were told last is getting old. A caller that
-    /// comes while another one shares out waits, and finds it done.
+    /// comes while another one shares out waits, and finds it done; but no longer than anybody waits for an answer. What reopens a slot has the turn as long as nobody knows what became
+    /// of it, and sensors and gates go on meanwhile: the next reading does it.
     pub(super) async fn share_out(&self, museum: MuseumId) {
         let turn = self.grants.turn(museum);
-        let mut told = turn.lock().await;
+        let Ok(mut told) = tokio::time::timeout(ANSWER_WITHIN, turn.lock()).await else { return };
         self.share(&mut told, museum, None).await;
     }
 

@@ -682,3 +682,27 @@ async fn a_slot_whose_held_places_others_may_still_sell_does_not_reopen() {
     assert!(node.slot(second, by(7), Command::Reopen).await.is_ok(), "it is open, and says so again");
     house.running.stop().await;
 }
+
+#[actix_rt::test]
+async fn readings_go_on_where_the_disk_failed_just_as_a_slot_was_to_reopen() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let (node, [_, second]) = (house.node(), both());
+    open_two_routes(node).await;
+    let held = Command::HoldFor {
+        hold: HoldId::new(second, 2),
+        channel: Channel::BoxOffice,
+        lines: lines(5),
+        until: now().plus_seconds(1_800),
+        cause: slot::Keeper::Quote(QuoteId(4)),
+    };
+    for (key, command) in [(1, held), (2, Command::Close { reason: code("flood") })] {
+        node.slot(second, by(key), command).await.unwrap();
+    }
+    journal.faults.lock().push_back(Fault::Flush);
+    assert_eq!(node.slot(second, by(3), Command::Reopen).await.map(drop), Err(Failure::OutcomeUnknown));
+    // Nothing can be written any more, and what became of that is not known before the next start: nobody waits for it.
+    people(node, 0, 70).await;
+    assert_eq!(node.sensors().occupancy(MUSEUM).map(|last| last.inside.people), Some(70));
+    house.running.stop().await;
+}
