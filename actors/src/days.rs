@@ -231,8 +231,10 @@ async fn one(node: &Node, seen: SlotAvailability, said: Unheard, called_off: Opt
         Ok(false) => as_it_is(node, &seen).await,
         Err(failure) => (Outcome::Failed(failure), None),
     };
-    // It may have been planned anew.
+    // It may have been planned anew, or be when it hears of it.
     let end = node.board().head(slot).map_or(end, |head| head.end);
+    let longest = || node.museums().opening(slot).map_or(end, |opening| opening.end.max(end));
+    let end = if matches!(outcome, Outcome::Failed(_)) { longest() } else { end };
     DaySlot { slot, end, outcome, stands }
 }
 

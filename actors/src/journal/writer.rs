@@ -431,7 +431,8 @@ impl Writer {
         let stopped = matches!(error, JournalError::FlushFailed(_));
         self.health.send_replace(if stopped { Health::Stopped } else { Health::Recovering });
         lose(&mut records, &lost);
-        if lost == Lost::Unknown {
+        // Where the disk failed it is not known before the next start: what such records keep from others would be kept for good.
+        if lost == Lost::Unknown && !stopped {
             self.doubtful = Some((head, records));
         }
         if !stopped {

@@ -46,7 +46,7 @@ impl Node {
     async fn kept_for(&self, slot: SlotId, envelope: &Envelope, command: &slot::Command) -> Result<Kept, Failure<slot::Refusal>> {
         if self.asks_for_room(slot, command) {
             // Hardly any command does: none has room in its future for it.
-            return Box::pin(self.make_room(slot)).await;
+            return Box::pin(self.make_room(slot, envelope, command)).await;
         }
         Ok(Kept::from(self.set_aside(slot, envelope, command).await?))
     }

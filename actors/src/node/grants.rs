@@ -8,11 +8,13 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use jiff::ToSpan;
 use parking_lot::Mutex;
+use tornello_engine::aggregate::Aggregate;
 use tornello_engine::calendar;
 use tornello_engine::envelope::Envelope;
 use tornello_engine::grant::{self, Claim, Grant};
 use tornello_engine::ids::{MuseumId, SlotId};
-use tornello_engine::slot::{Command, Places, Policy, Refusal, Words};
+use tornello_engine::recall::Recall;
+use tornello_engine::slot::{Command, Places, Policy, Refusal, Slot, Words};
 use tornello_engine::time::{MICROS_PER_S, Timestamp};
 
 use super::Node;
@@ -123,10 +125,11 @@ fn in_force(places: &Places, now: Timestamp) -> Option<u32> {
 
 impl Node {
     /// Shares the room of a museum out by its newest reading, if that reading or another ceiling changes enough, or what the slots were told last is getting old. A caller that
-    /// comes while another one shares out waits, and finds it done.
+    /// comes while another one shares out waits, and finds it done; but no longer than anybody waits for an answer. What reopens a slot has the turn as long as nobody knows what became
+    /// of it, and sensors and gates go on meanwhile: the next reading does it.
     pub(super) async fn share_out(&self, museum: MuseumId) {
         let turn = self.grants.turn(museum);
-        let mut told = turn.lock().await;
+        let Ok(mut told) = tokio::time::timeout(ANSWER_WITHIN, turn.lock()).await else { return };
         self.share(&mut told, museum, None).await;
     }
 
@@ -141,14 +144,20 @@ impl Node {
         self.grants.make_room && self.board.head(slot).is_some_and(|head| is_it(&head.places) && head.places.taken() > promised(&head.places))
     }
 
-    /// Has the others give up what is held in a closed slot, before it reopens and all of that can be bought. Answers with the turn, to be kept until the slot has answered: whoever
-    /// shares out before that finds it closed.
+    /// Has the others give up what is held in a closed slot, before a command reopens it and all of that can be bought. Answers with the turn, to be kept until the slot has answered:
+    /// whoever shares out before that finds it closed.
     ///
     /// # Errors
-    /// `Busy` if one of the others may have it still.
-    pub(super) async fn make_room(&self, slot: SlotId) -> Result<Kept, Failure<Refusal>> {
+    /// `Busy` if one of the others may have it still, and why the slot cannot be asked.
+    pub(super) async fn make_room(&self, slot: SlotId, envelope: &Envelope, command: &Command) -> Result<Kept, Failure<Refusal>> {
         let turn = self.grants.turn(slot.museum());
         let mut told = tokio::time::timeout(ANSWER_WITHIN, turn.lock_owned()).await.map_err(|_| Failure::Busy)?;
+        // A repeat is answered as before, though it may have been closed again since, and one that is over stays closed: nobody has less for that.
+        let (by, asked, now) = (envelope.clone(), command.clone(), self.clock.now());
+        let reopens = move |slot: &Slot| slot.recall(&by) == Recall::New && slot.decide(now, &asked).is_ok();
+        if !self.look(slot, reopens).await? {
+            return Ok(Kept::default());
+        }
         if self.share(&mut told, slot.museum(), Some(slot)).await { Ok(Kept::new(told)) } else { Err(Failure::Busy) }
     }
 

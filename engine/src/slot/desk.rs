@@ -51,9 +51,13 @@ impl Slot {
 
     /// A day that is called off for something else as well does not take place: when that is over too, the slot is found by its new reason.
     pub(super) fn reopen_with_day(&self, now: Timestamp, reason: Code, still: Option<Code>) -> Result<Vec<Event>, Refusal> {
+        self.reopen_until(self.opening.end, now, reason, still)
+    }
+
+    fn reopen_until(&self, ended_at: Timestamp, now: Timestamp, reason: Code, still: Option<Code>) -> Result<Vec<Event>, Refusal> {
         match self.places.closed {
             Some(other) if other != reason => Err(Refusal::SlotClosed { reason: other }),
-            _ if now >= self.opening.end => Err(Refusal::SlotOver { ended_at: self.opening.end }),
+            _ if now >= ended_at => Err(Refusal::SlotOver { ended_at }),
             Some(_) => still.map_or_else(|| self.reopen(now), |still| self.close(still)),
             None => Err(Refusal::NotClosed),
         }
@@ -62,10 +66,13 @@ impl Slot {
     /// That its day was called off is written down in every slot of it, and so how each was planned then. It binds nobody: where nobody has anything of a slot, a plan that was set meanwhile
     /// holds for it as for one to which nobody has written.
     pub(super) fn reopen_as_planned(&self, now: Timestamp, reason: Code, opening: &Opening) -> Result<Vec<Event>, Refusal> {
-        let reopened = self.reopen_with_day(now, reason, None)?;
         let is_another = opening.slot == self.opening.slot && opening.revision != self.opening.revision;
-        let anew = (self.opened && is_another && self.is_nobodys()).then(|| Event::Opened(Opened { opening: opening.clone() }));
-        Ok(anew.into_iter().chain(reopened).collect())
+        let anew = (self.opened && is_another && self.is_nobodys()).then_some(opening);
+        // What would be over by now as it was planned then runs on where it is longer.
+        let ended_at = anew.map_or(self.opening.end, |anew| anew.end.max(self.opening.end));
+        let reopened = self.reopen_until(ended_at, now, reason, None)?;
+        let opened = anew.map(|opening| Event::Opened(Opened { opening: opening.clone() }));
+        Ok(opened.into_iter().chain(reopened).collect())
     }
 
     /// Whether nobody has, or ever bought, anything of it, and its places and quotas are as they were planned.

@@ -622,6 +622,33 @@ async fn an_offer_in_a_closed_slot_keeps_no_room_from_others_and_stands_when_it_
 }
 
 #[actix_rt::test]
+async fn a_reopening_that_is_asked_for_again_takes_no_room_from_the_others_when_the_slot_is_closed_once_more() {
+    let house = House::on(Arc::new(MemoryJournal::default())).await;
+    let (node, [_, second]) = (house.node(), both());
+    open_two_routes(node).await;
+    let held = Command::HoldFor {
+        hold: HoldId::new(second, 2),
+        channel: Channel::BoxOffice,
+        lines: lines(5),
+        until: now().plus_seconds(1_800),
+        cause: slot::Keeper::Quote(QuoteId(4)),
+    };
+    let flood = || Command::Close { reason: code("flood") };
+    for (key, command) in [(1, sell_in(second, 1, 15)), (2, held), (3, flood())] {
+        node.slot(second, by(key), command).await.unwrap();
+    }
+    people(node, 0, 70).await;
+    let reopened = node.slot(second, by(4), Command::Reopen).await.unwrap();
+    assert_eq!(left(node), [10, 0]);
+    node.slot(second, by(5), flood()).await.unwrap();
+    people(node, 1, 70).await;
+    assert_eq!(left(node), [15, 0]);
+    assert_eq!(node.slot(second, by(4), Command::Reopen).await, Ok(reopened), "it is told what was so then");
+    assert_eq!((left(node), node.board().head(second).and_then(|head| head.places.closed)), ([15, 0], Some(code("flood"))));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_slot_whose_held_places_others_may_still_sell_does_not_reopen() {
     let journal = Arc::new(Faulty::default());
     let house = House::on(Arc::clone(&journal) as _).await;
@@ -653,5 +680,29 @@ async fn a_slot_whose_held_places_others_may_still_sell_does_not_reopen() {
     node.slot(second, by(6), Command::Reopen).await.unwrap();
     assert_eq!(left(node), [6, 0]);
     assert!(node.slot(second, by(7), Command::Reopen).await.is_ok(), "it is open, and says so again");
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
+async fn readings_go_on_where_the_disk_failed_just_as_a_slot_was_to_reopen() {
+    let journal = Arc::new(Faulty::default());
+    let house = House::on(Arc::clone(&journal) as _).await;
+    let (node, [_, second]) = (house.node(), both());
+    open_two_routes(node).await;
+    let held = Command::HoldFor {
+        hold: HoldId::new(second, 2),
+        channel: Channel::BoxOffice,
+        lines: lines(5),
+        until: now().plus_seconds(1_800),
+        cause: slot::Keeper::Quote(QuoteId(4)),
+    };
+    for (key, command) in [(1, held), (2, Command::Close { reason: code("flood") })] {
+        node.slot(second, by(key), command).await.unwrap();
+    }
+    journal.faults.lock().push_back(Fault::Flush);
+    assert_eq!(node.slot(second, by(3), Command::Reopen).await.map(drop), Err(Failure::OutcomeUnknown));
+    // Nothing can be written any more, and what became of that is not known before the next start: nobody waits for it.
+    people(node, 0, 70).await;
+    assert_eq!(node.sensors().occupancy(MUSEUM).map(|last| last.inside.people), Some(70));
     house.running.stop().await;
 }

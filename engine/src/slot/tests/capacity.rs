@@ -170,7 +170,13 @@ fn a_slot_of_which_nobody_has_anything_reopens_with_its_day_as_it_is_planned_by_
     }
     let mut lapsed = given(&[held, close(-DAY)]);
     assert_eq!(lapsed.ask(-DAY + 900, &as_planned(&planned)), Ok(vec![anew, reopened.clone()]));
-    given(&[close(-DAY)]).then(-DAY, as_planned(&opening(20)), Ok(reopened));
+    given(&[close(-DAY)]).then(-DAY, as_planned(&opening(20)), Ok(reopened.clone()));
+    // By what was planned then it is over; by now it runs on.
+    let longer = Opening { revision: 4, end: at(90 * MIN), ..opening(20) };
+    given(&[close(-DAY)]).then(30 * MIN, as_planned(&longer), Ok(reopened.clone()));
+    given(&[close(-DAY)]).refuses(90 * MIN, as_planned(&longer), Refusal::SlotOver { ended_at: at(90 * MIN) });
+    given(&[close(-DAY)]).refuses(30 * MIN, as_planned(&planned), Refusal::SlotOver { ended_at: at(30 * MIN) });
+    given(&[close(-DAY)]).then(25 * MIN, as_planned(&planned), Ok(reopened));
     given(&[(-DAY, Command::Close { reason: works })]).refuses(-DAY, as_planned(&planned), Refusal::SlotClosed { reason: works });
     given(&[]).refuses(-DAY, as_planned(&planned), Refusal::NotClosed);
 }
