@@ -2,24 +2,22 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, post, rt, web};
+use actix_web::{HttpResponse, post, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::days::{self, Outcome, Stands};
-use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::ids::Code;
 use tornello_engine::money::Cents;
-use tornello_engine::museum::Refusal;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{Body, Problem};
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::availability::route_code;
 use crate::routes::plans::ClockTime;
-use crate::routes::{local, museum_of};
+use crate::routes::{local, museum_of, to_its_end};
 use crate::strict::day_of;
 
 /// Why a day is called off, and from when on.
@@ -155,11 +153,6 @@ impl CalledOffView {
             items: told.into_iter().map(|slot| DaySlotView::new(known, date, slot, done)).collect(),
         }
     }
-}
-
-/// What a task that goes on by itself has come to: a day that is half closed because whoever asked has gone is in nobody's interest.
-async fn to_its_end<T: 'static>(task: impl Future<Output = Result<T, Failure<Refusal>>> + 'static) -> Result<T, Problem> {
-    Ok(rt::spawn(task).await.map_err(|_| Problem::from(Failure::<Refusal>::OutcomeUnknown))??)
 }
 
 /// The date in a path. Whoever writes none is told what one looks like: elsewhere a path that cannot be read leads nowhere, and here it leads to a museum.
