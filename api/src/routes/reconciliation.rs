@@ -166,7 +166,8 @@ pub struct StatementTaken {
 
 /// Take a bank's statement in.
 ///
-/// As CSV or camt.053. It is kept as it came until 90 days after its last day, then its lines that quote flows alone; a line that is known counts once. One that went out, quotes a flow and is as much as one that came books that back. Large ones wait for their turn as flows do.
+/// As CSV or camt.053. It is kept as it came until 90 days after its last day, then its lines that quote flows alone; a line that is known counts once. One that went out, quotes a flow and is as much as one that came books that back. Those beyond 64 KiB have their
+/// turns, and their time, together with flows.
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "take_statement", security(("key" = ["settle"])),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
