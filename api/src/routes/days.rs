@@ -196,8 +196,8 @@ pub async fn close(
 /// Reopen a day.
 ///
 /// It takes place after all: its slots that are closed for this reason, and not over, are for sale again. Slots that are closed for another reason stay closed, and so do all of which the day is
-/// called off for another one as well: `reason` names that one from then on. Slots that the plan has no more, and of which nobody has anything, stay closed; others of which nobody has anything
-/// are for sale as they are planned by now. What was cancelled meanwhile stays cancelled.
+/// called off for another one as well: `reason` names that one from then on. Slots that the plan has no more, and of which nobody has anything, stay closed; others are for sale as they are
+/// planned by now, if nobody has bought, holds or waits for anything of them and nobody has set their places by hand, and else as they were. What was cancelled meanwhile stays cancelled.
 #[utoipa::path(
     tag = "Slots", operation_id = "reopen_day", security(("key" = ["manage"])),
     request_body(content = ReopenDayForm, example = json!({"reason": "strike"})),
