@@ -5,8 +5,10 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tornello_actors::keys::Role;
 
+use crate::routes_acting::solved;
 use crate::routes_reconciliation::{line, named_flow};
 use crate::routes_sales::sell;
+use crate::routes_waiting_rooms::{ROOM, ROOMS, join, room, who};
 use crate::support::{App, TORRE, envelope, get_payment, receipt, slot, verify};
 
 const REQUESTS: u64 = 1_500;
@@ -42,8 +44,12 @@ enum Place {
     Member(&'static str, &'static str),
     /// What follows in a path.
     Path(&'static str),
-    /// A header of what is read, or asked for, there.
-    Header(Method, String, &'static str),
+    /// A header of what is read there.
+    Header(&'static str, &'static str),
+    /// By what a buyer is known in a waiting room.
+    Token,
+    /// Work that was done for the place of one, by which another would come there.
+    Proof,
 }
 
 /// Small numbers by chance, the same for the same seed.
@@ -81,8 +87,10 @@ fn in_address(bytes: &[u8]) -> String {
 }
 
 impl Place {
-    fn request(&self, app: &App, key: &str, bytes: &[u8]) -> RequestBuilder {
+    fn request(&self, app: &App, [key, web]: [&str; 2], bytes: &[u8]) -> RequestBuilder {
         let text = String::from_utf8_lossy(bytes);
+        // Of what no client can send in a header nothing is left.
+        let visible = || text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect::<String>().trim().to_owned();
         match self {
             Self::Body(method, path, kind) => app.request(method.clone(), path, key).header("Content-Type", *kind).body(bytes.to_vec()),
             Self::Member(path, member) => {
@@ -91,13 +99,12 @@ impl Place {
                 app.request(Method::POST, path, key).json(&body)
             }
             Self::Path(before) => app.request(Method::GET, &format!("{before}{}", in_address(bytes)), key),
-            Self::Header(method, path, name) => {
-                // Of what no client can send nothing is left.
-                let visible: String = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect();
+            Self::Header(path, name) => {
                 let key = if *name == "Authorization" { "" } else { key };
-                let request = app.request(method.clone(), path, key).header(*name, visible.trim());
-                if method.is_safe() { request } else { request.json(&json!({"lines": [{"category": "under-18", "count": 1}]})) }
+                app.request(Method::GET, path, key).header(*name, visible())
             }
+            Self::Token => app.request(Method::GET, ROOM, web).header("Waiting-Room-Token", visible()),
+            Self::Proof => app.request(Method::POST, ROOM, web).header("Step-Up-Proof", visible()).json(&who("anna@example.it")),
         }
     }
 }
@@ -106,7 +113,7 @@ impl Place {
 async fn nothing_that_others_have_written_is_answered_with_a_fault_of_ours() {
     let requests = std::env::var("TORNELLO_HOSTILE").map_or(REQUESTS, |text| text.parse().expect("TORNELLO_HOSTILE is a number"));
     let app = App::start().await;
-    let key = app.key(Role::Admin).await;
+    let (key, web) = (app.key(Role::Admin).await, app.key(Role::Web).await);
     let fifteen = slot(TORRE, 15);
     let hold = app.hold(fifteen, &key, "hold", json!([{"category": "full", "count": 1}])).await;
     let (_, payment) = app.post("/v1/payments", &key, "payment", &json!({"holds": [hold], "gateway": {"notice": {}}})).await;
@@ -123,7 +130,10 @@ async fn nothing_that_others_have_written_is_answered_with_a_fault_of_ours() {
     let scan = json!({"ticket": ticket, "gate": "north", "museum": "torre", "scanned_at": "2026-11-23T08:29:00Z", "direction": "in"});
     let scans = json!([scan]).to_string();
     let post = |path, kind| Place::Body(Method::POST, path, kind);
-    let holds = format!("/v1/slots/{fifteen}/holds");
+    let (announced, why) = app.post(ROOMS, &key, "room", &room()).await;
+    assert!(announced.is_success(), "{why}");
+    let token = join(&app, &web, &who("maria@example.it")).await["token"].as_str().unwrap().to_owned();
+    let proof = solved(&app.post(ROOM, &web, "none", &who("luca@example.it")).await.1).await;
     let sound: Vec<(Place, Vec<u8>)> = vec![
         (post("/pagopa", "text/xml; charset=utf-8"), verify(notice).into()),
         (post("/pagopa", "text/xml; charset=utf-8"), get_payment(notice).into()),
@@ -147,15 +157,20 @@ async fn nothing_that_others_have_written_is_answered_with_a_fault_of_ours() {
         (Place::Path("/v1/sales?cursor="), hold.into()),
         (Place::Path("/v1/payments?cursor="), "000a000102r4e".into()),
         (Place::Path("/v1/refunds?cursor="), "000a000102r4e-0".into()),
-        (Place::Path("/v1/fraud/cases?cursor="), "3-000a000102r4e-12".into()),
+        (Place::Path("/v1/fraud/cases?cursor="), "50.12.000a000102r4e.-1.000a000102r4e".into()),
         (Place::Path("/v1/museums/torre/availability?from="), "2026-11-24".into()),
         (Place::Path("/v1/museums/torre/forecast?days="), "7".into()),
-        (Place::Header(Method::GET, "/v1/museums".to_owned(), "Authorization"), "Bearer tn_000a000102r4e_0123456789abcdefghjkmnpqrstvwxyz".into()),
-        (Place::Header(Method::GET, "/v1/museums/torre/plan".to_owned(), "If-None-Match"), "\"1\", W/\"2\"".into()),
-        (Place::Header(Method::GET, "/v1/museums/torre/forecast".to_owned(), "Accept"), "text/csv;q=0.5, image/svg+xml".into()),
-        (Place::Header(Method::POST, holds.clone(), "Step-Up-Proof"), "c1.00ff00ff.17".into()),
-        (Place::Header(Method::POST, holds, "Waiting-Room-Admission"), "w1.00ff00ff".into()),
+        (Place::Header("/v1/museums", "Authorization"), format!("Bearer {web}").into()),
+        (Place::Header("/v1/museums/torre/plan", "If-None-Match"), "\"1\", W/\"2\"".into()),
+        (Place::Header("/v1/museums/torre/forecast", "Accept"), "text/csv;q=0.5, image/svg+xml".into()),
+        (Place::Token, token.into()),
+        (Place::Proof, proof.into()),
     ];
+    // What cannot be read before it is changed is looked at no further, however it is changed.
+    for (place, whole) in sound.iter().filter(|(place, _)| matches!(place, Place::Path(_) | Place::Header(..) | Place::Token)) {
+        let answer = place.request(&app, [&key, &web], whole).send().await.unwrap();
+        assert!(![400, 401].contains(&answer.status().as_u16()), "{} to {}", answer.status(), answer.url());
+    }
     for number in 0..requests {
         let mut dice = Dice(number);
         let (place, whole) = &sound[dice.below(sound.len())];
@@ -163,7 +178,7 @@ async fn nothing_that_others_have_written_is_answered_with_a_fault_of_ours() {
         for _ in 0..=dice.below(3) {
             dice.change(&mut bytes);
         }
-        let request = place.request(&app, &key, &bytes).header("Idempotency-Key", format!("hostile-{number}"));
+        let request = place.request(&app, [&key, &web], &bytes).header("Idempotency-Key", format!("hostile-{number}"));
         let shown = String::from_utf8_lossy(&bytes);
         match request.send().await {
             Ok(answer) => assert!(answer.status().as_u16() < 500, "{number}: {} to {} with {shown}", answer.status(), answer.url()),

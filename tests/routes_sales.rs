@@ -383,6 +383,7 @@ async fn a_desk_corrects_a_cause_that_it_named_by_mistake() {
     let corrects = json!({"cause": "museum", "corrects": true});
     let (status, early) = app.post(&cancel, &office, "early", &corrects).await;
     assert_eq!((status.as_u16(), &early["code"]), (409, &json!("nothing_to_pay_back")), "{early}");
+    assert!(early["detail"].as_str().unwrap().contains("without `corrects`"), "who would cancel all of it is told how: {early}");
     let (status, cancelled) = app.post(&cancel, &office, "cancel", &json!({"cause": "visitor", "tickets": [0, 2]})).await;
     assert_eq!((status, &cancelled["refund_cents"]), (StatusCode::OK, &json!(0)), "{cancelled}");
     let wrong = [("w1", json!({"cause": "visitor", "corrects": true})), ("w2", json!({"cause": "museum", "corrects": true, "tickets": [0]}))];

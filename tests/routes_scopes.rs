@@ -11,6 +11,7 @@ use tornello_engine::envelope::Outcome;
 
 use crate::routes_fraud::{case_path, look, sell_assessed};
 use crate::routes_sales::{desk, lines, ticket};
+use crate::routes_waiting_rooms::{ROOMS, room};
 use crate::support::{App, MARE, TORRE, body_of, slot};
 
 /// Open to everybody, and published.
@@ -269,9 +270,7 @@ async fn things_of_torre(app: &App) -> BTreeMap<&'static str, String> {
     let suspected = sell_assessed(app, slot(TORRE, 15), 1, 70, Outcome::Review, 80).await;
     look(app).await;
     let case = case_path(suspected).rsplit_once('/').unwrap().1.to_owned();
-    let room = json!({"code": "spring", "slots_from": "2026-11-23T00:00:00Z", "slots_to": "2026-12-24T00:00:00Z", "opens_at": "2026-11-23T09:00:00Z",
-        "closes_at": "2026-11-23T10:00:00Z", "per_minute": 60});
-    post("/v1/museums/torre/waiting-rooms", "room", room).await;
+    post(ROOMS, "room", room()).await;
     BTreeMap::from([
         ("museum", "torre".to_owned()),
         ("date", "2026-12-24".to_owned()),

@@ -10,20 +10,24 @@ use crate::routes_acting::{hoard, wanted};
 use crate::routes_sales::{lines, refuses, sell};
 use crate::support::{App, MARE, TORRE, body_of, slot};
 
-const ROOMS: &str = "/v1/museums/torre/waiting-rooms";
-const ROOM: &str = "/v1/waiting-room/torre/spring";
+/// Where rooms of `torre` are announced.
+pub const ROOMS: &str = "/v1/museums/torre/waiting-rooms";
+/// Where buyers come to the one of these tests.
+pub const ROOM: &str = "/v1/waiting-room/torre/spring";
 
-fn room() -> Value {
+/// It.
+pub fn room() -> Value {
     json!({"code": "spring", "slots_from": "2026-11-23T00:00:00Z", "slots_to": "2026-12-24T00:00:00Z", "opens_at": "2026-11-23T09:00:00Z",
         "closes_at": "2026-11-23T10:00:00Z", "per_minute": 60})
 }
 
-fn who(buyer: &str) -> Value {
+/// Who comes.
+pub fn who(buyer: &str) -> Value {
     json!({"parties": [{"kind": "buyer", "value": buyer}]})
 }
 
 /// Joins for the first time: does the work that is asked for.
-async fn join(app: &App, key: &str, parties: &Value) -> Value {
+pub async fn join(app: &App, key: &str, parties: &Value) -> Value {
     let (status, problem) = app.post(ROOM, key, "none", parties).await;
     assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("step_up_required")), "{problem}");
     assert_eq!(problem["ways"], json!(["proof_of_work"]), "{problem}");

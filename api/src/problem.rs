@@ -450,7 +450,8 @@ fn refusal_detail(refusal: &slot::Refusal) -> &'static str {
         R::HoldKept { .. } => "Let `payment` be paid, at a desk too: it makes the sale by itself. Or cancel it first.",
         R::HoldQuoted { .. } => "It becomes tickets, or is given back, with its `quote`: accept, revise or cancel that.",
         R::PlacesByHand => "Set them by hand again.",
-        R::BeyondStands { .. } | R::NotClosed | R::NothingToPayBack => "Nothing has to be done.",
+        R::BeyondStands { .. } | R::NotClosed => "Nothing has to be done.",
+        R::NothingToPayBack => "All that is cancelled of the sale is paid back in full. Tickets that stand are cancelled without `corrects`.",
         R::BuyerMissing => {
             "Name who buys in `parties`, as `buyer`, or the browser, as `device`, when places are asked for: asking at the checkout is too late. Tickets that were bought without are moved here at a desk."
         }

@@ -292,7 +292,7 @@ impl Turns {
         let mut taken = self.taken();
         let (all, of_key) = (taken.values().sum::<usize>(), taken.get(&key).copied().unwrap_or_default());
         if of_key >= self.of_key_max {
-            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "as many large batches of this key as may are under way");
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "as many large bodies of this key as may are under way");
             return Err(problem.retry_after(1));
         }
         if all >= self.all_max {
@@ -333,7 +333,7 @@ pub async fn next_piece(
     let waiting = Stopwatch::start();
     let piece = tokio::time::timeout(turn.left(within), payload.next()).await;
     turn.waited = turn.waited.saturating_add(waiting.elapsed());
-    let piece = whole(piece.map_err(|_| Problem::malformed("the body comes too slowly: send it in smaller batches"))?)?;
+    let piece = whole(piece.map_err(|_| Problem::malformed("the body comes too slowly: send it faster, or less at once"))?)?;
     turn.came = turn.came.saturating_add(piece.as_ref().map_or(0, web::Bytes::len));
     Ok(piece)
 }

@@ -2,24 +2,22 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, post, rt, web};
+use actix_web::{HttpResponse, post, web};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tornello_actors::days::{self, Outcome, Stands};
-use tornello_actors::failure::Failure;
 use tornello_actors::museums::Known;
 use tornello_actors::node::Node;
 use tornello_engine::calendar;
 use tornello_engine::ids::Code;
 use tornello_engine::money::Cents;
-use tornello_engine::museum::Refusal;
 
 use crate::auth::{Caller, Scope};
 use crate::problem::{Body, Problem};
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::availability::route_code;
 use crate::routes::plans::ClockTime;
-use crate::routes::{local, museum_of};
+use crate::routes::{local, museum_of, to_its_end};
 use crate::strict::day_of;
 
 /// Why a day is called off, and from when on.
@@ -157,11 +155,6 @@ impl CalledOffView {
     }
 }
 
-/// What a task that goes on by itself has come to: a day that is half closed because whoever asked has gone is in nobody's interest.
-async fn to_its_end<T: 'static>(task: impl Future<Output = Result<T, Failure<Refusal>>> + 'static) -> Result<T, Problem> {
-    Ok(rt::spawn(task).await.map_err(|_| Problem::from(Failure::<Refusal>::OutcomeUnknown))??)
-}
-
 /// The date in a path. Whoever writes none is told what one looks like: elsewhere a path that cannot be read leads nowhere, and here it leads to a museum.
 fn date_of(text: &str) -> Result<Date, Problem> {
     day_of(text).ok_or_else(|| Problem::malformed("date: a day, as 2027-01-31, is expected"))
@@ -203,8 +196,8 @@ pub async fn close(
 /// Reopen a day.
 ///
 /// It takes place after all: its slots that are closed for this reason, and not over, are for sale again. Slots that are closed for another reason stay closed, and so do all of which the day is
-/// called off for another one as well: `reason` names that one from then on. Slots that the plan has no more, and of which nobody has anything, stay closed; others of which nobody has anything
-/// are for sale as they are planned by now. What was cancelled meanwhile stays cancelled.
+/// called off for another one as well: `reason` names that one from then on. Slots that the plan has no more, and of which nobody has anything, stay closed; others are for sale as they are
+/// planned by now, if nobody has bought, holds or waits for anything of them and nobody has set their places by hand, and else as they were. What was cancelled meanwhile stays cancelled.
 #[utoipa::path(
     tag = "Slots", operation_id = "reopen_day", security(("key" = ["manage"])),
     request_body(content = ReopenDayForm, example = json!({"reason": "strike"})),

@@ -47,7 +47,7 @@ use std::sync::Arc;
 
 use actix_web::dev::HttpServiceFactory;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, rt, web};
 use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -369,6 +369,11 @@ fn created(location: String, view: &impl Serialize) -> Result<HttpResponse, Prob
     serde_json::to_writer(&mut json, view).map_err(|_| not_rebuilt())?;
     let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(content_type).body(json))
+}
+
+/// What a task that goes on by itself has come to: a day that is half closed because whoever asked has gone is in nobody's interest.
+async fn to_its_end<T: 'static, E: Into<Problem> + 'static>(task: impl Future<Output = Result<T, E>> + 'static) -> Result<T, Problem> {
+    rt::spawn(task).await.map_err(|_| Problem::from(Failure::<Refusal>::OutcomeUnknown))?.map_err(Into::into)
 }
 
 /// A record that does not hold what its command always does: it cannot be answered from.

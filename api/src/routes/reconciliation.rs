@@ -28,8 +28,8 @@ use crate::pagopa::reconciliation::{Papers, Reconciliation, TakeError, blocking,
 use crate::pagopa::settings::Creditor;
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Turn, Turns, next_piece};
-use crate::routes::files;
 use crate::routes::payments::Connected;
+use crate::routes::{files, to_its_end};
 use crate::server::BODY_MAX;
 
 /// What was taken in so far, if there is a data folder to keep it.
@@ -50,7 +50,7 @@ const LARGE_OF_KEY_MAX: usize = 2;
 static LARGE: Turns = Turns::new(LARGE_MAX, LARGE_OF_KEY_MAX);
 
 /// The connection, for keys that are good for all museums: a flow is over all that a creditor was paid.
-fn open<'a>(caller: &Caller, connected: &'a Connected, kept: &'a Kept) -> Result<(&'a Pagopa, &'a Reconciliation), Problem> {
+fn open<'a>(caller: &Caller, connected: &'a Connected, kept: &'a Kept) -> Result<(&'a Arc<Pagopa>, &'a Arc<Reconciliation>), Problem> {
     caller.may(Scope::Settle)?;
     if caller.0.museums != Museums::All {
         return Err(Problem::not_found().detail("Flows and statements are for keys that are good for every museum."));
@@ -79,6 +79,15 @@ async fn body(
         body.extend_from_slice(&chunk);
     }
     Ok((body, turn))
+}
+
+/// What becomes of a document. Its turn is over when that is known, also if whoever has sent it goes away before: it is in memory for so long.
+async fn taken_in<T: 'static>(turn: Option<Turn>, taking: impl Future<Output = Result<T, TakeError>> + 'static) -> Result<T, Problem> {
+    let kept = async move {
+        let _turn = turn;
+        taking.await
+    };
+    to_its_end(kept).await
 }
 
 impl From<TakeError> for Problem {
@@ -136,8 +145,9 @@ pub async fn take_flow(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let (pagopa, kept) = open(&caller, &here.0, &here.1)?;
-    let (document, _turn) = body(payload, FLOW_MAX, caller.id(), shared.body_within()).await?;
-    let done = kept.take_flow(&node.into_inner(), pagopa.settings(), document, query.revision).await?;
+    let (document, turn) = body(payload, FLOW_MAX, caller.id(), shared.body_within()).await?;
+    let (pagopa, kept, node, revision) = (Arc::clone(pagopa), Arc::clone(kept), node.into_inner(), query.revision);
+    let done = taken_in(turn, async move { kept.take_flow(&node, pagopa.settings(), document, revision).await }).await?;
     let taken = match done.taken {
         Taken::New => "new",
         Taken::Same => "same",
@@ -156,7 +166,8 @@ pub struct StatementTaken {
 
 /// Take a bank's statement in.
 ///
-/// As CSV or camt.053. It is kept as it came until 90 days after its last day, then its lines that quote flows alone; a line that is known counts once. One that went out, quotes a flow and is as much as one that came books that back. Large ones wait for their turn as flows do.
+/// As CSV or camt.053. It is kept as it came until 90 days after its last day, then its lines that quote flows alone; a line that is known counts once. One that went out, quotes a flow and is as much as one that came books that back. Those beyond 64 KiB have their
+/// turns, and their time, together with flows.
 #[utoipa::path(
     tag = "Reconciliation", operation_id = "take_statement", security(("key" = ["settle"])),
     params(("Idempotency-Key" = String, Header, description = "A new value for each request")),
@@ -173,8 +184,9 @@ pub async fn take_statement(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let (_, kept) = open(&caller, &connected, &kept)?;
-    let (document, _turn) = body(payload, STATEMENT_BYTES_MAX, caller.id(), shared.body_within()).await?;
-    let lines = kept.take_statement(document).await?;
+    let (document, turn) = body(payload, STATEMENT_BYTES_MAX, caller.id(), shared.body_within()).await?;
+    let kept = Arc::clone(kept);
+    let lines = taken_in(turn, async move { kept.take_statement(document).await }).await?;
     Ok(HttpResponse::Ok().json(StatementTaken { lines: lines as u32 }))
 }
 
@@ -426,9 +438,26 @@ fn flow_view(flow: &Flow, report: &matching::Report, paid_by_report: &BTreeSet<(
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
+    use futures_util::{FutureExt, stream};
+    use tokio::sync::oneshot;
 
     use super::*;
+
+    #[actix_rt::test]
+    async fn the_turn_of_whoever_goes_away_is_over_when_what_they_have_sent_is_taken_in() {
+        static TURNS: Turns = Turns::new(1, 1);
+        let (key, (done, waits)) = (KeyId(7), oneshot::channel::<()>());
+        let turn = TURNS.take(key).unwrap();
+        let taking = async move { Ok::<_, TakeError>(waits.await.is_ok()) };
+        assert!(taken_in(Some(turn), taking).now_or_never().is_none(), "it takes longer than they stay");
+        tokio::task::yield_now().await;
+        assert!(TURNS.take(key).is_err(), "all of it is in memory yet");
+        done.send(()).unwrap();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(TURNS.take(key).is_ok());
+    }
 
     #[tokio::test]
     async fn a_flow_that_is_larger_than_other_requests_waits_for_its_turn() {
