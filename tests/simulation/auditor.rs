@@ -7,6 +7,8 @@ mod buildings;
 mod buyers;
 mod cases;
 mod days;
+mod gates;
+mod refused;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,10 +21,10 @@ use tornello_actors::owner::Answer;
 use tornello_engine::aggregate::Aggregate;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Envelope};
-use tornello_engine::ids::{CaseId, HoldId, KeyId, MuseumId, SlotId, TicketId};
+use tornello_engine::ids::{CaseId, HoldId, KeyId, MuseumId, SlotId};
 use tornello_engine::museum::{self, Museum};
 use tornello_engine::record::Record;
-use tornello_engine::slot::{Command, Direction, Event, Keeper, Refusal, Scan, Slot};
+use tornello_engine::slot::{Command, Direction, Event, Keeper, Scan, Slot};
 use tornello_engine::time::Timestamp;
 
 use self::asked::did;
@@ -33,6 +35,8 @@ pub use self::cases::Card;
 use self::cases::{Last, Said};
 pub use self::days::AskedOfDay;
 use self::days::Days;
+pub use self::gates::Asking;
+use self::gates::Doubts;
 use super::naive::{Asked, Naive, moves_add_up};
 use super::rule;
 
@@ -112,8 +116,7 @@ pub struct Auditor {
     acknowledged: Vec<(MuseumId, Record<museum::Event>)>,
     /// What gates were told and is not written, oldest first.
     pub told: BTreeMap<SlotId, Vec<Told>>,
-    /// Tickets of which nobody knows whether they were let in or out, until the journal writes.
-    doubtful: BTreeSet<TicketId>,
+    doubts: Doubts,
     /// The last reading that a museum shares its room out by.
     pub shared: Option<Shared>,
     /// How many parts of a room grew by it.
@@ -209,11 +212,6 @@ impl Auditor {
         self.known_from = self.sendings.len();
     }
 
-    /// Of no ticket anybody doubts any more whether it was let in or out.
-    pub fn all_is_known(&mut self) {
-        self.doubtful.clear();
-    }
-
     fn hold_against(&mut self, slot: SlotId) -> Result<(), String> {
         let Some(replayed) = self.replayed.get(&slot) else { return Ok(()) };
         let Some(state) = self.seen.remove(&(slot, replayed.seq())) else { return Ok(()) };
@@ -223,13 +221,10 @@ impl Auditor {
     }
 
     /// What a gate was answered. What is not on the disk, it was told because the journal does not write.
-    pub fn passed(&mut self, sending: usize, passage: Passage, answer: Answer<Slot>, writes: bool) -> Result<(), String> {
+    pub fn passed(&mut self, sending: usize, passage: Passage, answer: Answer<Slot>, asking: Asking) -> Result<(), String> {
         let (slot, envelope) = (passage.ticket.slot(), self.sendings[sending].envelope.clone());
-        if writes {
-            self.doubtful.clear();
-        } else if answer == Err(Failure::OutcomeUnknown) {
-            self.doubtful.insert(passage.ticket);
-        }
+        self.gate_was_answered((envelope.who, envelope.key), passage.ticket, answer.as_ref().err(), asking)
+            .map_err(|wrong| format!("{wrong}: {passage:?} is answered {answer:?}, {asking:?}"))?;
         let is_written = |record: &Record<Event>| {
             let naive = self.slots.get(&slot)?;
             naive.records.get(usize::try_from(record.seq).ok()?.checked_sub(1)?).filter(|kept| is_same(record, kept))
@@ -265,31 +260,28 @@ impl Auditor {
 
     /// Answers whether it was not told before.
     fn tell(&mut self, slot: SlotId, envelope: &Envelope, passage: Passage, record: &Record<Event>) -> Result<bool, String> {
-        let naive = self.slots.get(&slot).ok_or("somebody passes in a slot that nobody wrote to")?;
-        let told = self.told.entry(slot).or_default();
-        if let Some(before) = told.iter().find(|told| (told.envelope.who, told.envelope.key) == (envelope.who, envelope.key)) {
+        rule(self.slots.contains_key(&slot), "somebody passes in a slot that nobody wrote to")?;
+        if let Some(before) =
+            self.told.get(&slot).into_iter().flatten().find(|told| (told.envelope.who, told.envelope.key) == (envelope.who, envelope.key))
+        {
             rule(before.envelope.body == envelope.body, "a gate is told something under a key of something else")?;
             return rule(before.record == *record, "a gate is told something else than before under one key").map(|()| false);
         }
         rule(record.envelope.as_ref() == Some(envelope), "a gate is told what somebody else asked for")?;
         rule(scan_of(&record.events) == Some(passage.scan(record.at)), "a gate is told of another scan than it asked for")?;
-        rule(!self.doubtful.contains(&passage.ticket), "a ticket passes of which nobody knows whether it did")?;
-        let mut then = naive.clone();
-        for told in told.iter().filter(|told| !told.is_written(naive)) {
-            // What can be no more is no part of it either. All else is, as what it comes to by now: somebody may have asked the slot itself meanwhile.
-            let mut with = then.clone();
-            if with.await_scan(told.record.at, told.scan(), told.passage.issue).is_ok() {
-                then = with;
-            }
-        }
+        let is_in_doubt = self.is_in_doubt(passage.ticket, (envelope.who, envelope.key));
+        rule(!is_in_doubt, "a ticket passes of which nobody knows whether it did")?;
+        let (mut then, _) = self.as_told(slot).ok_or("a slot that is not there")?;
         then.foretell(record, &shown(passage.issue))?;
-        told.push(Told { envelope: envelope.clone(), passage, record: record.clone() });
+        // Who alone was in doubt has passed, under one key: whoever comes with the ticket now comes after that.
+        self.is_told_after_all(passage.ticket);
+        self.told.entry(slot).or_default().push(Told { envelope: envelope.clone(), passage, record: record.clone() });
         Ok(true)
     }
 
     /// The journal writes, and all forked slots are online again: nothing that gates were told is lost. Answers how many scans were written.
     pub fn all_is_merged(&mut self) -> Result<usize, String> {
-        self.doubtful.clear();
+        self.nobody_doubts();
         self.untell();
         let mut merged = 0;
         for (slot, told) in std::mem::take(&mut self.told) {
@@ -307,7 +299,7 @@ impl Auditor {
 
     /// The node is gone, and what gates were told and is not written with it: they have it.
     pub fn lost(&mut self) -> Vec<Told> {
-        self.doubtful.clear();
+        self.nobody_doubts();
         self.shared = None;
         (self.filling, self.told_since) = (None, BTreeSet::new());
         (self.died_at, self.known_from) = (self.head.map(|head| head.at), self.sendings.len());
@@ -331,53 +323,6 @@ impl Auditor {
             .get(&slot)?
             .iter()
             .find(|told| told.scan() == scan && (is_written_as(&told.envelope, envelope) || is_written_as(&again(told), envelope)))
-    }
-
-    /// Somebody who asked while nothing else was on its way is refused places only where there are none, and is told of as many as there are.
-    pub fn has_no_room(&self, sending: usize) -> Result<(), String> {
-        let Sending { slot, command, at, outcome, .. } = &self.sendings[sending];
-        let (Outcome::Answered(Err(Failure::Refused(refusal))), Some(naive)) = (outcome, self.slots.get(slot)) else { return Ok(()) };
-        let (Command::Hold { channel, .. } | Command::HoldFor { channel, .. } | Command::SellDirect { channel, .. } | Command::Wait { channel, .. }) =
-            command.unnamed()
-        else {
-            return Ok(());
-        };
-        let at = naive.records.last().map_or(*at, |last| last.at.max(*at));
-        let is_so = match refusal {
-            Refusal::NotEnoughPlaces { available, .. } | Refusal::PlacesAvailable { available } => naive.room(at, *channel) == *available,
-            Refusal::SlotClosed { .. } | Refusal::SaleNotOpen { .. } | Refusal::SaleOver { .. } | Refusal::SlotOver { .. } => {
-                naive.on_sale(at, *channel).is_err()
-            }
-            _ => true,
-        };
-        rule(is_so, "somebody is refused places that there are, or is told of others")
-            .map_err(|wrong| format!("{wrong}: {command:?} is answered {refusal:?}, and there are {}", naive.room(at, *channel)))
-    }
-
-    /// A scan that came while nothing else was on its way is refused only for what keeps it from being taken in: what stands against it is a conflict, which is noted.
-    pub fn may_not_be_noted(&mut self, sending: usize) -> Result<(), String> {
-        let Sending { slot, command, at, outcome, .. } = &self.sendings[sending];
-        let (Outcome::Answered(Err(Failure::Refused(refusal))), Command::Merge { scan, issue, .. }) = (outcome, command) else { return Ok(()) };
-        let Some(naive) = self.slots.get_mut(slot) else { return Ok(()) };
-        let at = naive.records.last().map_or(*at, |last| last.at.max(*at));
-        let against = naive.against_scan(at, *scan, *issue);
-        rule(against == Some(refusal.code()), "a scan is not taken in, for no reason or another one")
-            .map_err(|wrong| format!("{wrong}: {scan:?} is answered {refusal:?}, and not {against:?}"))
-    }
-
-    /// Whoever is refused at a gate, while all is written and nothing was on its way, may not pass: but for the room in the building.
-    pub fn may_not_pass(&mut self, sending: usize, passage: Passage, now: Timestamp) -> Result<(), String> {
-        let slot = passage.ticket.slot();
-        let Outcome::Answered(Err(Failure::Refused(refusal))) = &self.sendings[sending].outcome else { return Ok(()) };
-        let is_told = self.told.get(&slot).is_some_and(|told| !told.is_empty());
-        let (is_full, wrong) = (matches!(refusal, Refusal::Wait { .. }), format!("{passage:?} is answered {refusal:?}"));
-        let Some(naive) = self.slots.get_mut(&slot).filter(|_| !is_told && !is_full) else { return Ok(()) };
-        let at = naive.records.last().map_or(now, |last| last.at.max(now));
-        let may = match passage.direction {
-            Direction::In => matches!(naive.against(passage.ticket, at, passage.issue), Ok(None)),
-            Direction::Out => naive.is_inside(passage.ticket),
-        };
-        rule(!may, "somebody is kept out, or in, who may pass").map_err(|kept| format!("{kept}: {wrong}"))
     }
 
     fn take(&mut self, slot: SlotId, record: Record<Event>) -> Result<(), String> {

@@ -1,7 +1,8 @@
 //! A slot as a layman would keep it: lists of holds and sales, filled from the journal's records and recounted from scratch for each question. Every event is
 //! held against the rules as it is taken in. It shares no code with the engine's slot but the words of the events. What buyers have is in `buyers`, how places are counted and
 //! which of them rest in `places`, what becomes of those that are held in `holds`, who waits for some in `waiting`, when it sells in `times`, whom its gate lets pass in `gate`, what
-//! gates saw of a ticket in `passages`, where it goes and whose name it bears in `moves`, what is suspected of it in `suspects`, what was paid and goes back in `money`.
+//! gates saw of a ticket in `passages`, where it goes and whose name it bears in `moves`, what is suspected of it in `suspects`, what was paid and goes back in `money`. Whether it is so
+//! why a slot says no is in `refusals`.
 
 mod buyers;
 mod gate;
@@ -10,6 +11,7 @@ mod money;
 mod moves;
 mod passages;
 mod places;
+mod refusals;
 mod suspects;
 mod times;
 mod waiting;
@@ -29,7 +31,7 @@ use self::buyers::buyer_of;
 use self::money::settles;
 pub use self::moves::moves_add_up;
 use self::passages::Seen;
-pub use self::passages::counts;
+pub use self::passages::{Read, counts};
 use self::places::Rest;
 pub use self::suspects::Suspected;
 use super::rule;

@@ -641,9 +641,15 @@ fn foresee(state: &mut Slot, told: &Told) {
 }
 
 /// Takes a passage in as the scan that will be merged; answers its record. Among all that is known of its ticket in that instant it may come to something else than at a gate
-/// that knows what came before and no more: then nobody passes.
-fn follow(state: &mut Slot, envelope: &Envelope, passage: Passage, at: Timestamp) -> Answer<Slot> {
-    let events = state.decide(at, &passage.merge(at)).map_err(Failure::Refused)?;
+/// that knows what came before and no more: then nobody passes. Whoever comes back by one gate in the instant in which they came, as every one is for a slot that is ahead of a clock that
+/// was set back, passes in the next one: two scans that are the same are one.
+fn follow(state: &mut Slot, envelope: &Envelope, passage: Passage, mut at: Timestamp) -> Answer<Slot> {
+    let events = loop {
+        match state.decide(at, &passage.merge(at)) {
+            Err(Refusal::ScanKnown) => at = Timestamp::from_micros(at.as_micros() + 1),
+            decided => break decided.map_err(Failure::Refused)?,
+        }
+    };
     if !slot::judged(&events, &passage.scan(at)).is_some_and(slot::Judged::passed) {
         return Err(match passage.direction {
             Direction::In => Failure::Refused(Refusal::TicketInside { since: at }),

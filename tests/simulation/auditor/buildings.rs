@@ -156,8 +156,8 @@ impl Auditor {
             }
             is_entry |= !is_scan && scan.direction == Direction::In;
         }
-        // Of passages of another day a node forgets some.
-        filling.is_exact &= record.at < filling.measured_at.plus_seconds(DAY_S / 2);
+        // Of passages of a day before a node forgets some.
+        filling.is_exact &= record.at <= filling.measured_at.plus_seconds(DAY_S);
         self.filling = Some(filling);
         if is_entry {
             self.entered = Some((slot, record.seq, filling));
@@ -188,10 +188,27 @@ impl Auditor {
         let is_fresh = record.at < filling.measured_at.plus_seconds(stale_after_s.into());
         // Of what nobody knows whether it was done the node may know less, or more.
         let passes = |command: &Command| matches!(command, Command::Admit { .. } | Command::Exit { .. } | Command::Merge { .. });
-        let is_open = |sending: &Sending| passes(&sending.command) && sending.outcome.is_open() && sending.outcome != Outcome::Told;
+        let is_there = |sending: &Sending| sending.slot.museum() == slot.museum() && passes(&sending.command);
+        let is_open = |sending: &Sending| is_there(sending) && sending.outcome.is_open() && sending.outcome != Outcome::Told;
         let is_known = self.sendings.get(self.known_from..sending).is_some_and(|sent| !sent.iter().any(is_open));
         rule(!is_fresh || !is_known || filling.people <= filling.ceiling, "a full building lets somebody in by another slot")
             .map_err(|wrong| format!("{wrong}: {filling:?} after {record:?}"))
+    }
+
+    /// Whoever has to wait for the room in a building hears of as many people as came in by it, with those of whom nobody knows, of whom there are `others` at most. Of a building of
+    /// which something else was read last, or not all was found, nobody knows how many the node counts.
+    pub(super) fn building_is_full(
+        &self,
+        (museum, stale_after_s): (MuseumId, i64),
+        now: Timestamp,
+        (inside, ceiling): (u32, u32),
+        others: usize,
+    ) -> Result<(), String> {
+        let Some(filling) = self.filling.filter(|filling| filling.is_exact && filling.museum == museum) else { return Ok(()) };
+        let (least, said) = (filling.people.max(0), i64::from(inside));
+        let is_so = (least..=least + others as i64).contains(&said) && i64::from(ceiling) == filling.ceiling && inside >= ceiling;
+        rule(is_so && now < filling.measured_at.plus_seconds(stale_after_s), "somebody is to wait though there is room in the building")
+            .map_err(|wrong| format!("{wrong}: {filling:?}"))
     }
 
     /// A slot takes its part of the room in a building: by a reading that came, and so that with what all others have there is room for it.

@@ -124,8 +124,8 @@ impl Naive {
         self.tickets().filter(|ticket| ticket.entries > 0).count() as u32
     }
 
-    /// The most people who may be inside now by a fresh reading, and how many may be.
-    pub(super) fn people_upper(&self, at: Timestamp) -> Option<(u32, u32)> {
+    /// The most people who may be inside now by a fresh reading of its own, and how many may be.
+    pub fn people_upper(&self, at: Timestamp) -> Option<(u32, u32)> {
         let reading = self.reading.as_ref().filter(|reading| at < reading.event.until)?;
         let upper = reading.event.inside + 2 * reading.event.sd + self.inside();
         Some((upper.saturating_sub(reading.inside_then), reading.event.ceiling?))

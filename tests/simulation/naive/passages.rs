@@ -1,11 +1,14 @@
 //! What several gates saw of one ticket, told anew from the beginning whenever one of them sends in more: a layman's list, walked from front to back for each question.
 
-use tornello_engine::ids::TicketId;
-use tornello_engine::slot::{ConflictReason, Direction, Event, Judged, JudgedScan, Scan, ScansJudged, TicketState};
+use tornello_engine::ids::{Code, TicketId};
+use tornello_engine::slot::{ConflictReason, Direction, Event, Judged, JudgedScan, Observed, Scan, ScansJudged, TicketState};
 use tornello_engine::time::Timestamp;
 
 use super::super::rule;
 use super::{DAY_S, Naive};
+
+/// A reading of a building: when it was measured, how many people, give or take, and by which sensor.
+pub type Read = (Timestamp, u32, u32, Code);
 
 /// Somebody at a gate with a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,10 +134,11 @@ impl Naive {
     }
 
     /// Takes in a scan that a gate was told and that is not written, with what it comes to by now: something else than the gate was told, if something was written of its
-    /// ticket meanwhile.
-    pub fn await_scan(&mut self, at: Timestamp, scan: Scan, shown: Option<u16>) -> Result<(), String> {
+    /// ticket meanwhile. Answers whether somebody passes by it.
+    pub fn await_scan(&mut self, at: Timestamp, scan: Scan, shown: Option<u16>) -> Result<bool, String> {
         rule(!self.scans.contains(&scan), "a scan is known")?;
-        self.hear(at, scan, shown).map(drop)
+        let News { all, .. } = self.hear(at, scan, shown)?;
+        Ok(all.iter().any(|seen| seen.scan == Some(scan) && counts(seen.judged)))
     }
 
     /// Takes a scan in that is new, whatever is said of it.
@@ -202,6 +206,12 @@ impl Naive {
     /// How many people of this slot were inside when its last reading was measured, with what scans have told of since; and when that was.
     pub fn inside_then(&self) -> Option<(Timestamp, u32)> {
         self.reading.as_ref().map(|reading| (reading.event.measured_at, reading.inside_then))
+    }
+
+    /// The last reading that it has heard.
+    pub fn last_read(&self) -> Option<Read> {
+        let Observed { measured_at, inside, sd, source, .. } = self.reading.as_ref()?.event;
+        Some((measured_at, inside, sd, source))
     }
 
     /// How many people of this slot are inside more than were by its last reading, or in all if it has heard none.

@@ -308,6 +308,7 @@ impl World {
         if self.life.standing.is_none() {
             self.end_due(true).await?;
             let is_alone = self.pending.is_empty() && self.life.standing.is_none() && self.node().health() == Health::Writing;
+            let faults = self.counts.faults;
             self.put_into_mailbox(slot, envelope, command);
             self.finish_pending().await?;
             // Whatever nobody knew when the journal failed in between was set aside.
@@ -316,6 +317,10 @@ impl World {
                 self.auditor.is_limited(last)?;
                 self.auditor.has_no_room(last)?;
                 self.auditor.may_not_be_noted(last)?;
+                self.auditor.is_refused_for_what_is_so(last)?;
+                if self.counts.faults == faults && !self.disk.unreadable.load(Ordering::SeqCst) {
+                    self.auditor.hears_what_was_done(last)?;
+                }
             }
             return Ok(());
         }

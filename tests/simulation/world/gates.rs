@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use tornello_engine::ids::TicketId;
 
 use super::*;
+use crate::auditor::Asking;
 
 impl World {
     /// Gates have their turn, while nothing else is on its way; mostly the disk fails before they begin, and comes back now or later.
@@ -25,6 +26,7 @@ impl World {
                 }
                 3 => self.block_who_has_left().await?,
                 4 => self.pass_while_the_disk_stalls().await?,
+                5 => self.pass_in_doubt().await?,
                 _ => self.drive_a_passage().await?,
             }
         }
@@ -67,18 +69,26 @@ impl World {
     }
 
     async fn end_forks(&mut self) -> Result<(), Halt> {
-        for slot in self.auditor.told.keys().copied().collect::<Vec<_>>() {
-            // What it has to end by now, it ends before.
-            let _ = self.look_at(slot, true, |_| ()).await?;
+        let (told, doubted) = (self.auditor.told.keys().copied(), self.auditor.doubted());
+        let mut unseen = Vec::new();
+        for slot in told.chain(doubted).collect::<BTreeSet<_>>() {
+            // What it has to end by now, it ends before; and what was on its way through the journal is on the disk then.
+            let is_seen = self.look_at(slot, true, |_| ()).await?.is_ok();
+            match self.node().health() {
+                Health::Writing if is_seen => self.auditor.is_known(slot),
+                Health::Writing => unseen.push(slot),
+                _ => {}
+            }
         }
         let (node, writes) = (Arc::clone(self.node()), self.node().health() == Health::Writing);
         let all = self.drive(async move { node.end_forks().await }.boxed_local(), true).await?;
         self.audit()?;
-        if writes {
-            // Of which tickets doubts have ended is not seen from outside.
-            self.auditor.all_is_known();
-        }
+        // Whether the node has seen a slot that could not be seen a moment before is not known from outside.
+        unseen.into_iter().filter(|_| writes).for_each(|slot| self.auditor.is_known(slot));
         self.line(format_args!("gates are online again: {all}"));
+        if all {
+            self.auditor.nobody_doubts();
+        }
         if all && self.node().health() == Health::Writing {
             rule(self.node().unrecorded() == 0, "scans wait though all gates are online")?;
             self.counts.merged += self.auditor.all_is_merged()? as u64;
@@ -112,6 +122,7 @@ impl World {
     async fn pass_by(&mut self, envelope: Envelope, passage: Passage) -> Result<(), Halt> {
         let sending = self.comes_to_a_gate(&envelope, passage);
         let (node, written, wrote) = (Arc::clone(self.node()), self.auditor.read(), self.node().health() == Health::Writing);
+        let faults = self.counts.faults;
         let answer = match self.drive(async move { node.pass(envelope, passage).await }.boxed_local(), true).await {
             Ok(answer) => answer,
             Err(halt) => {
@@ -119,10 +130,11 @@ impl World {
                 return Err(halt);
             }
         };
-        self.hears(sending, passage, answer)?;
+        self.hears(sending, passage, answer, (wrote, self.counts.faults > faults))?;
         // What came in between, nobody could have known.
-        if wrote && self.node().health() == Health::Writing && self.auditor.read() == written {
-            self.auditor.may_not_pass(sending, passage, self.now())?;
+        let writes = self.node().health() == Health::Writing;
+        if wrote == writes && self.counts.faults == faults && self.auditor.read() == written {
+            self.auditor.may_not_pass(sending, passage, self.now(), writes)?;
         }
         Ok(())
     }
@@ -137,7 +149,7 @@ impl World {
             return Ok(());
         }
         // Nothing of it is on its way any more.
-        self.auditor.all_is_known();
+        self.auditor.is_known(slot);
         self.plug().await?;
         if self.life.standing.is_none() || self.down.contains(&slot) {
             return self.finish().await;
@@ -155,12 +167,12 @@ impl World {
         rule(self.node().health() == Health::Stalled, "nobody notices that the disk stalls")?;
         self.counts.stalls += 1;
         let answer = within(asked).await?;
-        self.hears(sending, passage, answer)?;
+        self.hears(sending, passage, answer, (true, true))?;
         if self.dice.chance(50) {
             let (envelope, other) = self.entry(passage.ticket);
             let (sending, node) = (self.comes_to_a_gate(&envelope, other), Arc::clone(self.node()));
             let answer = within(async move { node.pass(envelope, other).await }).await?;
-            self.hears(sending, other, answer)?;
+            self.hears(sending, other, answer, (false, false))?;
         }
         // Not drawn: what else happens in a world is known by its seed.
         if self.auditor.read().is_multiple_of(3) {
@@ -170,10 +182,7 @@ impl World {
         }
         self.line(format_args!("the disk goes on"));
         self.release(false).await?;
-        self.end_forks().await?;
-        // Whoever was told that the outcome is unknown may be told more when they ask again.
-        self.auditor.all_is_known();
-        Ok(())
+        self.end_forks().await
     }
 
     /// Notes what a gate is about to ask.
@@ -191,19 +200,24 @@ impl World {
         sending
     }
 
-    /// What a gate was told is held against what may be.
-    fn hears(&mut self, sending: usize, passage: Passage, answer: Answer<Slot>) -> Result<(), Halt> {
+    /// What a gate was told is held against what may be: by whether the journal wrote when it asked, and whether it has failed since.
+    fn hears(&mut self, sending: usize, passage: Passage, answer: Answer<Slot>, (wrote, failed): (bool, bool)) -> Result<(), Halt> {
         self.audit()?;
-        let writes = self.node().health() == Health::Writing;
+        let asking = self.asking(wrote, failed);
         let short = match &answer {
             Ok(record) => format!("{:?}", record.events.last()),
             Err(failure) => failure.to_string(),
         };
-        self.auditor.passed(sending, passage, answer, writes)?;
+        self.auditor.passed(sending, passage, answer, asking)?;
         let is_told = self.auditor.sendings[sending].outcome == Outcome::Told;
         self.counts.told += u64::from(is_told);
         self.line(format_args!("{sending}: {}{short}", if is_told { "told, and not written: " } else { "" }));
         self.audit()
+    }
+
+    fn asking(&self, wrote: bool, failed: bool) -> Asking {
+        let writes = self.node().health() == Health::Writing;
+        Asking { wrote, failed: failed || wrote != writes || self.disk.unreadable.load(Ordering::SeqCst), writes }
     }
 
     /// People stand at the gates of two slots in one instant, and the building has room for one of them, or just for both; or two of them have one ticket, or one gate sends what it
@@ -254,6 +268,7 @@ impl World {
             answers.push(answer);
         }
         self.counts.together += 1;
+        let (wrote, faults) = (self.node().health() == Health::Writing, self.counts.faults);
         let answers = match self.drive(join_all(answers).boxed_local(), true).await {
             Ok(answers) => answers,
             Err(halt) => {
@@ -262,10 +277,10 @@ impl World {
             }
         };
         self.audit()?;
-        let writes = self.node().health() == Health::Writing;
+        let asking = self.asking(wrote, self.counts.faults > faults);
         for ((sending, passage), answer) in asked.into_iter().zip(answers) {
             self.line(format_args!("{sending}: {:?}", answer.as_ref().map(|record| record.seq).map_err(ToString::to_string)));
-            self.auditor.passed(sending, passage, answer, writes)?;
+            self.auditor.passed(sending, passage, answer, asking)?;
             self.counts.told += u64::from(self.auditor.sendings[sending].outcome == Outcome::Told);
         }
         self.audit()
@@ -295,17 +310,9 @@ impl World {
             return Ok(());
         }
         let (envelope, passage) = self.entry(first);
-        let sending = self.comes_to_a_gate(&envelope, passage);
-        let node = Arc::clone(self.node());
-        let asked = async move { node.pass(envelope, passage).await }.boxed_local();
-        if let Some(answer) = self.drive_for(asked, false, 0).await? {
-            // It was refused.
-            return self.hears(sending, passage, answer);
+        if !self.asks_as_the_disk_goes_away(envelope, passage).await? {
+            return Ok(());
         }
-        self.auditor.sendings[sending].outcome = Outcome::Unknown;
-        self.disk.outage.store(true, Ordering::SeqCst);
-        let verdict = self.dice.weighted(&[(6, Verdict::AnswerLost), (2, Verdict::FoundLater), (1, Verdict::Lost)]);
-        self.decide(verdict).await?;
         self.counts.lost_entries += 1;
         if self.dice.chance(70) {
             let _ = self.look_at(first.slot(), false, |_| ()).await?;
@@ -325,6 +332,42 @@ impl World {
         self.end_due(true).await?;
         let (envelope, passage) = self.entry(second);
         self.pass_by(envelope, passage).await
+    }
+
+    /// Somebody comes, and the disk goes away with the answer. Whoever comes with the same ticket meanwhile hears that nobody knows: only who asked may hear more, when they ask again.
+    async fn pass_in_doubt(&mut self) -> Result<(), Halt> {
+        self.end_due(true).await?;
+        let Some(passage) = self.passage() else { return Ok(()) };
+        let slot = passage.ticket.slot();
+        let is_seen = self.look_at(slot, true, |_| ()).await?.is_ok();
+        // What a gate of it was told before would be on its way first.
+        if !is_seen || self.node().health() != Health::Writing || self.auditor.told.contains_key(&slot) {
+            return Ok(());
+        }
+        let envelope = callers::envelope(&mut self.dice);
+        if !self.asks_as_the_disk_goes_away(envelope.clone(), passage).await? {
+            return Ok(());
+        }
+        self.pass(1);
+        let again = if self.dice.chance(30) { envelope } else { callers::envelope(&mut self.dice) };
+        self.pass_by(again, passage).await
+    }
+
+    /// Asks at a gate, and the disk goes away with the answer; answers whether it did: whoever is refused, the disk has nothing to do with.
+    async fn asks_as_the_disk_goes_away(&mut self, envelope: Envelope, passage: Passage) -> Result<bool, Halt> {
+        let sending = self.comes_to_a_gate(&envelope, passage);
+        let node = Arc::clone(self.node());
+        let asked = async move { node.pass(envelope, passage).await }.boxed_local();
+        if let Some(answer) = self.drive_for(asked, false, 0).await? {
+            self.hears(sending, passage, answer, (true, false))?;
+            return Ok(false);
+        }
+        self.auditor.sendings[sending].outcome = Outcome::Unknown;
+        self.auditor.goes_away(sending, passage.ticket);
+        self.disk.outage.store(true, Ordering::SeqCst);
+        let verdict = self.dice.weighted(&[(6, Verdict::AnswerLost), (2, Verdict::FoundLater), (1, Verdict::Lost)]);
+        self.decide(verdict).await?;
+        Ok(true)
     }
 
     /// Somebody wants in, on a ticket whose id is typed.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use tornello_actors::board::SlotHead;
 use tornello_actors::moves;
 use tornello_actors::node::FORGET_AFTER_S;
+use tornello_actors::sensors::Occupancy;
 use tornello_actors::verify::verify;
 use tornello_engine::channel::Channel;
 use tornello_engine::envelope::{Digest, Party, PartyKind};
@@ -13,7 +15,7 @@ use tornello_engine::slot::{FRAUD, Places, Sale, Standing, Ticket, WaitingEnd};
 
 use super::*;
 use crate::callers::BUYERS;
-use crate::naive::{DAY_S, Fate, Naive, Suspected, Turn};
+use crate::naive::{DAY_S, Fate, Naive, Read, Suspected, Turn};
 
 impl World {
     /// At rest, everything that can be asked of the node is what the auditor's lists say: state, counters, board.
@@ -76,11 +78,7 @@ impl World {
             rule(late.is_none(), "a hold neither ends nor lives (SL-8)")?;
             rule(!naive.keeps_waiting(now), "somebody waits though there are places for them, or sales have ended (SL-9)")?;
             rule(naive.next_freed().is_none_or(|until| now < until), "places neither rest nor are free (SL-13)")?;
-            rule(Some(head.at) == naive.records.last().map(|last| last.at), "the board shows another time than that of the last record")?;
-            rule(head.waiting as usize == naive.waiting().count(), "the board shows that others wait than do (SL-9)")?;
-            rule(head.moving as usize == naive.moving(), "the board shows other moves under way than there are")?;
-            rule(head.owing as usize == naive.owed.len(), "the board shows that another number of refunds is owed (SL-10)")?;
-            same_places(&head.places, naive, now)?;
+            same_head(&head, naive, now)?;
         }
         if are_all_seen {
             self.auditor.rests();
@@ -132,38 +130,32 @@ impl World {
                 continue;
             };
             rule(head.seq == naive.records.len() as u64, "a start shows another record of a slot than the last")?;
-            same_places(&head.places, naive, now)?;
+            same_head(&head, naive, now).map_err(|wrong| format!("at a start {wrong}"))?;
         }
         MUSEUMS[..2].iter().try_for_each(|museum| self.knows_who_is_inside(*museum))
     }
 
-    /// A start has the last reading of a building from its slots, and counts who passed the gates since: of each slot that has heard that reading, since then; of one that has not,
-    /// since its own, if something was written of it after the last one and more have come than left.
+    /// A start has the last reading of a building from its slots, and counts who passed the gates since. Those that ended days ago it forgets, as soon as their heads are saved:
+    /// whether it had counted by them before is not seen.
     fn knows_who_is_inside(&self, museum: MuseumId) -> Result<(), String> {
-        let board = self.node().board();
-        let of_museum = self.auditor.slots.iter().filter(|(slot, _)| slot.museum() == museum);
-        // Those that ended days ago are forgotten, a moment after a start has counted them: who came by them is known no more.
-        let (of_museum, now) = (of_museum.collect::<Vec<_>>(), self.now());
-        if of_museum.iter().any(|(_, naive)| naive.opening.end.plus_seconds(3 * DAY_S) < now && naive.came_since() != 0) {
-            return Ok(());
-        }
-        let known: Vec<(&Naive, Timestamp)> = of_museum.into_iter().filter_map(|(slot, naive)| Some((naive, board.head(*slot)?.at))).collect();
-        let last = known.iter().filter_map(|(naive, _)| naive.inside_then()).map(|(measured_at, _)| measured_at).max();
+        let of_museum: Vec<(&SlotId, &Naive)> = self.auditor.slots.iter().filter(|(slot, _)| slot.museum() == museum).collect();
+        let is_shown = |slot: &SlotId| self.node().board().head(*slot).is_some();
+        let forgotten: Vec<SlotId> = of_museum.iter().map(|(slot, _)| **slot).filter(|slot| !is_shown(slot)).collect();
         let occupancy = self.node().sensors().occupancy(museum);
-        rule(occupancy.map(|occupancy| occupancy.at) == last, "a start knows another reading of a building than the last")?;
-        let (Some(occupancy), Some(last)) = (occupancy, last) else { return Ok(()) };
-        // Of passages of another day a node forgets some.
-        if known.iter().any(|(_, at)| *at > last.plus_seconds(DAY_S / 2)) {
-            return Ok(());
-        }
-        let since = |(naive, at): &(&Naive, Timestamp)| match naive.inside_then() {
-            Some((measured_at, _)) if measured_at == last => naive.came_since(),
-            _ if *at > last => naive.came_since().max(0),
-            _ => 0,
+        let said = occupancy.map(|occupancy| {
+            let Occupancy { at, inside, sensor, .. } = occupancy;
+            ((at, inside.people, inside.sd, sensor), self.node().passed_since(&occupancy))
+        });
+        let is_one = |which: u64| {
+            let counts = |slot: &SlotId| forgotten.iter().position(|other| other == slot).is_none_or(|place| which >> place & 1 == 1);
+            let known: Vec<&Naive> = of_museum.iter().filter(|(slot, _)| counts(slot)).map(|(_, naive)| *naive).collect();
+            found_by_a_start(&known, said)
         };
-        let (said, counted) = (self.node().passed_since(&occupancy), known.iter().map(since).sum::<i64>());
-        rule(said == counted, "a start counts others in a building than have passed since the last reading")
-            .map_err(|wrong| format!("{wrong}: {said} in museum {}, and not {counted} since {last}", museum.0))
+        let heard = |(slot, naive): &(&SlotId, &Naive)| (**slot, naive.last_read(), naive.came_since(), naive.now(Timestamp::MIN));
+        rule((0..1 << forgotten.len().min(12)).any(is_one), "a start knows another reading of a building than the last, or counts others since")
+            .map_err(|wrong| {
+                format!("{wrong}: {said:?} in museum {}, by {:?} without {forgotten:?}", museum.0, of_museum.iter().map(heard).collect::<Vec<_>>())
+            })
     }
 
     /// The end: the clock goes on and wakes what is due by itself; the journal is verified, and a last start finds the same.
@@ -241,6 +233,39 @@ impl World {
     }
 }
 
+/// Whether a start finds that by these slots, in their order: the last reading that they have heard, of one instant the one by which most may be inside, and who passed their gates
+/// since. Of each slot that has heard it that is who came since then, less who left; of one that has not, who came since its own, if something was written of it after the last one and
+/// more came than left.
+fn found_by_a_start(known: &[&Naive], said: Option<(Read, i64)>) -> bool {
+    let last = known.iter().filter_map(|naive| naive.last_read()).map(|read| (read.0, upper(read))).max();
+    let (Some((at, upper_of_last)), Some((read, passed))) = (last, said) else { return last.is_none() && said.is_none() };
+    let is_heard = known.iter().any(|naive| naive.last_read() == Some(read));
+    // When they passed is not known: those who came, when the last record was written; those who left, before the reading.
+    let counted = known.iter().filter_map(|naive| {
+        let (last_at, came) = (naive.now(Timestamp::MIN), naive.came_since());
+        let people = match naive.inside_then() {
+            Some((measured_at, _)) if measured_at == at => came,
+            _ if last_at > at => came.max(0),
+            _ => 0,
+        };
+        (people != 0).then_some((if people > 0 { last_at } else { at }, people))
+    });
+    // Whoever passed a day before another one is forgotten.
+    let mut kept: Vec<(Timestamp, i64)> = Vec::new();
+    for counts in counted {
+        while kept.first().is_some_and(|first| counts.0 > first.0.plus_seconds(DAY_S)) {
+            kept.remove(0);
+        }
+        kept.push(counts);
+    }
+    is_heard && (read.0, upper(read)) == (at, upper_of_last) && passed == kept.iter().map(|(_, people)| people).sum::<i64>()
+}
+
+/// The most people inside by a reading.
+const fn upper((_, people, sd, _): Read) -> u32 {
+    people + 2 * sd
+}
+
 /// What [`Naive::sums`] says, as the slot does.
 pub fn sums_of(slot: &Slot) -> Vec<(HoldId, [i64; 4])> {
     let of_sale = |sale: &Sale| {
@@ -265,6 +290,15 @@ fn suspected_of(slot: &Slot) -> Vec<(TicketId, Suspected)> {
     let mut suspected: Vec<(TicketId, Suspected)> = slot.sales().flat_map(of_sale).collect();
     suspected.sort_unstable();
     suspected
+}
+
+fn same_head(head: &SlotHead, naive: &Naive, now: Timestamp) -> Result<(), String> {
+    rule(Some(head.at) == naive.records.last().map(|last| last.at), "the board shows another time than that of the last record")?;
+    rule((head.end, head.policy) == (naive.opening.end, naive.opening.policy), "the board shows a slot otherwise than it was opened")?;
+    rule(head.waiting as usize == naive.waiting().count(), "the board shows that others wait than do (SL-9)")?;
+    rule(head.moving as usize == naive.moving(), "the board shows other moves under way than there are")?;
+    rule(head.owing as usize == naive.owed.len(), "the board shows that another number of refunds is owed (SL-10)")?;
+    same_places(&head.places, naive, now)
 }
 
 fn same_places(places: &Places, naive: &Naive, now: Timestamp) -> Result<(), String> {

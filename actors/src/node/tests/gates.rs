@@ -342,6 +342,24 @@ async fn what_was_told_counts_at_gates_as_it_will_be_merged_after_what_was_writt
 }
 
 #[actix_rt::test]
+async fn whoever_comes_back_by_one_gate_while_no_time_passes_and_the_journal_does_not_write_is_let_in() {
+    let journal = Arc::new(Faulty::default());
+    let house = sold(&journal).await;
+    fill(&house, &journal).await;
+    let later = |us| Timestamp::from_micros(now().as_micros() + us);
+    for (key, what, at) in [(10, enter(0), later(0)), (11, leave(0), later(0)), (12, enter(0), later(1)), (13, leave(0), later(1))] {
+        assert_eq!(house.told(key, what).await, Ok(Some(at)));
+    }
+    assert_eq!(house.told(14, enter(0)).await, Err("ticket_used"), "twice, and no more");
+    journal.full.store(false, Ordering::Relaxed);
+    house.merged().await;
+    let passages = |slot: &Slot| (slot.ticket_of(sale().ticket(0)).map(|(_, ticket)| ticket.state.entries()), slot.conflicts().count());
+    assert_eq!(house.node().look(today(), passages).await, Ok((Some(2), 0)));
+    assert_eq!(house.inside().await, (1, 0));
+    house.running.stop().await;
+}
+
+#[actix_rt::test]
 async fn what_may_have_been_written_is_not_told_before_the_journal_knows() {
     for (fault, inside) in [(Fault::Lost, 0), (Fault::Written, 1)] {
         let journal = Arc::new(Faulty::default());
