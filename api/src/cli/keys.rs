@@ -27,7 +27,7 @@ pub(super) enum Command {
         /// all, or the numbers of museums that are registered, with commas between them
         #[arg(long, default_value = "all")]
         museums: Museums,
-        /// The account for which it acts, of a reseller or an operator: theirs need one
+        /// The account for which it acts, of a reseller or an operator: theirs need one, and others have none
         #[arg(long)]
         account: Option<Code>,
         /// The first day, in Rome, on which it is not good any more
@@ -63,8 +63,12 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
     let now = RealClock::wall();
     match command {
         Command::Create { data, name, role, museums, account, expires } => {
-            if matches!(role, Role::Reseller | Role::Operator) && account.is_none() {
-                bail!("resellers and operators have an account of their own: name it with --account CODE");
+            match (matches!(role, Role::Reseller | Role::Operator), account) {
+                (true, None) => bail!("resellers and operators have an account of their own: name it with --account CODE"),
+                (false, Some(_)) => {
+                    bail!("--account: only a reseller's or an operator's key acts for an account, and this one is a {role} key: leave it out")
+                }
+                _ => {}
             }
             let expires_at = end_of(expires, now)?;
             let new = NewKey { name, role, museums, account, expires_at };
