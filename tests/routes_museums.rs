@@ -134,16 +134,46 @@ async fn a_region_is_one_whose_school_breaks_can_be_known_and_a_museum_of_before
         name: "Museo vecchio".to_owned(),
         city: "Siena".to_owned(),
         region: "Toskana".to_owned(),
-        latitude_microdeg: 43_318_000,
-        longitude_microdeg: 11_330_000,
+        latitude_microdeg: 43,
+        longitude_microdeg: 11,
         patron: None,
     };
     app.node().museum(MuseumId(9), Envelope::by_system(Digest(820)), Command::Register { profile: before }).await.unwrap();
     let path = "/v1/museums/vecchio";
     for (region, status, expected) in [("Toskana", 200, Some("Toskana")), ("Toskanna", 422, None), ("toscana", 200, Some("Toscana"))] {
-        let (told, answer) = app.ask(Method::PUT, path, &admin, region, &profile("vecchio", "Museo antico", region)).await;
+        let mut body = profile("vecchio", "Museo antico", region);
+        (body["latitude_microdeg"], body["longitude_microdeg"]) = (json!(43), json!(11));
+        let (told, answer) = app.ask(Method::PUT, path, &admin, region, &body).await;
         assert_eq!((told.as_u16(), answer["region"].as_str()), (status, expected), "{answer}");
     }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_museum_is_in_italy_and_degrees_are_no_millionths_of_them() {
+    let app = App::start().await;
+    let admin = app.key(Role::Admin).await;
+    let profile = |latitude: i32, longitude: i32| {
+        json!({"slug": "colle", "name": "Museo del Colle", "city": "Siena", "region": "Toscana",
+            "latitude_microdeg": latitude, "longitude_microdeg": longitude})
+    };
+    for (latitude, longitude, member) in [(43, 11, "latitude"), (43_318_000, 11, "longitude"), (11_330_000, 43_318_000, "latitude")] {
+        let body = json!({"number": 7, "profile": profile(latitude, longitude)});
+        let (status, problem) = app.post("/v1/museums", &admin, "far", &body).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (422, &json!("invalid")), "{problem}");
+        assert!(problem["title"].as_str().unwrap().starts_with(&format!("{member}_microdeg: millionths of a degree")), "{problem}");
+    }
+    // Lampedusa, the Vetta d'Italia, and the ends in the west and east.
+    let ends = [(35_493_000, 12_604_000), (47_092_000, 12_120_000), (45_103_000, 6_627_000), (40_107_000, 18_520_000)];
+    let (first, others) = ends.split_first().unwrap();
+    let (status, made) = app.post("/v1/museums", &admin, "first", &json!({"number": 7, "profile": profile(first.0, first.1)})).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    for (latitude, longitude) in others {
+        let (status, changed) = app.ask(Method::PUT, "/v1/museums/colle", &admin, &latitude.to_string(), &profile(*latitude, *longitude)).await;
+        assert_eq!(status, StatusCode::OK, "{changed}");
+    }
+    let (status, problem) = app.ask(Method::PUT, "/v1/museums/colle", &admin, "far", &profile(43, 11)).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (422, &json!("invalid")), "{problem}");
     app.stop().await;
 }
 

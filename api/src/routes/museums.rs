@@ -1,6 +1,7 @@
 //! Museums: who and where they are. Their plans are in [`super::plans`], their tariffs and ceilings in [`super::tariffs`].
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
@@ -18,6 +19,10 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::{created, museum_of, not_rebuilt, page, page_size};
+
+/// Between which degrees Italy lies, north and east, in millionths.
+const LATITUDES: RangeInclusive<i32> = 35_000_000..=48_000_000;
+const LONGITUDES: RangeInclusive<i32> = 6_000_000..=19_000_000;
 
 /// The regions of Italy, and the provinces that have school calendars of their own: forecasts know of these when schools are closed.
 const ITALY: [&str; 22] = [
@@ -81,16 +86,39 @@ pub struct ProfileForm {
     /// The region: one of Italy's, `Provincia autonoma di Bolzano` or `Provincia autonoma di Trento`, or one that the file of school breaks names.
     #[schema(max_length = 200, examples("Emilia-Romagna"))]
     pub region: String,
-    /// Degrees north (WGS 84), in millionths.
-    #[schema(minimum = -90_000_000, maximum = 90_000_000, examples(44_655_000))]
+    /// Degrees north (WGS 84), in millionths: in Italy.
+    #[schema(minimum = 35_000_000, maximum = 48_000_000, examples(44_655_000))]
     pub latitude_microdeg: i32,
-    /// Degrees east (WGS 84), in millionths.
-    #[schema(minimum = -180_000_000, maximum = 180_000_000, examples(10_275_000))]
+    /// Degrees east (WGS 84), in millionths: in Italy.
+    #[schema(minimum = 6_000_000, maximum = 19_000_000, examples(10_275_000))]
     pub longitude_microdeg: i32,
     /// The feast of the town's patron saint, month first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^[0-9]{2}-[0-9]{2}$", examples("01-13"))]
     pub patron: Option<MonthDay>,
+}
+
+impl ProfileForm {
+    /// Asserts that a museum is in Italy, as the contract says, or where it is already: degrees that are no millionths of them lie in the sea before Africa.
+    fn is_in_italy(&self, before: Option<&Profile>) -> Result<(), Problem> {
+        let at = |place: &Profile| (place.latitude_microdeg, place.longitude_microdeg);
+        if before.map(at) == Some((self.latitude_microdeg, self.longitude_microdeg)) {
+            return Ok(());
+        }
+        for (name, given, within) in
+            [("latitude_microdeg", self.latitude_microdeg, LATITUDES), ("longitude_microdeg", self.longitude_microdeg, LONGITUDES)]
+        {
+            if !within.contains(&given) {
+                return Err(Problem::invalid(format!(
+                    "{name}: millionths of a degree in Italy, {} to {}, are expected",
+                    within.start(),
+                    within.end()
+                ))
+                .detail("Write 44.655 degrees as 44655000."));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl From<ProfileForm> for Profile {
@@ -232,7 +260,9 @@ pub async fn register(
     is_free(&node, number, form.profile.slug)?;
     // A repeat is of what it was then.
     let known = node.museums().get(MuseumId(number));
-    let region = regions.named(&form.profile.region, known.as_ref().and_then(|known| known.museum.profile()))?;
+    let before = known.as_ref().and_then(|known| known.museum.profile());
+    form.profile.is_in_italy(before)?;
+    let region = regions.named(&form.profile.region, before)?;
     let envelope = envelope(&node, &caller, &key, &["register"], &*form, &[], None)?;
     let command = Command::Register { profile: Profile { region, ..form.into_inner().profile.into() } };
     let record = node.museum_keeping(MuseumId(number), envelope, command, registering).await?;
@@ -273,6 +303,7 @@ pub async fn change(
     if form.slug != before.slug {
         return Err(Problem::invalid(format!("slug: that of a museum is for good: {} is expected", before.slug)));
     }
+    form.is_in_italy(Some(before))?;
     let region = regions.named(&form.region, Some(before))?;
     let envelope = envelope(&node, &caller, &key, &["profile"], &*form, &[], None)?;
     let profile = Profile { region, ..form.into_inner().into() };
