@@ -4,9 +4,12 @@ use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tornello_actors::keys::Role;
-use tornello_api::server;
+use tornello_api::server::{self, ServerSettings};
+use tornello_engine::envelope::{Digest, Envelope};
+use tornello_engine::ids::MuseumId;
+use tornello_engine::museum::{Command, Profile};
 
-use crate::support::{App, expect};
+use crate::support::{App, code, expect, settings};
 
 /// The body that the contract shows for an operation.
 pub fn example(path: &str, method: &str) -> Value {
@@ -68,13 +71,13 @@ async fn museums_are_registered_read_and_listed_in_pages() {
 async fn what_was_mistyped_of_a_museum_is_corrected_but_for_its_slug() {
     let app = App::start().await;
     let (admin, manager) = (app.key(Role::Admin).await, app.key(Role::Manager).await);
-    let profile = |slug: &str, name: &str, region: &str| {
-        json!({"slug": slug, "name": name, "city": "Siena", "region": region,
+    let profile = |slug: &str, name: &str, city: &str| {
+        json!({"slug": slug, "name": name, "city": city, "region": "Toscana",
             "latitude_microdeg": 43_318_000, "longitude_microdeg": 11_330_000})
     };
-    let mistyped = json!({"number": 7, "profile": profile("colle", "Museo del Colle", "Toskana")});
+    let mistyped = json!({"number": 7, "profile": profile("colle", "Museo del Colle", "Sienna")});
     let (_, made) = app.post("/v1/museums", &admin, "made", &mistyped).await;
-    assert_eq!(made["region"], "Toskana");
+    assert_eq!(made["city"], "Sienna");
     // What is not set yet is told as that, and not as a museum that the key is not good for.
     for kind in ["plan", "tariff", "ceiling"] {
         let missing = app.request(Method::GET, &format!("/v1/museums/colle/{kind}"), &manager).send().await.unwrap();
@@ -86,22 +89,91 @@ async fn what_was_mistyped_of_a_museum_is_corrected_but_for_its_slug() {
     assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("not_found")), "{problem}");
     assert!(problem["detail"].as_str().unwrap().contains("no tariff"), "{problem}");
     let path = "/v1/museums/colle";
-    let right = profile("colle", "Museo del Colle", "Toscana");
+    let right = profile("colle", "Museo del Colle", "Siena");
     let (status, problem) = app.ask(Method::PUT, path, &manager, "not-hers", &right).await;
     assert_eq!((status, &problem["scope"]), (StatusCode::FORBIDDEN, &json!("administer")), "{problem}");
     for (body, code) in [
-        (profile("colline", "Museo del Colle", "Toscana"), "invalid"),
-        (json!({"slug": "colle", "region": "Toscana"}), "invalid"),
-        (profile("colle", "", "Toscana"), "invalid_profile"),
+        (profile("colline", "Museo del Colle", "Siena"), "invalid"),
+        (json!({"slug": "colle", "city": "Siena"}), "invalid"),
+        (profile("colle", "", "Siena"), "invalid_profile"),
     ] {
         let (status, problem) = app.ask(Method::PUT, path, &admin, "wrong", &body).await;
         assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(code)), "{problem}");
     }
     let changed = app.ask(Method::PUT, path, &admin, "right", &right).await;
-    assert_eq!((changed.0, &changed.1["number"], &changed.1["region"]), (StatusCode::OK, &json!(7), &json!("Toscana")), "{}", changed.1);
+    assert_eq!((changed.0, &changed.1["number"], &changed.1["city"]), (StatusCode::OK, &json!(7), &json!("Siena")), "{}", changed.1);
     assert_eq!(app.ask(Method::PUT, path, &admin, "right", &right).await, changed, "a repeat gives the first answer");
     assert_eq!(app.get(path, &manager).await, changed.1);
     assert_eq!(app.get("/v1/museums/7", &manager).await, changed.1);
+    app.stop().await;
+}
+
+/// A mistyped one had no school breaks, and nobody was told.
+#[actix_rt::test]
+async fn a_region_is_one_whose_school_breaks_can_be_known_and_a_museum_of_before_stays() {
+    let app = App::start_with(ServerSettings { regions: ["San Marino".to_owned()].into(), ..settings() }).await;
+    let admin = app.key(Role::Admin).await;
+    let profile = |slug: &str, name: &str, region: &str| {
+        json!({"slug": slug, "name": name, "city": "Siena", "region": region,
+            "latitude_microdeg": 43_318_000, "longitude_microdeg": 11_330_000})
+    };
+    let mistyped = json!({"number": 7, "profile": profile("colle", "Museo del Colle", "Toskana")});
+    let (status, problem) = app.post("/v1/museums", &admin, "mistyped", &mistyped).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (422, &json!("invalid")), "{problem}");
+    assert!(problem["title"].as_str().unwrap().starts_with("region: "), "{problem}");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(["Toscana", "Provincia autonoma di Trento", "San Marino"].iter().all(|known| detail.contains(known)), "{problem}");
+    // However it is written, it is one: reports add the museums of a region up.
+    for (number, slug, written, region) in [(7, "colle", "TOSCANA", "Toscana"), (8, "monte", "san marino", "San Marino")] {
+        let body = json!({"number": number, "profile": profile(slug, "Museo", written)});
+        let (status, made) = app.post("/v1/museums", &admin, slug, &body).await;
+        assert_eq!((status, &made["region"]), (StatusCode::CREATED, &json!(region)), "{made}");
+    }
+    let before = Profile {
+        slug: code("vecchio"),
+        name: "Museo vecchio".to_owned(),
+        city: "Siena".to_owned(),
+        region: "Toskana".to_owned(),
+        latitude_microdeg: 43,
+        longitude_microdeg: 11,
+        patron: None,
+    };
+    app.node().museum(MuseumId(9), Envelope::by_system(Digest(820)), Command::Register { profile: before }).await.unwrap();
+    let path = "/v1/museums/vecchio";
+    for (region, status, expected) in [("Toskana", 200, Some("Toskana")), ("Toskanna", 422, None), ("toscana", 200, Some("Toscana"))] {
+        let mut body = profile("vecchio", "Museo antico", region);
+        (body["latitude_microdeg"], body["longitude_microdeg"]) = (json!(43), json!(11));
+        let (told, answer) = app.ask(Method::PUT, path, &admin, region, &body).await;
+        assert_eq!((told.as_u16(), answer["region"].as_str()), (status, expected), "{answer}");
+    }
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_museum_is_in_italy_and_degrees_are_no_millionths_of_them() {
+    let app = App::start().await;
+    let admin = app.key(Role::Admin).await;
+    let profile = |latitude: i32, longitude: i32| {
+        json!({"slug": "colle", "name": "Museo del Colle", "city": "Siena", "region": "Toscana",
+            "latitude_microdeg": latitude, "longitude_microdeg": longitude})
+    };
+    for (latitude, longitude, member) in [(43, 11, "latitude"), (43_318_000, 11, "longitude"), (11_330_000, 43_318_000, "latitude")] {
+        let body = json!({"number": 7, "profile": profile(latitude, longitude)});
+        let (status, problem) = app.post("/v1/museums", &admin, "far", &body).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (422, &json!("invalid")), "{problem}");
+        assert!(problem["title"].as_str().unwrap().starts_with(&format!("{member}_microdeg: millionths of a degree")), "{problem}");
+    }
+    // Lampedusa, the Vetta d'Italia, and the ends in the west and east.
+    let ends = [(35_493_000, 12_604_000), (47_092_000, 12_120_000), (45_103_000, 6_627_000), (40_107_000, 18_520_000)];
+    let (first, others) = ends.split_first().unwrap();
+    let (status, made) = app.post("/v1/museums", &admin, "first", &json!({"number": 7, "profile": profile(first.0, first.1)})).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    for (latitude, longitude) in others {
+        let (status, changed) = app.ask(Method::PUT, "/v1/museums/colle", &admin, &latitude.to_string(), &profile(*latitude, *longitude)).await;
+        assert_eq!(status, StatusCode::OK, "{changed}");
+    }
+    let (status, problem) = app.ask(Method::PUT, "/v1/museums/colle", &admin, "far", &profile(43, 11)).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (422, &json!("invalid")), "{problem}");
     app.stop().await;
 }
 

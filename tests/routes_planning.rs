@@ -570,6 +570,10 @@ async fn a_roster_says_why_and_keeps_what_a_manager_decides() {
     assert!(unfolded.contains("DTSTART:20261224T100000Z\r\nDTEND:20261224T120000Z\r\nSUMMARY:Museo torre: 4 x desk\r\n"), "{unfolded}");
     assert_eq!(unfolded.matches("BEGIN:VEVENT").count(), unfolded.matches("END:VEVENT").count());
     let back = "/v1/museums/torre/roster/overrides?day=2026-12-24&role=desk&from=11:00";
+    let in_body = json!({"day": "2026-12-24", "role": "desk", "from": "11:00"});
+    let (status, problem) = app.ask(Method::DELETE, "/v1/museums/torre/roster/overrides", &manager, "a", &in_body).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (400, &json!("malformed")), "{problem}");
+    assert_eq!(problem["title"], "missing field `day` in the query, which takes `day`, `role`, `from`");
     assert_eq!(app.ask(Method::DELETE, back, &manager, "b", &Value::Null).await.0, StatusCode::OK);
     let (status, problem) = app.ask(Method::DELETE, back, &manager, "c", &Value::Null).await;
     assert_eq!((status.as_u16(), &problem["code"]), (404, &json!("unknown_override")));

@@ -22,8 +22,26 @@ pub fn query(request: &HttpRequest, error: &QueryPayloadError) -> Problem {
     let fault = if named { None } else { at_fault(request, &said) };
     // Who asks there for another form is told where forms are asked for.
     let by_header = "; tables, pictures and calendars are asked for by the Accept header: text/csv, image/svg+xml or text/calendar";
-    let more = if said.starts_with("unknown field `format`") { by_header } else { "" };
-    Problem::malformed(fault.unwrap_or(said) + more)
+    let more = if said.starts_with("unknown field `format`") {
+        by_header.to_owned()
+    } else if said.starts_with("missing field") {
+        in_the_query(request)
+    } else {
+        String::new()
+    };
+    Problem::malformed(fault.unwrap_or(said) + &more)
+}
+
+/// Where a parameter is missing, and what is taken there: whoever has sent it in a body believes that it is not.
+fn in_the_query(request: &HttpRequest) -> String {
+    taken(request).map_or_else(|| " in the query".to_owned(), |names| format!(" in the query, which takes {names}"))
+}
+
+/// The names of what the query of a request's operation takes.
+fn taken(request: &HttpRequest) -> Option<String> {
+    let contract = request.app_data::<web::Data<Contract>>()?;
+    let parameters = contract.query(&request.match_pattern()?, request.method())?;
+    Some(parameters.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", "))
 }
 
 /// What is wrong with the first parameter that is not as the contract says; if that cannot be told, which ones it may be.

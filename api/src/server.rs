@@ -2,6 +2,7 @@
 //! counts that nobody else uses, so that whatever the others ask, a gate waits for no request but another gate's. The station of pagoPA has one too, where only the
 //! proxy comes that knows the platform: it asks for no key, and takes the word of whoever reaches it that a payment was made.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::pagopa::reconciliation::Reconciliation;
 use crate::problem::Problem;
 use crate::request::unread;
 use crate::routes::live::Pulse;
+use crate::routes::museums::Regions;
 use crate::routes::{Routes, health};
 use crate::{openapi, routes};
 
@@ -75,6 +77,8 @@ pub struct ServerSettings {
     pub pagopa: Option<Arc<Pagopa>>,
     /// The flows and statements that were taken in, if they are kept.
     pub reconciliation: Option<Arc<Reconciliation>>,
+    /// The regions beside Italy's that a museum may be in: those of which a file tells when schools are closed.
+    pub regions: BTreeSet<String>,
 }
 
 impl ServerSettings {
@@ -98,6 +102,7 @@ impl ServerSettings {
             mqtt: None,
             pagopa: None,
             reconciliation: None,
+            regions: BTreeSet::new(),
         }
     }
 }
@@ -211,6 +216,7 @@ fn listen(
     let lend_threads = settings.lend_threads;
     let mqtt = settings.mqtt.clone();
     let (pagopa, reconciliation) = (settings.pagopa.clone(), settings.reconciliation.clone());
+    let regions = Regions(Arc::new(settings.regions.clone()));
     let server = HttpServer::new(move || {
         if lend_threads {
             shared.node().lend(actix_rt::Arbiter::current());
@@ -224,6 +230,7 @@ fn listen(
             .app_data(web::ThinData(mqtt.clone()))
             .app_data(web::ThinData(pagopa.clone()))
             .app_data(web::ThinData(reconciliation.clone()))
+            .app_data(web::ThinData(regions.clone()))
             .configure(limits)
             .configure(unpublished)
             .default_service(web::to(nowhere))

@@ -207,6 +207,14 @@ fn what_is_wrong_is_named_as_it_was_asked() {
         assert!(!refused.status.success() && text(&refused.stderr).contains(told), "{}", text(&refused.stderr));
         assert!(!new.exists(), "{told}: nothing is made for a key that is not");
     }
+    for (of, told) in [
+        (&["--role", "web", "--account", "tour-1"][..], "--account: only a reseller's or an operator's key acts for an account"),
+        (&["--role", "operator"][..], "name it with --account CODE"),
+    ] {
+        let refused = run(&new, &[&["keys", "create", "--name", "Desk"][..], of].concat());
+        assert!(!refused.status.success() && text(&refused.stderr).contains(told), "{}", text(&refused.stderr));
+        assert!(!new.exists(), "{told}: nothing is made for a key that is not");
+    }
     let help = run(folder.path(), &["keys", "create", "--help"]);
     for role in Role::ALL {
         assert!(text(&help.stdout).contains(role.as_str()), "{role} is not in the help");

@@ -1,7 +1,7 @@
 //! `tornello keys`: API keys are made, listed, renewed and revoked in their own file, beside a running server too.
 
 use anyhow::bail;
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use tornello_actors::clock::RealClock;
 use tornello_actors::keys::{Keys, KeysError, Museums, NewKey, Role};
 use tornello_actors::secret_file;
@@ -27,7 +27,7 @@ pub(super) enum Command {
         /// all, or the numbers of museums that are registered, with commas between them
         #[arg(long, default_value = "all")]
         museums: Museums,
-        /// The account for which it acts, of a reseller or an operator: theirs need one
+        /// The account for which it acts, of a reseller or an operator: theirs need one, and others have none
         #[arg(long)]
         account: Option<Code>,
         /// The first day, in Rome, on which it is not good any more
@@ -63,8 +63,12 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
     let now = RealClock::wall();
     match command {
         Command::Create { data, name, role, museums, account, expires } => {
-            if matches!(role, Role::Reseller | Role::Operator) && account.is_none() {
-                bail!("resellers and operators have an account of their own: name it with --account CODE");
+            match (matches!(role, Role::Reseller | Role::Operator), account) {
+                (true, None) => bail!("resellers and operators have an account of their own: name it with --account CODE"),
+                (false, Some(_)) => {
+                    bail!("--account: only a reseller's or an operator's key acts for an account, and this one is a {role} key: leave it out")
+                }
+                _ => {}
             }
             let expires_at = end_of(expires, now)?;
             let new = NewKey { name, role, museums, account, expires_at };
@@ -91,8 +95,8 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             let date = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
             let state = |revoked: Option<Timestamp>, expires: Option<Timestamp>| match (revoked, expires) {
                 (Some(at), _) => format!("revoked {at}"),
-                (None, Some(at)) if at <= now => format!("expired {at}"),
-                (None, Some(at)) => format!("until {at}"),
+                (None, Some(at)) if at <= now => format!("expired {}", end_as_given(at)),
+                (None, Some(at)) => format!("until {}", end_as_given(at)),
                 (None, None) => "good".to_owned(),
             };
             let rows: Vec<_> = keys
@@ -138,11 +142,17 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
 
 /// From when on a key is not good any more: a day to come.
 fn end_of(expires: Option<Date>, now: Timestamp) -> anyhow::Result<Option<Timestamp>> {
-    let expires_at = expires.map(|day| calendar::instant(day.to_datetime(jiff::civil::Time::midnight())));
+    let expires_at = expires.map(|day| calendar::instant(day.to_datetime(Time::midnight())));
     if expires_at.is_some_and(|expires_at| expires_at <= now) {
         bail!("--expires: a day after today is expected, in Rome: it is the first on which the key is not good any more");
     }
     Ok(expires_at)
+}
+
+/// The end of a key as it was given: the first day in Rome on which it is not good any more. In UTC that begins on the day before.
+fn end_as_given(end: Timestamp) -> String {
+    let shown = calendar::local(end);
+    if shown.time() == Time::midnight() { shown.date().to_string() } else { end.to_string() }
 }
 
 /// The number of a key that is named by its id, or by all of it.
@@ -183,6 +193,17 @@ async fn are_registered(keys: &Keys, museums: &Museums) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_a_key_is_shown_as_it_was_given() {
+        let early = Timestamp::from_seconds(1_700_000_000);
+        for day in ["2027-01-01", "2027-03-28", "2027-07-01", "2027-10-31"] {
+            let end = end_of(Some(day.parse().unwrap()), early).unwrap().unwrap();
+            assert_eq!(end_as_given(end), day);
+            // One that is no midnight was not given as a day.
+            assert_eq!(end_as_given(end.plus_seconds(60)), end.plus_seconds(60).to_string());
+        }
+    }
 
     #[test]
     fn of_a_whole_key_only_its_id_is_read_and_told() {

@@ -123,8 +123,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", env = "TORNELLO_FLOWS")]
     flows: Option<PathBuf>,
     /// When schools are closed, beside what ships of Italy's regions: a table of region;from;to, both days included. A span that meets one that ships of the same region
-    /// replaces it; the rest is added. A region that no museum has is told in the log. Forecasts follow all of it; where nothing is said of the summer, Christmas or Easter
-    /// of an Italian region they assume what is usual
+    /// replaces it; the rest is added. A region that no museum has is told in the log; museums may be in it from then on. Forecasts follow all of it; where nothing is said of
+    /// the summer, Christmas or Easter of an Italian region they assume what is usual
     #[arg(long, value_name = "FILE", env = "TORNELLO_SCHOOL_BREAKS")]
     school_breaks: Option<PathBuf>,
     /// What the topics of readings begin with
@@ -268,6 +268,7 @@ pub(super) async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         mqtt: mqtt.as_ref().map(|(_, link)| link.clone()),
         pagopa: pagopa.clone(),
         reconciliation: kept.clone().filter(|_| pagopa.is_some()),
+        regions: named_regions,
         ..arguments.settings()
     };
     let (server, Listening { all: listen, gates, station }) = start_server(Arc::clone(&node), &settings)?;

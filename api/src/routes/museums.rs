@@ -1,10 +1,15 @@
 //! Museums: who and where they are. Their plans are in [`super::plans`], their tariffs and ceilings in [`super::tariffs`].
 
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::middleware::Compress;
 use actix_web::{HttpResponse, get, post, put, web};
 use serde::{Deserialize, Serialize};
 use tornello_actors::failure::why;
+use tornello_actors::forecaster::is_same_region;
 use tornello_actors::node::Node;
 use tornello_engine::calendar::MonthDay;
 use tornello_engine::ids::{Code, MuseumId};
@@ -14,6 +19,56 @@ use crate::auth::{Caller, Scope};
 use crate::problem::Problem;
 use crate::request::{IdempotencyKey, Json, envelope};
 use crate::routes::{created, museum_of, not_rebuilt, page, page_size};
+
+/// Between which degrees Italy lies, north and east, in millionths.
+const LATITUDES: RangeInclusive<i32> = 35_000_000..=48_000_000;
+const LONGITUDES: RangeInclusive<i32> = 6_000_000..=19_000_000;
+
+/// The regions of Italy, and the provinces that have school calendars of their own: forecasts know of these when schools are closed.
+const ITALY: [&str; 22] = [
+    "Abruzzo",
+    "Basilicata",
+    "Calabria",
+    "Campania",
+    "Emilia-Romagna",
+    "Friuli-Venezia Giulia",
+    "Lazio",
+    "Liguria",
+    "Lombardia",
+    "Marche",
+    "Molise",
+    "Piemonte",
+    "Provincia autonoma di Bolzano",
+    "Provincia autonoma di Trento",
+    "Puglia",
+    "Sardegna",
+    "Sicilia",
+    "Toscana",
+    "Trentino-Alto Adige",
+    "Umbria",
+    "Valle d'Aosta",
+    "Veneto",
+];
+
+/// The regions that a museum may be in: Italy's, and those beside them of which somebody has told when schools are closed.
+#[derive(Debug, Clone, Default)]
+pub struct Regions(pub Arc<BTreeSet<String>>);
+
+impl Regions {
+    /// A region as it is written here, however a caller writes it. One that a museum is in already it may keep: it was taken when any was.
+    fn named(&self, region: &str, before: Option<&Profile>) -> Result<String, Problem> {
+        let mut known = ITALY.into_iter().chain(self.0.iter().map(String::as_str));
+        if let Some(known) = known.find(|known| is_same_region(known, region)) {
+            return Ok(known.to_owned());
+        }
+        if before.is_some_and(|before| before.region == region) {
+            return Ok(region.to_owned());
+        }
+        let beside: String = self.0.iter().map(|told| format!(", {told}")).collect();
+        Err(Problem::invalid("region: that of a museum is one of Italy's, or one that the file of school breaks names")
+            .detail(format!("Forecasts know the school breaks of a region by its name. Known are {}{beside}.", ITALY.join(", "))))
+    }
+}
 
 /// Who and where a museum is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -28,19 +83,42 @@ pub struct ProfileForm {
     /// The municipality.
     #[schema(max_length = 200, examples("Parma"))]
     pub city: String,
-    /// The region.
+    /// The region: one of Italy's, `Provincia autonoma di Bolzano` or `Provincia autonoma di Trento`, or one that the file of school breaks names.
     #[schema(max_length = 200, examples("Emilia-Romagna"))]
     pub region: String,
-    /// Degrees north (WGS 84), in millionths.
-    #[schema(minimum = -90_000_000, maximum = 90_000_000, examples(44_655_000))]
+    /// Degrees north (WGS 84), in millionths: in Italy.
+    #[schema(minimum = 35_000_000, maximum = 48_000_000, examples(44_655_000))]
     pub latitude_microdeg: i32,
-    /// Degrees east (WGS 84), in millionths.
-    #[schema(minimum = -180_000_000, maximum = 180_000_000, examples(10_275_000))]
+    /// Degrees east (WGS 84), in millionths: in Italy.
+    #[schema(minimum = 6_000_000, maximum = 19_000_000, examples(10_275_000))]
     pub longitude_microdeg: i32,
     /// The feast of the town's patron saint, month first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^[0-9]{2}-[0-9]{2}$", examples("01-13"))]
     pub patron: Option<MonthDay>,
+}
+
+impl ProfileForm {
+    /// Asserts that a museum is in Italy, as the contract says, or where it is already: degrees that are no millionths of them lie in the sea before Africa.
+    fn is_in_italy(&self, before: Option<&Profile>) -> Result<(), Problem> {
+        let at = |place: &Profile| (place.latitude_microdeg, place.longitude_microdeg);
+        if before.map(at) == Some((self.latitude_microdeg, self.longitude_microdeg)) {
+            return Ok(());
+        }
+        for (name, given, within) in
+            [("latitude_microdeg", self.latitude_microdeg, LATITUDES), ("longitude_microdeg", self.longitude_microdeg, LONGITUDES)]
+        {
+            if !within.contains(&given) {
+                return Err(Problem::invalid(format!(
+                    "{name}: millionths of a degree in Italy, {} to {}, are expected",
+                    within.start(),
+                    within.end()
+                ))
+                .detail("Write 44.655 degrees as 44655000."));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl From<ProfileForm> for Profile {
@@ -159,7 +237,8 @@ pub async fn get(node: web::Data<Node>, caller: Caller, museum: web::Path<String
 
 /// Register a museum.
 ///
-/// It opens and sells when it has a plan and a tariff. Number and slug are for good; the rest can be changed. Forecasts know the school breaks of a region by its name.
+/// It opens and sells when it has a plan and a tariff. Number and slug are for good; the rest can be changed. Forecasts know the school breaks of a region by its name,
+/// so one that is not known is refused, and the names that are told.
 #[utoipa::path(
     tag = "Museums", operation_id = "register_museum", security(("key" = ["administer"])),
     request_body(content = MuseumForm, example = json!({"number": 26, "profile": {"slug": "marta-taranto", "name": "Museo archeologico nazionale di Taranto",
@@ -168,13 +247,24 @@ pub async fn get(node: web::Data<Node>, caller: Caller, museum: web::Path<String
     responses((status = 201, description = "The museum is registered", body = MuseumView), crate::openapi::Problems),
 )]
 #[post("/museums")]
-pub async fn register(node: web::Data<Node>, caller: Caller, key: IdempotencyKey, form: Json<MuseumForm>) -> Result<HttpResponse, Problem> {
+pub async fn register(
+    node: web::Data<Node>,
+    caller: Caller,
+    key: IdempotencyKey,
+    regions: web::ThinData<Regions>,
+    form: Json<MuseumForm>,
+) -> Result<HttpResponse, Problem> {
     caller.may_at(Scope::Administer, MuseumId(form.number))?;
     let number = form.number;
     let registering = node.museums().registering().await.ok_or_else(Problem::busy)?;
     is_free(&node, number, form.profile.slug)?;
+    // A repeat is of what it was then.
+    let known = node.museums().get(MuseumId(number));
+    let before = known.as_ref().and_then(|known| known.museum.profile());
+    form.profile.is_in_italy(before)?;
+    let region = regions.named(&form.profile.region, before)?;
     let envelope = envelope(&node, &caller, &key, &["register"], &*form, &[], None)?;
-    let command = Command::Register { profile: form.into_inner().profile.into() };
+    let command = Command::Register { profile: Profile { region, ..form.into_inner().profile.into() } };
     let record = node.museum_keeping(MuseumId(number), envelope, command, registering).await?;
     let registered = record.events.into_iter().find_map(|event| if let Event::Registered(registered) = event { Some(registered) } else { None });
     let profile = registered.ok_or_else(not_rebuilt)?.profile;
@@ -204,16 +294,20 @@ pub async fn change(
     node: web::Data<Node>,
     caller: Caller,
     key: IdempotencyKey,
+    regions: web::ThinData<Regions>,
     museum: web::Path<String>,
     form: Json<ProfileForm>,
 ) -> Result<HttpResponse, Problem> {
     let known = museum_of(&node, &caller, Scope::Administer, &museum)?;
-    let slug = known.museum.profile().ok_or_else(Problem::not_found)?.slug;
-    if form.slug != slug {
-        return Err(Problem::invalid(format!("slug: that of a museum is for good: {slug} is expected")));
+    let before = known.museum.profile().ok_or_else(Problem::not_found)?;
+    if form.slug != before.slug {
+        return Err(Problem::invalid(format!("slug: that of a museum is for good: {} is expected", before.slug)));
     }
+    form.is_in_italy(Some(before))?;
+    let region = regions.named(&form.region, Some(before))?;
     let envelope = envelope(&node, &caller, &key, &["profile"], &*form, &[], None)?;
-    let record = node.museum(known.museum.id(), envelope, Command::Correct { profile: form.into_inner().into() }).await?;
+    let profile = Profile { region, ..form.into_inner().into() };
+    let record = node.museum(known.museum.id(), envelope, Command::Correct { profile }).await?;
     let corrected =
         record.events.into_iter().find_map(|event| if let Event::Corrected(Corrected { profile }) = event { Some(profile) } else { None });
     Ok(HttpResponse::Ok().json(MuseumView::new(known.museum.id(), corrected.ok_or_else(not_rebuilt)?)))
@@ -229,5 +323,32 @@ fn is_free(node: &Node, number: u16, slug: Code) -> Result<(), Problem> {
             Err(Problem::new(StatusCode::CONFLICT, "slug_taken", "another museum has this slug").with("number", other.museum.id().0))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use tornello_actors::forecaster::{SchoolBreak, SchoolBreaks};
+
+    use super::*;
+
+    #[test]
+    fn the_regions_that_are_taken_are_those_whose_school_breaks_are_known() {
+        let (none, regions) = (SchoolBreaks::default(), Regions::default());
+        for region in ITALY {
+            assert_eq!(none.of(region).on(&[], date(2027, 8, 15)), Some(SchoolBreak::Assumed), "{region}");
+        }
+        let shipped = tornello_datasets::school_breaks::load().unwrap().into_iter().map(|told| told.region);
+        let museums = tornello_datasets::museums::load().unwrap().into_iter().map(|museum| museum.region);
+        for region in shipped.chain(museums) {
+            assert_eq!(regions.named(&region, None).unwrap(), region);
+        }
+        for (written, region) in [("VALLE D\u{2019}AOSTA", "Valle d'Aosta"), ("emilia romagna", "Emilia-Romagna")] {
+            assert_eq!(regions.named(written, None).unwrap(), region);
+        }
+        assert!(regions.named("San Marino", None).is_err());
+        let beside = Regions(Arc::new(BTreeSet::from(["San Marino".to_owned()])));
+        assert_eq!(beside.named("san marino", None).unwrap(), "San Marino");
     }
 }
