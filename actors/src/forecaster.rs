@@ -56,7 +56,7 @@ pub(crate) use lapses::tests::ended_quotes as past_quotes;
 use lapses::{Lapses, PastQuotes};
 pub use months::{MONTHS_MAX, MonthForecast};
 pub use releases::{OptionSlot, Releasable};
-pub use school_breaks::{RegionBreaks, SchoolBreak, SchoolBreaks, is_same_region};
+pub use school_breaks::{REGIONS_OF_ITALY, RegionBreaks, SchoolBreak, SchoolBreaks, is_same_region};
 
 /// How far ahead forecasts reach, in days.
 pub const AHEAD_DAYS: i32 = 60;

@@ -8,7 +8,7 @@ use tornello_engine::calendar;
 use tornello_engine::planning::policy::Span;
 
 /// The regions of Italy, and the provinces that have school calendars of their own.
-const ITALY: [&str; 22] = [
+pub const REGIONS_OF_ITALY: [&str; 22] = [
     "Abruzzo",
     "Basilicata",
     "Calabria",
@@ -82,7 +82,10 @@ impl SchoolBreaks {
     #[must_use]
     pub fn of(&self, region: &str) -> RegionBreaks<'_> {
         let region = key(region);
-        RegionBreaks { told: self.0.get(&region).map(Vec::as_slice).unwrap_or_default(), italian: ITALY.iter().any(|italian| key(italian) == region) }
+        RegionBreaks {
+            told: self.0.get(&region).map(Vec::as_slice).unwrap_or_default(),
+            italian: REGIONS_OF_ITALY.iter().any(|italian| key(italian) == region),
+        }
     }
 }
 
