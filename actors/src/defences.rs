@@ -57,7 +57,10 @@ impl RulesTell {
 
     /// They are asked before anybody reads that they are in force.
     fn publish(&self, rules: Rules) {
-        self.scoring.follow(&rules);
+        // A start asks those of before, of which nobody has to be told.
+        if self.scoring.follow(&rules) {
+            tracing::info!(version = rules.version(), "other fraud rules are asked from now on");
+        }
         *self.defences.rules.write() = Arc::new(rules);
     }
 }

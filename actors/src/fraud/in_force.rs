@@ -110,17 +110,18 @@ pub fn rules_of(rules: &fraud_rules::Rules) -> Rules {
 }
 
 impl Scoring {
-    /// Asks from now on the rules that are in force. What was in force before those that are asked by now changes nothing.
-    pub fn follow(&self, rules: &fraud_rules::Rules) {
+    /// Asks from now on the rules that are in force, and answers whether others were asked before. What was in force before those that are asked by now changes nothing.
+    pub fn follow(&self, rules: &fraud_rules::Rules) -> bool {
         if rules.version() <= self.rules().version {
-            return;
+            return false;
         }
         let newer = rules_of(rules);
         let mut asked = self.rules.write();
-        if newer.version > asked.version {
+        let differ = newer.version > asked.version;
+        if differ {
             *asked = Arc::new(newer);
-            tracing::info!(version = asked.version, "other fraud rules are asked from now on");
         }
+        differ
     }
 
     /// The models that the registry says are to be at work: who acts, who challenges.
