@@ -3,7 +3,8 @@
 //! answer is what a slot in that state gives. The slot here is as naive as can be and shares nothing with the engine.
 //!
 //! A hold ends by itself once its time is up, at any moment from then on: nobody asks for that, so it is a step of its own, taken wherever it is needed. Its time is known
-//! only as far as the clock was when it was asked for and when that was answered; whoever asks for something when a time is up for sure finds the hold ended.
+//! only as far as the clock was when it was asked for and when that was answered; whoever asks for something when a time is up for sure finds the hold ended. Whoever looks at
+//! the hold itself hears that its time is up from then on; the counters have it until its end is written, which waits for a journal that does not write.
 //!
 //! While the journal does not write, gates go on by themselves, where it has failed in a history at all: what they tell says so. They know what they told, the slot does
 //! not until it is merged, so places given back meanwhile are a conflict then. Each merge is a step of its own too; the slot decides for no gate before the last one.
@@ -178,6 +179,9 @@ impl Slot {
             let answers: &[Answer] = if gates == Gates::MayGoOn { &[Answer::Done, Answer::Told] } else { &[Answer::Done] };
             return answers.iter().map(|answer| (*answer, self.clone())).collect();
         }
+        if let Call::Look { hold } = operation.call {
+            return self.looked_at(hold, operation.clock.0);
+        }
         let passage = |sale, ticket, to| Passage { number, sale, ticket, to, since: operation.clock.0 };
         let at_gate = match operation.call {
             Call::Admit { sale, ticket } => Some(passage(sale, ticket, Ticket::Inside)),
@@ -189,6 +193,22 @@ impl Slot {
         let is_asked = at_gate.is_none() || self.told.is_empty();
         let by_slot = is_asked.then(|| self.decided(operation)).flatten();
         by_itself.into_iter().chain(by_slot).collect()
+    }
+
+    /// What is told of a hold: it lives until its time is up, whether its end is written by then or not.
+    fn looked_at(&self, number: usize, now: i64) -> Vec<(Answer, Self)> {
+        let Some(hold) = self.holds.get(&number) else { return vec![(Answer::Refused, self.clone())] };
+        let mut answers = Vec::new();
+        if now < hold.ends.1 {
+            answers.push((Answer::Done, self.clone()));
+        }
+        if hold.ends.0 <= self.now {
+            // Who has heard that it is over hears so from then on.
+            let mut next = self.clone();
+            next.holds.insert(number, Hold { ends: (hold.ends.0, hold.ends.1.min(self.now)), ..hold.clone() });
+            answers.push((Answer::Refused, next));
+        }
+        answers
     }
 
     /// What a gate tells by itself. It sees to no hold whose time is up.
@@ -247,7 +267,7 @@ impl Slot {
             }
             Call::Admit { sale, ticket } => next.turn(sale, ticket, Ticket::Inside),
             Call::Exit { sale, ticket } => next.turn(sale, ticket, Ticket::Outside),
-            Call::Look { hold } => next.holds.contains_key(&hold),
+            Call::Look { .. } => return None,
             Call::Read => {
                 let (held, sold, capacity) = (self.held(), self.sold(), self.capacity);
                 let inside = self.tickets(|ticket| ticket == Ticket::Inside);
@@ -419,7 +439,7 @@ mod tests {
     #[test]
     fn what_can_have_happened_is_accepted() {
         let pass = |seconds| Call::Pass { seconds };
-        let right: [&[Line]; 15] = [
+        let right: [&[Line]; 16] = [
             &[],
             &[(HOLD, DONE, 1, 2), (Call::Read, counters(2, 0), 3, 4), (Call::Confirm { hold: 0 }, DONE, 5, 6), (Call::Read, counters(0, 2), 7, 8)],
             // At the same time, in either order.
@@ -441,6 +461,8 @@ mod tests {
                 (Call::Confirm { hold: 0 }, DONE, 9, 10),
             ],
             &[(Call::SetCapacity { capacity: 1 }, DONE, 1, 4), (HOLD, too_few(1), 2, 3)],
+            // Its time is up, and that is not written yet.
+            &[(HOLD, DONE, 1, 2), (pass(900), DONE, 3, 4), (Call::Look { hold: 0 }, REFUSED, 5, 6), (Call::Read, counters(2, 0), 7, 8)],
             &[(SELL, DONE, 1, 2), (Call::SetCapacity { capacity: 1 }, DONE, 3, 4), (HOLD, too_few(0), 5, 6)],
             &[(SELL, DONE, 1, 2), (admit(0), DONE, 3, 6), (admit(0), REFUSED, 4, 5), (Call::Read, visitors(2, 1, 1), 7, 8)],
             &[
@@ -481,7 +503,7 @@ mod tests {
     #[test]
     fn what_cannot_have_happened_is_rejected() {
         let pass = |seconds| Call::Pass { seconds };
-        let wrong: [(&str, &[Line]); 20] = [
+        let wrong: [(&str, &[Line]); 21] = [
             ("oversold", &[(HOLD, DONE, 1, 2), (SELL, DONE, 3, 4)]),
             ("oversold at the same time", &[(HOLD, DONE, 1, 4), (HOLD, DONE, 2, 3)]),
             ("refused without a reason", &[(HOLD, too_few(1), 1, 2)]),
@@ -497,6 +519,7 @@ mod tests {
             ),
             ("done and undone by nobody", &[(HOLD, None, 1, 0), (Call::Read, counters(2, 0), 3, 4), (Call::Read, counters(0, 0), 5, 6)]),
             ("ended before its time", &[(HOLD, DONE, 1, 2), (pass(899), DONE, 3, 4), (Call::Look { hold: 0 }, REFUSED, 5, 6)]),
+            ("alive after its time", &[(HOLD, DONE, 1, 2), (pass(900), DONE, 3, 4), (Call::Look { hold: 0 }, DONE, 5, 6)]),
             ("sold after its time", &[(HOLD, DONE, 1, 2), (pass(900), DONE, 3, 4), (Call::Confirm { hold: 0 }, DONE, 5, 6)]),
             ("its places are not there after its time", &[(HOLD, DONE, 1, 2), (pass(900), DONE, 3, 4), (HOLD, too_few(1), 5, 6)]),
             (
