@@ -338,6 +338,25 @@ async fn let_go_on(turns: usize) {
     }
 }
 
+/// Begins something while the disk stands still, and goes away when the first of it is to be written.
+async fn go_away<T: std::fmt::Debug>(journal: &Faulty, going: impl Future<Output = T>) {
+    let begun = journal.appends.load(Ordering::Relaxed);
+    tokio::select! {
+        biased;
+        answer = going => panic!("the disk stands still: {answer:?}"),
+        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
+    }
+}
+
+/// Whoever comes next waits, though there is time enough to find all of it, if they may look.
+async fn waits<T: std::fmt::Debug>(next: impl Future<Output = T>, why: &str) {
+    tokio::select! {
+        biased;
+        answer = next => panic!("{why}: {answer:?}"),
+        () = let_go_on(1_000) => {}
+    }
+}
+
 fn sell_in(slot: SlotId, n: u64, count: u16) -> Command {
     let settlement = Settlement::Desk { till: code("desk-1"), method: DeskMethod::Card, reference: format!("R-{n}") };
     Command::SellDirect { sale: HoldId::new(slot, n), channel: Channel::BoxOffice, lines: lines(count), settlement, contact: None }

@@ -522,19 +522,10 @@ async fn who_has_a_party_in_common_with_an_appeal_on_its_way_waits_for_it_and_jo
     let case = case_of(first.subject());
     let opened = Opened { origin: Origin::Picked, parties: vec![device], ..suspicion(first.subject(), None, None, now().plus_seconds(7_200)) };
     node.case(case, by(1), case::Command::Open(Box::new(opened))).await.unwrap();
-    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
-    let (mut going, mut next) = (Box::pin(appeals::appeal(node, &first, by(2))), Box::pin(appeals::appeal(node, &second, by(3))));
-    tokio::select! {
-        biased;
-        answer = &mut going => panic!("the disk stands still: {answer:?}"),
-        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
-    }
-    drop(going);
-    tokio::select! {
-        biased;
-        answer = &mut next => panic!("nobody knows yet whether an appeal waits: {answer:?}"),
-        () = let_go_on(1_000) => {}
-    }
+    let stall = journal.stall.lock().await;
+    let (going, mut next) = (Box::pin(appeals::appeal(node, &first, by(2))), Box::pin(appeals::appeal(node, &second, by(3))));
+    go_away(&journal, going).await;
+    waits(&mut next, "nobody knows yet whether an appeal waits").await;
     drop(stall);
     assert_eq!(next.await, Ok(case));
     assert_eq!((stand(node, &[&first, &second]).await, node.cases().open()), (vec![case::AppealState::Received; 2], 1));
@@ -550,14 +541,9 @@ async fn an_appeal_is_made_to_its_end_whoever_goes_away_before_that() {
     let node = house.node();
     let device = Party { kind: PartyKind::Device, pseudonym: Digest(2) };
     let (first, second) = (refused(node, 1, &[device]).await, refused(node, 2, &[device]).await);
-    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
-    let mut going = Box::pin(appeals::appeal_to_its_end(node, &first, by(1)));
-    tokio::select! {
-        biased;
-        answer = &mut going => panic!("the disk stands still: {answer:?}"),
-        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
-    }
-    drop(going);
+    let stall = journal.stall.lock().await;
+    let going = Box::pin(appeals::appeal_to_its_end(node, &first, by(1)));
+    go_away(&journal, going).await;
     drop(stall);
     // Who has the device in common waits for it, and joins.
     assert_eq!(appeals::appeal(node, &second, by(2)).await, Ok(case_of(first.subject())));

@@ -215,28 +215,9 @@ async fn a_desk_is_not_opened_twice_by_callers_who_go_away() {
     open_museum(house.node()).await;
     let open = |key: u128| tills::open(house.node(), by(key), MUSEUM, code("desk-1"), Cents::ZERO);
     let stall = journal.stall.lock().await;
-    let (mut going, mut next, begun) = (Box::pin(open(1)), Box::pin(open(2)), journal.appends.load(Ordering::Relaxed));
-    let is_begun = |_| journal.appends.load(Ordering::Relaxed) > begun;
-    // Time enough for whoever comes next to find the desk free, if they may look.
-    let is_long = |turn: usize| turn == 1_000;
-    let turns = async |is_done: &dyn Fn(usize) -> bool| {
-        let mut turn = 0;
-        while !is_done(turn) {
-            turn += 1;
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::select! {
-        biased;
-        answer = &mut going => panic!("the disk stands still: {answer:?}"),
-        () = turns(&is_begun) => {}
-    }
-    drop(going);
-    tokio::select! {
-        biased;
-        answer = &mut next => panic!("nobody knows yet whether the desk is open: {answer:?}"),
-        () = turns(&is_long) => {}
-    }
+    let (going, mut next) = (Box::pin(open(1)), Box::pin(open(2)));
+    go_away(&journal, going).await;
+    waits(&mut next, "nobody knows yet whether the desk is open").await;
     drop(stall);
     assert_eq!(next.await, Err(Failure::Refused(till::Refusal::AlreadyOpen)));
     assert_eq!(house.node().tills().open().len(), 1);
@@ -261,19 +242,10 @@ async fn a_slug_is_not_free_again_because_who_registers_a_museum_with_it_goes_aw
         let registering = museums.registering().await.unwrap();
         house.node().museum_keeping(MUSEUM, by(1), museum::Command::Register { profile }, registering).await
     };
-    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
-    let (mut going, mut next) = (Box::pin(register), Box::pin(museums.registering()));
-    tokio::select! {
-        biased;
-        answer = &mut going => panic!("the disk stands still: {answer:?}"),
-        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
-    }
-    drop(going);
-    tokio::select! {
-        biased;
-        turn = &mut next => panic!("nobody knows yet whether the slug is free: {turn:?}"),
-        () = let_go_on(1_000) => {}
-    }
+    let stall = journal.stall.lock().await;
+    let (going, mut next) = (Box::pin(register), Box::pin(museums.registering()));
+    go_away(&journal, going).await;
+    waits(&mut next, "nobody knows yet whether the slug is free").await;
     drop(stall);
     assert!(next.await.is_some());
     assert_eq!(museums.by_slug(slug).map(|known| known.museum.id()), Some(MUSEUM));
@@ -289,14 +261,9 @@ async fn what_is_kept_with_a_step_of_a_payment_is_let_go_when_that_has_come_to_i
     house.ask(1, hold(1, 1)).await.unwrap();
     let (id, turn) = (PaymentId::from_raw(7), Arc::new(()));
     let open = pay(&[(HoldId::new(tomorrow(), 1), 1)], now());
-    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
-    let mut going = Box::pin(house.node().payment_keeping(id, by(2), open, Kept::new(Arc::clone(&turn))));
-    tokio::select! {
-        biased;
-        answer = &mut going => panic!("the disk stands still: {answer:?}"),
-        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
-    }
-    drop(going);
+    let stall = journal.stall.lock().await;
+    let going = Box::pin(house.node().payment_keeping(id, by(2), open, Kept::new(Arc::clone(&turn))));
+    go_away(&journal, going).await;
     let_go_on(100).await;
     assert_eq!(Arc::strong_count(&turn), 2, "nobody knows yet what becomes of it");
     drop(stall);

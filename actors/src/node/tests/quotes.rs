@@ -263,20 +263,10 @@ async fn the_free_quota_is_given_out_once_also_if_who_asked_for_it_goes_away() {
     let office = Office::on(Arc::clone(&journal) as _).await;
     office.open().await;
     let draft_of = |key: u128| Box::pin(draft(office.node(), by(key), about(Kind::School, None), pupils(10)));
-    let (stall, begun) = (journal.stall.lock().await, journal.appends.load(Ordering::Relaxed));
-    let (mut going, mut next) = (draft_of(1), draft_of(11));
-    tokio::select! {
-        biased;
-        answer = &mut going => panic!("the disk stands still: {answer:?}"),
-        () = wait_until(|| journal.appends.load(Ordering::Relaxed) > begun) => {}
-    }
-    drop(going);
-    // Time enough for whoever comes next to find all of it, if they may look.
-    tokio::select! {
-        biased;
-        answer = &mut next => panic!("nobody knows yet what is left: {answer:?}"),
-        () = let_go_on(1_000) => {}
-    }
+    let stall = journal.stall.lock().await;
+    let (going, mut next) = (draft_of(1), draft_of(11));
+    go_away(&journal, going).await;
+    waits(&mut next, "nobody knows yet what is left").await;
     drop(stall);
     next.await.unwrap();
     let mut totals: Vec<i64> = office.node().quotes().heads().iter().map(|(_, head)| head.total_cents.get()).collect();

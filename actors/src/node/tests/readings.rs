@@ -621,20 +621,19 @@ async fn an_offer_in_a_closed_slot_keeps_no_room_from_others_and_stands_when_it_
     house.running.stop().await;
 }
 
+/// Five places that are held as an option, which does not end while the slot is closed.
+fn kept_in(slot: SlotId) -> Command {
+    let (hold, until, cause) = (HoldId::new(slot, 2), now().plus_seconds(1_800), slot::Keeper::Quote(QuoteId(4)));
+    Command::HoldFor { hold, channel: Channel::BoxOffice, lines: lines(5), until, cause }
+}
+
 #[actix_rt::test]
 async fn a_reopening_that_is_asked_for_again_takes_no_room_from_the_others_when_the_slot_is_closed_once_more() {
     let house = House::on(Arc::new(MemoryJournal::default())).await;
     let (node, [_, second]) = (house.node(), both());
     open_two_routes(node).await;
-    let held = Command::HoldFor {
-        hold: HoldId::new(second, 2),
-        channel: Channel::BoxOffice,
-        lines: lines(5),
-        until: now().plus_seconds(1_800),
-        cause: slot::Keeper::Quote(QuoteId(4)),
-    };
     let flood = || Command::Close { reason: code("flood") };
-    for (key, command) in [(1, sell_in(second, 1, 15)), (2, held), (3, flood())] {
+    for (key, command) in [(1, sell_in(second, 1, 15)), (2, kept_in(second)), (3, flood())] {
         node.slot(second, by(key), command).await.unwrap();
     }
     people(node, 0, 70).await;
@@ -654,14 +653,7 @@ async fn a_slot_whose_held_places_others_may_still_sell_does_not_reopen() {
     let house = House::on(Arc::clone(&journal) as _).await;
     let (node, [first, second]) = (house.node(), both());
     open_two_routes(node).await;
-    let held = Command::HoldFor {
-        hold: HoldId::new(second, 2),
-        channel: Channel::BoxOffice,
-        lines: lines(5),
-        until: now().plus_seconds(1_800),
-        cause: slot::Keeper::Quote(QuoteId(4)),
-    };
-    for (key, command) in [(1, sell_in(second, 1, 15)), (2, held), (3, Command::Close { reason: code("flood") })] {
+    for (key, command) in [(1, sell_in(second, 1, 15)), (2, kept_in(second)), (3, Command::Close { reason: code("flood") })] {
         node.slot(second, by(key), command).await.unwrap();
     }
     people(node, 0, 70).await;
@@ -689,14 +681,7 @@ async fn readings_go_on_where_the_disk_failed_just_as_a_slot_was_to_reopen() {
     let house = House::on(Arc::clone(&journal) as _).await;
     let (node, [_, second]) = (house.node(), both());
     open_two_routes(node).await;
-    let held = Command::HoldFor {
-        hold: HoldId::new(second, 2),
-        channel: Channel::BoxOffice,
-        lines: lines(5),
-        until: now().plus_seconds(1_800),
-        cause: slot::Keeper::Quote(QuoteId(4)),
-    };
-    for (key, command) in [(1, held), (2, Command::Close { reason: code("flood") })] {
+    for (key, command) in [(1, kept_in(second)), (2, Command::Close { reason: code("flood") })] {
         node.slot(second, by(key), command).await.unwrap();
     }
     journal.faults.lock().push_back(Fault::Flush);
