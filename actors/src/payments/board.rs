@@ -153,10 +153,16 @@ impl Payments {
         self.working_that(|head| head.awaits_gateway)
     }
 
-    /// The positions that can be paid, each with the slots of what it is for.
+    /// The positions that can be paid of which that is so, and of the slots of what they are for.
     #[must_use]
-    pub fn positions(&self) -> BTreeMap<PaymentId, Arc<[SlotId]>> {
-        self.known.lock().positions.clone()
+    pub fn positions(&self, is_so: impl Fn(PaymentId, &[SlotId]) -> bool) -> Vec<PaymentId> {
+        self.known.lock().positions.iter().filter(|(payment, slots)| is_so(**payment, slots)).map(|(payment, _)| *payment).collect()
+    }
+
+    /// Whether it is a position that can be paid.
+    #[must_use]
+    pub fn is_position(&self, payment: PaymentId) -> bool {
+        self.known.lock().positions.contains_key(&payment)
     }
 
     fn working_that(&self, is_such: impl Fn(&PaymentHead) -> bool) -> Vec<PaymentId> {

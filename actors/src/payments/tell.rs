@@ -43,11 +43,9 @@ pub(super) fn unheard(node: &Node) -> Vec<PaymentId> {
     if node.gateway().is_none() {
         return Vec::new();
     }
-    let positions = node.payments().positions();
     let mut heard = node.paying().closed.lock();
-    heard.retain(|id| positions.contains_key(id));
-    let is_unheard = |id: &PaymentId, slots: &[SlotId]| is_for_closed(node, slots) != heard.contains(id);
-    positions.iter().filter(|(id, slots)| is_unheard(id, slots)).map(|(id, _)| *id).collect()
+    heard.retain(|id| node.payments().is_position(*id));
+    node.payments().positions(|id, slots| is_for_closed(node, slots) != heard.contains(&id))
 }
 
 /// Tells the gateway that what a position is for is closed, or open again, unless it has heard that.
