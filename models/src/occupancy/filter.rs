@@ -399,11 +399,11 @@ impl Filter {
             entered = missed;
         } else if self.entries_dead && sum_entered >= ALIVE_SHARE * sum_scanned.max(1.0) {
             self.entries_dead = false;
-            self.came_in.count(minute, entered);
         } else if self.entries_dead {
             self.came_in.stand(minute, scanned, entered);
             entered = scanned;
-        } else {
+        }
+        if !self.entries_dead {
             self.came_in.count(minute, entered);
         }
 
@@ -419,11 +419,11 @@ impl Filter {
             left = missed;
         } else if self.exits_dead && sum_left >= ALIVE_SHARE * sum_expected.max(1.0) {
             self.exits_dead = false;
-            self.went_out.count(minute, left);
         } else if self.exits_dead {
             self.went_out.stand(minute, expected, left);
             left = expected;
-        } else {
+        }
+        if !self.exits_dead {
             self.went_out.count(minute, left);
         }
         self.day.dead_minutes += u32::from(self.entries_dead || self.exits_dead);
