@@ -371,7 +371,7 @@ fn created(location: String, view: &impl Serialize) -> Result<HttpResponse, Prob
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).insert_header(content_type).body(json))
 }
 
-/// What a task that goes on by itself has come to: a day that is half closed because whoever asked has gone is in nobody's interest.
+/// What a task that goes on by itself has come to, also if whoever asked has gone: a day that is half closed is in nobody's interest, nor is a document in memory whose turn is over.
 async fn to_its_end<T: 'static, E: Into<Problem> + 'static>(task: impl Future<Output = Result<T, E>> + 'static) -> Result<T, Problem> {
     rt::spawn(task).await.map_err(|_| Problem::from(Failure::<Refusal>::OutcomeUnknown))?.map_err(Into::into)
 }
